@@ -1,0 +1,96 @@
+"""Person re-identification with SAN encoders.
+
+Names are loaded when first used, so that ``import sanreid`` costs neither torch nor faiss.
+
+>>> import sanreid
+>>> sanreid.__version__.count(".")
+2
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sanreid.encoder import EncodedFiles, SANEncoder
+    from sanreid.errors import (
+        ChecksumError,
+        ConfigError,
+        DatasetError,
+        GalleryError,
+        ImageError,
+        InputError,
+        MissingExtraError,
+        SanreidError,
+        TrainingError,
+        UnknownIdError,
+        UnknownWeightsError,
+        WeightsError,
+    )
+    from sanreid.gallery import Gallery, SearchResult
+    from sanreid.metrics import EvaluationReport, evaluate, evaluate_distances
+    from sanreid.rerank import k_reciprocal_rerank
+    from sanreid.weights import list_weights
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ChecksumError": "sanreid.errors",
+    "ConfigError": "sanreid.errors",
+    "DatasetError": "sanreid.errors",
+    "EncodedFiles": "sanreid.encoder",
+    "EvaluationReport": "sanreid.metrics",
+    "Gallery": "sanreid.gallery",
+    "GalleryError": "sanreid.errors",
+    "ImageError": "sanreid.errors",
+    "InputError": "sanreid.errors",
+    "MissingExtraError": "sanreid.errors",
+    "SANEncoder": "sanreid.encoder",
+    "SanreidError": "sanreid.errors",
+    "SearchResult": "sanreid.gallery",
+    "TrainingError": "sanreid.errors",
+    "UnknownIdError": "sanreid.errors",
+    "UnknownWeightsError": "sanreid.errors",
+    "WeightsError": "sanreid.errors",
+    "evaluate": "sanreid.metrics",
+    "evaluate_distances": "sanreid.metrics",
+    "k_reciprocal_rerank": "sanreid.rerank",
+    "list_weights": "sanreid.weights",
+}
+
+__all__ = [  # noqa: RUF022 - in the order a reader meets them
+    "SANEncoder",
+    "EncodedFiles",
+    "Gallery",
+    "SearchResult",
+    "evaluate",
+    "evaluate_distances",
+    "EvaluationReport",
+    "k_reciprocal_rerank",
+    "list_weights",
+    "SanreidError",
+    "InputError",
+    "ImageError",
+    "ConfigError",
+    "DatasetError",
+    "WeightsError",
+    "UnknownWeightsError",
+    "ChecksumError",
+    "GalleryError",
+    "UnknownIdError",
+    "MissingExtraError",
+    "TrainingError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOME[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,126 @@
+"""What an encoder is made of, as a frozen dataclass; an unknown key is an error."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, Self, get_args
+
+from sanreid.errors import ConfigError
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "EncoderConfig"]
+
+Backbone = Literal["resnet18", "resnet34", "resnet50"]
+Head = Literal["pool", "fc", "bnneck"]
+Pooling = Literal["avg", "gem"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+TRUNK_CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderConfig:
+    """Everything that decides which embedding a crop gets, apart from the weights.
+
+    Args:
+        backbone: Name of the ResNet.
+        last_stride: Stride of layer4, 1 (SAN and most reID work) or 2 (torchvision).
+        pooling: ``"avg"``, or ``"gem"`` (generalised mean, Radenovic et al., TPAMI 2018).
+        head: ``"pool"``: the pooled map itself (the SAN paper). ``"fc"``: Linear, BatchNorm,
+            ReLU (the authors' released code). ``"bnneck"``: Linear without bias, BatchNorm
+            (Luo et al., CVPRW 2019, with a reduction before it).
+        embedding_dim: D, at least 1; with ``head="pool"`` it is the trunk's channels.
+        input_size: (height, width) in pixels, at least 32 each.
+        mean: RGB mean of the normalisation, of images in [0, 1].
+        std: RGB standard deviation of the normalisation, each above 0.
+
+    Raises:
+        ConfigError: A value is of the wrong type or out of range.
+
+    >>> EncoderConfig(head="pool", embedding_dim=2048).input_size
+    (256, 128)
+    """
+
+    backbone: Backbone = "resnet50"
+    last_stride: int = 1
+    pooling: Pooling = "avg"
+    head: Head = "bnneck"
+    embedding_dim: int = 512
+    input_size: tuple[int, int] = (256, 128)
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        for name, kind in (("backbone", Backbone), ("pooling", Pooling), ("head", Head)):
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(repr(choice) for choice in get_args(kind))
+                raise ConfigError(f"{name} must be one of {known}; got {getattr(self, name)!r}.")
+        if self.last_stride not in (1, 2):
+            raise ConfigError(f"last_stride must be 1 or 2; got {self.last_stride!r}.")
+        if not _is_int(self.embedding_dim) or self.embedding_dim < 1:
+            raise ConfigError(
+                f"embedding_dim must be a whole number of at least 1; got {self.embedding_dim!r}."
+            )
+        if self.head == "pool" and self.embedding_dim != self.trunk_channels:
+            raise ConfigError(
+                f"head 'pool' gives the {self.trunk_channels} channels of {self.backbone} as the "
+                f"embedding; got embedding_dim {self.embedding_dim}."
+            )
+        _set(self, "input_size", _tuple(self.input_size, 2, "input_size"))
+        if not all(_is_int(side) and side >= 32 for side in self.input_size):
+            raise ConfigError(
+                "input_size must be (height, width), whole numbers of at least 32; "
+                f"got {self.input_size!r}."
+            )
+        _set(self, "mean", _floats(self.mean, "mean"))
+        _set(self, "std", _floats(self.std, "std"))
+        if min(self.std) <= 0:
+            raise ConfigError(f"std must be three numbers above 0; got {self.std!r}.")
+
+    @property
+    def trunk_channels(self) -> int:
+        """C, the channels of the trunk's last map."""
+        return TRUNK_CHANNELS[self.backbone]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from JSON-like values; lists become tuples, an unknown key is a ConfigError."""
+        known = [field.name for field in fields(cls)]
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+                raise ConfigError(f"Unknown key {key!r} in the encoder's configuration.{hint}")
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give JSON-able values, such that ``from_dict`` builds the same configuration."""
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+
+
+def _set(config: EncoderConfig, name: str, value: object) -> None:
+    object.__setattr__(config, name, value)  # the class is frozen; lists become tuples here
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _tuple(values: object, length: int, name: str) -> tuple[Any, ...]:
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != length:
+        raise ConfigError(f"{name} must be a list of {length} numbers; got {values!r}.")
+    return tuple(values)
+
+
+def _floats(values: object, name: str) -> tuple[float, ...]:
+    numbers = _tuple(values, 3, name)
+    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+        raise ConfigError(f"{name} must be three finite numbers; got {values!r}.")
+    return tuple(float(n) for n in numbers)

@@ -1,0 +1,52 @@
+"""EncoderConfig: what it accepts, what it refuses and with which words."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from sanreid.config import EncoderConfig
+from sanreid.errors import ConfigError
+
+
+def test_json_round_trip():
+    config = EncoderConfig(backbone="resnet18", head="fc", embedding_dim=64, input_size=(128, 64))
+    assert EncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_a_misspelt_key_names_the_nearest_right_one():
+    with pytest.raises(ConfigError, match="'embeding_dim'.*Did you mean 'embedding_dim'"):
+        EncoderConfig.from_dict({"embeding_dim": 512})
+
+
+def test_a_foreign_key_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="'zzz'.*Known: backbone, last_stride"):
+        EncoderConfig.from_dict({"zzz": 1})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"backbone": "vgg"}, "backbone must be one of 'resnet18'.*got 'vgg'"),
+        ({"head": "mlp"}, "head must be one of 'pool'.*got 'mlp'"),
+        ({"pooling": "max"}, "pooling must be one of 'avg', 'gem'; got 'max'"),
+        ({"last_stride": 3}, "last_stride must be 1 or 2; got 3"),
+        ({"embedding_dim": 0}, "embedding_dim must be .* at least 1; got 0"),
+        ({"embedding_dim": 1.5}, "embedding_dim must be a whole number"),
+        ({"head": "pool"}, "gives the 2048 channels of resnet50 .* got embedding_dim 512"),
+        ({"input_size": 256}, "input_size must be a list of 2 numbers; got 256"),
+        ({"input_size": (256, 16)}, "input_size must be .* at least 32; got"),
+        ({"mean": [0.5, 0.5]}, "mean must be a list of 3 numbers"),
+        ({"mean": [0.5, 0.5, float("nan")]}, "mean must be three finite numbers"),
+        ({"std": [0.5, 0.5, 0]}, "std must be three numbers above 0"),
+    ],
+)
+def test_a_wrong_value_is_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        EncoderConfig.from_dict(values)
+
+
+def test_the_pool_head_of_a_small_trunk():
+    config = EncoderConfig(backbone="resnet18", head="pool", embedding_dim=512)
+    assert config.trunk_channels == 512

@@ -1,0 +1,28 @@
+"""The exception tree: one root, and the built-in bases that callers rely on."""
+
+from __future__ import annotations
+
+import sanreid.errors as tree
+
+
+def test_everything_has_one_root():
+    for name in tree.__all__:
+        assert issubclass(getattr(tree, name), tree.SanreidError), name
+
+
+def test_built_in_bases():
+    assert issubclass(tree.InputError, ValueError)
+    assert issubclass(tree.ImageError, tree.InputError)
+    assert issubclass(tree.UnknownIdError, KeyError)
+    assert issubclass(tree.UnknownIdError, tree.GalleryError)
+    assert issubclass(tree.MissingExtraError, ImportError)
+
+
+def test_the_docstring_draws_every_class():
+    for name in tree.__all__:
+        assert name in (tree.__doc__ or ""), name
+
+
+def test_unknown_id_error_reads_as_a_sentence():
+    assert str(tree.UnknownIdError("No entry has id 7.")) == "No entry has id 7."
+    assert str(tree.UnknownIdError()) == ""

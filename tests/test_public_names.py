@@ -1,0 +1,43 @@
+"""The front door: names, laziness, and what importing costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import sanreid
+
+
+def test_every_public_name_is_there():
+    for name in sanreid.__all__:
+        assert getattr(sanreid, name) is not None
+        assert name in dir(sanreid)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'SanEncoder'"):
+        sanreid.SanEncoder  # noqa: B018 - the access itself is what is tested
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("sanreid", "torch"),
+        ("sanreid", "faiss"),
+        ("sanreid", "numpy"),
+        ("sanreid.images", "torch"),
+        ("sanreid.datasets", "torch"),
+        ("sanreid.gallery", "torch"),
+        ("sanreid.metrics", "torch"),
+        ("sanreid.metrics", "faiss"),
+        ("sanreid.rerank", "torch"),
+        ("sanreid.encoder", "sanreid.train"),
+        ("sanreid.cli", "torch"),
+        ("sanreid.cli", "numpy"),
+    ],
+)
+def test_import_does_not_load(module, forbidden):
+    code = f"import sys, {module}; sys.exit({forbidden!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
