@@ -67,7 +67,7 @@ def test_heads(head, dim, keys):
 def test_gem_with_exponent_one_is_the_average_and_a_large_one_nears_the_maximum():
     values = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])
     assert GeMPooling(exponent=1.0)(values).item() == pytest.approx(3.0)
-    assert GeMPooling(exponent=100.0)(values).item() == pytest.approx(6.0, rel=0.02)
+    assert GeMPooling(exponent=40.0)(values).item() == pytest.approx(6.0, rel=0.05)
 
 
 def test_gem_gradient():
