@@ -1,0 +1,236 @@
+"""A set of person crops on disk: where each lies, who it shows and which camera saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["CropSet", "Dataset", "merge_crops", "split_by_camera"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CropSet:
+    """Crops with their identities and cameras, all in one order. N crops.
+
+    Args:
+        name: What the set is called in reports, for example ``"market1501"``.
+        paths: N image files.
+        pids: (N,) int64, person identities as the data names them.
+        camids: (N,) int64, cameras as the data names them.
+        keys: N distinct names that stay the same when the folder moves; the textures made for
+            the crops are filed under them. Left out: the path's last two parts.
+        labels: N identity names where the data names people by text, else empty.
+        split: ``"train"``, ``"query"``, ``"gallery"`` or empty.
+        ignored_pids: pids that are no single person: -1 is junk everywhere; Market-1501 adds 0,
+            its distractors.
+
+    Raises:
+        InputError: The lengths differ, or a pid or camid is not a whole number.
+
+    >>> crops = CropSet("two", (Path("a/1.jpg"), Path("a/2.jpg")), [7, 8], [0, 1])
+    >>> len(crops), crops.num_identities, crops.of_pids([8]).keys
+    (2, 2, ('a/2.jpg',))
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    keys: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    split: str = ""
+    ignored_pids: tuple[int, ...] = (-1,)
+
+    def __post_init__(self) -> None:
+        paths = tuple(Path(path) for path in self.paths)
+        _set(self, "paths", paths)
+        _set(self, "keys", tuple(self.keys) or tuple("/".join(p.parts[-2:]) for p in paths))
+        _set(self, "labels", tuple(self.labels))
+        for name in ("pids", "camids"):
+            _set(self, name, _whole_numbers(getattr(self, name), name, len(paths)))
+        for name, wanted in (("keys", (len(paths),)), ("labels", (0, len(paths)))):
+            if len(getattr(self, name)) not in wanted:
+                raise InputError(
+                    f"{name} must be one for each of the {len(paths)} paths; "
+                    f"got {len(getattr(self, name))}."
+                )
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @property
+    def identities(self) -> NDArray[np.int64]:
+        """The distinct pids in rising order, without ``ignored_pids``."""
+        pids = np.unique(self.pids)
+        return pids[~np.isin(pids, self.ignored_pids)]
+
+    @property
+    def num_identities(self) -> int:
+        """How many people there are."""
+        return len(self.identities)
+
+    def select(self, which: ArrayLike) -> CropSet:
+        """Give some of the crops.
+
+        Args:
+            which: (N,) bool, or (M,) int places in the order wanted.
+
+        Raises:
+            InputError: A mask of another length, places outside the set, or neither kind.
+        """
+        chosen = np.asarray(which)
+        if chosen.size == 0 and chosen.dtype != np.bool_:
+            chosen = chosen.astype(np.int64)
+        if chosen.dtype == np.bool_:
+            if chosen.shape != (len(self),):
+                raise InputError(
+                    f"A mask must have shape ({len(self)},), one value for each crop; "
+                    f"got {chosen.shape}."
+                )
+            chosen = np.flatnonzero(chosen)
+        if chosen.ndim != 1 or not np.issubdtype(chosen.dtype, np.integer):
+            raise InputError(
+                "select() takes a bool mask or a list of whole numbers; "
+                f"got {chosen.dtype} of shape {chosen.shape}."
+            )
+        if chosen.size and not -len(self) <= chosen.min() <= chosen.max() < len(self):
+            raise InputError(f"Places must be below {len(self)}; got {chosen.max()}.")
+        places = chosen.tolist()
+        return CropSet(
+            name=self.name,
+            paths=tuple(self.paths[i] for i in places),
+            pids=self.pids[chosen],
+            camids=self.camids[chosen],
+            keys=tuple(self.keys[i] for i in places),
+            labels=tuple(self.labels[i] for i in places) if self.labels else (),
+            split=self.split,
+            ignored_pids=self.ignored_pids,
+        )
+
+    def of_pids(self, pids: Iterable[int]) -> CropSet:
+        """Give the crops of these people."""
+        return self.select(np.isin(self.pids, list(pids)))
+
+    def without_pids(self, pids: Iterable[int]) -> CropSet:
+        """Give the crops of everybody else."""
+        return self.select(~np.isin(self.pids, list(pids)))
+
+    def without_ignored(self) -> CropSet:
+        """Leave out junk and distractors; training needs this."""
+        return self.without_pids(self.ignored_pids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """One data set under one protocol. A split the data does not have is empty.
+
+    Args:
+        name: The data set and, where it has several, the protocol.
+        train: Crops to learn from.
+        query: Crops that ask.
+        gallery: Crops that are searched.
+    """
+
+    name: str
+    train: CropSet
+    query: CropSet
+    gallery: CropSet
+
+    def summary(self) -> str:
+        """Give a small table: identities, crops and cameras of each split."""
+        rows = [f"{self.name:<28} identities   crops  cameras"]
+        for split in ("train", "query", "gallery"):
+            crops: CropSet = getattr(self, split)
+            cameras = len(np.unique(crops.camids))
+            rows.append(f"  {split:<26} {crops.num_identities:>10} {len(crops):>7} {cameras:>8}")
+        return "\n".join(rows)
+
+
+def split_by_camera(crops: CropSet) -> tuple[CropSet, CropSet]:
+    """Make queries and a gallery out of one set of crops.
+
+    The first crop of each person under each camera is a query; the rest is the gallery. Junk and
+    distractors stay in the gallery. A query whose person no other camera saw cannot be answered;
+    the evaluation does not count it.
+
+    Returns:
+        The queries and the gallery, each in the order of ``crops``.
+    """
+    pairs = np.stack([crops.pids, crops.camids], axis=1)
+    unique, first = np.unique(pairs, axis=0, return_index=True)
+    is_query = np.zeros(len(crops), dtype=bool)
+    is_query[first[~np.isin(unique[:, 0], crops.ignored_pids)]] = True
+    return _as_split(crops.select(is_query), "query"), _as_split(
+        crops.select(~is_query), "gallery"
+    )
+
+
+def merge_crops(sets: Sequence[CropSet], *, name: str = "merged") -> CropSet:
+    """Put several sources together; nobody is in two of them, and no camera is either.
+
+    Junk and distractors are left out. pids and camids of each source are moved behind those
+    of the sources before it; the first source keeps its own.
+
+    Raises:
+        InputError: No source, or two crops have the same key (the same folder twice, or two
+            folders of the same name: give them different names).
+    """
+    if not sets:
+        raise InputError("merge_crops() needs at least one set of crops; got none.")
+    kept = [crops.without_ignored() for crops in sets]
+    keys = tuple(key for crops in kept for key in crops.keys)
+    if len(set(keys)) != len(keys):
+        seen: set[str] = set()
+        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value] # add() gives None, which is the point
+        raise InputError(
+            f"Two crops have the key {twice!r}: the same folder is given twice, or two sources "
+            "share a name. Give each source its own name."
+        )
+    return CropSet(
+        name=name,
+        paths=tuple(path for crops in kept for path in crops.paths),
+        pids=_behind_each_other([crops.pids for crops in kept]),
+        camids=_behind_each_other([crops.camids for crops in kept]),
+        keys=keys,
+        split=kept[0].split if len({crops.split for crops in kept}) == 1 else "",
+    )
+
+
+def _behind_each_other(numbers: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Concatenate, each array moved so that it starts after the largest so far."""
+    moved: list[NDArray[np.int64]] = []
+    start: int | None = None
+    for array in numbers:
+        if array.size:
+            shift = 0 if start is None else start - int(array.min())
+            moved.append(array + shift)
+            start = int(moved[-1].max()) + 1
+    return np.concatenate(moved) if moved else np.zeros(0, dtype=np.int64)
+
+
+def _as_split(crops: CropSet, split: str) -> CropSet:
+    _set(crops, "split", split)  # the caller has just made this object
+    return crops
+
+
+def _whole_numbers(values: ArrayLike, name: str, length: int) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise InputError(f"{name} must be whole numbers; got {array.dtype}.")
+    if array.shape != (length,):
+        raise InputError(
+            f"{name} must have shape ({length},), one for each path; got {array.shape}."
+        )
+    array = array.astype(np.int64)  # a copy: the caller's array is not locked
+    array.flags.writeable = False
+    return array
+
+
+def _set(target: object, name: str, value: object) -> None:
+    object.__setattr__(target, name, value)  # the classes are frozen
