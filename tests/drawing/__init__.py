@@ -1,0 +1,1 @@
+"""The drawing of people for the tests: who is drawn, where, and how."""
