@@ -1,0 +1,112 @@
+"""What every benchmark shares: the machine, spread, peak memory of a fresh process, JSON.
+
+A benchmark measures each contestant in a process of its own, so that one's memory is not
+counted to another::
+
+    row = in_fresh_process(measure, "ours", sizes)   # measure is a top-level function
+    write_report(args.json, "evaluate", [row])
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("sanreid", "numpy", "torch", "torchvision", "faiss-cpu", "onnxruntime", "openvino")
+
+
+def machine() -> dict[str, Any]:
+    """When, where and with which versions the figures were taken."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "when_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions,
+    }
+
+
+def spread(seconds: list[float]) -> dict[str, float]:
+    """Median and interquartile range of repeated timings, in seconds."""
+    quarters = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [seconds[0]] * 3
+    return {
+        "median_s": round(statistics.median(seconds), 6),
+        "iqr_s": round(quarters[2] - quarters[0], 6),
+        "best_s": round(min(seconds), 6),
+        "repeats": len(seconds),
+    }
+
+
+def repeat(work: Callable[[], Any], *, repeats: int, warmup: int = 1) -> dict[str, float]:
+    """Run ``work`` until warm, then time it ``repeats`` times."""
+    for _ in range(warmup):
+        work()
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return spread(seconds)
+
+
+def peak_memory_mib() -> float:
+    """The largest resident memory this process has had so far, in MiB; NaN on Windows."""
+    if sys.platform == "win32":
+        return float("nan")
+    import resource  # noqa: PLC0415 - does not exist on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)  # bytes there, KiB here
+
+
+def in_fresh_process(
+    measure: Callable[..., dict[str, Any]], *args: object, **kwargs: object
+) -> dict[str, Any]:
+    """Call a top-level function in a new interpreter; adds ``peak_mib`` to what it returns."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_with_peak, (measure, args, kwargs))
+
+
+def write_report(
+    path: Path | None, name: str, rows: list[dict[str, Any]], **facts: object
+) -> None:
+    """Write ``{"benchmark", "machine", "rows", ...}`` as JSON; nothing when ``path`` is None."""
+    if path is None:
+        return
+    report = {"benchmark": name, "machine": machine(), **facts, "rows": rows}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _with_peak(
+    measure: Callable[..., dict[str, Any]], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    row = measure(*args, **kwargs)
+    return {**row, "peak_mib": round(peak_memory_mib(), 1)}
+
+
+def _cpu_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
