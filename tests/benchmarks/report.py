@@ -71,7 +71,7 @@ def peak_memory_mib() -> float:
     """The largest resident memory this process has had so far, in MiB; NaN on Windows."""
     if sys.platform == "win32":
         return float("nan")
-    import resource  # noqa: PLC0415 - does not exist on Windows
+    import resource  # does not exist on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)  # bytes there, KiB here
