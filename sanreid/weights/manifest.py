@@ -1,0 +1,209 @@
+"""The list of released weights: ``weights_manifest.json``, read and checked.
+
+One row a name: where the file lies (in the package, or on the Hugging Face Hub at one commit),
+its SHA-256 and size, how the network is built, under which terms it may be used, what it was
+trained on and what it reaches. Reading it costs neither torch nor the network.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, get_args
+
+from sanreid.config import EncoderConfig
+from sanreid.errors import ConfigError, UnknownWeightsError, WeightsError
+
+__all__ = ["HubFile", "Manifest", "WeightsEntry", "list_weights", "read_manifest"]
+
+FORMAT_VERSION = 1
+PACKAGE = Path(__file__).resolve().parent.parent
+
+Role = Literal["encoder", "texture-generator"]
+
+_REQUIRED = ("role", "sha256", "size_bytes", "config", "license", "training_data", "metrics")
+_OPTIONAL = ("file", "hub", "trained_with")
+
+
+@dataclass(frozen=True, slots=True)
+class HubFile:
+    """One file of a Hugging Face Hub repository, at one commit."""
+
+    repo_id: str  # "owner/name"
+    revision: str  # a commit of 40 hexadecimal digits, never a branch or a tag
+    filename: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightsEntry:
+    """One row of the manifest.
+
+    Args:
+        name: The row's name. One that begins with ``san-`` was trained with texture
+            reconstruction and the triplet constraint on; anything else is a baseline.
+        role: ``"encoder"``, or ``"texture-generator"`` (used in training alone).
+        sha256: 64 lower-case hexadecimal digits of the safetensors file.
+        size_bytes: Size of that file.
+        config: How the network is built; :class:`~sanreid.config.EncoderConfig`'s keys when
+            ``role`` is ``"encoder"``.
+        license: The terms of the weights, which are not those of the code.
+        training_data: A mapping with ``name``, ``terms``, ``identities`` and ``crops`` each.
+        metrics: A mapping with ``dataset``, ``protocol``, ``mAP``, ``rank1`` (fractions) and
+            ``command`` each.
+        trained_with: ``commit``, ``config`` and ``seed`` of the training run, as far as known.
+        file: Place of a bundled file, relative to the folder the package lies in; None for one
+            on the Hub.
+        hub: Place of a file on the Hub; None for a bundled one.
+    """
+
+    name: str
+    role: Role
+    sha256: str
+    size_bytes: int
+    config: Mapping[str, Any]
+    license: str
+    training_data: tuple[Mapping[str, Any], ...]
+    metrics: tuple[Mapping[str, Any], ...]
+    trained_with: Mapping[str, Any] | None = None
+    file: str | None = None
+    hub: HubFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The manifest as a whole."""
+
+    default: str
+    weights: Mapping[str, WeightsEntry]
+
+    def entry(self, name: str) -> WeightsEntry:
+        """Give the row ``name``.
+
+        Raises:
+            UnknownWeightsError: There is none; the message lists those there are.
+        """
+        if name not in self.weights:
+            raise UnknownWeightsError(f"No weights are named {name!r}. {self.known(name)}")
+        return self.weights[name]
+
+    def known(self, near: str = "") -> str:
+        """Say which names there are, and which of them ``near`` may have meant."""
+        close = difflib.get_close_matches(near, self.weights, n=1)
+        hint = f"Did you mean {close[0]!r}? " if close else ""
+        return f"{hint}Known: {', '.join(sorted(self.weights))}."
+
+
+def list_weights() -> dict[str, WeightsEntry]:
+    """Give the released weights by name, their terms and training data among the fields.
+
+    Raises:
+        WeightsError: The installation's manifest is missing or damaged.
+
+    >>> list_weights()["baseline-r50"].config["head"]
+    'bnneck'
+    """
+    return dict(read_manifest().weights)
+
+
+def read_manifest(path: Path | None = None) -> Manifest:
+    """Read and check a manifest; the installed package's own when ``path`` is None.
+
+    Raises:
+        WeightsError: The file is missing, not JSON, of a newer format, or a row is not in order.
+    """
+    path = path or _manifest_path()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"The list of weights {path} cannot be read: {error}.") from error
+
+    if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
+        version = content.get("format_version") if isinstance(content, dict) else None
+        raise WeightsError(
+            f"{path} has format version {version!r}; this release of sanreid reads version "
+            f"{FORMAT_VERSION}. Install the package again, or a newer one."
+        )
+    rows = content.get("weights")
+    if not isinstance(rows, dict):
+        raise WeightsError(f"{path}: 'weights' must be an object of rows by name.")
+    weights = {name: _entry(name, row, path) for name, row in rows.items()}
+    default = str(content.get("default"))
+    if default not in weights or weights[default].role != "encoder":
+        raise WeightsError(f"{path}: the default {default!r} is not the name of an encoder in it.")
+    return Manifest(default=default, weights=weights)
+
+
+def bundled_path(entry: WeightsEntry) -> Path | None:
+    """Give where the bundled file of ``entry`` lies; None for one on the Hub."""
+    return None if entry.file is None else PACKAGE.parent / entry.file
+
+
+def _manifest_path() -> Path:
+    installed = PACKAGE / "weights_manifest.json"  # where the wheel puts it
+    return installed if installed.exists() else PACKAGE.parent / "weights_manifest.json"
+
+
+def _entry(name: str, row: object, path: Path) -> WeightsEntry:
+    def wrong(reason: str) -> WeightsError:
+        return WeightsError(f"{path}: the row {name!r} {reason}.")
+
+    if not isinstance(row, dict):
+        raise wrong("is not an object")
+    if missing := [key for key in _REQUIRED if key not in row]:
+        raise wrong(f"lacks {_joined(missing)}")
+    if unknown := [key for key in row if key not in _REQUIRED + _OPTIONAL]:
+        raise wrong(f"has the unknown key {_joined(unknown)}")
+    if ("file" in row) == ("hub" in row):
+        raise wrong("must have either 'file' or 'hub'")
+    if row["role"] not in get_args(Role):
+        raise wrong(f"has the role {row['role']!r}; known: {', '.join(get_args(Role))}")
+    if not re.fullmatch(r"[0-9a-f]{64}", str(row["sha256"])):
+        raise wrong("needs a 'sha256' of 64 lower-case hexadecimal digits")
+    if not isinstance(row["size_bytes"], int) or row["size_bytes"] < 1:
+        raise wrong("needs 'size_bytes', a whole number above 0")
+    if row["role"] == "encoder":
+        try:
+            EncoderConfig.from_dict(row["config"])
+        except ConfigError as error:
+            raise wrong(f"has a wrong 'config': {str(error).rstrip('.')}") from error
+    if "file" in row and not _is_inside(row["file"]):
+        raise wrong(f"has the 'file' {row['file']!r}, not a relative .safetensors path")
+
+    return WeightsEntry(
+        name=name,
+        role=row["role"],
+        sha256=row["sha256"],
+        size_bytes=row["size_bytes"],
+        config=row["config"],
+        license=row["license"],
+        training_data=tuple(row["training_data"]),
+        metrics=tuple(row["metrics"]),
+        trained_with=row.get("trained_with"),
+        file=row.get("file"),
+        hub=None if "file" in row else _hub_file(row["hub"], wrong("has a 'hub' out of order")),
+    )
+
+
+def _hub_file(hub: object, error: WeightsError) -> HubFile:
+    if not isinstance(hub, dict) or set(hub) != {"repo_id", "revision", "filename"}:
+        raise WeightsError(f"{error} It wants repo_id, revision and filename.")
+    if not re.fullmatch(r"[0-9a-f]{40}", str(hub["revision"])):
+        raise WeightsError(f"{error} Its revision must be a commit of 40 hexadecimal digits.")
+    if not _is_inside(hub["filename"]):
+        raise WeightsError(f"{error} Its filename must be a relative .safetensors path.")
+    return HubFile(**hub)
+
+
+def _is_inside(file: object) -> bool:
+    if not isinstance(file, str) or "\\" in file:
+        return False
+    path = PurePosixPath(file)
+    return path.suffix == ".safetensors" and not path.is_absolute() and ".." not in path.parts
+
+
+def _joined(keys: Iterable[str]) -> str:
+    return ", ".join(repr(key) for key in keys)

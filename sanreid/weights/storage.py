@@ -1,0 +1,256 @@
+"""Weights on disk: checksums, safetensors files, weights directories.
+
+A weights directory holds ``config.json`` (:class:`~sanreid.config.EncoderConfig` as JSON),
+``model.safetensors`` (the state dict of :class:`~sanreid.models.SAEnc`) and ``README.md``, its
+model card. Nothing here reads a pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sanreid.config import EncoderConfig
+from sanreid.errors import ChecksumError, ConfigError, WeightsError
+from sanreid.weights.card import model_card
+from sanreid.weights.manifest import WeightsEntry
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["check_file", "load_into", "read_config", "read_state_dict", "save_directory"]
+
+logger = logging.getLogger(__name__)
+
+CONFIG_NAME = "config.json"
+WEIGHTS_NAME = "model.safetensors"
+CARD_NAME = "README.md"
+
+_SHOWN = 8  # keys listed in a message before "and N more"
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file, 64 lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_file(path: Path, *, sha256: str, size_bytes: int | None = None, name: str = "") -> None:
+    """Compare a file with what was released; return nothing when they agree.
+
+    Raises:
+        WeightsError: The file cannot be read.
+        ChecksumError: They do not agree. The file is left in place for inspection.
+    """
+    try:
+        actual_size, actual = path.stat().st_size, sha256_of(path)
+    except OSError as error:
+        raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
+    if actual != sha256 or size_bytes not in (None, actual_size):
+        wanted = "" if size_bytes is None else f" ({size_bytes:,} bytes)"
+        raise ChecksumError(
+            f"The weights file of {name or path.name!r} is not the released one; nothing of it "
+            f"was parsed: {path} has sha256 {actual} ({actual_size:,} bytes), expected "
+            f"{sha256}{wanted}."
+        )
+
+
+def read_config(path: Path) -> EncoderConfig:
+    """Read a ``config.json``.
+
+    Raises:
+        WeightsError: It is missing, not JSON, or not an encoder's configuration.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"The configuration {path} cannot be read: {error}.") from error
+    if not isinstance(values, dict):
+        raise WeightsError(f"The configuration {path} must be a JSON object of settings.")
+    try:
+        return EncoderConfig.from_dict(values)
+    except ConfigError as error:
+        raise WeightsError(f"{path} is not the configuration of an encoder: {error}") from error
+
+
+def read_state_dict(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, by key, on the CPU.
+
+    Raises:
+        WeightsError: The file is missing, cut short, or not safetensors.
+    """
+    import safetensors  # noqa: PLC0415 - torch is loaded with it, and listing needs neither
+    from safetensors.torch import load_file  # noqa: PLC0415 - as above
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"There is no weights file {path}.")
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise WeightsError(
+            f"{path} is not a whole safetensors file ({error}). Pickled checkpoints (.pth, .pt, "
+            ".bin) are converted first: sanreid weights convert IN OUT_DIR."
+        ) from error
+    return tensors
+
+
+def load_into(
+    module: nn.Module, state_dict: Mapping[str, Tensor], *, origin: str | os.PathLike[str]
+) -> None:
+    """Copy ``state_dict`` into ``module``, every key and no other, or change nothing.
+
+    The counters ``num_batches_tracked`` of batch-norm layers may be missing: inference does not
+    read them. Values are converted to the module's dtype and device.
+
+    Args:
+        module: The network.
+        state_dict: Its tensors by key.
+        origin: Where the tensors are from; for the message.
+
+    Raises:
+        WeightsError: A key is missing, unknown, of another shape, or holds NaN or infinity.
+    """
+    wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
+    check_keys(wanted, state_dict, origin=origin)
+    counters = {
+        key: value
+        for key, value in module.state_dict().items()
+        if key not in state_dict  # check_keys lets counters alone be missing
+    }
+    module.load_state_dict({**counters, **state_dict}, strict=True)
+
+
+def check_keys(
+    wanted: Mapping[str, tuple[int, ...]],
+    state_dict: Mapping[str, Tensor],
+    *,
+    origin: str | os.PathLike[str],
+) -> None:
+    """Compare a state dict with the wanted shapes by key.
+
+    Raises:
+        WeightsError: They differ, or a value is NaN or infinite; the message lists the keys.
+    """
+    missing = [
+        key for key in wanted if key not in state_dict and not key.endswith("num_batches_tracked")
+    ]
+    unknown = [key for key in state_dict if key not in wanted]
+    shapes = [
+        f"{key} {list(value.shape)} instead of {list(wanted[key])}"
+        for key, value in state_dict.items()
+        if key in wanted and tuple(value.shape) != wanted[key]
+    ]
+    faults = [
+        f"{kind}: {listed(keys)}"
+        for kind, keys in (("missing", missing), ("unknown", unknown), ("wrong shape", shapes))
+        if keys
+    ]
+    if faults:
+        raise WeightsError(
+            f"The weights of {os.fspath(origin)} do not fit the network of their configuration; "
+            f"{'; '.join(faults)}."
+        )
+    broken = [key for key, value in state_dict.items() if not bool(value.isfinite().all())]
+    if broken:
+        raise WeightsError(
+            f"The weights of {os.fspath(origin)} hold NaN or infinity in {listed(broken)}."
+        )
+
+
+def listed(keys: Iterable[str]) -> str:
+    """List keys for a message, the first few in full."""
+    keys = list(keys)
+    more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return ", ".join(keys[:_SHOWN]) + more
+
+
+def save_directory(
+    directory: str | Path,
+    *,
+    state_dict: Mapping[str, Tensor],
+    config: EncoderConfig,
+    card: str | None = None,
+    entry: WeightsEntry | None = None,
+) -> Path:
+    """Write a weights directory: ``config.json``, ``model.safetensors``, ``README.md``.
+
+    A new directory is written under another name and renamed, so it is there whole or not at
+    all; in an existing one each file is, and its other files stay.
+
+    Args:
+        directory: Created if missing, its parents too; its three files are replaced if there.
+        state_dict: Tensors of the encoder by key, float16, float32, or bfloat16 (stored as
+            float32, which holds the same values).
+        config: The configuration of the encoder.
+        card: The text of ``README.md``; one made from ``config`` and ``entry`` when None.
+        entry: The released weights that these are, for the card's terms and figures.
+
+    Returns:
+        The directory.
+
+    Raises:
+        WeightsError: The state dict does not fit ``config``, holds NaN, infinity or another
+            dtype, or the directory cannot be written. An existing directory is then unchanged.
+    """
+    from safetensors.torch import save_file  # noqa: PLC0415 - loads torch
+
+    directory = Path(directory).expanduser()
+    tensors = _storable(state_dict, directory)
+    check_keys(encoder_shapes(config), tensors, origin=f"the encoder to save in {directory}")
+    text = model_card(config, entry=entry) if card is None else card
+    try:
+        existed = directory.exists()
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=".saving-", dir=directory if existed else directory.parent
+        ) as temporary:
+            work = Path(temporary, "weights")
+            work.mkdir()
+            settings = json.dumps(config.to_dict(), indent=2) + "\n"
+            (work / CONFIG_NAME).write_text(settings, encoding="utf-8")
+            (work / CARD_NAME).write_text(text, encoding="utf-8")
+            save_file(tensors, work / WEIGHTS_NAME, metadata={"format": "pt"})
+            (work / WEIGHTS_NAME).chmod((work / CONFIG_NAME).stat().st_mode)  # was owner only
+            if existed:
+                for name in (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
+                    (work / name).replace(directory / name)
+            else:
+                work.rename(directory)
+    except OSError as error:
+        raise WeightsError(f"The weights cannot be saved in {directory}: {error}.") from error
+    logger.info("Saved an encoder's weights in %s.", directory)
+    return directory
+
+
+def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
+    """Give the shape of every tensor of the SA-Enc that ``config`` describes, by key."""
+    import torch  # noqa: PLC0415 - listing weights needs no torch
+
+    from sanreid.models import build_sa_enc  # noqa: PLC0415 - loads torch
+
+    with torch.device("meta"):
+        module = build_sa_enc(config)
+    return {key: tuple(value.shape) for key, value in module.state_dict().items()}
+
+
+def _storable(state_dict: Mapping[str, Tensor], directory: Path) -> dict[str, Tensor]:
+    import torch  # noqa: PLC0415 - listing weights needs no torch
+
+    tensors = {}
+    for key, value in state_dict.items():
+        counter = key.endswith("num_batches_tracked") and value.dtype == torch.int64
+        if value.dtype not in (torch.float16, torch.float32, torch.bfloat16) and not counter:
+            raise WeightsError(
+                f"The encoder to save in {directory} holds {key} in {value.dtype}; a weights "
+                "file holds float16 or float32. Convert it first."
+            )
+        kept = value.float() if value.dtype == torch.bfloat16 else value
+        tensors[key] = kept.detach().cpu().contiguous().clone()
+    return tensors

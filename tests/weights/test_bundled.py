@@ -1,0 +1,103 @@
+"""The bundled weights: whole, listed with their terms, and the network they claim to be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torchvision.models import resnet50
+
+import sanreid
+from sanreid import weights
+from sanreid.models import build_sa_enc
+
+
+@pytest.fixture(scope="module")
+def located():
+    return weights.locate()
+
+
+@pytest.fixture(scope="module")
+def tensors(located):
+    return weights.read_state_dict(located.path)
+
+
+def test_the_default_is_found_without_the_network(located):
+    assert located.name == "baseline-r50"
+    assert located.entry == weights.list_weights()["baseline-r50"]
+    assert located.config.input_size == (128, 64)
+    assert (located.config.head, located.config.embedding_dim) == ("bnneck", 512)
+
+
+def test_the_file_is_the_released_one(located):
+    assert weights.verify("baseline-r50") == located.path
+    assert located.path.stat().st_size == located.entry.size_bytes <= 50_000_000
+
+
+def test_the_list_says_the_terms_and_the_data(located):
+    entry = weights.list_weights()["baseline-r50"]
+    assert "non-commercial research" in entry.license
+    assert [(data["identities"], data["crops"]) for data in entry.training_data] == [
+        (751, 12_936),
+        (743, 7_239),
+        (971, 3_884),
+    ]
+    assert all("research" in data["terms"] for data in entry.training_data)
+    assert not any("Market" in metric["dataset"] for metric in entry.metrics)  # seen in training
+
+
+def test_the_licence_travels_with_the_weights(located):
+    terms = (located.path.parent / "LICENSE").read_text(encoding="utf-8")
+    for words in ("Market-1501", "CUHK03", "CUHK01", "non-commercial research", "MIT"):
+        assert words in terms
+
+
+def test_keys_are_those_of_sa_enc_and_nothing_else(located, tensors):
+    module = build_sa_enc(located.config)
+    module.load_state_dict(tensors, strict=True)
+    assert set(tensors) == set(module.state_dict())
+    assert tensors["trunk.conv1.weight"].dtype == torch.float16
+    assert tensors["head.bn.running_var"].dtype == torch.float32
+
+
+def test_forward_equals_plain_torchvision(located, tensors):
+    plain = resnet50(weights=None)
+    first = plain.layer4[0]
+    first.conv2.stride = first.downsample[0].stride = (1, 1)
+    trunk = {
+        key.removeprefix("trunk."): value.float()
+        for key, value in tensors.items()
+        if key.startswith("trunk.")
+    }
+    plain.fc = nn.Identity()
+    plain.load_state_dict(trunk, strict=True)
+    crops = torch.randn(2, 3, 128, 64, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        reduced = plain.eval()(crops) @ tensors["head.reduction.weight"].float().T
+        mean, var = tensors["head.bn.running_mean"], tensors["head.bn.running_var"]
+        scaled = (reduced - mean) / (var + 1e-5).sqrt()
+        expected = scaled * tensors["head.bn.weight"] + tensors["head.bn.bias"]
+
+        module = build_sa_enc(located.config).eval()
+        weights.load_into(module, tensors, origin=located.path)
+        actual = module(crops).embedding
+    unit = nn.functional.normalize
+    torch.testing.assert_close(unit(actual), unit(expected), atol=1e-5, rtol=0)
+    assert not torch.allclose(unit(actual[:1]), unit(actual[1:]), atol=1e-2)
+
+
+def test_listing_costs_neither_torch_nor_the_hub_client():
+    code = (
+        "import sys, sanreid; sanreid.list_weights(); import sanreid.weights; "
+        "sanreid.weights.verify('baseline-r50'); "
+        "sys.exit(bool({'torch', 'huggingface_hub', 'safetensors'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_it_is_in_the_package(located):
+    assert Path(sanreid.__file__).parent in located.path.parents
