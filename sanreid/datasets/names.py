@@ -34,7 +34,10 @@ __all__ = ["IMAGE_SUFFIXES", "NameScheme", "list_images", "read_crops"]
 
 NameScheme = Literal["market1501", "cuhk03", "cuhk01", "pku", "folders"]
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm"})
+# The same as sanreid.images.IMAGE_SUFFIXES, which costs Pillow to import.
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+)
 
 
 class _Scheme(NamedTuple):

@@ -1,0 +1,1 @@
+"""Training: everything that is thrown away at inference. ``pip install sanreid[train]``."""
