@@ -7,6 +7,7 @@ loaded, and a file whose SHA-256 is known is compared with it before anything of
 from __future__ import annotations
 
 from sanreid.weights.card import model_card
+from sanreid.weights.conversion import convert
 from sanreid.weights.hub import push_directory
 from sanreid.weights.lookup import LocatedWeights, download, fetch, locate, verify
 from sanreid.weights.manifest import (
@@ -23,6 +24,7 @@ __all__ = [
     "LocatedWeights",
     "Manifest",
     "WeightsEntry",
+    "convert",
     "download",
     "fetch",
     "list_weights",

@@ -132,8 +132,9 @@ def check_keys(
     state_dict: Mapping[str, Tensor],
     *,
     origin: str | os.PathLike[str],
+    network: str = "the network of their configuration",
 ) -> None:
-    """Compare a state dict with the wanted shapes by key.
+    """Compare a state dict with the wanted shapes by key; ``network`` is for the message.
 
     Raises:
         WeightsError: They differ, or a value is NaN or infinite; the message lists the keys.
@@ -154,8 +155,7 @@ def check_keys(
     ]
     if faults:
         raise WeightsError(
-            f"The weights of {os.fspath(origin)} do not fit the network of their configuration; "
-            f"{'; '.join(faults)}."
+            f"The weights of {os.fspath(origin)} do not fit {network}; {'; '.join(faults)}."
         )
     broken = [key for key, value in state_dict.items() if not bool(value.isfinite().all())]
     if broken:
