@@ -1,0 +1,127 @@
+"""Who is who, and seen by which camera: which entries a query may find, and which are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["DISTRACTOR", "JUNK", "Labels"]
+
+JUNK = -1  #: gallery pid: a bad crop, left out of the ranking
+DISTRACTOR = 0  #: gallery pid: stays in the ranking, matches nobody
+
+
+def _as_pids(pids: ArrayLike, count: int, name: str) -> NDArray[Any]:
+    """(count,) pids, each an int or a str; InputError naming the first that is neither."""
+    return _vector(pids, count, name, (int, str), "int or str")
+
+
+def _as_camids(camids: ArrayLike, count: int, name: str) -> NDArray[np.int64]:
+    """(count,) camera numbers as int64; InputError naming the first that is no integer."""
+    return _vector(camids, count, name, (int,), "integers").astype(np.int64)
+
+
+def _pids_as_integers(
+    query: NDArray[Any], gallery: NDArray[Any]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give every person a number; the integers -1 (junk) and 0 (distractor) keep theirs."""
+    if query.dtype.kind in "iu" and gallery.dtype.kind in "iu":
+        return query.astype(np.int64), gallery.astype(np.int64)
+    numbers: dict[int | str, int] = {JUNK: JUNK, DISTRACTOR: DISTRACTOR}
+    both = [numbers.setdefault(pid, len(numbers)) for pid in query.tolist() + gallery.tolist()]
+    return np.array(both[: len(query)], np.int64), np.array(both[len(query) :], np.int64)
+
+
+class Labels:
+    """Checked pids and camids of an evaluation.
+
+    Args:
+        query_pids: (Q,) int or str.
+        query_camids: (Q,) int.
+        gallery_pids: (G,) int or str; -1 junk, 0 a distractor.
+        gallery_camids: (G,) int.
+        shape: (Q, G), both at least 1.
+
+    Attributes:
+        query_pids: (Q,) as given.
+        ranked: (R,) places of the entries that are not junk, rising; None when all are.
+        order: (R,) places among the ranked entries, sorted by person, rising within one.
+        sorted_pids: (R,) int64, their persons.
+
+    Raises:
+        InputError: A label of the wrong kind, or not one a row.
+    """
+
+    def __init__(
+        self,
+        query_pids: ArrayLike,
+        query_camids: ArrayLike,
+        gallery_pids: ArrayLike,
+        gallery_camids: ArrayLike,
+        shape: tuple[int, int],
+    ) -> None:
+        self.query_pids = _as_pids(query_pids, shape[0], "query_pids")
+        self._query_camids = _as_camids(query_camids, shape[0], "query_camids")
+        gallery_given = _as_pids(gallery_pids, shape[1], "gallery_pids")
+        camids = _as_camids(gallery_camids, shape[1], "gallery_camids")
+        self._query_ids, ids = _pids_as_integers(self.query_pids, gallery_given)
+
+        self.ranked = np.flatnonzero(ids != JUNK) if (ids == JUNK).any() else None
+        if self.ranked is not None:
+            ids, camids = ids[self.ranked], camids[self.ranked]
+        self.order = np.argsort(ids, kind="stable")
+        self.sorted_pids = ids[self.order]
+        self._camids = camids[self.order]
+        self._starts = np.searchsorted(self.sorted_pids, self._query_ids, side="left")
+        self._ends = np.searchsorted(self.sorted_pids, self._query_ids, side="right")
+        self._starts[self._query_ids == DISTRACTOR] = self._ends[self._query_ids == DISTRACTOR]
+
+    def of(self, query: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """A query's matches, and its person's entries under its own camera; both rising."""
+        person = slice(self._starts[query], self._ends[query])
+        entries = self.order[person]
+        own_camera = self._camids[person] == self._query_camids[query]
+        return entries[~own_camera], entries[own_camera]
+
+    def pid(self, query: int) -> int:
+        """The number of the query's person, as in ``sorted_pids``."""
+        return int(self._query_ids[query])
+
+    def why_no_match(self) -> str:
+        """The reason, in words, that no query has an admissible match."""
+        seen = int((self._ends > self._starts).sum())
+        if not seen:
+            return (
+                "no query pid occurs in the gallery (-1 and 0 match nobody there). Check that "
+                "both sides number people alike."
+            )
+        cameras = np.union1d(self._query_camids, self._camids)
+        note = f" (every camera id is {cameras[0]})" if len(cameras) == 1 else ""
+        return (
+            f"{seen} of {len(self._query_ids)} queries have entries of their person in the "
+            f"gallery, but only under their own camera, which the rule leaves out{note}. Give "
+            "the real camera ids, or, if every entry shall count, query camids that the gallery "
+            "does not have."
+        )
+
+
+def _vector(
+    values: ArrayLike, count: int, name: str, kinds: tuple[type, ...], kinds_text: str
+) -> NDArray[Any]:
+    array = np.asarray(values)
+    if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
+        array = np.asarray(values, dtype=object)  # NumPy makes a str of the 1 in [1, "a"]
+    if array.shape != (count,):
+        raise InputError(f"{name} need one value a row, {count} in all; got shape {array.shape}.")
+    if array.dtype.kind in "iu" or (array.dtype.kind == "U" and str in kinds):
+        return array
+    if array.dtype.kind == "f" and (array == np.rint(array)).all():
+        return array.astype(np.int64)  # np.zeros(n) is a common way to say camera 0
+    for place, value in enumerate(array.tolist()):
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise InputError(f"{name} are {kinds_text}; place {place} holds {value!r}.")
+    return array

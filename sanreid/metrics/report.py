@@ -1,0 +1,108 @@
+"""What an evaluation found: the figures, and the precision of each query behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["EvaluationReport"]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """Retrieval accuracy; every figure is a fraction between 0 and 1.
+
+    Attributes:
+        mAP: Mean average precision, not interpolated.
+        mINP: Mean inverse negative penalty: the matches of a query, divided by the place of the
+            last of them.
+        cmc: (max_rank,) float64; ``cmc[k - 1]`` is the share of queries with a match among the
+            first k. Where the gallery is shorter than ``max_rank`` the curve stays at its end.
+        num_valid_queries: Queries with at least one admissible match; the others do not count.
+        num_queries: All queries, valid or not.
+        num_gallery: Gallery entries without the junk.
+        protocol: "market1501" or "cuhk03".
+        query_index: (num_valid_queries,) int64, the valid queries' places in the input, rising.
+        query_pids: (num_valid_queries,) the valid queries' pids, as they were given.
+        average_precision: (num_valid_queries,) float64, one a valid query.
+    """
+
+    mAP: float  # noqa: N815 - the name of the field
+    mINP: float  # noqa: N815 - the name of the field
+    cmc: NDArray[np.float64]
+    num_valid_queries: int
+    num_queries: int
+    num_gallery: int
+    protocol: str
+    query_index: NDArray[np.int64]
+    query_pids: NDArray[Any]
+    average_precision: NDArray[np.float64]
+
+    @property
+    def rank1(self) -> float:
+        """Share of queries whose first admissible entry is a match: ``cmc[0]``."""
+        return float(self.cmc[0])
+
+    def mAP_interval(  # noqa: N802 - the name of the field
+        self, *, confidence: float = 0.95, num_resamples: int = 2000, seed: int = 0
+    ) -> tuple[float, float]:
+        """Bootstrap interval of the mAP over identities.
+
+        Queries of one person are not independent, so whole persons are drawn with replacement,
+        each with all of its valid queries (percentile interval).
+
+        Args:
+            confidence: Between 0 and 1.
+            num_resamples: How many data sets are drawn.
+            seed: Of the draw; the same seed gives the same interval.
+
+        Returns:
+            The lower and the upper end. With one identity alone both are the mAP.
+
+        Raises:
+            InputError: ``confidence`` or ``num_resamples`` out of range.
+        """
+        if not 0 < confidence < 1 or num_resamples < 1:
+            raise InputError(
+                "confidence lies between 0 and 1 and num_resamples is at least 1; "
+                f"got {confidence} and {num_resamples}."
+            )
+        _, person = np.unique(self.query_pids.astype(str), return_inverse=True)
+        queries = np.bincount(person)
+        precision = np.bincount(person, weights=self.average_precision)
+        rng = np.random.default_rng(seed)
+        persons = len(queries)
+        drawn = rng.multinomial(persons, np.full(persons, 1 / persons), size=num_resamples)
+        means = (drawn @ precision) / (drawn @ queries)
+        low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+        return float(low), float(high)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The figures as plain numbers, ready for JSON; without the arrays of single queries."""
+        return {
+            "mAP": self.mAP,
+            "mINP": self.mINP,
+            "rank1": self.rank1,
+            "cmc": self.cmc.tolist(),
+            "num_valid_queries": self.num_valid_queries,
+            "num_queries": self.num_queries,
+            "num_gallery": self.num_gallery,
+            "protocol": self.protocol,
+        }
+
+    def __str__(self) -> str:
+        ranks = "".join(
+            f"  rank-{k} {self.cmc[k - 1]:.1%}" for k in (1, 5, 10) if k <= len(self.cmc)
+        )
+        return (
+            f"mAP {self.mAP:.1%}{ranks}  mINP {self.mINP:.1%}  ({self.protocol}, "
+            f"{self.num_valid_queries} of {self.num_queries} queries, gallery {self.num_gallery})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<EvaluationReport {self}>"
