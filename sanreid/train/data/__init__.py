@@ -4,5 +4,13 @@ from __future__ import annotations
 
 from sanreid.train.data.sampler import PKSampler
 from sanreid.train.data.store import CropStore
+from sanreid.train.data.textures import TextureBatch, TextureHeader, TextureStore, TextureWriter
 
-__all__ = ["CropStore", "PKSampler"]
+__all__ = [
+    "CropStore",
+    "PKSampler",
+    "TextureBatch",
+    "TextureHeader",
+    "TextureStore",
+    "TextureWriter",
+]
