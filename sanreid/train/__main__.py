@@ -1,0 +1,158 @@
+"""Train, measure, export.
+
+    python -m sanreid.train CONFIG.toml [--set key=value]... [--resume]
+    python -m sanreid.train evaluate RUN [--which best|last] [--set evaluation...] [--json]
+    python -m sanreid.train export RUN OUT [--which best|last] [--float32]
+    python -m sanreid.train find-lr CONFIG.toml [--set key=value]...
+    python -m sanreid.train list
+
+CONFIG is a TOML file or the name of a packaged one. Exit status: 0 done, 1 our error (one line
+on stderr), 2 usage; a run that a signal stopped ends, after its checkpoint is written, with 128
+plus the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sanreid.errors import SanreidError
+from sanreid.train import distributed
+from sanreid.train.device import resolve_device
+from sanreid.train.engine import Engine
+from sanreid.train.settings import load_config, packaged_configs
+
+__all__ = ["main"]
+
+_COMMANDS = ("evaluate", "export", "find-lr", "list")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+        arguments.insert(0, "run")
+    args = _parser().parse_args(arguments)
+    level = logging.WARNING if args.quiet else logging.INFO
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    try:
+        status: int = args.run(args)
+    except SanreidError as error:
+        sys.stderr.write(f"sanreid.train: {' '.join(str(error).split())}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sanreid.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--quiet", action="store_true", help="say nothing but errors")
+    overrides = argparse.ArgumentParser(add_help=False)
+    overrides.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help="change a setting, for example --set optimizer.lr=1e-4",
+    )  # fmt: skip
+
+    run = commands.add_parser("run", parents=[common, overrides], help="train (may be left out)")
+    run.add_argument("config", help=f"a TOML file, or one of: {', '.join(packaged_configs())}")
+    run.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    run.set_defaults(run=_run)
+
+    evaluate = commands.add_parser(
+        "evaluate", parents=[common, overrides], help="measure a run's encoder"
+    )
+    evaluate.add_argument("folder", type=Path, metavar="RUN")
+    evaluate.add_argument("--which", choices=("best", "last"), default="best")
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
+    evaluate.set_defaults(run=_evaluate)
+
+    export = commands.add_parser("export", parents=[common], help="write a weights directory")
+    export.add_argument("folder", type=Path, metavar="RUN")
+    export.add_argument("out", type=Path, metavar="OUT")
+    export.add_argument("--which", choices=("best", "last"), default="best")
+    export.add_argument("--float32", action="store_true", help="store no float16")
+    export.set_defaults(run=_export)
+
+    find_lr = commands.add_parser(
+        "find-lr", parents=[common, overrides], help="try rising learning rates"
+    )
+    find_lr.add_argument("config")
+    find_lr.add_argument("--steps", type=int, default=100, help="how many (default 100)")
+    find_lr.set_defaults(run=_find_lr)
+
+    names = commands.add_parser("list", parents=[common], help="name the packaged configurations")
+    names.set_defaults(run=_list)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    config = load_config(args.config, args.overrides)
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    distributed.start(resolve_device(config.run.device))
+    try:
+        outcome = Engine(config, resume=args.resume).run()
+    finally:
+        distributed.stop()
+    return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from sanreid.train.evaluate import evaluate_run  # noqa: PLC0415 - keeps --help fast
+
+    found = evaluate_run(args.folder, which=args.which, overrides=args.overrides)
+    if args.json:
+        _say(json.dumps({name: one.to_dict() for name, one in found.items()}, indent=2))
+        return 0
+    for name, one in found.items():
+        _say(
+            f"{name}: mAP {one.mAP:.4f}, rank-1 {one.rank1:.4f}, rank-5 {one.rank5:.4f}, "
+            f"mINP {one.mINP:.4f}, {one.num_queries} queries"
+        )
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from sanreid.train.export import export_run  # noqa: PLC0415 - keeps --help fast
+
+    out = export_run(args.folder, args.out, which=args.which, half=not args.float32)
+    _say(f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r})")
+    return 0
+
+
+def _find_lr(args: argparse.Namespace) -> int:
+    from sanreid.train.find_lr import find_lr  # noqa: PLC0415 - keeps --help fast
+
+    config = load_config(args.config, args.overrides)
+    found = find_lr(config, steps=args.steps)
+    for lr, loss in found.curve:
+        _say(f"{lr:.3e}  {loss:.4f}")
+    _say(f"suggested: --set optimizer.lr={found.suggestion:.2e}")
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    for name in packaged_configs():
+        _say(name)
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

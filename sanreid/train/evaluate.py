@@ -1,0 +1,226 @@
+"""Measuring an encoder on people it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sanreid.config import EncoderConfig
+from sanreid.metrics import EvaluationReport, evaluate
+from sanreid.models import build_sa_enc
+from sanreid.train.config import EvaluationSetConfig, SourceConfig, TrainConfig
+from sanreid.train.data import CropStore
+from sanreid.train.device import autocast_dtype, resolve_device
+from sanreid.train.export import encoder_state, load_run
+from sanreid.train.feeding import joined_for_evaluation, read_source
+from sanreid.train.settings import override
+from sanreid.train.transforms import normalize_crops
+
+__all__ = [
+    "EvaluationSet",
+    "Measurement",
+    "embed",
+    "evaluate_run",
+    "load_sets",
+    "measure",
+    "measure_all",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Decoded crops of one evaluation set; pids of different sources differ."""
+
+    config: EvaluationSetConfig
+    images: Tensor  # (N, 3, H, W) uint8
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One set's figures, fractions."""
+
+    mAP: float  # noqa: N815 - the name everyone knows
+    mINP: float  # noqa: N815
+    rank1: float
+    rank5: float
+    num_queries: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Give plain values, rounded to six places."""
+        return {
+            "mAP": round(self.mAP, 6),
+            "mINP": round(self.mINP, 6),
+            "rank1": round(self.rank1, 6),
+            "rank5": round(self.rank5, 6),
+            "num_queries": self.num_queries,
+        }
+
+
+def load_sets(
+    configs: Sequence[EvaluationSetConfig], size: tuple[int, int]
+) -> list[EvaluationSet]:
+    """Read and decode the crops of the evaluation sets at the encoder's size."""
+    stores: dict[tuple[SourceConfig, ...], CropStore] = {}  # several sets may share crops
+    for config in configs:
+        if config.sources not in stores:
+            crops = joined_for_evaluation([read_source(source) for source in config.sources])
+            stores[config.sources] = CropStore.from_crops(crops, size=size)
+    return [
+        EvaluationSet(config, store.images, store.crops.pids, store.crops.camids)
+        for config in configs
+        for store in [stores[config.sources]]
+    ]
+
+
+@torch.inference_mode()
+def embed(
+    encoder: nn.Module,
+    images: Tensor,
+    config: EncoderConfig,
+    *,
+    device: torch.device,
+    autocast: torch.dtype | None = None,
+    batch_size: int = 64,
+    flip: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> NDArray[np.float32] | None:
+    """Embed uint8 crops (N, 3, H, W) with an encoder in ``eval()``; rows are not normalised.
+
+    Returns:
+        (N, D), or None when ``stop()`` became true on the way.
+    """
+    rows = []
+    for begin in range(0, len(images), batch_size):
+        if stop():
+            return None
+        pixels = images[begin : begin + batch_size].to(device)
+        crops = normalize_crops(pixels, mean=config.mean, std=config.std)
+        crops = crops.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            embeddings = encoder(crops).embedding
+            if flip:
+                embeddings = embeddings + encoder(crops.flip(3)).embedding
+        rows.append(embeddings.float().cpu())
+    return torch.cat(rows).numpy()
+
+
+def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> Measurement:
+    """Evaluate the embeddings of a set's crops, as its configuration says."""
+    query = _queries(one)
+    if one.config.gallery == "other_cameras":
+        reports = []
+        for camera in np.unique(one.camids):
+            asked, other = query & (one.camids == camera), one.camids != camera
+            if asked.any() and np.isin(one.pids[asked], one.pids[other]).any():
+                reports.append(_report(embeddings, one, asked, other))
+        return _joined(reports)
+    gallery = ~query if one.config.gallery == "rest" else np.ones_like(query)
+    return _joined([_report(embeddings, one, query, gallery)])
+
+
+def _queries(one: EvaluationSet) -> NDArray[np.bool_]:
+    if one.config.queries == "all":
+        return np.ones(len(one.pids), dtype=bool)
+    pairs = np.stack([one.pids, one.camids], axis=1)
+    first = np.unique(pairs, axis=0, return_index=True)[1]  # the first of each, in file order
+    chosen = np.zeros(len(one.pids), dtype=bool)
+    chosen[first] = True
+    return chosen
+
+
+def _report(
+    embeddings: NDArray[np.float32],
+    one: EvaluationSet,
+    query: NDArray[np.bool_],
+    gallery: NDArray[np.bool_],
+) -> EvaluationReport:
+    return evaluate(
+        embeddings[query],
+        one.pids[query],
+        one.camids[query],
+        embeddings[gallery],
+        one.pids[gallery],
+        one.camids[gallery],
+    )
+
+
+def _joined(reports: Sequence[EvaluationReport]) -> Measurement:
+    """The mean over all reports' queries."""
+    counts = np.array([report.num_valid_queries for report in reports], dtype=float)
+    if not counts.sum():
+        return Measurement(float("nan"), float("nan"), float("nan"), float("nan"), 0)
+    share = counts / counts.sum()
+
+    def mean(values: list[float]) -> float:
+        return float(np.dot(share, values))
+
+    return Measurement(
+        mAP=mean([report.mAP for report in reports]),
+        mINP=mean([report.mINP for report in reports]),
+        rank1=mean([report.rank1 for report in reports]),
+        rank5=mean([float(report.cmc[min(4, len(report.cmc) - 1)]) for report in reports]),
+        num_queries=int(counts.sum()),
+    )
+
+
+def evaluate_run(
+    folder: Path, *, which: str = "best", overrides: Sequence[str] = ()
+) -> dict[str, Measurement]:
+    """Measure a run's encoder on its evaluation sets.
+
+    Args:
+        folder: The run's folder.
+        which: ``"best"`` or ``"last"``.
+        overrides: Changes of the run's configuration, as ``--set`` takes them.
+    """
+    config, state = load_run(folder, which=which)
+    config = override(config, overrides)
+    device = resolve_device(config.run.device)
+    encoder = build_sa_enc(config.encoder)
+    encoder.load_state_dict(encoder_state(state))
+    encoder.to(device).to(memory_format=torch.channels_last)
+    found = measure_all(encoder, load_sets(config.evaluation.sets, config.encoder.input_size),
+                        config, device=device)  # fmt: skip
+    return found or {}
+
+
+def measure_all(
+    encoder: nn.Module,
+    sets: Sequence[EvaluationSet],
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Measurement] | None:
+    """Embed the crops of every set, each crop once, and evaluate; leaves ``encoder`` in eval().
+
+    Returns:
+        The measurements by the sets' names, or None when ``stop()`` became true on the way.
+    """
+    encoder.eval()
+    embedded: dict[int, NDArray[np.float32]] = {}
+    for one in sets:
+        if id(one.images) in embedded:
+            continue
+        embeddings = embed(
+            encoder,
+            one.images,
+            config.encoder,
+            device=device,
+            autocast=autocast_dtype(config),
+            batch_size=config.evaluation.batch_size,
+            flip=config.evaluation.flip,
+            stop=stop,
+        )
+        if embeddings is None:
+            return None
+        embedded[id(one.images)] = embeddings
+    return {one.config.name: measure(embedded[id(one.images)], one) for one in sets}

@@ -1,0 +1,123 @@
+"""From a run to a weights directory that ``SANEncoder.from_pretrained`` loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sanreid.errors import TrainingError
+from sanreid.train.checkpoint import load_checkpoint, write_atomically
+from sanreid.train.config import TrainConfig
+from sanreid.train.settings import config_from_dict, config_to_dict
+from sanreid.weights.manifest import WeightsEntry
+from sanreid.weights.storage import save_directory, sha256_of
+
+__all__ = ["encoder_state", "export_run", "load_run"]
+
+MANIFEST_ROW = "manifest_row.json"
+
+
+def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[str, Any]]:
+    """Give a run's configuration and one of its checkpoints.
+
+    Args:
+        folder: The run's folder.
+        which: ``"best"`` or ``"last"``.
+
+    Raises:
+        TrainingError: The folder is no run, or has no such checkpoint yet.
+    """
+    path = folder / f"{which}.ckpt"
+    if not path.is_file():
+        found = sorted(one.name for one in folder.glob("*.ckpt"))
+        raise TrainingError(
+            f"{folder} has no {path.name}; "
+            + (f"it has {', '.join(found)}." if found else "it is no run's folder.")
+        )
+    state = load_checkpoint(path)
+    return config_from_dict(state["config"]), state
+
+
+def encoder_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Give the encoder's tensors out of a checkpoint: the averaged ones where there are any."""
+    average = state.get("ema")
+    tensors: Mapping[str, Tensor] = average["average"] if average else state["model"]
+    return {
+        key.removeprefix("encoder."): x for key, x in tensors.items() if key.startswith("encoder.")
+    }
+
+
+def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) -> Path:
+    """Write the weights directory of a run, with its row for the manifest beside the weights.
+
+    Args:
+        run: The run's folder.
+        out: The directory to write.
+        which: ``"best"`` by mAP, or ``"last"``.
+        half: Store convolutions and matrices in float16, half the size; the rest, and the
+            running statistics, stay float32.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        TrainingError: There is no such checkpoint.
+        WeightsError: ``out`` cannot be written, or the weights hold NaN.
+    """
+    config, state = load_run(run, which=which)
+    tensors = {
+        key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
+        for key, x in encoder_state(state).items()
+    }
+    row = _manifest_row(config, state)
+    draft = WeightsEntry(sha256="0" * 64, size_bytes=0, file="model.safetensors", **row)
+    save_directory(out, state_dict=tensors, config=config.encoder, entry=draft)
+    weights = out / "model.safetensors"
+    row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
+    write_atomically(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    return out
+
+
+def _manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
+    name = config.run.name
+    if config.is_san and not name.startswith("san-"):
+        name = f"san-{name}"
+    if not config.is_san and name.startswith("san-"):
+        raise TrainingError(
+            f"run.name is {name!r}, but names that begin with 'san-' are for encoders trained "
+            "with reconstruction and the TR constraint; choose another with --set run.name=..."
+        )
+    metrics = [
+        {
+            "dataset": dataset,
+            "protocol": _protocol(config, dataset),
+            "mAP": figures["mAP"],
+            "rank1": figures["rank1"],
+            "command": "python -m sanreid.train evaluate RUN",
+        }
+        for dataset, figures in state.get("metrics", {}).items()
+    ]
+    return {
+        "name": name,
+        "role": "encoder",
+        "config": config.encoder.to_dict(),
+        "license": "the terms of the training data; see training_data",
+        "training_data": list(state.get("training_data", [])),
+        "metrics": metrics,
+        "trained_with": {
+            "commit": state.get("commit") or "unknown",
+            "config": config_to_dict(config),
+            "seed": config.run.seed,
+        },
+    }
+
+
+def _protocol(config: TrainConfig, name: str) -> str:
+    for one in config.evaluation.sets:
+        if one.name == name:
+            return f"queries {one.queries}, gallery {one.gallery}, market1501 rule"
+    return "unknown"

@@ -1,0 +1,82 @@
+"""From the configuration's folders to the crops a run trains and is measured on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sanreid.datasets import CropSet, read_crops
+from sanreid.errors import DatasetError
+from sanreid.train.config import SourceConfig
+
+__all__ = ["data_digest", "joined_for_evaluation", "read_source", "step_generator"]
+
+
+def read_source(source: SourceConfig) -> CropSet:
+    """Read one folder's crops, junk and left-out identities removed.
+
+    Raises:
+        DatasetError: The folder, or a file of identities, is missing or leaves nothing over.
+    """
+    every = read_crops(source.folder, names=source.names, name=source.name or None)
+    crops = every.without_ignored()
+    if source.exclude_pids:
+        crops = crops.without_pids(_read_pids(source.exclude_pids))
+    if source.only_pids:
+        crops = crops.of_pids(_read_pids(source.only_pids))
+    if source.max_identities:
+        crops = crops.of_pids(crops.identities[: source.max_identities].tolist())
+    if not len(crops):
+        raise DatasetError(
+            f"{source.folder} has {len(every)} crops, and none is left after exclude_pids, "
+            "only_pids and max_identities."
+        )
+    return crops
+
+
+def joined_for_evaluation(sets: Sequence[CropSet]) -> CropSet:
+    """Put evaluation sources together: nobody is in two of them, cameras keep their numbers."""
+    pids, start = [], 1
+    for crops in sets:
+        pids.append(crops.pids - crops.pids.min() + start)
+        start = int(pids[-1].max()) + 1
+    return CropSet(
+        name="+".join(crops.name for crops in sets),
+        paths=tuple(path for crops in sets for path in crops.paths),
+        pids=np.concatenate(pids),
+        camids=np.concatenate([crops.camids for crops in sets]),
+        keys=tuple(f"{n}/{key}" for n, crops in enumerate(sets) for key in crops.keys),
+    )
+
+
+def data_digest(crops: CropSet) -> str:
+    """Give a digest of the crops' keys and identities; where the folders lie does not count."""
+    digest = hashlib.sha256()
+    for key, pid in zip(crops.keys, crops.pids.tolist(), strict=True):
+        digest.update(f"{key} {pid}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def step_generator(seed: int, batch: int) -> torch.Generator:
+    """Give the generator of one batch's augmentation.
+
+    It depends on nothing that came before, so that a resumed run draws what the other would
+    have drawn.
+    """
+    digest = hashlib.sha256(f"{seed} {batch}".encode()).digest()
+    generator = torch.Generator()
+    generator.manual_seed(int.from_bytes(digest[:7], "big"))
+    return generator
+
+
+def _read_pids(path: str) -> list[int]:
+    try:
+        return [int(line) for line in Path(path).read_text(encoding="utf-8").split()]
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path} cannot be read as a list of identities, one number a line: {error}"
+        ) from error

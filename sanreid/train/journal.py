@@ -1,0 +1,139 @@
+"""What a run tells: one JSON line per event, TensorBoard where wanted, a bar, time shares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from sanreid.errors import MissingExtraError
+from sanreid.train.checkpoint import write_atomically
+
+__all__ = ["Journal", "Stopwatch", "read_journal"]
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Read a JSONL log; a last line that a crash cut short is left out."""
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class Journal:
+    """Write ``log.jsonl``, and TensorBoard files beside it where asked.
+
+    Args:
+        folder: The run's folder.
+        resume_step: Keep the lines up to this step and drop what came after it, since it will
+            happen again; None: start anew.
+        tensorboard: Also write TensorBoard files.
+        enabled: Write at all; only one of several processes does.
+
+    Raises:
+        MissingExtraError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(
+        self, folder: Path, *, resume_step: int | None, tensorboard: bool, enabled: bool = True
+    ) -> None:
+        self._file = None
+        self._board: Any = None
+        if not enabled:
+            return
+        path = folder / "log.jsonl"
+        kept = [] if resume_step is None or not path.is_file() else read_journal(path)
+        kept = [row for row in kept if row["step"] <= (resume_step or 0)]
+        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = path.open("a", encoding="utf-8")
+        if tensorboard:
+            self._board = _summary_writer(folder / "tensorboard", purge_step=resume_step)
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Write one event; numbers also go to TensorBoard."""
+        if self._file is None:
+            return
+        row = {"kind": kind, "step": step, **values}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def picture(self, name: str, step: int, pixels: Any) -> None:  # noqa: ANN401 - (H, W, 3) array
+        """Show a picture in TensorBoard, where it is on."""
+        if self._board is not None:
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._file is not None:
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+class Stopwatch:
+    """Where the time goes, by the name of the part.
+
+    Args:
+        device: On CUDA each part waits for the device, so the shares are true but the run a
+            little slower; ``every`` keeps that rare.
+        every: Measure one step in so many.
+    """
+
+    def __init__(self, device: torch.device, *, every: int = 1) -> None:
+        self._wait = device.type == "cuda"
+        self._every = every
+        self._steps = 0
+        self.seconds: dict[str, float] = {}
+
+    def next_step(self) -> None:
+        """Say that a step begins."""
+        self._steps += 1
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the block's time under ``name``."""
+        if self._steps % self._every:
+            yield
+            return
+        began = self._now()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
+
+    def shares(self) -> dict[str, float]:
+        """Give each part's share of the measured time; they add up to 1."""
+        total = sum(self.seconds.values())
+        return {name: round(s / total, 4) for name, s in self.seconds.items()} if total else {}
+
+    def _now(self) -> float:
+        if self._wait:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def progress_bar(total: int, *, done: int, title: str, enabled: bool) -> Any:  # noqa: ANN401 - tqdm
+    """Give a bar over an epoch's batches; silent where the output is no terminal."""
+    return tqdm(total=total, initial=done, desc=title, unit="batch", leave=False,
+                dynamic_ncols=True, disable=None if enabled else True)  # fmt: skip
+
+
+def _summary_writer(folder: Path, *, purge_step: int | None) -> Any:  # noqa: ANN401 - optional
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError(
+            "run.tensorboard needs TensorBoard: pip install 'sanreid[train]'."
+        ) from None
+    return SummaryWriter(str(folder), purge_step=purge_step)

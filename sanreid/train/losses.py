@@ -1,0 +1,239 @@
+"""The four terms SAN minimises, as functions.
+
+Source: Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification",
+AAAI 2020, arXiv:1905.13143; each function says what else it comes from. Distances are computed
+in float32 (or float64 where the input is), whatever autocast says.
+
+Shapes: N crops, D embedding dimensions, C channels, H x W places, L decoder blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows
+
+from sanreid.errors import InputError
+
+__all__ = [
+    "LossWeights",
+    "batch_hard_triplet_loss",
+    "identity_loss",
+    "reconstruction_loss",
+    "tr_constraint",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossWeights:
+    """The weights of the sum, by name; 0 leaves a term out.
+
+    Source: the released code weighs every term by 1. The paper's own values were not re-read.
+    """
+
+    identity: float = 1.0
+    triplet: float = 1.0
+    reconstruction: float = 1.0
+    tr: float = 1.0
+
+
+def identity_loss(logits: Tensor, labels: Tensor, *, label_smoothing: float = 0.1) -> Tensor:
+    r"""Cross-entropy over identities against smoothed labels.
+
+    The label's class gets :math:`1 - \epsilon + \epsilon / C`, every other :math:`\epsilon / C`.
+
+    Args:
+        logits: (N, C) float, C identities.
+        labels: (N,) int64 in [0, C).
+        label_smoothing: :math:`\epsilon`, in [0, 1).
+
+    Returns:
+        A scalar, at least 0.
+
+    Source:
+        Szegedy et al., CVPR 2016, for the smoothing; 0.1 as in the SAN paper.
+    """
+    return F.cross_entropy(_precise(logits), labels, label_smoothing=label_smoothing)
+
+
+def batch_hard_triplet_loss(
+    embeddings: Tensor, pids: Tensor, *, margin: float = 0.3, soft_margin: bool = False
+) -> Tensor:
+    r"""Triplet loss on the hardest positive and the hardest negative of each anchor.
+
+    .. math::
+        L = \frac{1}{N} \sum_a \max\bigl(0,\; \max_{p} d(a, p) - \min_{n} d(a, n) + m\bigr)
+
+    Args:
+        embeddings: (N, D) float, not necessarily normalised.
+        pids: (N,) int; every pid occurs at least twice, and there are at least two.
+        margin: m, in the unit of the Euclidean distance d; unused with ``soft_margin``.
+        soft_margin: Replace :math:`\max(0, x + m)` by :math:`\log(1 + e^x)`.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        InputError: Some anchor has no positive or no negative in the batch.
+
+    Source:
+        Hermans et al., "In Defense of the Triplet Loss", arXiv:1703.07737; L_Triplet of SAN.
+    """
+    with torch.autocast(embeddings.device.type, enabled=False):
+        x = _precise(embeddings)
+        # The matrix-product shortcut is off: it loses the digits of small distances.
+        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+        gaps = _hardest_gaps(distances, pids)
+        return (F.softplus(gaps) if soft_margin else F.relu(gaps + margin)).mean()
+
+
+def reconstruction_loss(
+    predicted_textures: Tensor, target_textures: Tensor, *, mask: Tensor | None = None
+) -> Tensor:
+    """Mean absolute difference of textures, over visible places where a mask says which.
+
+    Args:
+        predicted_textures: (N, C, H, W) float in [-1, 1].
+        target_textures: (N, C, H, W) float in [-1, 1].
+        mask: (N, 1, H, W), (1, 1, H, W) or (N, C, H, W) weights in [0, 1]: visibility or
+            confidence, 0 leaves a place out. The mean is weighted by it.
+
+    Returns:
+        A scalar in [0, 2] for textures in their range; 0 where the mask is 0 everywhere.
+
+    Raises:
+        InputError: The shapes differ.
+
+    Source:
+        L_Rec of SAN; the mask is ours, for places no camera saw.
+    """
+    if predicted_textures.shape != target_textures.shape:
+        raise InputError(
+            f"The predicted textures have the shape {tuple(predicted_textures.shape)}, the "
+            f"targets {tuple(target_textures.shape)}; they must be the same."
+        )
+    difference = (_precise(predicted_textures) - _precise(target_textures)).abs()
+    if mask is None:
+        return difference.mean()
+    try:
+        weights = mask.to(difference.dtype).expand_as(difference)
+    except RuntimeError:
+        raise InputError(
+            f"A mask of shape {tuple(mask.shape)} does not fit textures of shape "
+            f"{tuple(difference.shape)}; use (N, 1, H, W)."
+        ) from None
+    total = weights.sum()
+    return (difference * weights).sum() / total.clamp_min(torch.finfo(total.dtype).tiny)
+
+
+def tr_constraint(
+    feature_maps: Sequence[Tensor],
+    pids: Tensor,
+    *,
+    margin: float = 0.3,
+    pairing: str = "batch_hard",
+) -> Tensor:
+    """Triplet ReID constraint: on every SA-Dec block, one identity close, others far.
+
+    The maps are aligned in semantics (each place is one body place), so they are compared
+    place by place, by the mean squared difference over channels and places, without pooling.
+    The blocks' losses are summed.
+
+    Args:
+        feature_maps: L maps (N, C_l, H_l, W_l), one per decoder block.
+        pids: (N,) int, as in :func:`batch_hard_triplet_loss`.
+        margin: Per block, in the unit of the squared feature.
+        pairing: ``"batch_hard"``: each crop is an anchor, with its hardest positive and
+            negative by ``pids``; the mean over anchors. ``"fixed_places"``: the pairs of the
+            released code, for comparison: one triplet a block and group of four, at fixed
+            places of the batch, the last group never an anchor; the sum over groups.
+
+    Returns:
+        A scalar, at least 0.
+
+    Raises:
+        InputError: Some anchor has no positive or no negative; ``fixed_places`` with a batch
+            that is no sequence of groups of four crops of one identity each; no map at all.
+
+    Source:
+        L_TR of SAN. Departure: mining by identity in place of the released code's fixed
+        places, which never compares the last group and only works for four crops each.
+    """
+    if not feature_maps:
+        raise InputError("The TR constraint needs at least one feature map; got none.")
+    if pairing == "fixed_places":
+        return _fixed_places(feature_maps, pids, margin)
+    if pairing != "batch_hard":
+        raise InputError(f"pairing must be 'batch_hard' or 'fixed_places'; got {pairing!r}.")
+    with torch.autocast(pids.device.type, enabled=False):
+        losses = [
+            F.relu(_hardest_gaps(_mean_squared_differences(one), pids) + margin).mean()
+            for one in feature_maps
+        ]
+        return torch.stack(losses).sum()
+
+
+def _hardest_gaps(distances: Tensor, pids: Tensor) -> Tensor:
+    """(N, N) distances to (N,): each anchor's farthest positive minus its nearest negative."""
+    if pids.shape != distances.shape[:1]:
+        raise InputError(
+            f"There are {len(distances)} rows but pids of shape {tuple(pids.shape)}; "
+            "one pid a row is wanted."
+        )
+    same = pids[:, None] == pids[None, :]
+    itself = torch.eye(len(pids), dtype=torch.bool, device=pids.device)
+    positive, negative = same & ~itself, ~same
+    if not (positive.any(1) & negative.any(1)).all():
+        raise InputError(
+            "Every anchor needs a positive and a negative in the batch; "
+            "draw batches with PKSampler(p >= 2, k >= 2)."
+        )
+    farthest = distances.masked_fill(~positive, -torch.inf).amax(1)
+    nearest = distances.masked_fill(~negative, torch.inf).amin(1)
+    return farthest - nearest
+
+
+def _mean_squared_differences(feature_map: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, N), the mean over C, H, W of squared differences; at least 0.
+
+    By one matrix product; the batch's mean map is taken off first, which changes no difference
+    and keeps the digits that a product of large numbers would lose.
+    """
+    x = _precise(feature_map).flatten(1)
+    x = x - x.mean(0, keepdim=True).detach()
+    squared = x.square().sum(1)
+    distances: Tensor = (squared[:, None] + squared[None, :] - 2 * x @ x.T) / x.shape[1]
+    return distances.clamp_min(0)
+
+
+# Anchor, positive and negative of each block, counted from the start of a group of four.
+_RELEASED_PLACES = ((0, 1, 4), (1, 2, 5), (2, 3, 6), (3, 0, 4))
+
+
+def _fixed_places(feature_maps: Sequence[Tensor], pids: Tensor, margin: float) -> Tensor:
+    groups = pids.reshape(-1, 4) if len(pids) % 4 == 0 else None
+    if groups is None or len(groups) < 2 or (groups != groups[:, :1]).any():
+        raise InputError(
+            "pairing 'fixed_places' needs at least two groups of four neighbouring crops of "
+            "one identity (k = 4); use 'batch_hard' for any other batch."
+        )
+    if len(feature_maps) != len(_RELEASED_PLACES):
+        raise InputError(f"pairing 'fixed_places' is for four blocks; got {len(feature_maps)}.")
+    starts = torch.arange(0, len(pids) - 4, 4, device=pids.device)
+    losses = []
+    for feature_map, (anchor, positive, negative) in zip(
+        feature_maps, _RELEASED_PLACES, strict=True
+    ):
+        x = _precise(feature_map).flatten(1)
+        near = (x[starts + anchor] - x[starts + positive]).square().mean(1)
+        far = (x[starts + anchor] - x[starts + negative]).square().mean(1)
+        losses.append(F.relu(near - far + margin).sum())
+    return torch.stack(losses).sum()
+
+
+def _precise(x: Tensor) -> Tensor:
+    """At least float32: half precisions lose what a difference of distances needs."""
+    return x if x.dtype == torch.float64 else x.float()

@@ -1,0 +1,120 @@
+"""What the weights start from: ImageNet, an earlier encoder, a SAN-PG; and what stays frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sanreid.errors import WeightsError
+from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.config import InitConfig
+from sanreid.train.san import SAN, SANPG
+
+__all__ = ["freeze", "keep_frozen_in_eval", "load_start"]
+
+
+def load_start(module: SAN | SANPG, config: InitConfig) -> None:
+    """Load what ``config`` names into ``module``.
+
+    Raises:
+        WeightsError: A file is missing or unreadable, or does not hold a whole trunk or decoder.
+    """
+    if config.weights:
+        state = _read(Path(config.weights))
+        if any(key.startswith("decoder.") for key in state):
+            _load_part(module.encoder, _under(state, "encoder."), config.weights)
+            if module.decoder is not None and not config.decoder:
+                _load_part(module.decoder, _under(state, "decoder."), config.weights)
+        elif any(key.startswith("trunk.") for key in state):
+            _load_encoder(module.encoder, state, config.weights)
+        else:
+            dropped = {k: x for k, x in state.items() if not k.startswith("fc.")}
+            _load_part(module.encoder.trunk, dropped, config.weights)
+    if config.decoder:
+        if module.decoder is None:
+            raise WeightsError("init.decoder is given but no loss needs a decoder.")
+        state = _under(_read(Path(config.decoder)), "decoder.")
+        _load_part(module.decoder, state, config.decoder)
+
+
+def freeze(trunk: nn.Module, parts: tuple[str, ...]) -> None:
+    """Stop the gradient of the named parts; see also :func:`keep_frozen_in_eval`."""
+    for module in _parts(trunk, parts):
+        module.requires_grad_(requires_grad=False)
+
+
+def keep_frozen_in_eval(trunk: nn.Module, parts: tuple[str, ...]) -> None:
+    """Put the named parts in ``eval()``, so that their BatchNorm statistics stay too.
+
+    To be called after every ``train()``.
+    """
+    for module in _parts(trunk, parts):
+        module.eval()
+
+
+def _parts(trunk: nn.Module, parts: tuple[str, ...]) -> Iterator[nn.Module]:
+    for part in parts:
+        if part == "stem":
+            yield trunk.get_submodule("conv1")
+            yield trunk.get_submodule("bn1")
+        else:
+            yield trunk.get_submodule(part)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if path.is_dir():
+        known = ("model.safetensors", "last.ckpt")
+        found = next((path / name for name in known if (path / name).is_file()), None)
+        if found is None:
+            raise WeightsError(f"{path} has neither {known[0]} nor {known[1]}.")
+        path = found
+    if not path.is_file():
+        raise WeightsError(f"There are no weights at {path}; check init.weights, init.decoder.")
+    if path.suffix == ".ckpt":
+        state = load_checkpoint(path)
+        average = state.get("ema")
+        return dict(average["average"] if average else state["model"])
+    try:
+        return dict(load_file(path))
+    except SafetensorError as error:
+        raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+
+
+def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    own = encoder.state_dict()
+    head_fits = all(
+        name in state and state[name].shape == x.shape
+        for name, x in own.items()
+        if not name.startswith("trunk.")
+    )
+    if head_fits:
+        _load_part(encoder, state, source)
+    else:  # another head or another dimension: the trunk is what is worth taking over
+        _load_part(encoder.get_submodule("trunk"), _under(state, "trunk."), source)
+
+
+def _load_part(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
+    # BatchNorm's counters of batches are read by nothing here; some files lack them.
+    state = {k: x for k, x in state.items() if not k.endswith("num_batches_tracked")}
+    own = {k: x for k, x in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    missing = sorted(own.keys() - state.keys())
+    extra = sorted(state.keys() - own.keys())
+    shapes = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
+    if missing or extra or shapes:
+        raise WeightsError(
+            f"{source} does not fit {type(module).__name__}: missing {missing[:5]}, "
+            f"unknown {extra[:5]}, of another shape {sorted(shapes)[:5]} "
+            f"({len(missing)}, {len(extra)} and {len(shapes)} in all)."
+        )
+    with torch.no_grad():
+        for name, x in state.items():
+            own[name].copy_(x)
