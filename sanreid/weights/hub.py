@@ -120,22 +120,22 @@ def push_directory(
     Raises:
         WeightsError: The directory is not a whole weights directory, or the Hub refused it.
     """
-    from huggingface_hub import HfApi  # noqa: PLC0415 - slow to import, seldom needed
+    from huggingface_hub import CommitOperationAdd, HfApi  # noqa: PLC0415 - slow to import
 
     directory = Path(directory).expanduser()
     config = read_config(directory / CONFIG_NAME)
     tensors = read_state_dict(directory / WEIGHTS_NAME)
     check_keys(encoder_shapes(config), tensors, origin=directory)
+    names = [n for n in (CONFIG_NAME, WEIGHTS_NAME, CARD_NAME) if (directory / n).is_file()]
 
     api = HfApi(token=token, library_name="sanreid")
     with _translated(repo_id, revision=revision):
         api.create_repo(repo_id, private=private, exist_ok=True)
         if revision is not None:
             api.create_branch(repo_id, branch=revision, exist_ok=True)
-        commit = api.upload_folder(
-            repo_id=repo_id,
-            folder_path=directory,
-            allow_patterns=[CONFIG_NAME, WEIGHTS_NAME, CARD_NAME],
+        commit = api.create_commit(  # one commit: never a repository with half the files
+            repo_id,
+            [CommitOperationAdd(name, directory / name) for name in names],
             revision=revision,
             commit_message=commit_message,
         )

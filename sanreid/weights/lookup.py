@@ -57,8 +57,10 @@ def locate(
     """
     manifest = read_manifest()
     given = manifest.default if name_or_path is None else name_or_path
+    if not isinstance(given, str | os.PathLike):
+        raise InputError(f"The weights must be a name or a path; got {type(given).__name__}.")
     is_path = not isinstance(given, str)
-    name = os.fspath(given)
+    name = str(given)
 
     if not is_path and name in manifest.weights:
         _refuse_revision(revision, f"{name!r} is a name of the manifest, already pinned")
@@ -71,11 +73,11 @@ def locate(
         path = fetch(entry, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         return LocatedWeights(name, path, EncoderConfig.from_dict(entry.config), entry)
 
-    directory = Path(name).expanduser()
-    if directory.is_dir():
+    place = _existing(name)
+    if place and place.is_dir():
         _refuse_revision(revision, f"{name!r} is a local directory")
-        return _in_directory(name, directory)
-    if directory.is_file():
+        return _in_directory(name, place)
+    if place:
         raise WeightsError(
             f"{name!r} is a file; give the directory that holds {CONFIG_NAME} and {WEIGHTS_NAME}. "
             "A checkpoint of other code is converted first: sanreid weights convert IN OUT_DIR."
@@ -202,12 +204,21 @@ def download(
     if name in weights:
         _refuse_revision(revision, f"{name!r} is a name of the manifest, already pinned")
         return fetch(weights[name], cache_dir=cache_dir, token=token, force=force)
-    if force and _REPO_ID.fullmatch(name) and not Path(name).is_dir():
+    if force and _REPO_ID.fullmatch(name) and not _existing(name):
         for filename in (CONFIG_NAME, WEIGHTS_NAME):
             hub_file(
                 name, filename, revision=revision, cache_dir=cache_dir, token=token, force=True
             )
     return locate(name, revision=revision, cache_dir=cache_dir, token=token).path
+
+
+def _existing(name: str) -> Path | None:
+    """Give the path ``name`` if something is there; None for what cannot be a path, too."""
+    try:
+        path = Path(name).expanduser()
+        return path if name and path.exists() else None
+    except (OSError, RuntimeError):  # a name too long; the home of an unknown user
+        return None
 
 
 def _in_directory(name: str, directory: Path) -> LocatedWeights:
