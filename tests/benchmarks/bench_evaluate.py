@@ -1,0 +1,113 @@
+"""CMC and mAP from embeddings: ``sanreid.evaluate`` beside the dense algorithm of the papers.
+
+    python -m tests.benchmarks.bench_evaluate --json evaluate.json
+    python -m tests.benchmarks.bench_evaluate --queries 10000 --gallery 500000 --only sanreid
+
+The peer is the evaluation as reID code publishes it, in NumPy: the whole distance matrix, a whole
+argsort, a loop over the queries. Every contestant runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from sanreid import evaluate
+from tests.benchmarks.crowd import draw_crowd
+from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
+
+
+def dense_evaluation(
+    query_embeddings,
+    query_pids,
+    query_camids,
+    gallery_embeddings,
+    gallery_pids,
+    gallery_camids,
+    max_rank=50,
+):
+    """mAP and CMC, written plainly."""
+    queries = query_embeddings / np.linalg.norm(query_embeddings, axis=1, keepdims=True)
+    gallery = gallery_embeddings / np.linalg.norm(gallery_embeddings, axis=1, keepdims=True)
+    distances = 1 - queries @ gallery.T
+    order = np.argsort(distances, axis=1)
+    matches = (gallery_pids[order] == query_pids[:, None]).astype(np.int32)
+    curves, precisions = [], []
+    for q in range(len(queries)):
+        ranked = order[q]
+        own_view = (gallery_pids[ranked] == query_pids[q]) & (
+            gallery_camids[ranked] == query_camids[q]
+        )
+        found = matches[q][~own_view]
+        if not found.any():
+            continue
+        so_far = found.cumsum()
+        curves.append(np.minimum(so_far[:max_rank], 1))
+        precision = so_far / np.arange(1, len(found) + 1)
+        precisions.append((precision * found).sum() / found.sum())
+    return float(np.mean(precisions)), np.mean(curves, axis=0)
+
+
+def measure(contestant, sizes, repeats):
+    """One contestant's row; runs in its own process."""
+    inputs = draw_crowd(**sizes)
+    before = peak_memory_mib()
+    found = {}
+
+    def work():
+        if contestant == "sanreid":
+            report = evaluate(*inputs)
+            found.update(mAP=report.mAP, rank1=report.rank1)
+        elif contestant == "dense NumPy":
+            precision, curve = dense_evaluation(*inputs)
+            found.update(mAP=precision, rank1=float(curve[0]))
+        else:
+            inputs[0] @ inputs[3].T
+
+    timing = repeat(work, repeats=repeats, warmup=int(repeats > 1))
+    return {"contestant": contestant, **timing, **found, "inputs_mib": round(before, 1)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--queries", type=int, default=3368)
+    parser.add_argument("--gallery", type=int, default=15913)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--noise", type=float, default=1.6, help="more is a worse encoder")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", help="run one contestant alone")
+    parser.add_argument("--json", type=Path, help="write the results here")
+    args = parser.parse_args()
+
+    sizes = {
+        "num_queries": args.queries,
+        "num_gallery": args.gallery,
+        "dim": args.dim,
+        "noise": args.noise,
+    }
+    contestants = [args.only] if args.only else ["sanreid", "dense NumPy", "matrix product alone"]
+    rows = [in_fresh_process(measure, name, sizes, args.repeats) for name in contestants]
+    print(f"{args.queries:,} queries x {args.gallery:,} x {args.dim}")
+    for row in rows:
+        print(
+            f"  {row['contestant']:<21} {row['median_s']:8.3f} s (IQR {row['iqr_s']:.3f})  "
+            f"peak {row['peak_mib']:8.1f} MiB, of it inputs {row['inputs_mib']:.1f}"
+            + (f"  mAP {row['mAP']:.6f}" if "mAP" in row else "")
+        )
+    facts = {"sizes": sizes}
+    if not args.only:
+        ours, peer = rows[0], rows[1]
+        facts["times_faster"] = round(peer["median_s"] / ours["median_s"], 2)
+        facts["memory_share"] = round(ours["peak_mib"] / peer["peak_mib"], 3)
+        facts["difference_of_mAP"] = abs(ours["mAP"] - peer["mAP"])
+        print(
+            f"  {facts['times_faster']} x faster, {facts['memory_share']:.0%} of the memory, "
+            f"mAP differs by {facts['difference_of_mAP']:.1e}"
+        )
+    write_report(args.json, "evaluate", rows, **facts)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""Embeddings drawn to look like those of a reID encoder: people, cameras, and noise."""
+
+from __future__ import annotations
+
+import numpy as np
+
+PER_PERSON = 20
+CAMERAS = 6
+ROWS_AT_A_TIME = 4096  # keeps the peak memory of a benchmark its contestant's own
+
+
+def draw_crowd(num_queries, num_gallery, *, dim=512, noise=1.6, seed=0):
+    """(query_embeddings, query_pids, query_camids, gallery_embeddings, ..pids, ..camids).
+
+    With the default noise the plain ranking reaches a mAP of about 0.65 at Market-1501's size.
+    """
+    rng = np.random.default_rng(seed)
+    count = num_queries + num_gallery
+    people = max(2, count // PER_PERSON)
+    person = rng.integers(0, people, count)
+    camera = rng.integers(0, CAMERAS, count)
+    centres = rng.standard_normal((people, dim), dtype=np.float32)
+    views = 0.7 * rng.standard_normal((CAMERAS, dim), dtype=np.float32)
+    rows = np.empty((count, dim), dtype=np.float32)
+    for start in range(0, count, ROWS_AT_A_TIME):
+        part = rows[start : start + ROWS_AT_A_TIME]
+        these = slice(start, start + len(part))
+        rng.standard_normal(out=part, dtype=np.float32)
+        part *= noise
+        part += centres[person[these]]
+        part += views[camera[these]]
+    q = num_queries
+    return rows[:q], person[:q] + 1, camera[:q], rows[q:], person[q:] + 1, camera[q:]
