@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +166,8 @@ def split_by_camera(crops: CropSet) -> tuple[CropSet, CropSet]:
     unique, first = np.unique(pairs, axis=0, return_index=True)
     is_query = np.zeros(len(crops), dtype=bool)
     is_query[first[~np.isin(unique[:, 0], crops.ignored_pids)]] = True
-    return _as_split(crops.select(is_query), "query"), _as_split(
-        crops.select(~is_query), "gallery"
-    )
+    query, gallery = crops.select(is_query), crops.select(~is_query)
+    return replace(query, split="query"), replace(gallery, split="gallery")
 
 
 def merge_crops(sets: Sequence[CropSet], *, name: str = "merged") -> CropSet:
@@ -212,11 +211,6 @@ def _behind_each_other(numbers: list[NDArray[np.int64]]) -> NDArray[np.int64]:
             moved.append(array + shift)
             start = int(moved[-1].max()) + 1
     return np.concatenate(moved) if moved else np.zeros(0, dtype=np.int64)
-
-
-def _as_split(crops: CropSet, split: str) -> CropSet:
-    _set(crops, "split", split)  # the caller has just made this object
-    return crops
 
 
 def _whole_numbers(values: ArrayLike, name: str, length: int) -> NDArray[np.int64]:

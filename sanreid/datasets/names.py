@@ -30,7 +30,7 @@ import numpy as np
 from sanreid.datasets.crops import CropSet
 from sanreid.errors import DatasetError, InputError
 
-__all__ = ["IMAGE_SUFFIXES", "NameScheme", "list_images", "read_crops"]
+__all__ = ["IMAGE_SUFFIXES", "NameScheme", "examples", "list_images", "match_names", "read_crops"]
 
 NameScheme = Literal["market1501", "cuhk03", "cuhk01", "pku", "folders"]
 
@@ -114,22 +114,57 @@ def read_crops(
     if scheme_name == "folders":
         return _by_person_folder(root, files, title)
     scheme = _PKU if scheme_name == "pku" else _FLAT[scheme_name]
-    matches = [scheme.pattern.fullmatch(file) for file in files]
+    return match_names(
+        root, files, scheme.pattern, scheme.read, name=title, key_prefix=title,
+        looks_like=f"{scheme_name} names them ({scheme.looks_like})",
+        ignored_pids=scheme.ignored_pids,
+    )  # fmt: skip
+
+
+def match_names(
+    root: Path,
+    files: list[str],
+    pattern: re.Pattern[str],
+    read: Callable[[re.Match[str]], tuple[int, int]],
+    *,
+    name: str,
+    key_prefix: str,
+    looks_like: str,
+    split: str = "",
+    ignored_pids: tuple[int, ...] = (-1,),
+) -> CropSet:
+    """Make a set of files that must all fit one pattern.
+
+    Args:
+        root: The folder that ``files`` are relative to.
+        files: Relative paths with ``/``.
+        pattern: What the whole relative path must match.
+        read: Gives pid and camid of a match.
+        name: The set's name.
+        key_prefix: What the keys begin with.
+        looks_like: How the pattern is told to people.
+        split: The set's split.
+        ignored_pids: As in :class:`CropSet`.
+
+    Raises:
+        DatasetError: Some files do not fit.
+    """
+    matches = [pattern.fullmatch(file) for file in files]
     strange = [file for file, match in zip(files, matches, strict=True) if match is None]
     if strange:
         raise DatasetError(
-            f"{len(strange)} of {len(files)} images in {root} are not named as {scheme_name} "
-            f"names them ({scheme.looks_like}); found {_examples(strange)}. "
-            "Give another scheme, or move these files away."
+            f"{len(strange)} of {len(files)} images in {root} are not named as {looks_like}; "
+            f"found {examples(strange)}. Give another scheme, or move these files away."
         )
-    numbers = np.array([scheme.read(m) for m in matches if m is not None], dtype=np.int64)
+    numbers = np.array([read(m) for m in matches if m is not None], dtype=np.int64).reshape(-1, 2)
     return CropSet(
-        name=title,
+        name=name,
         paths=tuple(root / file for file in files),
         pids=numbers[:, 0],
         camids=numbers[:, 1],
-        keys=tuple(f"{title}/{file}" for file in files),
-        ignored_pids=scheme.ignored_pids,
+        keys=tuple(f"{key_prefix}/{file}" for file in files),
+        split=split,
+        ignored_pids=ignored_pids,
     )
 
 
@@ -172,7 +207,7 @@ def _recognise(root: Path, files: list[str], *, nested: bool) -> NameScheme:
     raise DatasetError(
         f"The names of the {len(files)} images in {root} are of no scheme known here. "
         f"Looked for:{looked_for}\n  pku         {_PKU.looks_like}"
-        f"\n  folders     {_FOLDERS_LOOK_LIKE}\nFound: {_examples(files)}."
+        f"\n  folders     {_FOLDERS_LOOK_LIKE}\nFound: {examples(files)}."
     )
 
 
@@ -223,13 +258,14 @@ def _nothing_found(root: Path, names: str, *, nested: bool) -> str:
         where = "in or below"
     message = f"There are no images {where} {root} ({', '.join(sorted(IMAGE_SUFFIXES))})."
     inside = sorted(entry.name for entry in root.iterdir())
-    message += f" It holds {_examples(inside)}." if inside else " It is empty."
+    message += f" It holds {examples(inside)}." if inside else " It is empty."
     deeper = [entry for entry in inside if (root / entry).is_dir()]
     if deeper and not nested:
         message += f" Is one of its folders meant, for example {root / deeper[0]}?"
     return message
 
 
-def _examples(names: list[str], most: int = 3) -> str:
+def examples(names: list[str], most: int = 3) -> str:
+    """Name the first few, for a message."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sanreid.train.data.cuhk03_mat import extract_cuhk03
 from sanreid.train.data.sampler import PKSampler
 from sanreid.train.data.store import CropStore
 from sanreid.train.data.textures import TextureBatch, TextureHeader, TextureStore, TextureWriter
@@ -13,4 +14,5 @@ __all__ = [
     "TextureHeader",
     "TextureStore",
     "TextureWriter",
+    "extract_cuhk03",
 ]
