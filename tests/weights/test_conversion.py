@@ -29,8 +29,12 @@ def tensors(fc512):
 
 @pytest.fixture(scope="module")
 def hollow(tensors):
-    """The same keys, shapes and dtypes, but one number of storage each: small files."""
-    return {key: value.new_ones(()).expand(value.shape) for key, value in tensors.items()}
+    """The same keys and shapes, float16, but one number of storage each: small files."""
+    one = torch.ones((), dtype=torch.float16)
+    return {
+        key: value if value.dtype == torch.int64 else one.expand(value.shape)
+        for key, value in tensors.items()
+    }
 
 
 @pytest.fixture(autouse=True)
@@ -79,11 +83,10 @@ def of_san(tensors):
 
 
 @pytest.mark.parametrize(
-    ("pack", "name"),
-    [(bare, "a.pth"), (of_torchreid, "b.pth.tar"), (of_san, "checkpoint_ep300.pth.tar")],
+    ("pack", "name"), [(bare, "a.pth"), (of_torchreid, "b.pth.tar"), (of_san, "ep300.pth.tar")]
 )
-def test_fc512_gives_the_same_embeddings(fc512, tensors, convert_saved, pack, name):
-    directory = convert_saved(pack(tensors), name)
+def test_fc512_however_it_is_packed(hollow, convert_saved, pack, name):
+    directory = convert_saved(pack(hollow), name)
     config = weights.locate(directory).config
     assert (config.head, config.embedding_dim) == ("fc", 512)
     assert (config.input_size, config.last_stride) == ((256, 128), 1)
@@ -92,34 +95,51 @@ def test_fc512_gives_the_same_embeddings(fc512, tensors, convert_saved, pack, na
         "config.json",
         "model.safetensors",
     ]
+
+
+def test_fc512_gives_the_same_embeddings(fc512, tensors, convert_saved):
     crops = some_crops()
     with torch.inference_mode():
         expected = fc512(crops)
-    actual = embeddings_of(directory, crops)
+    actual = embeddings_of(convert_saved(of_san(tensors)), crops)
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
     assert (actual[0] - actual[1]).abs().max() > 0.1
 
 
+def trunk_of(tensors):
+    return {k: v for k, v in tensors.items() if not k.startswith(("fc.", "classifier."))}
+
+
+CLASSIFIER = {"classifier.weight": torch.zeros(3, 2048), "classifier.bias": torch.zeros(3)}
+IMAGENET = {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
+
+
 @pytest.mark.parametrize(
-    ("keeps_classifier", "asked", "stride"), [(True, None, 2), (False, None, 1), (False, 2, 2)]
+    ("dropped", "asked", "stride"),
+    [
+        (CLASSIFIER, None, 2),
+        (CLASSIFIER, 1, 1),
+        (IMAGENET, None, 1),
+        (IMAGENET, 2, 2),
+        ({}, None, 1),
+    ],
 )
-def test_without_fc_head_it_becomes_a_pool_encoder(
-    convert_saved, keeps_classifier, asked, stride, tensors
-):
-    net = ReIDNet(people=3, fc_dim=None, last_stride=stride).eval()
-    trunk = {k: v for k, v in tensors.items() if not k.startswith(("fc.", "classifier."))}
-    classifier = {"classifier.weight": torch.zeros(3, 2048), "classifier.bias": torch.zeros(3)}
-    imagenet = {"fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}
-    net.load_state_dict(trunk | classifier)
-    kept = classifier if keeps_classifier else imagenet
-    directory = convert_saved(trunk | kept, last_stride=asked, input_size=(128, 64))
+def test_without_fc_head_it_becomes_a_pool_encoder(hollow, convert_saved, dropped, asked, stride):
+    content = trunk_of(hollow) | dropped
+    directory = convert_saved(content, last_stride=asked, input_size=(128, 64))
     config = weights.locate(directory).config
     assert (config.head, config.embedding_dim, config.last_stride) == ("pool", 2048, stride)
     assert config.input_size == (128, 64)
+
+
+def test_pool_gives_the_same_embeddings(tensors, convert_saved):
+    net = ReIDNet(people=3, fc_dim=None, last_stride=2).eval()
+    net.load_state_dict(trunk_of(tensors) | CLASSIFIER)
     crops = some_crops()
     with torch.inference_mode():
         expected = net(crops)
-    torch.testing.assert_close(embeddings_of(directory, crops), expected, rtol=1e-4, atol=1e-4)
+    actual = embeddings_of(convert_saved(net.state_dict()), crops)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_safetensors_in_half_precision_without_counters(tensors, tmp_path):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+import safetensors.torch
+import torch
 from huggingface_hub import constants
 
 from sanreid import weights
@@ -17,7 +19,6 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, UnknownWeightsError, WeightsError
 from sanreid.models import build_sa_enc
 from sanreid.weights import lookup
-from sanreid.weights.storage import sha256_of
 from tests.weights.fake_hub import FakeHub
 
 CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32))
@@ -26,10 +27,19 @@ REPO = "someone/reid-tiny"
 
 @pytest.fixture(scope="session")
 def directory(tmp_path_factory):
+    """A whole weights directory, to push."""
     out = tmp_path_factory.mktemp("weights") / "tiny"
     state_dict = {key: value.half() for key, value in build_sa_enc(CONFIG).state_dict().items()}
     state_dict = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
     return weights.save_directory(out, state_dict=state_dict, config=CONFIG)
+
+
+@pytest.fixture(scope="session")
+def files():
+    """What a repository holds. Locating parses no tensor, so a small file does."""
+    tensors = {"a": torch.arange(100.0)}
+    config = json.dumps(CONFIG.to_dict()).encode()
+    return {"config.json": config, "model.safetensors": safetensors.torch.save(tensors)}
 
 
 @pytest.fixture
@@ -47,26 +57,25 @@ def hub(monkeypatch):
 
 
 @pytest.fixture
-def published(hub, directory):
-    """The tiny weights on the Hub: repository and commit."""
-    files = {path.name: path.read_bytes() for path in directory.iterdir()}
-    return SimpleNamespace(commit=hub.put(REPO, files), files=files)
+def published(hub, files):
+    """The commit of ``files`` on the Hub."""
+    return hub.put(REPO, files)
 
 
 @pytest.fixture
-def entry(published, directory, monkeypatch):
-    """A manifest row of the tiny weights, pinned to their commit; the manifest has it alone."""
-    path = directory / "model.safetensors"
+def entry(published, files, monkeypatch):
+    """A manifest row of that file, pinned to the commit; the manifest has it alone."""
+    content = files["model.safetensors"]
     row = weights.WeightsEntry(
         name="tiny",
         role="encoder",
-        sha256=sha256_of(path),
-        size_bytes=path.stat().st_size,
+        sha256=hashlib.sha256(content).hexdigest(),
+        size_bytes=len(content),
         config=CONFIG.to_dict(),
         license="test",
         training_data=(),
         metrics=(),
-        hub=weights.HubFile(REPO, published.commit, "model.safetensors"),
+        hub=weights.HubFile(REPO, published, "model.safetensors"),
     )
     manifest = weights.Manifest(default="tiny", weights={"tiny": row})
     monkeypatch.setattr(lookup, "read_manifest", lambda: manifest)
@@ -87,9 +96,9 @@ def damage(path):
 # A row of the manifest
 
 
-def test_good(entry, hub, tmp_path, directory):
+def test_good(entry, hub, tmp_path, files):
     located = weights.locate(cache_dir=tmp_path)
-    assert located.path.read_bytes() == (directory / "model.safetensors").read_bytes()
+    assert located.path.read_bytes() == files["model.safetensors"]
     assert (located.name, located.config, located.entry) == ("tiny", CONFIG, entry)
     assert tmp_path in located.path.parents
     asked = [path.split("/") for _, path in hub.requests if "/resolve/" in path]
@@ -140,13 +149,13 @@ def test_a_repository(published, hub, tmp_path):
     located = weights.locate(REPO, cache_dir=tmp_path)
     assert (located.name, located.config, located.entry) == (REPO, CONFIG, None)
     assert weights.read_state_dict(located.path)
-    assert located.path.parent.name == published.commit
+    assert located.path.parent.name == published
 
 
-def test_revisions(published, hub, tmp_path):
-    other = {**published.files, "config.json": published.files["config.json"] + b"\n"}
+def test_revisions(published, files, hub, tmp_path):
+    other = {**files, "config.json": files["config.json"] + b"\n"}
     newer = hub.put(REPO, other, branch="v2")
-    for revision, commit in (("v2", newer), ("main", published.commit), (newer, newer)):
+    for revision, commit in (("v2", newer), ("main", published), (newer, newer)):
         path = weights.locate(REPO, revision=revision, cache_dir=tmp_path).path
         assert path.parent.name == commit
     assert weights.download(REPO, revision="v2", cache_dir=tmp_path).parent.name == newer
@@ -162,7 +171,7 @@ def test_a_branch_that_moves_in_between_is_not_mixed(published, hub, tmp_path, m
         return path
 
     monkeypatch.setattr(lookup, "hub_file", moving)
-    assert weights.locate(REPO, cache_dir=tmp_path).path.parent.name == published.commit
+    assert weights.locate(REPO, cache_dir=tmp_path).path.parent.name == published
 
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "0" * 40])
