@@ -1,0 +1,324 @@
+"""The filter language: a ``where`` dict becomes a small tree, and the tree selects rows.
+
+The tree knows fields and operators, not storage: a store gives each field's distinct values and
+which of them each row has, and a leaf is decided once per distinct value. Values are data
+throughout; no part of a filter is ever pasted into another language.
+
+Meanings:
+
+- ``{"camid": 3}`` is ``{"camid": {"$eq": 3}}``; several fields or operators must all hold.
+- Types are strict: ``7`` and ``"7"`` differ, ``True`` is not ``1``, numbers compare with numbers
+  and strings with strings, and an order comparison across kinds is false.
+- A missing metadata key matches nothing but ``$ne``, ``$nin`` and ``$not``. A pid, camid or
+  timestamp that was never given has the value None: ``{"pid": None}`` finds it.
+- A field is ``id``, ``pid``, ``camid``, ``timestamp`` or a metadata key; ``metadata.pid`` is the
+  metadata key named like a column. A dotted name is the key of that very name if the row has
+  it, else the path through nested dicts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["MISSING", "And", "Condition", "FieldSource", "Leaf", "Not", "Or", "parse", "select"]
+
+Scalar = int | float | str | bool | None
+COLUMNS = ("id", "pid", "camid", "timestamp")
+_MAX_DEPTH = 50
+
+
+class _Missing:
+    """The value of a metadata key that a row does not have."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One field compared by one operator."""
+
+    field: str  # a column, or "metadata." and the key
+    operator: str
+    operand: Scalar | tuple[Scalar, ...]
+
+    def holds(self, value: object) -> bool:
+        """Tell whether a row with ``value`` in this field matches."""
+        return _OPERATORS[self.operator](value, self.operand)
+
+
+@dataclass(frozen=True, slots=True)
+class And:
+    """All parts hold; none at all is true."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Or:
+    """At least one part holds."""
+
+    parts: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold."""
+
+    part: Condition
+
+
+Condition = Leaf | And | Or | Not
+
+
+class FieldSource(Protocol):
+    """What a store offers so that a filter can select its rows."""
+
+    def __len__(self) -> int:
+        """Rows, the length of every mask."""
+        ...
+
+    def numbers(self, field: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
+        """A numeric column and where it has a value; None for a coded field."""
+        ...
+
+    def codes(self, field: str) -> tuple[list[Any], NDArray[np.int32]]:
+        """A field's distinct values, and each row's place among them."""
+        ...
+
+
+def parse(where: Any) -> Condition:  # noqa: ANN401 - whatever the caller passed
+    """Read a ``where`` dict.
+
+    Raises:
+        InputError: Not a dict, an unknown operator, or an operand of a wrong type.
+    """
+    return _parse(where, 0)
+
+
+def select(condition: Condition, source: FieldSource) -> NDArray[np.bool_]:
+    """Give the (rows,) mask of the rows of ``source`` that match."""
+    match condition:
+        case Leaf():
+            return _select_leaf(condition, source)
+        case Not(part):
+            return ~select(part, source)
+        case And(parts):
+            mask = np.ones(len(source), dtype=bool)
+            for part in parts:
+                mask &= select(part, source)
+            return mask
+        case Or(parts):
+            mask = np.zeros(len(source), dtype=bool)
+            for part in parts:
+                mask |= select(part, source)
+            return mask
+
+
+def _parse(where: Any, depth: int) -> Condition:  # noqa: ANN401 - recursive over any input
+    if not isinstance(where, Mapping):
+        raise InputError(f"where must be a dict of fields; got {where!r}.")
+    if depth > _MAX_DEPTH:
+        raise InputError(f"where is nested more than {_MAX_DEPTH} deep.")
+    parts: list[Condition] = []
+    for key, value in where.items():
+        if not isinstance(key, str):
+            raise InputError(f"where has field names as str keys; got {key!r}.")
+        if key in ("$and", "$or"):
+            if not isinstance(value, (list, tuple)) or not value:
+                raise InputError(f"{key} takes a list of one or more conditions; got {value!r}.")
+            inner = tuple(_parse(part, depth + 1) for part in value)
+            parts.append(And(inner) if key == "$and" else Or(inner))
+        elif key == "$not":
+            parts.append(Not(_parse(value, depth + 1)))
+        elif key.startswith("$"):
+            raise InputError(f"Unknown operator {key!r}; a condition may use $and, $or, $not.")
+        else:
+            parts.append(_parse_field(_field(key), value, depth + 1))
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _field(key: str) -> str:
+    name = key.removeprefix("metadata.")
+    if not name:
+        raise InputError(f"where has a field without a name: {key!r}.")
+    return key if key in COLUMNS else f"metadata.{name}"
+
+
+def _parse_field(field: str, value: Any, depth: int) -> Condition:  # noqa: ANN401 - any input
+    if not isinstance(value, Mapping):
+        return Leaf(field, "$eq", _scalar(value, field, "$eq"))
+    if depth > _MAX_DEPTH:
+        raise InputError(f"where is nested more than {_MAX_DEPTH} deep.")
+    if not value:
+        raise InputError(f"The field {field!r} is compared with an empty dict; name an operator.")
+    parts: list[Condition] = []
+    for operator, operand in value.items():
+        if operator == "$not":
+            if not isinstance(operand, Mapping):
+                raise InputError(f"$not of {field!r} takes a dict of operators; got {operand!r}.")
+            parts.append(Not(_parse_field(field, operand, depth + 1)))
+        elif operator in ("$in", "$nin"):
+            parts.append(Leaf(field, operator, _scalars(operand, field, operator)))
+        elif isinstance(operator, str) and operator in _OPERATORS:
+            parts.append(Leaf(field, operator, _scalar(operand, field, operator)))
+        else:
+            known = " ".join([*_OPERATORS, "$not"])
+            raise InputError(f"Unknown operator {operator!r} on {field!r}. Known: {known}.")
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - any input
+    if isinstance(value, np.generic):
+        value = value.item()
+    ordered = operator in ("$gt", "$gte", "$lt", "$lte")
+    if isinstance(value, float) and math.isnan(value):
+        raise InputError(f"{operator} on {field!r} cannot compare with NaN.")
+    if ordered and (value is None or isinstance(value, bool)):
+        raise InputError(f"{operator} on {field!r} compares numbers or strings; got {value!r}.")
+    if value is not None and not isinstance(value, (bool, int, float, str)):
+        raise InputError(
+            f"{operator} on {field!r} takes a str, number, bool or None; got {value!r}"
+            f" of type {type(value).__name__}."
+        )
+    return value
+
+
+def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # noqa: ANN401 - any
+    if not isinstance(values, (list, tuple, set, frozenset, range, np.ndarray)):
+        raise InputError(f"{operator} on {field!r} takes a list of values; got {values!r}.")
+    return tuple(_scalar(value, field, operator) for value in values)
+
+
+def _kind(value: object) -> str:
+    """Values of different kinds are never equal and have no order."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, (int, float)):
+        return "number"
+    return type(value).__name__
+
+
+def _equal(value: object, operand: object) -> bool:
+    return _kind(value) == _kind(operand) and value == operand
+
+
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object, Any], bool]:
+    def holds(value: object, operand: Any) -> bool:  # noqa: ANN401 - a checked scalar
+        kind = _kind(value)
+        return kind in ("number", "str") and kind == _kind(operand) and compare(value, operand)
+
+    return holds
+
+
+def _among(value: object, operand: tuple[Scalar, ...]) -> bool:
+    return any(_equal(value, one) for one in operand)
+
+
+_OPERATORS: dict[str, Callable[[object, Any], bool]] = {
+    "$eq": _equal,
+    "$ne": lambda value, operand: not _equal(value, operand),
+    "$in": _among,
+    "$nin": lambda value, operand: not _among(value, operand),
+    "$gt": _ordered(lambda a, b: a > b),
+    "$gte": _ordered(lambda a, b: a >= b),
+    "$lt": _ordered(lambda a, b: a < b),
+    "$lte": _ordered(lambda a, b: a <= b),
+}
+
+
+def _select_leaf(leaf: Leaf, source: FieldSource) -> NDArray[np.bool_]:
+    numeric = source.numbers(leaf.field)
+    if numeric is not None:
+        return _select_numbers(leaf, *numeric)
+    values, codes = source.codes(leaf.field)
+    if leaf.operator in ("$in", "$nin"):  # one look-up a value instead of a walk of the list
+        assert isinstance(leaf.operand, tuple)  # noqa: S101 - the parser made it so
+        wanted = {(_kind(one), one) for one in leaf.operand}
+        verdicts = [
+            (_kind(value), value) in wanted if _kind(value) in _HASHABLE else False
+            for value in values
+        ]
+        verdict = np.array(verdicts, dtype=bool)
+        verdict = verdict if leaf.operator == "$in" else ~verdict
+    else:
+        verdict = np.array([leaf.holds(value) for value in values], dtype=bool)
+    return verdict[codes] if len(verdict) else np.zeros(len(codes), dtype=bool)
+
+
+_HASHABLE = ("bool", "number", "str", "NoneType")
+
+
+def _select_numbers(
+    leaf: Leaf, column: NDArray[Any], given: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Numeric columns without going through Python values, with the meaning of ``holds``."""
+    operator, operand = leaf.operator, leaf.operand
+    if operator in ("$ne", "$nin"):
+        opposite = Leaf(leaf.field, {"$ne": "$eq", "$nin": "$in"}[operator], operand)
+        return ~_select_numbers(opposite, column, given)
+    if operator == "$in":
+        assert isinstance(operand, tuple)  # noqa: S101 - the parser made it so
+        numbers = [_comparable(one, column) for one in operand if _kind(one) == "number"]
+        mask = np.isin(column, [one for one in numbers if one is not None]) & given
+        return mask | ~given if None in operand else mask
+    if operand is None:
+        return ~given
+    if _kind(operand) != "number":
+        return np.zeros(len(column), dtype=bool)
+    assert isinstance(operand, (int, float))  # noqa: S101 - its kind is number
+    if operator == "$eq":
+        number = _comparable(operand, column)
+        return np.zeros(len(column), dtype=bool) if number is None else (column == number) & given
+    if column.dtype.kind == "i":  # exact beyond 2**53: compare integers with integers
+        operator, operand = _integer_bound(operator, operand)
+    elif abs(operand) > 2**1000:
+        operand = math.inf if operand > 0 else -math.inf
+    with np.errstate(invalid="ignore"):
+        match operator:
+            case "$gt":
+                mask = column > operand
+            case "$gte":
+                mask = column >= operand
+            case "$lt":
+                mask = column < operand
+            case _:
+                mask = column <= operand
+    return np.asarray(mask & given)
+
+
+def _comparable(operand: Any, column: NDArray[Any]) -> int | float | None:  # noqa: ANN401 - number
+    """The operand in the column's type, or None if the column cannot hold it."""
+    if column.dtype.kind == "i":
+        if isinstance(operand, float) and not operand.is_integer():
+            return None
+        return int(operand) if -(2**63) <= operand < 2**63 else None
+    return float(operand) if abs(operand) <= 2**1000 and float(operand) == operand else None
+
+
+def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
+    """An int64 column beyond, or not beyond, a number, as a comparison with an int64."""
+    low, high = -(2**63), 2**63 - 1
+    if isinstance(operand, float):
+        if math.isinf(operand):
+            operand = high + 1 if operand > 0 else low - 1
+        elif operator in ("$gt", "$lte"):
+            operand = math.floor(operand)
+        else:
+            operand = math.ceil(operand)
+    if operand > high:
+        return ("$lte", high) if operator in ("$lt", "$lte") else ("$gt", high)
+    if operand < low:
+        return ("$gte", low) if operator in ("$gt", "$gte") else ("$lt", low)
+    return operator, operand

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sanreid.errors import DatasetError, GalleryError, InputError
+from sanreid.gallery import Gallery
+
+
+class FakeEncoder:
+    """Embeds an image by its name, or an array by its first values."""
+
+    embedding_dim = 8
+
+    def __init__(self, fingerprint="f" * 64, bad=()):
+        self.fingerprint = fingerprint
+        self.bad = bad
+        self.options = None
+
+    def encode(self, images, **options):
+        self.options = options
+        if isinstance(images, (str, bytes, Path)) or getattr(images, "ndim", 0) == 3:
+            images = [images]
+        return np.stack([self._embed(image) for image in images])
+
+    def encode_files(self, paths, *, on_error="raise"):
+        good = [path for path in paths if Path(path).name not in self.bad]
+        if len(good) < len(paths) and on_error == "raise":
+            raise ValueError("bad file")
+        failures = [(path, "bad") for path in paths if path not in good]
+        return SimpleNamespace(embeddings=self.encode(good), paths=good, failures=failures)
+
+    @staticmethod
+    def _embed(image):
+        if isinstance(image, np.ndarray):
+            row = image.reshape(-1)[:8].astype(np.float32) + 1
+        else:
+            digest = hashlib.sha256(str(image).encode()).digest()
+            row = np.frombuffer(digest[:8], np.uint8).astype(np.float32) - 100
+        return row / np.linalg.norm(row)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("anna/c1_1.jpg", "anna/c2_2.jpg", "bert/c1_1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    return tmp_path
+
+
+def test_from_folder_reads_people_from_sub_folders(folder):
+    gallery = Gallery.from_folder(FakeEncoder(), folder)
+    assert len(gallery) == 3
+    assert [entry.pid for entry in gallery.get(gallery.ids)] == ["anna", "anna", "bert"]
+    assert [entry.camid for entry in gallery.get(gallery.ids)] == [1, 2, 1]
+    assert gallery.find({"path": str(folder / "bert/c1_1.png")}).tolist() == [2]
+    assert gallery.encoder_fingerprint == "f" * 64
+
+
+def test_from_folder_passes_options_and_leaves_out_failures(folder):
+    gallery = Gallery.from_folder(
+        FakeEncoder(bad={"c2_2.jpg"}), folder, names="folders", on_error="collect"
+    )
+    assert [entry.pid for entry in gallery.get(gallery.ids)] == ["anna", "bert"]
+
+
+def test_from_folder_knows_names_of_data_sets(tmp_path):
+    for name in ("0007_c2s1_000151_01.jpg", "-1_c1s1_000151_02.jpg", "0000_c3s1_000001_00.jpg"):
+        (tmp_path / name).write_bytes(b"")
+    gallery = Gallery.from_folder(FakeEncoder(), tmp_path)
+    entries = gallery.get(gallery.find({"pid": {"$ne": None}}))
+    assert [(entry.pid, entry.camid) for entry in entries if entry.pid == 7] == [(7, 2)]
+    assert -1 not in [entry.pid for entry in entries]
+
+
+def test_from_an_empty_folder(tmp_path):
+    with pytest.raises(DatasetError):
+        Gallery.from_folder(FakeEncoder(), tmp_path)
+
+
+def test_add_images_keeps_paths_and_own_metadata(tmp_path):
+    gallery, encoder = Gallery(8), FakeEncoder()
+    array = np.zeros((4, 4, 3), np.uint8)
+    ids = gallery.add_images(
+        encoder,
+        ["a.jpg", Path("b.jpg"), array],
+        pids=[1, 2, 3],
+        metadata=[{"x": 1}, {"path": "mine"}, None],
+        flip=True,
+    )
+    assert [entry.metadata for entry in gallery.get(ids)] == [
+        {"path": "a.jpg", "x": 1},
+        {"path": "mine"},
+        {},
+    ]
+    assert encoder.options == {"flip": True}
+    assert gallery.encoder_fingerprint == encoder.fingerprint
+
+
+def test_one_image_and_generators():
+    gallery, encoder = Gallery(8), FakeEncoder()
+    gallery.add_images(encoder, "a.jpg", pids=[1])
+    gallery.add_images(encoder, np.zeros((4, 4, 3), np.uint8))
+    gallery.add_images(encoder, (f"{name}.jpg" for name in "bc"))
+    paths = [entry.metadata.get("path") for entry in gallery.get(gallery.ids)]
+    assert paths == ["a.jpg", None, "b.jpg", "c.jpg"]
+
+
+def test_search_images():
+    gallery, encoder = Gallery(8), FakeEncoder()
+    gallery.add_images(encoder, ["a.jpg", "b.jpg"], pids=["a", "b"])
+    result = gallery.search_images(encoder, "b.jpg", k=1, where={"pid": {"$in": ["a", "b"]}})
+    assert result.pids.tolist() == [["b"]]
+
+
+def test_another_encoder_is_refused_before_it_works():
+    gallery = Gallery(8, encoder_fingerprint="f" * 64)
+    other = FakeEncoder("0" * 64)
+    with pytest.raises(GalleryError, match="encoder ffffffffffff; these come from 000000000000"):
+        gallery.add_images(other, ["a.jpg"])
+    with pytest.raises(GalleryError, match="these come from 000000000000"):
+        gallery.search_images(other, ["a.jpg"])
+    assert other.options is None
+
+
+@pytest.mark.parametrize("metadata", [{"a": 1}, [{}]])
+def test_metadata_must_be_one_dict_an_image(metadata):
+    with pytest.raises(InputError, match="one dict an image: 2 images"):
+        Gallery(8).add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=metadata)
