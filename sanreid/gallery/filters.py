@@ -283,8 +283,8 @@ def _select_numbers(
         return np.zeros(len(column), dtype=bool) if number is None else (column == number) & given
     if column.dtype.kind == "i":  # exact beyond 2**53: compare integers with integers
         operator, operand = _integer_bound(operator, operand)
-    elif abs(operand) > 2**1000:
-        operand = math.inf if operand > 0 else -math.inf
+    else:
+        operator, operand = _float_bound(operator, operand)
     with np.errstate(invalid="ignore"):
         match operator:
             case "$gt":
@@ -322,3 +322,15 @@ def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
     if operand < low:
         return ("$gte", low) if operator in ("$gt", "$gte") else ("$lt", low)
     return operator, operand
+
+
+def _float_bound(operator: str, operand: float) -> tuple[str, float]:
+    """A float64 column beyond, or not beyond, a number, as a comparison with a float64."""
+    if abs(operand) > 2**1000:
+        return operator, math.inf if operand > 0 else -math.inf
+    nearest = float(operand)
+    if nearest < operand:  # an int between two floats: the lower one is not beyond it
+        operator = "$gt" if operator in ("$gt", "$gte") else "$lte"
+    elif nearest > operand:
+        operator = "$gte" if operator in ("$gt", "$gte") else "$lt"
+    return operator, nearest
