@@ -13,7 +13,7 @@ __all__ = ["model_card"]
 _FRONT = """\
 ---
 license: other
-license_name: research-only-data
+license_name: {license_name}
 library_name: sanreid
 pipeline_tag: image-feature-extraction
 tags:
@@ -49,18 +49,13 @@ def model_card(
     name = entry.name if entry else "A person re-identification encoder"
     height, width = config.input_size
     place = repr(repo_id) if repo_id else '"path/to/this/folder"'
-    texture = (
-        "It was trained as the encoder of a Semantics Aligning Network: with a decoder, since "
-        "thrown away, that had to paint the person's whole body texture."
-        if entry and entry.name.startswith("san-")
-        else "It is a baseline unless its name begins with `san-`: no texture supervision."
-    )
+    front = _FRONT.format(license_name="research-only-data" if entry else "not-recorded")
     sections = {
         "What it is": (
             f"An encoder of person crops for `sanreid`: "
             f"{config.backbone}, last stride {config.last_stride}, {config.pooling} pooling, "
             f"{_HEADS[config.head]}. One crop gives {config.embedding_dim} numbers; crops of the "
-            f"same person lie close by cosine similarity. {texture}"
+            f"same person lie close by cosine similarity. {_supervision(entry)}"
         ),
         "Input": (
             f"RGB crops of one person each, resized to {height} x {width} pixels (height x "
@@ -95,7 +90,18 @@ def model_card(
         ),
     }
     body = "\n".join(f"\n## {title}\n\n{text}" for title, text in sections.items())
-    return f"{_FRONT}\n# {name}\n{body}\n"
+    return f"{front}\n# {name}\n{body}\n"
+
+
+def _supervision(entry: WeightsEntry | None) -> str:
+    if entry is None:
+        return "How it was trained is not recorded in this directory."
+    if entry.name.startswith("san-"):
+        return (
+            "It was trained as the encoder of a Semantics Aligning Network: with a decoder, since "
+            "thrown away, that had to paint the person's whole body texture."
+        )
+    return "It is a baseline: trained without texture supervision."
 
 
 def _training_data(entry: WeightsEntry | None) -> str:

@@ -79,7 +79,11 @@ def convert(
     if all(key.startswith("module.") for key in found):
         found = {key.removeprefix("module."): value for key, value in found.items()}
     layout, config = _recognised(found, last_stride=last_stride, input_size=input_size)
-    kept = {key: value for key, value in found.items() if not key.startswith(_CLASSIFIERS)}
+    kept = {
+        key: value.reshape(()).long() if _is_counter(key, value) else value
+        for key, value in found.items()
+        if not key.startswith(_CLASSIFIERS)
+    }
     shapes = encoder_shapes(config)
     theirs = {_their_key(key): key for key in shapes}
     check_keys(
@@ -188,6 +192,11 @@ def _state_dict_of(content: object, source: Path) -> dict[str, Tensor]:
             f"{source} is not a state dict: no tensor under {listed(foreign)}; {_KNOWN}."
         )
     return {str(key): value.detach() for key, value in content.items()}
+
+
+def _is_counter(key: str, value: Tensor) -> bool:
+    """Tell a batch counter; some writers give it the shape [1]."""
+    return key.endswith(".num_batches_tracked") and value.numel() == 1
 
 
 def _ignored(*_args: object) -> None:

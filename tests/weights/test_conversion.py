@@ -156,6 +156,13 @@ def test_safetensors_in_half_precision_without_counters(tensors, tmp_path):
     assert weights.locate(directory).config.head == "pool"
 
 
+def test_counters_of_one_place_are_counters(hollow, convert_saved):
+    counter = {"bn1.num_batches_tracked": torch.tensor([7.0])}
+    directory = convert_saved(hollow | counter)
+    written = weights.read_state_dict(directory / "model.safetensors")
+    assert torch.equal(written["trunk.bn1.num_batches_tracked"], torch.tensor(7))
+
+
 def without(tensors, *keys):
     return {key: value for key, value in tensors.items() if key not in keys}
 
