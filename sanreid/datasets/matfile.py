@@ -52,7 +52,7 @@ def read_mat(path: str | Path) -> dict[str, Any]:
     variables: dict[str, Any] = {}
     try:
         place = 128
-        while place + 8 <= len(data):
+        while place < len(data):
             element = _element(data, place, order)
             place = element.end
             if element.kind == _COMPRESSED:

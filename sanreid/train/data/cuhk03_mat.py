@@ -110,7 +110,7 @@ def _crops(file: Any, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:  #
         for person, shots in enumerate(_array(file, people), 1):
             for shot, reference in enumerate(shots, 1):
                 pixels = _array(file, reference)
-                if pixels.ndim < 3:  # an empty cell is kept as its two sizes
+                if pixels.ndim < 3 or not pixels.size:  # an empty cell is kept as its two sizes
                     continue
                 view = 1 if shot <= 5 else 2
                 name = f"{pair}_{person:03}_{view}_{shot:02}.png"

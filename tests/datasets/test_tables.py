@@ -1,0 +1,131 @@
+"""CSV tables and folders of splits."""
+
+import pytest
+
+from sanreid.datasets import read_csv, read_folders, read_splits_csv
+from sanreid.errors import DatasetError
+from tests.datasets.replicas import write
+
+
+def table(root, text, *files):
+    write(root, *files)
+    path = root / "mine.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_numbers_and_order_of_columns(tmp_path):
+    path = table(
+        tmp_path,
+        "camid,path,note,pid\n3,crops/a.jpg,hello,-1\n4, crops/b.jpg ,,70\n",
+        "crops/a.jpg",
+        "crops/b.jpg",
+    )
+    crops = read_csv(path)
+    assert crops.pids.tolist() == [-1, 70]
+    assert crops.camids.tolist() == [3, 4]
+    assert crops.paths == (tmp_path / "crops/a.jpg", tmp_path / "crops/b.jpg")
+    assert crops.keys == ("mine/crops/a.jpg", "mine/crops/b.jpg")
+    assert crops.labels == ()
+    assert (crops.name, read_csv(path, name="other").name) == ("mine", "other")
+
+
+def test_names_are_numbered_in_order(tmp_path):
+    crops = read_csv(
+        table(
+            tmp_path,
+            "\ufeffpath,pid,camid\na.jpg,zoë,0\nb.jpg,7,0\nc.jpg,anna,1\n",
+            "a.jpg",
+            "b.jpg",
+            "c.jpg",
+        )
+    )
+    assert crops.labels == ("zoë", "7", "anna")
+    assert crops.pids.tolist() == [2, 0, 1]
+
+
+def test_absolute_paths(tmp_path):
+    write(tmp_path / "far", "a.jpg")
+    path = table(tmp_path, f"path,pid,camid\n{tmp_path / 'far' / 'a.jpg'},1,1\n")
+    assert read_csv(path).paths == (tmp_path / "far" / "a.jpg",)
+
+
+def test_splits(tmp_path):
+    path = table(
+        tmp_path,
+        "path,pid,camid,split\na.jpg,1,0,train\nb.jpg,2,0,query\nc.jpg,2,1,gallery\nd.jpg,3,1,gallery\n",
+        *(f"{x}.jpg" for x in "abcd"),
+    )
+    data = read_splits_csv(path)
+    assert [len(part) for part in (data.train, data.query, data.gallery)] == [1, 1, 2]
+    assert data.query.pids.tolist() == [2]
+    assert (data.name, data.gallery.split) == ("mine", "gallery")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "lacks the column path and pid and camid; its first line names nothing"),
+        ("file,pid,camid\n", "lacks the column path; its first line names file, pid, camid"),
+        ("path,pid,camid\nz.jpg,1,0\n", "Line 2 of .*mine.csv: there is no file .*z.jpg"),
+        ("path,pid,camid\n,1,0\n", "Line 2 of .*there is no file"),
+        ("path,pid,camid\na.jpg,1,0\n\na.jpg,1,left\n", "Line 4 of .*got '1' and 'left'"),
+        ("path,pid,camid\na.jpg,,0\n", "Line 2 of .*got '' and '0'"),
+        ("path,pid,camid\na.jpg,1\n", "Line 2 of .*got '1' and ''"),
+        ("path,pid,camid\na.jpg,1,0\na.jpg,2,0\n", "names a crop more than once: .*a.jpg"),
+    ],
+)
+def test_wrong_tables(tmp_path, text, message):
+    with pytest.raises(DatasetError, match=message):
+        read_csv(table(tmp_path, text, "a.jpg"))
+
+
+def test_wrong_splits(tmp_path):
+    path = table(tmp_path, "path,pid,camid,split\na.jpg,1,0,test\n", "a.jpg")
+    with pytest.raises(DatasetError, match="split must be train, query or gallery; got 'test'"):
+        read_splits_csv(path)
+    path = table(tmp_path, "path,pid,camid\na.jpg,1,0\n")
+    with pytest.raises(DatasetError, match="lacks the column split"):
+        read_splits_csv(path)
+
+
+def test_no_table(tmp_path):
+    with pytest.raises(DatasetError, match="no file .*none.csv; wanted a CSV table"):
+        read_csv(tmp_path / "none.csv")
+
+
+def test_folders_of_splits_with_file_names(tmp_path):
+    write(tmp_path / "shop", "train/0001_c1s1_0_0.jpg", "query/0002_c1s1_0_0.jpg")
+    write(tmp_path / "shop", "gallery/0002_c2s1_0_0.jpg", "gallery/-1_c2s1_0_0.jpg")
+    data = read_folders(tmp_path / "shop")
+    assert data.name == data.train.name == "shop"
+    assert data.gallery.pids.tolist() == [-1, 2]
+    assert data.query.keys == ("shop/query/0002_c1s1_0_0.jpg",)
+    assert data.query.split == "query"
+
+
+def test_a_person_has_the_same_number_in_every_split(tmp_path):
+    write(tmp_path, "train/cleo/c1.jpg", "query/bert/c1.jpg", "query/dora/c1.jpg")
+    write(tmp_path, "gallery/dora/c2.jpg", "gallery/bert/c2.jpg", "gallery/anna/c2.jpg")
+    data = read_folders(tmp_path)
+    numbers = {}
+    for part in (data.train, data.query, data.gallery):
+        for label, pid in zip(part.labels, part.pids.tolist(), strict=True):
+            assert numbers.setdefault(label, pid) == pid
+    assert numbers == {"anna": 0, "bert": 1, "cleo": 2, "dora": 3}
+
+
+def test_numbered_folders_keep_their_numbers(tmp_path):
+    write(tmp_path, "query/0012/c1.jpg", "gallery/0012/c2.jpg", "gallery/0400/c2.jpg")
+    data = read_folders(tmp_path)
+    assert data.query.pids.tolist() == [12]
+    assert data.gallery.pids.tolist() == [12, 400]
+    assert len(data.train) == 0
+
+
+def test_no_folder_of_a_split(tmp_path):
+    write(tmp_path, "test/a/b.jpg")
+    with pytest.raises(
+        DatasetError, match=r"none of the folders train, query and gallery.*read_crops"
+    ):
+        read_folders(tmp_path)
