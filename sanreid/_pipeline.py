@@ -1,0 +1,64 @@
+"""Work done ahead in threads, results in order, memory bounded.
+
+Decoding a picture releases the interpreter, as the network does, so both run at once: while the
+consumer holds one batch, threads prepare the next. Nothing here knows images or torch.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+__all__ = ["default_workers", "map_ahead"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def default_workers() -> int:
+    """Threads for decoding: one a core, at most 8; more would not keep a network busier."""
+    return min(8, os.cpu_count() or 1)
+
+
+def map_ahead(
+    function: Callable[[int, T], R],
+    items: Iterable[T],
+    *,
+    workers: int,
+    ahead: int,
+) -> Iterator[R]:
+    """Give ``function(index, item)`` for each item, in order, computed ahead in threads.
+
+    ``items`` is read in the consumer's thread, at most ``ahead`` items before the one given. The
+    threads end when the generator does: at its end, at an exception, or when it is closed.
+
+    Args:
+        function: Called in any thread; its exception is raised when the item's turn comes.
+        items: May be endless.
+        workers: Threads, at least 1. One item alone is computed without a thread.
+        ahead: Items in flight, at least 1.
+    """
+    source = enumerate(items)
+    first = list(islice(source, 2))
+    if len(first) < 2:  # an image alone: a thread would cost more than it gives
+        for index, item in first:
+            yield function(index, item)
+        return
+
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="sanreid-decode")
+    in_flight: deque[Future[R]] = deque()
+    try:
+        in_flight.extend(executor.submit(function, index, item) for index, item in first)
+        while in_flight:
+            missing = ahead - len(in_flight)
+            in_flight.extend(
+                executor.submit(function, index, item)
+                for index, item in islice(source, max(0, missing))
+            )
+            yield in_flight.popleft().result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,708 @@
+"""SANEncoder: person crops in, embeddings out.
+
+Source: the encoder of Jin et al., "Semantics-Aligned Representation Learning for Person
+Re-identification", AAAI 2020, arXiv:1905.13143. The decoder that shapes its features during
+training is thrown away, so an embedding costs what a plain ResNet costs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from sanreid import weights
+from sanreid._detections import crop_boxes
+from sanreid._inference import Backend, TorchBackend, compute_dtype, resolve_device, resolve_dtype
+from sanreid._pipeline import default_workers, map_ahead
+from sanreid._progress import progress_bar
+from sanreid.config import EncoderConfig
+from sanreid.errors import ImageError, InputError, WeightsError
+from sanreid.images import (
+    Color,
+    ImageSource,
+    find_images,
+    is_one_image,
+    iterate_images,
+    load_crop,
+    load_image,
+)
+from sanreid.models import build_sa_enc
+from sanreid.weights.storage import check_keys
+
+__all__ = ["EncodedFiles", "SANEncoder"]
+
+logger = logging.getLogger(__name__)
+
+_SEEN = 2  # batches read ahead of the one in the network: one ready, one being decoded
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedFiles:
+    """What :meth:`SANEncoder.encode_files` gives.
+
+    Args:
+        embeddings: (N, D) ``float32``, a row for each path of ``paths``.
+        paths: The N files that were read, in the order given, folders expanded.
+        failures: (path, reason) of the files that could not be read.
+    """
+
+    embeddings: NDArray[np.float32]
+    paths: list[Path]
+    failures: list[tuple[Path, str]]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+
+class SANEncoder:
+    """Turns person crops into embeddings. Calls from several threads are safe.
+
+    Most users load released weights by :meth:`from_pretrained`; training code gives its module
+    to the constructor.
+
+    The network runs as a private copy, made at the first call: batch-norm folded into the
+    convolutions, channels last, in ``dtype``. A change of the module's weights in place (an
+    optimiser's step, ``load_state_dict``) is noticed at the next call.
+
+    Args:
+        module: SA-Enc, as :func:`sanreid.models.build_sa_enc` builds it. It is moved to
+            ``device``, made float32 and put in ``eval()`` mode, in place.
+        config: What ``module`` was built from.
+        device: ``"auto"`` (CUDA if there is one, else the CPU) or what torch takes.
+        dtype: Precision of the network: ``"float32"``, ``"float16"``, ``"bfloat16"`` or the
+            ``torch.dtype``. ``"auto"`` is bfloat16 on CUDA from compute capability 8 and on CPUs
+            with native bfloat16 (AVX512-BF16, AMX), else float32. float16 on a CPU is computed
+            in float32, which is faster there and loses nothing. Embeddings are always float32.
+        name: For messages.
+
+    Raises:
+        InputError: The device or the dtype cannot be had.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        config: EncoderConfig,
+        *,
+        device: str | int | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        name: str | None = None,
+    ) -> None:
+        self._config = config
+        self._device = resolve_device(device)
+        self._dtype_asked = dtype
+        self._dtype = resolve_dtype(dtype, self._device)
+        self._module = module.to(device=self._device, dtype=torch.float32).eval()
+        self._name = name
+        self._released: tuple[object, weights.WeightsEntry] | None = None
+        self._lock = threading.Lock()  # over the two that are made when first needed
+        self._backend: tuple[object, Backend] | None = None
+        self._fingerprint: tuple[object, str] | None = None
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | os.PathLike[str] | None = None,
+        *,
+        device: str | int | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Load weights, checked, ready to encode.
+
+        Args:
+            name_or_path: A name of :func:`sanreid.list_weights` (None: the default one), a local
+                directory, or a Hub repository ``owner/name``. Bundled weights and directories
+                need no network.
+            device: As in the constructor.
+            dtype: As in the constructor.
+            revision: Branch, tag or commit of a Hub repository.
+            cache_dir: The Hub client's cache; its default when None.
+            token: Access token for the Hub; the one the client knows when None.
+            local_files_only: Never reach the network.
+
+        Raises:
+            UnknownWeightsError: There are no such weights.
+            ChecksumError: The file is not the released one; nothing of it was parsed.
+            WeightsError: The weights cannot be had or do not fit their configuration.
+            InputError: The device or the dtype cannot be had.
+        """
+        resolve_dtype(dtype, resolve_device(device))  # a mistake is told before a download
+        located = weights.locate(
+            name_or_path,
+            revision=revision,
+            cache_dir=cache_dir,
+            token=token,
+            local_files_only=local_files_only,
+        )
+        state_dict = weights.read_state_dict(located.path)
+        with torch.device("meta"):  # no time for values that are replaced at once
+            module = build_sa_enc(located.config)
+        _assign(module, state_dict, origin=located.name)
+        encoder = cls(module, located.config, device=device, dtype=dtype, name=located.name)
+        if located.entry is not None:
+            encoder._released = _weights_state(module), located.entry
+        return encoder
+
+    @property
+    def module(self) -> nn.Module:
+        """The plain network, float32, on ``device``: normalised (N, 3, H, W) in, see SAEnc."""
+        return self._module
+
+    @property
+    def config(self) -> EncoderConfig:
+        """What decides the embedding, apart from the weights."""
+        return self._config
+
+    @property
+    def name(self) -> str | None:
+        """The weights' name, directory or repository; None when built from a module."""
+        return self._name
+
+    @property
+    def embedding_dim(self) -> int:
+        """D, the length of an embedding."""
+        return self._config.embedding_dim
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that every crop is resized to."""
+        return self._config.input_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision asked for; embeddings are float32 whatever it is."""
+        return self._dtype
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256, 64 hexadecimal digits, over weights and preprocessing.
+
+        Two encoders with the same fingerprint give comparable embeddings: it is the same for
+        every device, dtype and backend, and after saving and loading.
+        """
+        with self._lock:
+            state = _weights_state(self._module)
+            if self._fingerprint is None or self._fingerprint[0] != state:
+                self._fingerprint = state, _fingerprint(self._module, self._config)
+            return self._fingerprint[1]
+
+    def __repr__(self) -> str:
+        height, width = self.input_size
+        name = f"{self._name!r}, " if self._name else ""
+        dtype = str(self._dtype).removeprefix("torch.")
+        return (
+            f"SANEncoder({name}{self._config.backbone} {self._config.head}, "
+            f"embedding_dim={self.embedding_dim}, input {height} x {width}, "
+            f"device='{self._device}', dtype='{dtype}')"
+        )
+
+    def to(
+        self,
+        device: str | int | torch.device | None = None,
+        dtype: str | torch.dtype | None = None,
+    ) -> Self:
+        """Move to another device or precision, in place; what is None stays.
+
+        A dtype that was ``"auto"`` is chosen again for a new device.
+
+        Raises:
+            InputError: The device or the dtype cannot be had; nothing is changed then.
+        """
+        if isinstance(device, torch.dtype):  # torch's own .to(torch.float16)
+            device, dtype = None, device
+        new_device = self._device if device is None else resolve_device(device)
+        asked = self._dtype_asked if dtype is None else dtype
+        new_dtype = resolve_dtype(asked, new_device)
+        with self._lock:
+            entry = self._entry()
+            self._module.to(new_device)
+            self._device, self._dtype, self._dtype_asked = new_device, new_dtype, asked
+            self._backend = None
+            self._released = None if entry is None else (_weights_state(self._module), entry)
+        return self
+
+    # ------------------------------------------------------------------ encoding
+
+    def encode(
+        self,
+        images: ImageSource | Iterable[ImageSource],
+        *,
+        batch_size: int = 64,
+        flip: bool = False,
+        normalize: bool = True,
+        color: Color = "rgb",
+        progress: bool | None = None,
+    ) -> NDArray[np.float32]:
+        """Embed one image, or a sequence of images of mixed kinds.
+
+        The same picture gives the same embedding as a path, bytes, PIL image, array or tensor.
+
+        Args:
+            images: One image or a sequence: a path, the bytes of an image file, a PIL image, an
+                array (H, W, 3) or (H, W), a tensor (3, H, W); arrays and tensors ``uint8``, or
+                float in [0, 1]. A batch (N, H, W, 3) or (N, 3, H, W) is a sequence.
+            batch_size: Images in the network at once; memory grows with it.
+            flip: Average with the embedding of the mirrored crop, before normalising; twice the
+                time.
+            normalize: Give rows of L2 norm 1. A row of zeros (an ``fc`` head can give one)
+                stays zeros.
+            color: ``"bgr"`` for OpenCV arrays; says nothing about files and PIL images.
+            progress: A bar on standard error. None: where a person watches and only for long
+                work; never in a pipe.
+
+        Returns:
+            (N, D) ``float32``; one image gives (1, D), an empty sequence (0, D).
+
+        Raises:
+            ImageError: An image cannot be read; names its path or its place, counted from 0.
+            InputError: Another argument is wrong.
+            WeightsError: The network gives NaN or infinity.
+        """
+        options = _Options(batch_size, flip, normalize, color)
+        alone = is_one_image(images)
+        rows = []
+        with progress_bar(progress, total=_length(images)) as bar:
+            for step in self._steps(iterate_images(images), options, alone=alone):
+                if isinstance(step, _Failure):
+                    raise step.error
+                rows.append(step.rows)
+                bar.update(len(step.rows))
+        return np.concatenate(rows) if rows else self._no_rows()
+
+    def encode_files(
+        self,
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        on_error: Literal["raise", "collect"] = "raise",
+        batch_size: int = 64,
+        flip: bool = False,
+        normalize: bool = True,
+        progress: bool | None = None,
+    ) -> EncodedFiles:
+        """Embed image files and whole folders.
+
+        Args:
+            paths: Files and folders; a folder means its image files, recursive, sorted.
+            on_error: ``"raise"`` stops at the first file that cannot be read; ``"collect"``
+                puts it into ``failures`` and goes on.
+            batch_size: As in :meth:`encode`.
+            flip: As in :meth:`encode`.
+            normalize: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            Embeddings, their paths, and failures as (path, reason).
+
+        Raises:
+            ImageError: A file cannot be read, with ``on_error="raise"``; names its path.
+            InputError: A folder holds no images, with ``on_error="raise"``; or an argument is
+                wrong.
+        """
+        if on_error not in ("raise", "collect"):
+            raise InputError(f"on_error must be 'raise' or 'collect'; got {on_error!r}.")
+        options = _Options(batch_size, flip, normalize, "rgb")
+        files, failures = _expand(paths, collect=on_error == "collect")
+        rows, read = [], []
+        with progress_bar(progress, total=len(files)) as bar:
+            for step in self._steps(files, options, alone=True):
+                if isinstance(step, _Failure):
+                    if on_error == "raise":
+                        raise step.error
+                    path = files[step.index]
+                    reason = str(step.error).removeprefix(f"Cannot read '{path}': ")
+                    failures.append((path, reason))
+                    bar.update(1)
+                else:
+                    rows.append(step.rows)
+                    read.extend(files[index] for index in step.indices)
+                    bar.update(len(step.rows))
+        embeddings = np.concatenate(rows) if rows else self._no_rows()
+        return EncodedFiles(embeddings=embeddings, paths=read, failures=failures)
+
+    def encode_stream(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        on_error: Literal["raise", "skip"] = "raise",
+        batch_size: int = 64,
+        flip: bool = False,
+        normalize: bool = True,
+        color: Color = "rgb",
+        progress: bool | None = None,
+    ) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """Embed an iterable of any length, giving each embedding as it is done, in order.
+
+        At most three batches of images are in memory. ``images`` is read in the caller's
+        thread, up to three batches ahead of the embedding that is given: for a live camera take
+        ``batch_size=1``.
+
+        Args:
+            images: Any iterable of images, endless ones too; kinds as in :meth:`encode`.
+            on_error: ``"raise"``: an image that cannot be read raises when its turn comes,
+                after the embeddings of those before it. ``"skip"``: it is logged as a warning
+                and its index is left out.
+            batch_size: As in :meth:`encode`; also how long the stream waits for company.
+            flip: As in :meth:`encode`.
+            normalize: As in :meth:`encode`.
+            color: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            An iterator of (index counted from 0, embedding (D,)). Closing it, or dropping it
+            before its end, ends its threads.
+
+        Raises:
+            ImageError: While iterating, as ``on_error`` says. An exception of ``images`` itself
+                passes through.
+            InputError: An argument is wrong; at once.
+        """
+        if on_error not in ("raise", "skip"):
+            raise InputError(f"on_error must be 'raise' or 'skip'; got {on_error!r}.")
+        options = _Options(batch_size, flip, normalize, color)
+        alone = is_one_image(images)
+        total = _length(images)
+        steps = self._steps(iterate_images(images), options, alone=alone, in_order=True)
+        return _stream(steps, on_error=on_error, progress=progress, total=total)
+
+    def encode_detections(
+        self,
+        frame: ImageSource,
+        boxes: object,
+        *,
+        color: Color = "rgb",
+        batch_size: int = 64,
+        flip: bool = False,
+        normalize: bool = True,
+    ) -> NDArray[np.float32]:
+        """Embed the people a detector found in one frame.
+
+        Args:
+            frame: One image of any kind that :meth:`encode` takes.
+            boxes: (N, 4) x1, y1, x2, y2 in pixels, or an object with ``.xyxy``. A box is widened
+                to whole pixels and clipped at the border of the frame.
+            color: ``"bgr"`` for OpenCV frames.
+            batch_size: As in :meth:`encode`.
+            flip: As in :meth:`encode`.
+            normalize: As in :meth:`encode`.
+
+        Returns:
+            (N, D) ``float32``, a row a box; no boxes give (0, D).
+
+        Raises:
+            ImageError: The frame cannot be read.
+            InputError: A box has no area inside the frame, or holds NaN; names its row.
+        """
+        crops = crop_boxes(load_image(frame, color=color, place="the frame"), boxes)
+        return self.encode(
+            crops, batch_size=batch_size, flip=flip, normalize=normalize, progress=False
+        )
+
+    # ------------------------------------------------------------------ saving
+
+    def save_pretrained(self, directory: str | os.PathLike[str]) -> Path:
+        """Write ``config.json``, ``model.safetensors`` and ``README.md`` (a model card).
+
+        What is saved loads again by :meth:`from_pretrained`, with the same fingerprint.
+
+        Raises:
+            WeightsError: The directory cannot be written, or the weights hold NaN.
+        """
+        return weights.save_directory(
+            Path(directory),
+            state_dict=_compact(self._module.state_dict()),
+            config=self._config,
+            entry=self._entry(),
+        )
+
+    def push_to_hub(
+        self,
+        repo_id: str,
+        *,
+        token: str | None = None,
+        private: bool = False,
+        revision: str | None = None,
+        commit_message: str = "Upload weights with sanreid",
+    ) -> str:
+        """Save, and upload to the Hub repository ``owner/name``, created if missing.
+
+        Args:
+            repo_id: ``"owner/name"``.
+            token: Access token with the right to write; the one the client knows when None.
+            private: Make a new repository private.
+            revision: Branch to upload to; the main branch when None.
+            commit_message: First line of the commit.
+
+        Returns:
+            The commit, 40 hexadecimal digits: the ``revision`` that loads these weights.
+
+        Raises:
+            WeightsError: The Hub refused it, or the weights cannot be saved.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            return weights.push_directory(
+                self.save_pretrained(Path(folder, "weights")),
+                repo_id,
+                token=token,
+                private=private,
+                revision=revision,
+                commit_message=commit_message,
+            )
+
+    def _entry(self) -> weights.WeightsEntry | None:
+        """The released weights that the module still holds, unchanged."""
+        if self._released is None or self._released[0] != _weights_state(self._module):
+            return None
+        return self._released[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what pickling and copying need: not the lock, and not what can be made again."""
+        return self.__dict__ | {"_lock": None, "_backend": None, "_fingerprint": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ the work
+
+    def _steps(
+        self,
+        images: Iterable[object],
+        options: _Options,
+        *,
+        alone: bool,
+        in_order: bool = False,
+    ) -> Iterator[_Batch | _Failure]:
+        """Read, batch and embed; a failure comes when it is met.
+
+        Args:
+            images: What to embed.
+            options: How.
+            alone: Messages name no place: there is one image, or the paths are enough.
+            in_order: Embed what is pending before giving a failure.
+        """
+        backend = self._current_backend()
+        size = self.input_size
+
+        def prepare(index: int, image: object) -> NDArray[np.uint8] | ImageError:
+            place = None if alone else f"image {index} of the input"
+            try:
+                return load_crop(image, size, color=options.color, place=place)  # type: ignore[arg-type]  # other kinds are refused there
+            except ImageError as error:
+                return error
+
+        pending: list[tuple[int, NDArray[np.uint8]]] = []
+        prepared = map_ahead(
+            prepare, images, workers=default_workers(), ahead=_SEEN * options.batch_size
+        )
+        with closing(prepared):
+            for index, crop in enumerate(prepared):
+                if isinstance(crop, ImageError):
+                    if in_order and pending:
+                        yield self._embed(backend, pending, options)
+                        pending = []
+                    yield _Failure(index, crop)
+                    continue
+                pending.append((index, crop))
+                if len(pending) == options.batch_size:
+                    yield self._embed(backend, pending, options)
+                    pending = []
+            if pending:
+                yield self._embed(backend, pending, options)
+
+    def _embed(
+        self, backend: Backend, pending: list[tuple[int, NDArray[np.uint8]]], options: _Options
+    ) -> _Batch:
+        indices = [index for index, _ in pending]
+        crops = np.stack([crop for _, crop in pending])
+        rows = backend(crops)
+        if options.flip:
+            rows = (rows + backend(np.ascontiguousarray(crops[:, :, ::-1]))) / 2
+        if rows.shape != (len(crops), self.embedding_dim):
+            raise WeightsError(
+                f"The network gave {rows.shape} for {len(crops)} crops; its configuration "
+                f"says embedding_dim {self.embedding_dim}."
+            )
+        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(broken):
+            raise WeightsError(
+                f"The network gave NaN or infinity for image {indices[broken[0]]} of the input "
+                f"({len(broken)} of {len(rows)} in its batch): its weights are damaged, or "
+                f"{self._dtype} overflows; try dtype='float32'."
+            )
+        return _Batch(indices, _normalized(rows) if options.normalize else rows)
+
+    def _current_backend(self) -> Backend:
+        with self._lock:
+            state = _weights_state(self._module)
+            if self._backend is None or self._backend[0] != state:
+                backend = TorchBackend(
+                    self._module,
+                    self._config,
+                    device=self._device,
+                    dtype=compute_dtype(self._dtype, self._device),
+                )
+                self._backend = state, backend
+            return self._backend[1]
+
+    def _no_rows(self) -> NDArray[np.float32]:
+        return np.empty((0, self.embedding_dim), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    batch_size: int
+    flip: bool
+    normalize: bool
+    color: Color
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int | np.integer):
+            raise InputError(f"batch_size must be a whole number; got {self.batch_size!r}.")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1; got {self.batch_size}.")
+        if self.color not in ("rgb", "bgr"):
+            raise InputError(f"color must be 'rgb' or 'bgr'; got {self.color!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    indices: list[int]
+    rows: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    index: int
+    error: ImageError
+
+
+def _stream(
+    steps: Iterator[_Batch | _Failure],
+    *,
+    on_error: str,
+    progress: bool | None,
+    total: int | None,
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    with closing(steps), progress_bar(progress, total=total) as bar:
+        for step in steps:
+            if isinstance(step, _Failure):
+                if on_error == "raise":
+                    raise step.error
+                logger.warning("Skipped: %s", step.error)
+                bar.update(1)
+                continue
+            for index, row in zip(step.indices, step.rows, strict=True):
+                yield index, row.copy()  # a kept row must not keep its batch alive
+                bar.update(1)
+
+
+def _expand(paths: object, *, collect: bool) -> tuple[list[Path], list[tuple[Path, str]]]:
+    """Files as they are, folders as their images; folders without any are failures."""
+    if isinstance(paths, str | os.PathLike):
+        paths = [paths]
+    if isinstance(paths, bytes) or not isinstance(paths, Iterable):
+        raise InputError(
+            f"paths must be a path or a sequence of paths; got {type(paths).__name__}."
+        )
+    files: list[Path] = []
+    failures: list[tuple[Path, str]] = []
+    for place, given in enumerate(paths):
+        if not isinstance(given, str | os.PathLike):
+            raise InputError(
+                f"Item {place} of paths must be a path; got {type(given).__name__}. "
+                "encode() takes other images."
+            )
+        path = Path(given)
+        if not path.is_dir():
+            files.append(path)
+            continue
+        try:
+            files.extend(find_images(path))
+        except InputError as error:
+            if not collect:
+                raise
+            failures.append((path, str(error)))
+    return files, failures
+
+
+def _length(images: object) -> int | None:
+    if is_one_image(images):
+        return 1
+    return len(images) if isinstance(images, Sized) else None
+
+
+def _normalized(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    zeros = int((norms == 0).sum())
+    if zeros:
+        logger.warning("%d embeddings are all zero and cannot be normalised.", zeros)
+    return rows / np.where(norms == 0, np.float32(1), norms)
+
+
+def _weights_state(module: nn.Module) -> object:
+    """A value that changes when a weight is replaced or changed in place."""
+    return tuple(
+        (id(tensor), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - torch's only such count
+        for tensor in chain(module.parameters(), module.buffers())
+    )
+
+
+def _fingerprint(module: nn.Module, config: EncoderConfig) -> str:
+    preprocessing = {"resize": "PIL bilinear", "exif": True} | config.to_dict()
+    digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True).encode())
+    for key, value in sorted(module.state_dict().items()):
+        if value.is_floating_point():  # not the counters of batch-norm, which decide nothing
+            values = value.detach().to("cpu", torch.float32).contiguous().numpy()
+            digest.update(f"\n{key} {list(value.shape)}\n".encode())
+            digest.update(values.astype("<f4", copy=False).data)
+    return digest.hexdigest()
+
+
+def _assign(module: nn.Module, state_dict: dict[str, Tensor], *, origin: str) -> None:
+    """Give a module built on the meta device its weights, every key and no other."""
+    wanted = module.state_dict()
+    check_keys(
+        {key: tuple(value.shape) for key, value in wanted.items()}, state_dict, origin=origin
+    )
+    values = {
+        # A copy, so that nothing stays tied to the file; counters may be missing.
+        key: torch.zeros(like.shape, dtype=like.dtype)
+        if key not in state_dict
+        else state_dict[key].to(like.dtype, copy=True)
+        for key, like in wanted.items()
+    }
+    module.load_state_dict(values, strict=True, assign=True)
+
+
+def _compact(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float16 for the tensors that lose nothing by it, such as those loaded from float16."""
+    compact = {}
+    for key, value in state_dict.items():
+        half = value.half()
+        lossless = value.is_floating_point() and torch.equal(half.float(), value)
+        compact[key] = (half if lossless else value).detach().cpu().contiguous()
+    return compact
