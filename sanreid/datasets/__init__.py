@@ -12,10 +12,12 @@ from sanreid.datasets.market1501 import read_market1501
 from sanreid.datasets.msmt17 import read_msmt17
 from sanreid.datasets.names import NameScheme, list_images, read_crops
 from sanreid.datasets.occluded import read_occluded_reid, read_partial_ilids, read_partial_reid
+from sanreid.datasets.registry import DATASETS, read_dataset
 from sanreid.datasets.tables import read_csv, read_folders, read_splits_csv
 from sanreid.datasets.two_cameras import read_cuhk01, read_pku_reid, read_viper
 
 __all__ = [
+    "DATASETS",
     "CropSet",
     "Dataset",
     "NameScheme",
@@ -25,6 +27,7 @@ __all__ = [
     "read_csv",
     "read_cuhk01",
     "read_cuhk03",
+    "read_dataset",
     "read_folders",
     "read_market1501",
     "read_msmt17",
