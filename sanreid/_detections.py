@@ -30,7 +30,7 @@ def crop_boxes(frame: NDArray[np.uint8], boxes: object) -> list[NDArray[np.uint8
     corners = _corners(boxes)
     height, width = frame.shape[:2]
     limit = np.array([width, height, width, height], dtype=np.float64)
-    finite = np.isfinite(corners).all(axis=1)
+    finite = np.asarray(np.isfinite(corners).all(axis=1))
     clipped = np.clip(np.where(finite[:, None], corners, 0), 0, limit)
     has_area = (clipped[:, 2] > clipped[:, 0]) & (clipped[:, 3] > clipped[:, 1])
     for row in np.flatnonzero(~(finite & has_area)):

@@ -65,7 +65,7 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     if isinstance(dtype, str) and dtype == "auto":
         return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
     resolved = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
-    if resolved not in _DTYPES.values():
+    if resolved is None or resolved not in _DTYPES.values():
         raise InputError(
             f"dtype must be 'auto', 'float32', 'float16' or 'bfloat16'; got {dtype!r}."
         )
@@ -81,7 +81,7 @@ def compute_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
 def _has_native_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    if device.type != "cpu" or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # untyped in torch
         return False
     # Torch has no public question for these two; a release without them means float32.
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -104,9 +104,8 @@ class TorchBackend:
     ) -> None:
         self.device = device
         self.dtype = dtype
-        self._network = _inference_copy(module).to(
-            device=device, dtype=dtype, memory_format=torch.channels_last
-        )
+        self._network = _inference_copy(module).to(device=device, dtype=dtype)
+        self._network.to(memory_format=torch.channels_last)
         self._head: nn.Module | None = None
         if isinstance(self._network, SAEnc):
             self._head = self._network.head.float()

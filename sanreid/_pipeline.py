@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -30,7 +30,7 @@ def map_ahead(
     *,
     workers: int,
     ahead: int,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Give ``function(index, item)`` for each item, in order, computed ahead in threads.
 
     ``items`` is read in the consumer's thread, at most ``ahead`` items before the one given. The

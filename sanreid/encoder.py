@@ -7,48 +7,42 @@ training is thrown away, so an embedding costs what a plain ResNet costs.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import os
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from sanreid import weights
+from sanreid._batches import Batch, Failure, Options, embed_in_batches
 from sanreid._detections import crop_boxes
 from sanreid._inference import Backend, TorchBackend, compute_dtype, resolve_device, resolve_dtype
-from sanreid._pipeline import default_workers, map_ahead
 from sanreid._progress import progress_bar
+from sanreid._weights_state import assign, compact, fingerprint, weights_state
 from sanreid.config import EncoderConfig
-from sanreid.errors import ImageError, InputError, WeightsError
+from sanreid.errors import InputError
 from sanreid.images import (
     Color,
     ImageSource,
     find_images,
     is_one_image,
     iterate_images,
-    load_crop,
     load_image,
 )
 from sanreid.models import build_sa_enc
-from sanreid.weights.storage import check_keys
 
 __all__ = ["EncodedFiles", "SANEncoder"]
 
 logger = logging.getLogger(__name__)
-
-_SEEN = 2  # batches read ahead of the one in the network: one ready, one being decoded
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +150,10 @@ class SANEncoder:
         state_dict = weights.read_state_dict(located.path)
         with torch.device("meta"):  # no time for values that are replaced at once
             module = build_sa_enc(located.config)
-        _assign(module, state_dict, origin=located.name)
+        assign(module, state_dict, origin=located.name)
         encoder = cls(module, located.config, device=device, dtype=dtype, name=located.name)
         if located.entry is not None:
-            encoder._released = _weights_state(module), located.entry
+            encoder._released = weights_state(module), located.entry
         return encoder
 
     @property
@@ -205,9 +199,9 @@ class SANEncoder:
         every device, dtype and backend, and after saving and loading.
         """
         with self._lock:
-            state = _weights_state(self._module)
+            state = weights_state(self._module)
             if self._fingerprint is None or self._fingerprint[0] != state:
-                self._fingerprint = state, _fingerprint(self._module, self._config)
+                self._fingerprint = state, fingerprint(self._module, self._config)
             return self._fingerprint[1]
 
     def __repr__(self) -> str:
@@ -232,8 +226,6 @@ class SANEncoder:
         Raises:
             InputError: The device or the dtype cannot be had; nothing is changed then.
         """
-        if isinstance(device, torch.dtype):  # torch's own .to(torch.float16)
-            device, dtype = None, device
         new_device = self._device if device is None else resolve_device(device)
         asked = self._dtype_asked if dtype is None else dtype
         new_dtype = resolve_dtype(asked, new_device)
@@ -242,7 +234,7 @@ class SANEncoder:
             self._module.to(new_device)
             self._device, self._dtype, self._dtype_asked = new_device, new_dtype, asked
             self._backend = None
-            self._released = None if entry is None else (_weights_state(self._module), entry)
+            self._released = None if entry is None else (weights_state(self._module), entry)
         return self
 
     # ------------------------------------------------------------------ encoding
@@ -282,12 +274,12 @@ class SANEncoder:
             InputError: Another argument is wrong.
             WeightsError: The network gives NaN or infinity.
         """
-        options = _Options(batch_size, flip, normalize, color)
+        options = Options(batch_size, flip, normalize, color)
         alone = is_one_image(images)
         rows = []
         with progress_bar(progress, total=_length(images)) as bar:
-            for step in self._steps(iterate_images(images), options, alone=alone):
-                if isinstance(step, _Failure):
+            for step in self._steps(images, options, alone=alone):
+                if isinstance(step, Failure):
                     raise step.error
                 rows.append(step.rows)
                 bar.update(len(step.rows))
@@ -324,12 +316,13 @@ class SANEncoder:
         """
         if on_error not in ("raise", "collect"):
             raise InputError(f"on_error must be 'raise' or 'collect'; got {on_error!r}.")
-        options = _Options(batch_size, flip, normalize, "rgb")
+        options = Options(batch_size, flip, normalize, "rgb")
         files, failures = _expand(paths, collect=on_error == "collect")
-        rows, read = [], []
+        rows: list[NDArray[np.float32]] = []
+        read: list[Path] = []
         with progress_bar(progress, total=len(files)) as bar:
             for step in self._steps(files, options, alone=True):
-                if isinstance(step, _Failure):
+                if isinstance(step, Failure):
                     if on_error == "raise":
                         raise step.error
                     path = files[step.index]
@@ -382,10 +375,10 @@ class SANEncoder:
         """
         if on_error not in ("raise", "skip"):
             raise InputError(f"on_error must be 'raise' or 'skip'; got {on_error!r}.")
-        options = _Options(batch_size, flip, normalize, color)
+        options = Options(batch_size, flip, normalize, color)
         alone = is_one_image(images)
         total = _length(images)
-        steps = self._steps(iterate_images(images), options, alone=alone, in_order=True)
+        steps = self._steps(images, options, alone=alone, in_order=True)
         return _stream(steps, on_error=on_error, progress=progress, total=total)
 
     def encode_detections(
@@ -433,7 +426,7 @@ class SANEncoder:
         """
         return weights.save_directory(
             Path(directory),
-            state_dict=_compact(self._module.state_dict()),
+            state_dict=compact(self._module.state_dict()),
             config=self._config,
             entry=self._entry(),
         )
@@ -474,7 +467,7 @@ class SANEncoder:
 
     def _entry(self) -> weights.WeightsEntry | None:
         """The released weights that the module still holds, unchanged."""
-        if self._released is None or self._released[0] != _weights_state(self._module):
+        if self._released is None or self._released[0] != weights_state(self._module):
             return None
         return self._released[1]
 
@@ -489,75 +482,20 @@ class SANEncoder:
     # ------------------------------------------------------------------ the work
 
     def _steps(
-        self,
-        images: Iterable[object],
-        options: _Options,
-        *,
-        alone: bool,
-        in_order: bool = False,
-    ) -> Iterator[_Batch | _Failure]:
-        """Read, batch and embed; a failure comes when it is met.
-
-        Args:
-            images: What to embed.
-            options: How.
-            alone: Messages name no place: there is one image, or the paths are enough.
-            in_order: Embed what is pending before giving a failure.
-        """
-        backend = self._current_backend()
-        size = self.input_size
-
-        def prepare(index: int, image: object) -> NDArray[np.uint8] | ImageError:
-            place = None if alone else f"image {index} of the input"
-            try:
-                return load_crop(image, size, color=options.color, place=place)  # type: ignore[arg-type]  # other kinds are refused there
-            except ImageError as error:
-                return error
-
-        pending: list[tuple[int, NDArray[np.uint8]]] = []
-        prepared = map_ahead(
-            prepare, images, workers=default_workers(), ahead=_SEEN * options.batch_size
+        self, images: object, options: Options, *, alone: bool, in_order: bool = False
+    ) -> Generator[Batch | Failure, None, None]:
+        return embed_in_batches(
+            iterate_images(images),
+            self._current_backend(),
+            self._config,
+            options,
+            alone=alone,
+            in_order=in_order,
         )
-        with closing(prepared):
-            for index, crop in enumerate(prepared):
-                if isinstance(crop, ImageError):
-                    if in_order and pending:
-                        yield self._embed(backend, pending, options)
-                        pending = []
-                    yield _Failure(index, crop)
-                    continue
-                pending.append((index, crop))
-                if len(pending) == options.batch_size:
-                    yield self._embed(backend, pending, options)
-                    pending = []
-            if pending:
-                yield self._embed(backend, pending, options)
-
-    def _embed(
-        self, backend: Backend, pending: list[tuple[int, NDArray[np.uint8]]], options: _Options
-    ) -> _Batch:
-        indices = [index for index, _ in pending]
-        crops = np.stack([crop for _, crop in pending])
-        rows = backend(crops)
-        if options.flip:
-            rows = (rows + backend(np.ascontiguousarray(crops[:, :, ::-1]))) / 2
-        if rows.shape != (len(crops), self.embedding_dim):
-            raise WeightsError(
-                f"The network gave {rows.shape} for {len(crops)} crops; its configuration "
-                f"says embedding_dim {self.embedding_dim}."
-            )
-        broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if len(broken):
-            raise WeightsError(
-                f"The network gave NaN or infinity for image {indices[broken[0]]} of the input "
-                f"({len(broken)} of {len(rows)} in its batch): its weights are damaged, or "
-                f"{self._dtype} overflows; try dtype='float32'."
-            )
-        return _Batch(indices, _normalized(rows) if options.normalize else rows)
 
     def _current_backend(self) -> Backend:
         with self._lock:
-            state = _weights_state(self._module)
+            state = weights_state(self._module)
             if self._backend is None or self._backend[0] != state:
                 backend = TorchBackend(
                     self._module,
@@ -572,36 +510,8 @@ class SANEncoder:
         return np.empty((0, self.embedding_dim), dtype=np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    batch_size: int
-    flip: bool
-    normalize: bool
-    color: Color
-
-    def __post_init__(self) -> None:
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int | np.integer):
-            raise InputError(f"batch_size must be a whole number; got {self.batch_size!r}.")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1; got {self.batch_size}.")
-        if self.color not in ("rgb", "bgr"):
-            raise InputError(f"color must be 'rgb' or 'bgr'; got {self.color!r}.")
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    indices: list[int]
-    rows: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    index: int
-    error: ImageError
-
-
 def _stream(
-    steps: Iterator[_Batch | _Failure],
+    steps: Generator[Batch | Failure, None, None],
     *,
     on_error: str,
     progress: bool | None,
@@ -609,7 +519,7 @@ def _stream(
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     with closing(steps), progress_bar(progress, total=total) as bar:
         for step in steps:
-            if isinstance(step, _Failure):
+            if isinstance(step, Failure):
                 if on_error == "raise":
                     raise step.error
                 logger.warning("Skipped: %s", step.error)
@@ -653,56 +563,3 @@ def _length(images: object) -> int | None:
     if is_one_image(images):
         return 1
     return len(images) if isinstance(images, Sized) else None
-
-
-def _normalized(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    zeros = int((norms == 0).sum())
-    if zeros:
-        logger.warning("%d embeddings are all zero and cannot be normalised.", zeros)
-    return rows / np.where(norms == 0, np.float32(1), norms)
-
-
-def _weights_state(module: nn.Module) -> object:
-    """A value that changes when a weight is replaced or changed in place."""
-    return tuple(
-        (id(tensor), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - torch's only such count
-        for tensor in chain(module.parameters(), module.buffers())
-    )
-
-
-def _fingerprint(module: nn.Module, config: EncoderConfig) -> str:
-    preprocessing = {"resize": "PIL bilinear", "exif": True} | config.to_dict()
-    digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True).encode())
-    for key, value in sorted(module.state_dict().items()):
-        if value.is_floating_point():  # not the counters of batch-norm, which decide nothing
-            values = value.detach().to("cpu", torch.float32).contiguous().numpy()
-            digest.update(f"\n{key} {list(value.shape)}\n".encode())
-            digest.update(values.astype("<f4", copy=False).data)
-    return digest.hexdigest()
-
-
-def _assign(module: nn.Module, state_dict: dict[str, Tensor], *, origin: str) -> None:
-    """Give a module built on the meta device its weights, every key and no other."""
-    wanted = module.state_dict()
-    check_keys(
-        {key: tuple(value.shape) for key, value in wanted.items()}, state_dict, origin=origin
-    )
-    values = {
-        # A copy, so that nothing stays tied to the file; counters may be missing.
-        key: torch.zeros(like.shape, dtype=like.dtype)
-        if key not in state_dict
-        else state_dict[key].to(like.dtype, copy=True)
-        for key, like in wanted.items()
-    }
-    module.load_state_dict(values, strict=True, assign=True)
-
-
-def _compact(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
-    """float16 for the tensors that lose nothing by it, such as those loaded from float16."""
-    compact = {}
-    for key, value in state_dict.items():
-        half = value.half()
-        lossless = value.is_floating_point() and torch.equal(half.float(), value)
-        compact[key] = (half if lossless else value).detach().cpu().contiguous()
-    return compact

@@ -90,7 +90,7 @@ _LOADING = threading.Lock()
 
 
 def load_image(
-    source: ImageSource, *, color: Color = "rgb", place: str | None = None
+    source: object, *, color: Color = "rgb", place: str | None = None
 ) -> NDArray[np.uint8]:
     """Read one image at its own size.
 
@@ -111,7 +111,7 @@ def load_image(
 
 
 def load_crop(
-    source: ImageSource,
+    source: object,
     size: tuple[int, int],
     *,
     color: Color = "rgb",
@@ -155,20 +155,20 @@ def is_one_image(images: object) -> bool:
     return False
 
 
-def iterate_images(images: ImageSource | Iterable[ImageSource]) -> Iterable[ImageSource]:
+def iterate_images(images: object) -> Iterable[object]:
     """Give the images one by one: ``[images]`` for a single one, else the iterable itself.
 
     Raises:
         ImageError: ``images`` is neither an image nor an ordered iterable.
     """
     if is_one_image(images):
-        return [images]  # type: ignore[list-item]  # is_one_image has just said so
+        return [images]
     if isinstance(images, Mapping | AbstractSet) or not isinstance(images, Iterable):
         raise ImageError(
             f"Expected an image or a sequence of images; got {_kind(images)}. "
             f"An image is {_KINDS}."
         )
-    return cast("Iterable[ImageSource]", images)
+    return images
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -381,7 +381,7 @@ def _from_array(array: NDArray[Any], color: Color) -> Image.Image:
 
 def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype == np.uint8:
-        return array.astype(np.uint8, copy=False)
+        return cast("NDArray[np.uint8]", array)
     if array.dtype.kind != "f":
         raise _UnreadableError(
             f"got values of type {array.dtype}; wanted uint8 or float in [0, 1]."
@@ -395,4 +395,5 @@ def _as_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
         raise _UnreadableError(
             f"its float values reach from {low:.6g} to {high:.6g}; wanted [0, 1].{hint}"
         )
-    return np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    scaled: NDArray[np.float32] = values.clip(0, 1) * np.float32(255)
+    return scaled.round().astype(np.uint8)
