@@ -7,8 +7,10 @@ The order of writes and syncs here is what durability rests on; see
 from __future__ import annotations
 
 import contextlib
+import glob
 import mmap
 import os
+import platform
 import secrets
 import shutil
 import time
@@ -71,9 +73,10 @@ def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: D
     """
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise GalleryError(f"{path} exists and is not an empty folder or a gallery.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.parent / f".{path.name}.new-{os.getpid()}-{secrets.token_hex(4)}"
+    fresh = path.parent / f"{_fresh_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}"
     try:
+        _make_folders(path.parent, disk)
+        _sweep_beside(path)
         fresh.mkdir()
         description = Description(secrets.token_hex(16), dim, 1)
         write_generation(fresh, description, content, disk)
@@ -101,12 +104,12 @@ def write_snapshot(folder: Path, snapshot: Snapshot | Settings, dim: int, disk: 
         write_generation(folder, following, snapshot, disk)
         _write_description(folder, following, disk)
     except OSError as error:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(GalleryError):
             if read_description(folder).generation == description.generation:
                 _sweep(folder, description.generation, disk)
         raise GalleryError(f"The gallery {folder} cannot be written: {error}") from error
-    with contextlib.suppress(OSError):  # the next writer sweeps what is still mapped somewhere
-        _sweep(folder, following.generation, disk)
+    _sweep(folder, following.generation, disk)
+    with contextlib.suppress(OSError):
         disk.sync_folder(folder)
 
 
@@ -184,16 +187,28 @@ class Directory:
                 if attempt == _RETRIES - 1 or self.description == read_description(folder):
                     raise GalleryError(f"The gallery {folder} lacks a file: {error}") from error
         if write:
-            _sweep(folder, self.description.generation, disk)
+            self.sweep()
+            _sweep_beside(folder)
 
     @property
     def head(self) -> Head:
         """The last commit read or written."""
         return self._head
 
+    def sweep(self) -> list[Path]:
+        """Delete files of other generations; give those that are held by a reader's mapping."""
+        return _sweep(self.folder, self.description.generation, self.disk)
+
     def close(self) -> None:
         """Close the files; what is mapped stays readable."""
         self._finalizer()
+
+    def is_outdated(self) -> bool:
+        """Tell whether another generation, or none that can be read, is current."""
+        try:
+            return read_description(self.folder) != self.description
+        except GalleryError:
+            return True
 
     def refresh(self) -> bool:
         """Read the commits made since; False if the files have been replaced by new ones."""
@@ -241,14 +256,21 @@ class Directory:
         except BaseException as error:
             self._take_back(previous, slot, row_bytes)
             if isinstance(error, OSError):
+                outcome = (
+                    "Whether the change is kept is seen when the gallery is opened again."
+                    if self.broken
+                    else "Nothing was changed."
+                )
                 raise GalleryError(
-                    f"The gallery {self.folder} cannot be written: {error}. Nothing was changed."
+                    f"The gallery {self.folder} cannot be written: {error}. {outcome}"
                 ) from error
             raise
+        self.broken = True  # until memory has caught up: Ctrl-C may strike here too
         self._older, self._head = head, following
         if len(change.ids):
             table.vectors.append(change.embeddings)
         table.apply(change)
+        self.broken = False
 
     def problems(self) -> list[str]:
         """Read everything again; give a line for each byte run that is not what was written."""
@@ -510,14 +532,53 @@ def _write_description(folder: Path, description: Description, disk: Disk) -> No
     disk.sync_folder(folder)
 
 
-def _sweep(folder: Path, generation: int, disk: Disk) -> None:
-    """Delete what an interrupted or finished change of generation left behind."""
+def _sweep(folder: Path, generation: int, disk: Disk) -> list[Path]:
+    """Delete what an interrupted or finished change of generation left; give what would not go."""
+    left = []
     keep = {log_path(folder, generation).name, vectors_path(folder, generation).name}
     for pattern in ("entries-*.log", "vectors-*.f32", "index-*.faiss*", _TEMPORARY):
         for path in folder.glob(pattern):
             stale = pattern.startswith("index-") and f"-{generation:06d}-" not in path.name
             if path.name not in keep and (stale or not pattern.startswith("index-")):
-                disk.remove(path)
+                try:
+                    disk.remove(path)
+                except OSError:  # Windows keeps files that are mapped somewhere
+                    left.append(path)
+    return left
+
+
+def _fresh_prefix(path: Path) -> str:
+    """Galleries in the making carry their maker's machine and process in their name."""
+    return f".{path.name}.new-{platform.node()}-"
+
+
+def _sweep_beside(path: Path) -> None:
+    """Delete galleries that processes of this machine, now gone, were making at this place."""
+    prefix = _fresh_prefix(path)
+    for fresh in path.parent.glob(glob.escape(prefix) + "*"):
+        maker = fresh.name.removeprefix(prefix).partition("-")[0]
+        if maker.isdigit() and not _is_running(int(maker)):
+            shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _is_running(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # asking would end it
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _make_folders(path: Path, disk: Disk) -> None:
+    """Make missing folders, each synced into the one above."""
+    if not path.is_dir():
+        _make_folders(path.parent, disk)
+        path.mkdir(exist_ok=True)
+        disk.sync_folder(path.parent)
 
 
 def _close_all(disk: Disk, fds: list[int]) -> None:

@@ -190,9 +190,21 @@ class LocalStore:
             if self._directory is None or self.folder is None:
                 self._table = _copied(snapshot)
                 return
-            write_snapshot(self.folder, snapshot, self.dim, self._disk)
+            self._directory.broken = True  # until it is known which generation is current
+            try:
+                write_snapshot(self.folder, snapshot, self.dim, self._disk)
+            except GalleryError:
+                self._directory.broken = self._directory.is_outdated()
+                raise
             self._directory.close()
             self._reopen()
+            del snapshot
+            left = self._directory.sweep()
+            if left:
+                raise GalleryError(
+                    "The gallery is compacted, but its old files are in use and could not be "
+                    f"deleted: {', '.join(map(str, left))}. Close their readers, compact again."
+                )
 
     def verify(self) -> None:
         """Read every stored byte again.
@@ -236,8 +248,13 @@ class LocalStore:
         if self._directory is not None:
             self._directory.append(change)
             return
-        self._table.vectors.append(change.embeddings)
-        self._table.apply(change)
+        size = len(self._table)
+        try:
+            self._table.vectors.append(change.embeddings)
+            self._table.apply(change)
+        except BaseException:  # out of memory, Ctrl-C: nothing has happened
+            self._table.undo(size, change.ended)
+            raise
         if self._table.num_dead > max(_WASTE_ROWS, len(self._table) // 2):
             self._table = _copied(Snapshot.of(self._table))
 

@@ -112,6 +112,10 @@ class MappedVectors:
         firsts = [place * self._rows_per_chunk for place in range(len(chunks))]
         return take_from(rows, firsts, chunks, self.dim)
 
+    def cut(self, count: int) -> None:
+        """Refuse: rows in a file are taken back by its writer."""
+        raise GalleryError(f"{self.path} holds {self._num_rows} committed rows, not {count}.")
+
     def check_all(self) -> list[str]:
         """Read every block again; give a line for each that is not what was written."""
         problems = []

@@ -71,6 +71,10 @@ class Column:
         self._array[self._size : end] = values
         self._size = end
 
+    def cut(self, count: int) -> None:
+        """Drop all values but the first ``count``."""
+        self._size = min(self._size, count)
+
     def first(self, count: int) -> NDArray[Any]:
         """Give a view of the first ``count`` values."""
         return self._array[:count]
@@ -89,6 +93,12 @@ class MetadataBlobs:
         self._blobs.append(blob)
         self._borders.append(borders)
         self._starts.append(first_row)
+
+    def cut(self, count: int) -> None:
+        """Drop the batches that start at row ``count`` or behind."""
+        while self._starts and self._starts[-1] >= count:
+            self._starts.pop()
+        del self._borders[len(self._starts) :], self._blobs[len(self._starts) :]
 
     def __getitem__(self, row: int) -> bytes:
         place = bisect.bisect_right(self._starts, row) - 1
@@ -221,6 +231,17 @@ class Table:
                         del self._row_of[number]
         self.next_id, self.settings = next_id, settings
         self.version = version
+
+    def undo(self, size: int, ended: NDArray[np.int64]) -> None:
+        """Go back to ``size`` rows after a change that was cut off."""
+        columns = (self.ids, self.pid_codes, self.camids, self.timestamps, self.died)
+        for column in columns:
+            column.cut(size)
+        self.metadata.cut(size)
+        self.vectors.cut(size)
+        self.died.first(size)[ended] = ALIVE
+        self.num_dead = int((self.died.first(size) != ALIVE).sum())
+        self._row_of = None
 
     def coded(self, pids: Sequence[Pid]) -> NDArray[np.int32]:
         """Give each pid's place among all pids seen so far, new ones added."""

@@ -37,6 +37,10 @@ class Vectors(Protocol):
         """Put new rows after the last."""
         ...
 
+    def cut(self, count: int) -> None:
+        """Drop all rows but the first ``count``."""
+        ...
+
 
 class MemoryVectors:
     """Embeddings in memory: chunks that double in size, so that growing never copies."""
@@ -76,6 +80,13 @@ class MemoryVectors:
         if len(starts) == 1:
             return chunks[0][rows]
         return take_from(rows, starts, chunks, self.dim)
+
+    def cut(self, count: int) -> None:
+        """Drop all rows but the first ``count``."""
+        while self._starts and self._starts[-1] >= count:
+            self._starts.pop()
+        del self._chunks[len(self._starts) :]
+        self._num_rows = min(self._num_rows, count)
 
     def _grow(self, wanted: int) -> None:
         largest = max(_FIRST_CHUNK, _CHUNK_BYTES // (4 * self.dim))

@@ -1,0 +1,159 @@
+"""A power cut leaves synced bytes and, of the rest, anything; a full disk leaves all there was."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from sanreid.errors import GalleryError
+from sanreid.gallery import Gallery
+from tests.gallery.histories import DIM, contents, step
+from tests.gallery.recording import FailingDisk, Medium, RecordingDisk
+
+
+def open_on(path, disk, dim=None):
+    return Gallery._open(path, dim, "rw", "auto", None, disk)
+
+
+def check_power_cuts(tmp_path, steps, draws):
+    disk, path = RecordingDisk(), tmp_path / "live" / "g"
+    path.parent.mkdir()
+    rng = np.random.default_rng(1)
+    states = []
+    with open_on(path, disk, DIM) as gallery:
+        states.append(contents(gallery))
+        disk.events.append(("ack", 0))
+        for number in range(1, steps):
+            step(gallery, rng)
+            states.append(contents(gallery))
+            disk.events.append(("ack", number))
+    medium, acknowledged, chance = Medium(), -1, np.random.default_rng(2)
+    for place, event in enumerate(disk.events):
+        if event[0] == "ack":
+            acknowledged = event[1]
+        else:
+            medium.take(event)
+        for draw in range(draws):
+            check_one(tmp_path / f"{place}-{draw}", medium, path, states, acknowledged, chance)
+
+
+def check_one(root, medium, path, states, acknowledged, chance):
+    """Rebuild the folder as a cut may leave it, and open it."""
+    for name, data in medium.after_a_cut(chance).items():
+        file = root / path.parent.joinpath(name).relative_to(path.parent)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    if acknowledged < 0 and not (root / "g").exists():
+        return
+    with Gallery.open(root / "g") as gallery:
+        found = contents(gallery)
+        assert found in states[max(acknowledged, 0) : acknowledged + 2]
+        gallery.verify()
+        gallery.add(np.ones((1, DIM)))
+    with Gallery.open(root / "g", mode="r") as gallery:
+        assert len(gallery) == len(found)  # one entry more, one fingerprint less
+        gallery.verify()
+
+
+def test_power_cuts(tmp_path):
+    check_power_cuts(tmp_path, steps=9, draws=1)
+
+
+@pytest.mark.slow
+def test_many_power_cuts(tmp_path):
+    check_power_cuts(tmp_path, steps=60, draws=8)
+
+
+@pytest.mark.parametrize("failing_for", [1, 2, 100])
+def test_a_full_disk_loses_nothing_acknowledged(tmp_path, failing_for):
+    disk, path = FailingDisk(), tmp_path / "g"
+    rng = np.random.default_rng(3)
+    gallery = open_on(path, disk, DIM)
+    gallery.add(rng.standard_normal((8, DIM)), pids=[1, "a"] * 4)
+    failures = 0
+    for number in range(1, 50):
+        before, twin = contents(gallery), Gallery.load(path)
+        state = rng.bit_generator.state
+        disk.fail_at(number % 12 + 1, failing_for=failing_for)
+        message = None
+        try:
+            step(gallery, rng)
+        except GalleryError as error:
+            message = str(error)
+        disk.fail_at(10**9)
+        if message is not None:
+            failures += 1
+            assert "cannot be written" in message
+            assert contents(gallery) == before
+            gallery.close()
+            gallery = open_on(path, disk)
+            if contents(gallery) != before:  # whole, though it was not acknowledged
+                assert "Nothing was changed" not in message
+                replay = np.random.default_rng()
+                replay.bit_generator.state = state
+                step(twin, replay)
+                assert contents(gallery) == contents(twin)
+        gallery.verify()
+    gallery.close()
+    assert failures > 15
+
+
+def test_a_failed_write_can_be_tried_again(tmp_path):
+    disk = FailingDisk()
+    with open_on(tmp_path / "g", disk, 2) as gallery:
+        disk.fail_at(1)
+        with pytest.raises(GalleryError, match="No space left on device.*Nothing was changed"):
+            gallery.add([[1, 0]])
+        assert len(gallery) == 0
+        assert gallery.add([[1, 0]]).tolist() == [0]
+        gallery.verify()
+
+
+def test_a_write_that_cannot_be_taken_back_asks_for_opening_again(tmp_path):
+    disk = FailingDisk()
+    gallery = open_on(tmp_path / "g", disk, 2)
+    gallery.add([[1, 0]])
+    disk.fail_at(3, failing_for=100)
+    with pytest.raises(GalleryError, match="cannot be written"):
+        gallery.add([[0, 1]])
+    disk.fail_at(10**9)
+    with pytest.raises(GalleryError, match="Open the gallery again"):
+        gallery.add([[0, 1]])
+    assert len(gallery) == 1
+    gallery.close()
+    with Gallery.open(tmp_path / "g") as again:
+        assert len(again) == 1
+        again.verify()
+
+
+@pytest.mark.parametrize("number", range(1, 12))
+def test_a_full_disk_while_making_or_saving(tmp_path, number, monkeypatch):
+    disk = FailingDisk()
+    disk.fail_at(number)
+    with contextlib.suppress(GalleryError):
+        open_on(tmp_path / "g", disk, 2).close()
+    assert list(tmp_path.iterdir()) in ([], [tmp_path / "g"])
+    monkeypatch.setattr("sanreid.gallery.gallery.Disk", lambda: disk)
+    old, new = Gallery(2), Gallery(2)
+    old.add([[1, 0]], pids=["old"])
+    new.add([[1, 0]], pids=["new"])
+    disk.fail_at(10**9)
+    old.save(tmp_path / "s")
+    disk.fail_at(number)
+    saved = False
+    with contextlib.suppress(GalleryError):
+        new.save(tmp_path / "s")
+        saved = True
+    disk.fail_at(10**9)
+    assert Gallery.load(tmp_path / "s").get(0)[0].pid in (["new"] if saved else ["old", "new"])
+    with Gallery.open(tmp_path / "s") as gallery:
+        gallery.verify()
+
+
+def test_a_full_disk_says_so_when_making(tmp_path):
+    disk = FailingDisk()
+    disk.fail_at(1)
+    with pytest.raises(GalleryError, match="g cannot be written: .*No space left on device"):
+        open_on(tmp_path / "g", disk, 2)
