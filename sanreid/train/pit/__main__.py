@@ -1,0 +1,103 @@
+"""``python -m sanreid.train.pit``: make image-texture pairs, preview them, make sample crops."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from sanreid.errors import SanreidError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        args.run(args)
+    except SanreidError as error:
+        sys.stderr.write(f"sanreid: {error}\n")
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m sanreid.train.pit", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, text: str, *, identities: int, images: int) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=text, description=text)
+        made.add_argument("--identities", type=int, default=identities, metavar="N")
+        made.add_argument("--images-per-identity", type=int, default=images, metavar="N")
+        made.add_argument("--seed", type=int, default=0)
+        behind = "photographs to put behind; procedural backgrounds alone when left out"
+        made.add_argument("--backgrounds", type=Path, metavar="DIR", help=behind)
+        return made
+
+    render = command("render", "make a data set of pairs", identities=929, images=10)
+    render.add_argument("out", type=Path, metavar="OUT")
+    render.add_argument("--processes", type=int, metavar="N", help="default: all cores")
+    render.add_argument("--adults-only", action="store_true", help="no children and youths")
+    render.set_defaults(run=_render)
+
+    preview = command("preview", "write a contact sheet of adults", identities=60, images=1)
+    preview.add_argument("out", type=Path, metavar="OUT_PICTURE")
+    beside = "beside each crop: texture, texels seen, texture on a neutral body"
+    preview.add_argument("--textures", action="store_true", help=beside)
+    preview.set_defaults(run=_preview)
+
+    crops = command(
+        "crops", "write sample crops of adults with reID names", identities=6, images=3
+    )
+    crops.add_argument("out", type=Path, metavar="OUT")
+    crops.add_argument("--height", type=int, default=256, choices=(128, 256))
+    crops.set_defaults(run=_crops)
+    return parser
+
+
+def _render(args: argparse.Namespace) -> None:
+    from sanreid.train.pit.making import MakingSettings, render_dataset  # noqa: PLC0415 - fast --help
+
+    settings = MakingSettings(
+        args.identities, args.images_per_identity, args.seed,
+        None if args.backgrounds is None else str(args.backgrounds), args.adults_only,
+    )  # fmt: skip
+    index = render_dataset(args.out, settings, processes=args.processes)
+    sys.stdout.write(f"{index}: {args.identities * args.images_per_identity:,} pairs\n")
+
+
+def _preview(args: argparse.Namespace) -> None:
+    from PIL import Image  # noqa: PLC0415 - fast --help
+
+    from sanreid.train.pit.making import MakingSettings  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.preview import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
+
+    settings = MakingSettings(
+        args.identities, args.images_per_identity, args.seed,
+        None if args.backgrounds is None else str(args.backgrounds), adults_only=True,
+    )  # fmt: skip
+    sheet = pair_sheet if args.textures else contact_sheet
+    Image.fromarray(sheet(Studio.open(), settings)).save(args.out)
+    sys.stdout.write(f"{args.out}\n")
+
+
+def _crops(args: argparse.Namespace) -> None:
+    from sanreid.train.pit.making import MakingSettings  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.samples import write_crops  # noqa: PLC0415 - fast --help
+
+    settings = MakingSettings(
+        args.identities, args.images_per_identity, args.seed,
+        None if args.backgrounds is None else str(args.backgrounds), adults_only=True,
+    )  # fmt: skip
+    paths = write_crops(Studio.open(), settings, args.out, height=args.height)
+    sys.stdout.write(f"{args.out}: {len(paths)} crops\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""Reading PIT: image-texture pairs for training the texture generator."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sanreid.errors import DatasetError, InputError
+from sanreid.train.pit.shards import FORMAT, read_seen, read_uv
+
+__all__ = ["PITDataset", "PITSample"]
+
+
+class PITSample(NamedTuple):
+    """One pair."""
+
+    crop: NDArray[np.uint8]  # (256, 128, 3) RGB
+    texture: NDArray[np.uint8]  # (256, 256, 3) RGB, whole
+    seen: NDArray[np.bool_]  # (256, 256) texels that the crop shows
+    uv: NDArray[np.float32]  # (256, 128, 2) texture coordinates, v down; -1 off the body
+    identity: int
+
+
+class PITDataset:
+    """The pairs of a folder that ``python -m sanreid.train.pit render`` made.
+
+    It has a length and items, so a PyTorch ``DataLoader`` takes it as it is.
+
+    Args:
+        folder: The folder.
+        split: ``"train"`` leaves the last ``held_out`` identities to ``"val"``; ``"all"``.
+        held_out: How many identities are held out.
+
+    Raises:
+        DatasetError: The folder has no finished data set of this format.
+        InputError: An unknown split, or as many held out as there are.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        split: Literal["all", "train", "val"] = "all",
+        held_out: int = 60,
+    ) -> None:
+        self.folder = Path(folder)
+        path = self.folder / "index.json"
+        try:
+            index = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise DatasetError(
+                f"{self.folder} has no readable index.json ({error}). Make the pairs, or finish "
+                "making them: python -m sanreid.train.pit render FOLDER."
+            ) from error
+        if index.get("format") != FORMAT:
+            raise DatasetError(
+                f"{path} is of format {index.get('format')}; {FORMAT} is read here."
+            )
+        rows: list[dict[str, Any]] = index["rows"]
+        identities = sorted({row["identity"] for row in rows})
+        if split not in ("all", "train", "val"):
+            raise InputError(f"split must be 'all', 'train' or 'val', not {split!r}.")
+        if split != "all":
+            if not 0 < held_out < len(identities):
+                raise InputError(f"Cannot hold out {held_out} of {len(identities)} identities.")
+            last = set(identities[-held_out:])
+            rows = [row for row in rows if (row["identity"] in last) == (split == "val")]
+        self.rows = rows
+
+    def __len__(self) -> int:
+        """How many pairs."""
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> PITSample:
+        """Read one pair.
+
+        Raises:
+            DatasetError: A shard is missing or cut short.
+        """
+        row = self.rows[number]
+        return PITSample(
+            crop=_picture(self._member(row, "crop")),
+            texture=_picture(self._member(row, "texture")),
+            seen=read_seen(self._member(row, "seen")),
+            uv=read_uv(self._member(row, "uv")),
+            identity=int(row["identity"]),
+        )
+
+    def facts(self, number: int) -> dict[str, Any]:
+        """Give what was drawn for a pair: pose, camera, person."""
+        facts: dict[str, Any] = json.loads(self._member(self.rows[number], "facts"))
+        return facts
+
+    @property
+    def identities(self) -> NDArray[np.int64]:
+        """The identity of each pair, (N,)."""
+        return np.array([row["identity"] for row in self.rows], np.int64)
+
+    @property
+    def patterned(self) -> NDArray[np.bool_]:
+        """Whether each pair's person wears something patterned, (N,)."""
+        return np.array([row["patterned"] for row in self.rows], bool)
+
+    def _member(self, row: dict[str, Any], name: str) -> bytes:
+        path = self.folder / "shards" / row["shard"]
+        start, size = row[name]
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                data: bytes = file.read(size)
+        except OSError as error:
+            raise DatasetError(f"The shard {path} cannot be read: {error}.") from error
+        if len(data) != size:
+            raise DatasetError(f"The shard {path} is cut short: {name} of {row['identity']}.")
+        return data
+
+
+def _picture(data: bytes) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(data)) as opened:
+        return np.asarray(opened.convert("RGB"))

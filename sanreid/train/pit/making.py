@@ -1,0 +1,229 @@
+"""Making a data set of image-texture pairs: any number of processes, the same bytes.
+
+What is drawn for an identity or an image depends on the seed and its number alone. A shard of
+eight identities is written beside its place and then moved there, so an interrupted run goes on
+where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import DatasetError, InputError
+from sanreid.train.pit.backdrop import list_backgrounds, photo_backdrop, stage_backdrop
+from sanreid.train.pit.body import Array, load_body
+from sanreid.train.pit.degrade import degrade, occlude
+from sanreid.train.pit.people import draw_person
+from sanreid.train.pit.poses import draw_pose
+from sanreid.train.pit.props import draw_props
+from sanreid.train.pit.render import Dressed, Picture, Studio, render, seen_texels
+from sanreid.train.pit.scene import draw_camera, draw_light, draw_stage
+from sanreid.train.pit.shards import FORMAT, IDENTITIES_PER_SHARD, write_shard
+
+__all__ = ["MakingSettings", "Pair", "make_identity", "make_pair", "render_dataset"]
+
+logger = logging.getLogger(__name__)
+
+_PHOTO_SHARE = 0.7  # of the images, where a folder of photographs is given
+
+
+@dataclass(frozen=True, slots=True)
+class MakingSettings:
+    """What decides the bytes of a data set.
+
+    Attributes:
+        identities: How many people.
+        images_per_identity: Images of each.
+        seed: Of everything drawn.
+        backgrounds: A folder of photographs; procedural grounds and walls alone when None.
+        adults_only: Leave out children and youths.
+    """
+
+    identities: int
+    images_per_identity: int
+    seed: int = 0
+    backgrounds: str | None = None
+    adults_only: bool = False
+
+    def __post_init__(self) -> None:
+        if self.identities < 1 or self.images_per_identity < 1 or self.seed < 0:
+            raise InputError(
+                f"A data set needs at least 1 identity and 1 image of each and a seed from 0 on; "
+                f"got {self.identities}, {self.images_per_identity} and {self.seed}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One image of an identity and what is known of it; the texture is the identity's."""
+
+    jpeg: bytes  # the crop, 256 x 128, as a camera would have kept it
+    picture: Picture  # before occluders and the camera's faults
+    uv: Array  # (256, 128, 2) after occluders; -1 off the body
+    seen: NDArray[np.bool_]  # (256, 256), after occluders
+    facts: dict[str, Any]
+
+
+def make_identity(studio: Studio, settings: MakingSettings, identity: int) -> Dressed:
+    """Draw, paint and shape the identity of this number."""
+    rng = np.random.default_rng([settings.seed, identity])
+    return studio.dress(draw_person(rng, adults_only=settings.adults_only))
+
+
+def make_pair(
+    studio: Studio, settings: MakingSettings, dressed: Dressed, identity: int, image: int
+) -> Pair:
+    """Make one image of an identity."""
+    rng = np.random.default_rng([settings.seed, identity, image + 1])
+    pose = draw_pose(rng)
+    figure = studio.pose(dressed, pose)
+    camera = draw_camera(rng, figure.points)
+    light = draw_light(rng)
+    stage = draw_stage(rng)
+    figure = draw_props(rng, studio, figure, pose)
+    backdrop, behind = stage_backdrop(stage, camera), stage.kind
+    if settings.backgrounds is not None and rng.random() < _PHOTO_SHARE:
+        photos = list_backgrounds(Path(settings.backgrounds))
+        backdrop, behind = photo_backdrop(photos[rng.integers(len(photos))], rng), "photograph"
+    picture = render(figure, dressed.texture, camera, light, backdrop)
+    crop, uv, occluder = occlude(picture.crop, picture.uv, rng)
+    jpeg, faults = degrade(crop, rng)
+    facts = {
+        "activity": pose.activity,
+        "background": behind,
+        "camera": camera.describe(),
+        "occluder": occluder,
+        "quality": faults,
+    }
+    return Pair(jpeg, picture, uv, seen_texels(uv, studio.atlas.valid), facts)
+
+
+def render_dataset(
+    out: str | Path, settings: MakingSettings, *, processes: int | None = None
+) -> Path:
+    """Make a whole data set, or what is missing of it.
+
+    Args:
+        out: The folder; made where it is not there.
+        settings: What to make; must be those of an interrupted run that is gone on with.
+        processes: How many at once; all cores when None. The bytes do not depend on it.
+
+    Returns:
+        The path of the index.
+
+    Raises:
+        DatasetError: The folder holds a data set of other settings.
+        MissingExtraError: The extra ``pit`` is not installed.
+    """
+    out = Path(out)
+    if settings.backgrounds is not None:
+        list_backgrounds(Path(settings.backgrounds))
+    _claim(out, settings)
+    load_body()  # build it once, before the workers ask for it
+    count = -(-settings.identities // IDENTITIES_PER_SHARD)
+    missing = [n for n in range(count) if not _shard(out, n).exists()]
+    workers = min(processes or os.cpu_count() or 1, max(len(missing), 1))
+    started, done = time.monotonic(), count - len(missing)
+    if missing:
+        context = multiprocessing.get_context("spawn")
+        with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
+            jobs = [
+                pool.submit(_make_shards, out, settings, missing[w::workers])
+                for w in range(workers)
+            ]
+            while not all(job.done() for job in jobs):
+                time.sleep(0.2)
+                now = sum(_shard(out, n).exists() for n in missing) + count - len(missing)
+                if now > done:
+                    done = now
+                    logger.info("%d of %d shards, %.0f s", done, count, time.monotonic() - started)
+            for job in jobs:
+                job.result()
+    return _write_index(out, settings, count)
+
+
+def _make_shards(out: Path, settings: MakingSettings, numbers: list[int]) -> None:
+    """Make these shards, one after another; the work of one process."""
+    studio = Studio.open()
+    for number in numbers:
+        first = number * IDENTITIES_PER_SHARD
+        last = min(first + IDENTITIES_PER_SHARD, settings.identities)
+        write_shard(_shard(out, number), _rows(studio, settings, range(first, last)))
+
+
+def _rows(
+    studio: Studio, settings: MakingSettings, identities: range
+) -> Iterator[tuple[int, Dressed, list[Pair]]]:
+    for identity in identities:
+        dressed = make_identity(studio, settings, identity)
+        images = range(settings.images_per_identity)
+        yield (
+            identity,
+            dressed,
+            [make_pair(studio, settings, dressed, identity, i) for i in images],
+        )
+
+
+def _shard(out: Path, number: int) -> Path:
+    return out / "shards" / f"{number:05d}.tar"
+
+
+def _claim(out: Path, settings: MakingSettings) -> None:
+    """Write the settings to the folder, or check that they are the ones there."""
+    path = out / "settings.json"
+    wanted = {"format": FORMAT, **asdict(settings)}
+    if wanted["backgrounds"] is not None:
+        wanted["backgrounds"] = Path(str(wanted["backgrounds"])).name
+    if path.exists():
+        there = json.loads(path.read_text(encoding="utf-8"))
+        if there != wanted:
+            raise DatasetError(
+                f"{out} holds pairs made with other settings.\n  there   {there}\n"
+                f"  wanted  {wanted}\nName another folder, or delete that one."
+            )
+        return
+    (out / "shards").mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(wanted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_index(out: Path, settings: MakingSettings, count: int) -> Path:
+    """Join the shards' own lists into the data set's."""
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        listing = _shard(out, number).with_suffix(".json")
+        rows += json.loads(listing.read_text(encoding="utf-8"))
+    index = {"format": FORMAT, "seed": settings.seed, "rows": rows}
+    path = out / "index.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(index, separators=(",", ":")) + "\n", encoding="utf-8")
+    partial.replace(path)
+    return path
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes started within use one thread for matrix products."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
