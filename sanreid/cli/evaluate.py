@@ -1,0 +1,289 @@
+"""``sanreid evaluate``: CMC, mAP and mINP of an encoder on folders of named crops."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sanreid.cli.options import (
+    add_encoder_options,
+    add_format_options,
+    add_on_error_option,
+    encode_files,
+    load_encoder,
+)
+from sanreid.cli.output import print_json, print_rows, say
+from sanreid.errors import DatasetError, InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from sanreid.datasets import CropSet
+    from sanreid.encoder import SANEncoder
+
+__all__ = ["add_to"]
+
+_DESCRIPTION = """\
+Measure how well an encoder finds people again: the share of queries whose first hit is right
+(rank-1), mean average precision (mAP) and mean inverse negative penalty (mINP).
+
+Either a query folder against a gallery folder, under the Market-1501 rule, or --folder, where one
+folder is both. --split says how:
+  cross-camera      every crop is a query; its gallery is all crops of the other cameras
+  market1501        every crop is a query against all crops; those of its person under its
+                    camera are left out, other people under its camera stay in
+  first-per-camera  the first crop of each person under each camera is a query, the rest is
+                    the gallery, with the same rule
+  both              cross-camera and market1501
+"""
+_FILTERS = "pids, divided by white space"
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "evaluate",
+        help="measure rank-1, mAP and mINP on folders of named crops",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    data = parser.add_argument_group("data")
+    data.add_argument("--query", type=Path, metavar="DIR")
+    data.add_argument("--gallery", type=Path, metavar="DIR")
+    data.add_argument(
+        "--folder", type=Path, action="append", metavar="DIR", help="may be given several times"
+    )
+    data.add_argument(
+        "--names",
+        choices=("auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"),
+        default="auto",
+        help="how file names tell person and camera (default: auto)",
+    )
+    data.add_argument(
+        "--shared-pids",
+        choices=("same", "different"),
+        help="whether a number in two folders is one person or two; needed where that happens",
+    )
+    data.add_argument("--pids", type=Path, metavar="FILE", help=f"keep these people: {_FILTERS}")
+    data.add_argument(
+        "--pids-exclude", type=Path, metavar="FILE", help=f"leave these out: {_FILTERS}"
+    )
+    add_on_error_option(data)  # type: ignore[arg-type] # a group takes arguments like a parser
+    parser.add_argument(
+        "--split",
+        choices=("cross-camera", "market1501", "first-per-camera", "both"),
+        default="both",
+        help="queries and gallery of --folder (default: both)",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=("market1501", "cuhk03"),
+        default="market1501",
+        help="scoring; cuhk03 is single-gallery-shot (default: market1501)",
+    )
+    parser.add_argument("--rerank", action="store_true", help="also after k-reciprocal re-ranking")
+    add_format_options(parser)
+    add_encoder_options(parser)
+    parser.set_defaults(run=_run, usage_error=parser.error)
+
+
+class _Embedded(NamedTuple):
+    """Crops with their embeddings; pids are shifted so that 0 is a distractor, -1 junk."""
+
+    embeddings: NDArray[np.float32]
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+
+
+def _run(args: argparse.Namespace) -> int:
+    pair = (args.query is not None, args.gallery is not None)
+    if bool(args.folder) == any(pair) or any(pair) != all(pair):
+        args.usage_error("give --query DIR with --gallery DIR, or --folder DIR")
+    if args.folder:
+        crops = [_kept(crops, args) for crops in _read_all(args.folder, args)]
+        encoder = load_encoder(args)
+        results = _within(_embed(encoder, crops, args), args)
+    else:
+        query, gallery = (_kept(c, args) for c in _read_all([args.query, args.gallery], args))
+        encoder = load_encoder(args)
+        results = _across(_embed(encoder, [query], args), _embed(encoder, [gallery], args), args)
+    _print(results, encoder, args)
+    return 0
+
+
+def _read_all(folders: list[Path], args: argparse.Namespace) -> list[CropSet]:
+    from sanreid.datasets import read_crops
+
+    return [read_crops(folder, names=args.names) for folder in folders]
+
+
+def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
+    """Apply ``--pids`` and ``--pids-exclude``."""
+    for file, keep in ((args.pids, True), (args.pids_exclude, False)):
+        if file is None:
+            continue
+        words = file.read_text(encoding="utf-8").split()
+        numbers = {int(word) for word in words if word.lstrip("-").isdigit()}
+        labels = crops.labels or [""] * len(crops)
+        listed = [
+            pid in numbers or label in words
+            for pid, label in zip(crops.pids.tolist(), labels, strict=True)
+        ]
+        crops = crops.select([which == keep for which in listed])
+        if not len(crops):
+            raise DatasetError(f"No crop is left of {crops.name} after {file} was applied.")
+    return crops
+
+
+def _embed(encoder: SANEncoder, sets: list[CropSet], args: argparse.Namespace) -> _Embedded:
+    """Embed sets of crops and put them together."""
+    import numpy as np
+
+    paths = [path for crops in sets for path in crops.paths]
+    encoded = encode_files(encoder, paths, args)
+    pids = np.concatenate(_comparable(sets, args.shared_pids))
+    camids = np.concatenate([crops.camids for crops in sets])
+    if len(encoded.paths) < len(paths):
+        read = {str(path) for path in encoded.paths}
+        kept = np.array([str(path) in read for path in paths])
+        pids, camids = pids[kept], camids[kept]
+    return _Embedded(encoded.embeddings, pids, camids)
+
+
+def _comparable(sets: list[CropSet], shared: str | None) -> list[NDArray[np.int64]]:
+    """Give the sets pids that mean the same in all of them; 0 and -1 stand for nobody.
+
+    Some data sets count their people from 0; the metrics take 0 for a distractor.
+
+    Raises:
+        InputError: A number is used in two sets and nobody said what that means.
+    """
+    import numpy as np
+
+    moved: list[NDArray[np.int64]] = []
+    taken: set[int] = set()
+    top = 0
+    for crops in sets:
+        ids = crops.pids
+        people = ~np.isin(ids, crops.ignored_pids)
+        junk = np.where(ids == -1, -1, 0)
+        ids = np.where(people, ids + (0 if 0 in crops.ignored_pids else 1), junk)
+        numbers = set(ids[people].tolist())
+        if shared is None and taken & numbers:
+            raise InputError(
+                f"{len(taken & numbers)} numbers of people are used in more than one --folder. "
+                "Say --shared-pids same (they are the same people) or different."
+            )
+        if shared == "different":
+            ids = np.where(people, ids + top, ids)
+        moved.append(ids)
+        taken |= numbers
+        top = max(top, int(ids.max(initial=0)))
+    return moved
+
+
+def _across(
+    query: _Embedded, gallery: _Embedded, args: argparse.Namespace
+) -> list[dict[str, Any]]:
+    """Score a query folder against a gallery folder."""
+    import sanreid
+
+    labels = (query.pids, query.camids)
+    report = sanreid.evaluate(*_flat(query), *_flat(gallery), protocol=args.protocol)
+    results = [{"split": "query-gallery", "reranked": False, **report.as_dict()}]
+    if args.rerank:
+        distances = sanreid.k_reciprocal_rerank(query.embeddings, gallery.embeddings)
+        report = sanreid.evaluate_distances(
+            distances, *labels, gallery.pids, gallery.camids, protocol=args.protocol
+        )
+        results.append({"split": "query-gallery", "reranked": True, **report.as_dict()})
+    return results
+
+
+def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Score one folder against itself, by each split asked for."""
+    import sanreid
+    from sanreid.cli.protocols import SPLITS, combine
+
+    names = ("cross-camera", "market1501") if args.split == "both" else (args.split,)
+    results = []
+    for name in names:
+        sets = SPLITS[name](crops.pids, crops.camids)
+        plain, reranked = [], []
+        for query, gallery in sets:
+            asked, searched = _take(crops, query), _take(crops, gallery)
+            plain.append(sanreid.evaluate(*_flat(asked), *_flat(searched), protocol=args.protocol))
+            if args.rerank:
+                distances = _reranked(crops, query, gallery, overlap=name == "market1501")
+                reranked.append(
+                    sanreid.evaluate_distances(
+                        distances,
+                        asked.pids,
+                        asked.camids,
+                        searched.pids,
+                        searched.camids,
+                        protocol=args.protocol,
+                    )
+                )
+        for is_reranked, reports in ((False, plain), (True, reranked))[: 1 + args.rerank]:
+            figures = {**combine(reports), "protocol": args.protocol}
+            results.append({"split": name, "reranked": is_reranked, **figures})
+    return results
+
+
+def _reranked(
+    crops: _Embedded, query: NDArray[np.int64], gallery: NDArray[np.int64], *, overlap: bool
+) -> NDArray[np.float32]:
+    """Re-ranked distances; where queries are in the gallery too, each crop counts once."""
+    import numpy as np
+
+    import sanreid
+    from sanreid.cli.protocols import rerank_all_pairs
+
+    if not overlap:
+        return sanreid.k_reciprocal_rerank(crops.embeddings[query], crops.embeddings[gallery])
+    _, groups = np.unique(
+        np.stack([crops.pids, crops.camids], axis=1), axis=0, return_inverse=True
+    )
+    distances = rerank_all_pairs(
+        crops.embeddings, groups.reshape(-1).astype(np.int64), sanreid.k_reciprocal_rerank
+    )
+    return distances[np.ix_(query, gallery)]
+
+
+def _take(crops: _Embedded, places: NDArray[np.int64]) -> _Embedded:
+    return _Embedded(crops.embeddings[places], crops.pids[places], crops.camids[places])
+
+
+def _flat(crops: _Embedded) -> tuple[Any, Any, Any]:
+    return crops.embeddings, crops.pids, crops.camids
+
+
+def _print(results: list[dict[str, Any]], encoder: SANEncoder, args: argparse.Namespace) -> None:
+    if args.json:
+        # The first result's figures stand at the top as well: with one result they are all.
+        print_json({"fingerprint": encoder.fingerprint, **results[0], "results": results})
+        return
+    if all(result["num_valid_queries"] < result["num_queries"] for result in results):
+        say("queries without a match under another camera are not counted")
+    rows = [
+        {
+            "split": result["split"],
+            "re-ranked": "yes" if result["reranked"] else "no",
+            "queries": result["num_valid_queries"],
+            "gallery": result["num_gallery"],
+            "mAP": result["mAP"],
+            "rank-1": result["rank1"],
+            "rank-5": _at(result["cmc"], 5),
+            "rank-10": _at(result["cmc"], 10),
+            "mINP": result["mINP"],
+        }
+        for result in results
+    ]
+    print_rows(rows, list(rows[0]), args)
+
+
+def _at(cmc: Any, rank: int) -> float:  # noqa: ANN401 - a list or an array
+    return float(cmc[min(rank, len(cmc)) - 1])

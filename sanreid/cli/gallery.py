@@ -1,0 +1,238 @@
+"""``sanreid gallery``: build one on disk, add to it, search it, look at it, check it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sanreid.cli.options import (
+    add_encoder_options,
+    add_format_options,
+    add_on_error_option,
+    encode_files,
+    fraction,
+    json_object,
+    load_encoder,
+    positive_int,
+)
+from sanreid.cli.output import check_writable, print_json, print_rows, say
+
+if TYPE_CHECKING:
+    from sanreid.encoder import SANEncoder
+    from sanreid.gallery import Gallery, SearchResult
+
+__all__ = ["add_to"]
+
+_NAMES = ("auto", "none", "market1501", "cuhk03", "cuhk01", "pku", "folders")
+_WHERE = (
+    "filter on id, pid, camid, timestamp and metadata keys, for example "
+    """'{"camid": {"$ne": 2}}'"""
+)
+
+Person = tuple[int | str | None, int | None]  # pid and camera
+NOBODY: Person = (None, None)
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands."""
+    parser = commands.add_parser("gallery", help="build, extend, search and check a gallery")
+    actions = parser.add_subparsers(required=True, metavar="ACTION", title="actions")
+
+    build = actions.add_parser("build", help="embed files and folders into a new gallery")
+    build.add_argument("--overwrite", action="store_true", help="replace a gallery that is there")
+    build.set_defaults(run=_build)
+    add = actions.add_parser("add", help="embed files and folders into an existing gallery")
+    add.set_defaults(run=_add)
+    for action in (build, add):
+        action.add_argument("source", nargs="+", type=Path, metavar="SOURCE")
+        action.add_argument("path", type=Path, metavar="PATH", help="the gallery's directory")
+        action.add_argument(
+            "--names",
+            choices=_NAMES,
+            default="auto",
+            help="how file names tell person and camera (default: auto, as in Market-1501 where "
+            "all names of a folder fit, else nobody is named)",
+        )
+        add_on_error_option(action)
+        add_format_options(action, csv=False)
+        add_encoder_options(action)
+
+    search = actions.add_parser("search", help="find the entries most like each query image")
+    search.add_argument("path", type=Path, metavar="PATH", help="the gallery's directory")
+    search.add_argument("query", nargs="+", type=Path, metavar="QUERY", help="images or folders")
+    search.add_argument("-k", type=positive_int, default=10, help="hits a query (default: 10)")
+    search.add_argument("--where", type=json_object, metavar="JSON", help=_WHERE)
+    search.add_argument(
+        "--min-similarity", type=fraction, metavar="S", help="leave out hits below this cosine"
+    )
+    search.add_argument("--picture", type=Path, metavar="FILE", help="draw the ranked lists")
+    add_format_options(search)
+    add_encoder_options(search)
+    search.set_defaults(run=_search)
+
+    info = actions.add_parser("info", help="what a gallery holds")
+    info.set_defaults(run=_info)
+    verify = actions.add_parser("verify", help="read everything and compare all checksums")
+    verify.set_defaults(run=_verify)
+    for action in (info, verify):
+        action.add_argument("path", type=Path, metavar="PATH", help="the gallery's directory")
+        add_format_options(action, csv=False)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from sanreid.errors import GalleryError
+    from sanreid.gallery import Gallery
+
+    if args.path.exists() and not args.overwrite:
+        raise GalleryError(
+            f"{args.path} exists already. Extend it with 'sanreid gallery add', or replace it "
+            "with --overwrite."
+        )
+    encoder = load_encoder(args)
+    gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
+    count = _fill(gallery, encoder, args)
+    gallery.save(args.path)
+    return count
+
+
+def _add(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    encoder = load_encoder(args)
+    with Gallery.open(args.path, encoder_fingerprint=encoder.fingerprint) as gallery:
+        return _fill(gallery, encoder, args)
+
+
+def _fill(gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace) -> int:
+    named = _read_names(args.source, args.names)
+    encoded = encode_files(encoder, list(named), args)
+    people = [named.get(Path(path), NOBODY) for path in encoded.paths]
+    gallery.add(
+        encoded.embeddings,
+        pids=[pid for pid, _ in people],
+        camids=[camid for _, camid in people],
+        metadata=[{"path": str(path)} for path in encoded.paths],
+        encoder_fingerprint=encoder.fingerprint,
+    )
+    count = len({pid for pid, _ in people if pid is not None})
+    if args.json:
+        failures = [{"path": str(path), "reason": reason} for path, reason in encoded.failures]
+        print_json(
+            {
+                "path": str(args.path),
+                "added": len(encoded.paths),
+                "entries": len(gallery),
+                "failures": failures,
+            }
+        )
+        return 0
+    who = f"{count} people by their file names" if count else "nobody named"
+    print(f"{args.path}: {len(encoded.paths)} added ({who}), {len(gallery)} entries")
+    return 0
+
+
+def _read_names(sources: Sequence[Path], names: str) -> dict[Path, Person]:
+    """Give person and camera of every file, as far as its name tells."""
+    from sanreid.images import find_images
+
+    found: dict[Path, Person] = {}
+    for source in sources:
+        known = {} if names == "none" else _named(source, names)
+        files = find_images(source) if source.is_dir() else [source]
+        found |= {path: known.get(path, NOBODY) for path in files}
+    return found
+
+
+def _named(source: Path, names: str) -> dict[Path, Person]:
+    """Read the names in a folder, or in the folder of a file; none under "auto" if one is odd.
+
+    Raises:
+        DatasetError: The names are not of the scheme that was asked for.
+    """
+    from sanreid.datasets import read_crops
+    from sanreid.errors import DatasetError
+
+    folder = source if source.is_dir() else source.parent
+    try:
+        crops = read_crops(folder, names="market1501" if names == "auto" else names)  # type: ignore[arg-type] # argparse has checked it
+    except DatasetError:
+        if names == "auto":
+            return {}
+        raise
+    labels: Sequence[int | str] = crops.labels or crops.pids.tolist()
+    people = zip(labels, crops.camids.tolist(), strict=True)
+    return dict(zip(crops.paths, people, strict=True))
+
+
+def _search(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    if args.picture is not None:
+        check_writable(args.picture)
+    encoder = load_encoder(args)
+    with Gallery.open(args.path, mode="r", encoder_fingerprint=encoder.fingerprint) as gallery:
+        encoded = encode_files(encoder, args.query, args)
+        result = gallery.search(
+            encoded.embeddings, args.k, where=args.where, min_similarity=args.min_similarity
+        )
+    queries = [str(path) for path in encoded.paths]
+    if args.picture is not None:
+        from sanreid.viz import ranked_list, save_picture
+
+        save_picture(ranked_list(queries, result), args.picture)
+        say(f"the ranked lists are drawn in {args.picture}")
+    if args.json:
+        hits = [[_record(hit) for hit in result[i]] for i in range(len(queries))]
+        print_json([{"query": q, "hits": h} for q, h in zip(queries, hits, strict=True)])
+        return 0
+    columns = ("query", "rank", "similarity", "pid", "camid", "id", "path")
+    print_rows(_rows(queries, result), columns, args)
+    return 0
+
+
+def _rows(queries: Sequence[str], result: SearchResult) -> list[dict[str, Any]]:
+    return [
+        {**_record(hit), "query": query, "rank": rank, "path": hit.metadata.get("path")}
+        for i, query in enumerate(queries)
+        for rank, hit in enumerate(result[i], start=1)
+    ]
+
+
+def _record(hit: Any) -> dict[str, Any]:  # noqa: ANN401 - the gallery's hit
+    return {
+        "id": int(hit.id),
+        "similarity": float(hit.similarity),
+        "pid": hit.pid,
+        "camid": hit.camid,
+        "timestamp": hit.timestamp,
+        "metadata": hit.metadata,
+    }
+
+
+def _info(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    with Gallery.open(args.path, mode="r") as gallery:
+        stats = gallery.stats()
+    if args.json:
+        print_json(stats)
+        return 0
+    width = max(map(len, stats))
+    for key, value in stats.items():
+        print(f"{key:<{width}}  {'-' if value is None else value}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    with Gallery.open(args.path, mode="r") as gallery:
+        gallery.verify()
+        entries = len(gallery)
+    if args.json:
+        print_json({"path": str(args.path), "ok": True, "entries": entries})
+        return 0
+    print(f"{args.path}: ok, {entries} entries")
+    return 0

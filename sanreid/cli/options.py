@@ -1,0 +1,131 @@
+"""Options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from sanreid.encoder import EncodedFiles, SANEncoder
+
+__all__ = [
+    "add_encoder_options",
+    "add_format_options",
+    "encode_files",
+    "fraction",
+    "json_object",
+    "load_encoder",
+    "positive_int",
+]
+
+
+def add_encoder_options(parser: argparse.ArgumentParser) -> None:
+    """Add what decides which encoder runs, where and how."""
+    group = parser.add_argument_group("encoder")
+    group.add_argument(
+        "--weights",
+        metavar="W",
+        help="name (see 'sanreid weights list'), weights directory or Hub repository; "
+        "default: the bundled weights",
+    )
+    group.add_argument(
+        "--device", metavar="D", default="auto", help="cpu, cuda, cuda:1, ... (default: auto)"
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16", "float16"),
+        default="auto",
+        help="arithmetic (default: auto, bfloat16 where the processor has it)",
+    )
+    group.add_argument("--batch-size", type=positive_int, default=64, metavar="N")
+    group.add_argument(
+        "--flip", action="store_true", help="average with the mirrored crop: twice the time"
+    )
+    group.add_argument("--offline", action="store_true", help="never reach the network")
+
+
+def add_on_error_option(parser: argparse.ArgumentParser) -> None:
+    """Add what becomes of files that cannot be read."""
+    parser.add_argument(
+        "--on-error",
+        choices=("raise", "collect"),
+        default="raise",
+        help="an unreadable file ends the command, or is named and passed over (default: raise)",
+    )
+
+
+def add_format_options(parser: argparse.ArgumentParser, *, csv: bool = True) -> None:
+    """Add ``--json`` and ``--csv``; a table for people is the default."""
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--json", action="store_true", help="print JSON")
+    if csv:
+        group.add_argument("--csv", action="store_true", help="print CSV")
+    else:
+        parser.set_defaults(csv=False)
+
+
+def load_encoder(args: argparse.Namespace) -> SANEncoder:
+    """Give the encoder that the options of :func:`add_encoder_options` name."""
+    import sanreid
+
+    return sanreid.SANEncoder.from_pretrained(
+        args.weights, device=args.device, dtype=args.dtype, local_files_only=args.offline
+    )
+
+
+def encode_files(
+    encoder: SANEncoder, paths: Sequence[Path], args: argparse.Namespace
+) -> EncodedFiles:
+    """Embed files and folders; name those passed over under ``--on-error collect``.
+
+    Raises:
+        ImageError: A file cannot be read, or under ``collect`` none of them can.
+    """
+    from sanreid.errors import ImageError
+
+    on_error: Literal["raise", "collect"] = getattr(args, "on_error", "raise")
+    encoded = encoder.encode_files(
+        paths, on_error=on_error, batch_size=args.batch_size, flip=args.flip
+    )
+    for path, reason in encoded.failures:
+        print(f"sanreid: passed over {path}: {reason}", file=sys.stderr)
+    if encoded.failures and not len(encoded.paths):
+        raise ImageError(f"None of the {len(encoded.failures)} files could be read.")
+    return encoded
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 is wanted, not {text!r}")
+    return number
+
+
+def fraction(text: str) -> float:
+    """Read a cosine similarity, from -1 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not -1 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"a number from -1 to 1 is wanted, not {text!r}")
+    return number
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"not JSON ({error}): {text}") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f'an object such as {{"camid": 2}} is wanted, not {text}')
+    return value

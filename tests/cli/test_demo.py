@@ -1,0 +1,24 @@
+"""``sanreid demo``, with the bundled weights."""
+
+from __future__ import annotations
+
+from PIL import Image
+
+
+def test_the_demo_ranks_and_draws(run, tmp_path):
+    picture = tmp_path / "ranking.png"
+    status, text, err = run("demo", "--output", picture)
+    assert (status, err) == (0, "")
+    assert "Embedded 24 crops of 6 people" in text
+    assert "rank-1 100%" in text
+    assert f"The ranking is drawn in {picture}" in text
+    with Image.open(picture) as image:
+        assert image.format == "PNG"
+    assert [path.name for path in tmp_path.iterdir()] == ["ranking.png"]
+
+
+def test_the_demo_refuses_a_wrong_picture_first(run, tmp_path):
+    for name, message in (("a.gif", "A picture is written as"), ("no/a.png", "does not exist")):
+        status, text, err = run("demo", "--output", tmp_path / name)
+        assert (status, text) == (1, "")
+        assert message in err

@@ -1,0 +1,172 @@
+"""``sanreid gallery``: build, add, search, info, verify."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from PIL import Image
+
+from sanreid.gallery import Gallery
+from tests.people import write_people
+
+
+@pytest.fixture
+def built(run, people, tiny, tmp_path):
+    path = tmp_path / "people.gallery"
+    status, text, err = run("gallery", "build", people, path, "--weights", tiny)
+    assert (status, err) == (0, "")
+    assert text == f"{path}: 16 added (4 people by their file names), 16 entries\n"
+    return path
+
+
+def test_search_finds_each_query_itself_first(run_json, built, people, tiny):
+    queries = sorted(people.iterdir())[:2]
+    answer = run_json("gallery", "search", built, *queries, "-k", 3, "--weights", tiny)
+    assert [row["query"] for row in answer] == list(map(str, queries))
+    for row, query in zip(answer, queries, strict=True):
+        assert len(row["hits"]) == 3
+        first = row["hits"][0]
+        assert first["similarity"] == pytest.approx(1, abs=1e-3)
+        assert first["metadata"] == {"path": str(query)}
+        assert (first["pid"], first["camid"], first["timestamp"]) == (1, 1, None)
+
+
+def test_where_and_min_similarity(run_json, built, people, tiny):
+    query = min(people.iterdir())
+    search = ("gallery", "search", built, query, "--weights", tiny)
+    (row,) = run_json(*search, "--where", '{"camid": 2, "pid": {"$in": [1, 3]}}')
+    assert {(hit["pid"], hit["camid"]) for hit in row["hits"]} == {(1, 2), (3, 2)}
+    (row,) = run_json(*search, "--min-similarity", 0.99999)
+    assert len(row["hits"]) >= 1
+    assert all(hit["similarity"] >= 0.99999 for hit in row["hits"])
+
+
+def test_the_table_and_csv(run, built, people, tiny):
+    query = min(people.iterdir())
+    search = ("gallery", "search", built, query, "-k", 2, "--weights", tiny)
+    _, table, _ = run(*search)
+    assert table.split("\n")[0].split() == [
+        "query", "rank", "similarity", "pid", "camid", "id", "path",
+    ]  # fmt: skip
+    _, text, _ = run(*search, "--csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["rank"] for row in rows] == ["1", "2"]
+    assert rows[0]["path"] == rows[0]["query"] == str(query)
+
+
+def test_a_picture_of_the_ranking(run, built, people, tiny, tmp_path):
+    picture = tmp_path / "ranking.png"
+    query = min(people.iterdir())
+    status, _, err = run(
+        "gallery", "search", built, query, "-k", 2, "--weights", tiny, "--picture", picture
+    )
+    assert (status, err) == (0, f"sanreid: the ranked lists are drawn in {picture}\n")
+    with Image.open(picture) as image:
+        assert image.width > image.height > 200
+
+
+def test_add_info_and_verify(run, run_json, built, tiny, tmp_path):
+    write_people(tmp_path / "more", identities=2, cameras=1, size=(64, 32), seed=9)
+    answer = run_json("gallery", "add", tmp_path / "more", built, "--weights", tiny)
+    assert (answer["added"], answer["entries"]) == (2, 18)
+    info = run_json("gallery", "info", built)
+    assert (info["entries"], info["pids"], info["camids"], info["dim"]) == (18, 4, 2, 16)
+    _, text, _ = run("gallery", "info", built)
+    assert "entries" in text.split("\n")[0]
+    assert run_json("gallery", "verify", built)["ok"] is True
+    assert run("gallery", "verify", built)[1] == f"{built}: ok, 18 entries\n"
+
+
+def test_verify_finds_a_changed_byte(run, built):
+    largest = max(built.iterdir(), key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 1
+    largest.write_bytes(data)
+    status, _, err = run("gallery", "verify", built)
+    assert status == 1
+    assert err.startswith("sanreid: ")
+    assert "Traceback" not in err
+
+
+def test_build_replaces_only_when_told(run, built, people, tiny):
+    status, _, err = run("gallery", "build", people, built, "--weights", tiny)
+    assert status == 1
+    assert "exists already" in err
+    status, text, _ = run("gallery", "build", people, built, "--weights", tiny, "--overwrite")
+    assert status == 0
+    assert "16 entries" in text
+
+
+def test_another_encoder_is_refused(run, built, people, other):
+    for command in (
+        ("gallery", "search", built, people),
+        ("gallery", "add", people, built),
+    ):
+        status, _, err = run(*command, "--weights", other)
+        assert status == 1
+        assert "encoder" in err
+    assert len(Gallery.load(built)) == 16
+
+
+def test_a_path_without_a_gallery(run, people, tiny, tmp_path):
+    for command in (
+        ("gallery", "search", tmp_path, people, "--weights", tiny),
+        ("gallery", "add", people, tmp_path / "no", "--weights", tiny),
+        ("gallery", "info", tmp_path / "no"),
+        ("gallery", "verify", tmp_path / "no"),
+    ):
+        status, _, err = run(*command)
+        assert status == 1
+        assert "no gallery" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bad_crop_builds_nothing_or_is_passed_over(run, run_json, tiny, tmp_path):
+    write_people(tmp_path / "crops", identities=2, cameras=1, size=(64, 32))
+    (tmp_path / "crops" / "0003_c1s1_000001_00.jpg").write_bytes(b"not a picture")
+    build = ("gallery", "build", tmp_path / "crops", tmp_path / "g", "--weights", tiny)
+    status, _, err = run(*build)
+    assert status == 1
+    assert "0003_c1s1" in err
+    assert not (tmp_path / "g").exists()
+    answer = run_json(*build, "--on-error", "collect")
+    assert answer["entries"] == 2
+    assert [row["path"][-23:] for row in answer["failures"]] == ["0003_c1s1_000001_00.jpg"]
+
+
+def pids(path):
+    gallery = Gallery.load(path)
+    return [entry.pid for entry in gallery.get(gallery.ids)]
+
+
+def test_names(run, tiny, tmp_path):
+    crops = tmp_path / "crops"
+    write_people(crops, identities=2, cameras=1, size=(64, 32))
+
+    def build(*arguments):
+        options = ("--weights", tiny, "--overwrite")
+        status, text, err = run("gallery", "build", *arguments, tmp_path / "g", *options)
+        return (pids(tmp_path / "g"), text) if status == 0 else err
+
+    assert build(crops, "--names", "none")[0] == [None, None]
+    assert build(sorted(crops.iterdir())[1])[0] == [2]  # a file is named by its folder's scheme
+    assert "are not named as cuhk03" in build(crops, "--names", "cuhk03")
+    (crops / "deeper").mkdir()
+    min(crops.glob("*.jpg")).rename(crops / "deeper" / "holiday.jpg")
+    assert build(crops)[0] == [2, None]  # not lost, and nobody
+    found, text = build(crops / "deeper")
+    assert found == [None]
+    assert "nobody named" in text
+
+
+def test_people_named_by_their_folders(run_json, tiny, tmp_path):
+    for name, identity in (("anna", 1), ("ben", 2)):
+        write_people(tmp_path / "crops" / name, identities=identity, cameras=1, size=(64, 32))
+    answer = run_json(
+        "gallery", "build", tmp_path / "crops", tmp_path / "g",
+        "--weights", tiny, "--names", "folders",
+    )  # fmt: skip
+    assert answer["entries"] == 3
+    assert pids(tmp_path / "g") == ["anna", "ben", "ben"]

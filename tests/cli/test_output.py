@@ -1,0 +1,86 @@
+"""Tables, CSV, JSON, and files that are whole or not there."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import stat
+
+import pytest
+
+from sanreid.cli.output import check_writable, print_json, print_rows, say, whole_file
+from sanreid.errors import InputError
+
+ROWS = [
+    {"who": "anna", "count": 7, "share": 0.25, "unused": 0},
+    {"who": "b, c", "count": None, "share": 1.0, "unused": 0},
+]
+COLUMNS = ("who", "count", "share")
+
+
+def test_a_table_lines_up_numbers_at_the_right(capsys):
+    print_rows(ROWS, COLUMNS, argparse.Namespace(csv=False))
+    assert capsys.readouterr().out.splitlines() == [
+        "who   count   share",
+        "----  -----  ------",
+        "anna      7  0.2500",
+        "b, c      -  1.0000",
+    ]
+
+
+def test_a_table_without_rows_has_its_head(capsys):
+    print_rows([], COLUMNS, argparse.Namespace(csv=False))
+    assert capsys.readouterr().out.splitlines()[0].split() == list(COLUMNS)
+
+
+def test_csv_keeps_every_digit_and_quotes(capsys):
+    print_rows(ROWS, COLUMNS, argparse.Namespace(csv=True))
+    assert capsys.readouterr().out == 'who,count,share\nanna,7,0.25\n"b, c",,1.0\n'
+
+
+def test_json_refuses_nan(capsys):
+    print_json({"a": [1, None]})
+    assert json.loads(capsys.readouterr().out) == {"a": [1, None]}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        print_json({"a": float("nan")})
+
+
+def test_notes_go_to_standard_error(capsys):
+    say("a note")
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "sanreid: a note\n")
+
+
+def test_a_whole_file_is_there_at_the_end_alone(tmp_path):
+    place = tmp_path / "a.bin"
+    with whole_file(place) as file:
+        file.write(b"new")
+        assert not place.exists()
+    assert place.read_bytes() == b"new"
+    assert stat.S_IMODE(place.stat().st_mode) & 0o400
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def fail_halfway(place, error):
+    with whole_file(place) as file:
+        file.write(b"new")
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError("full")])
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    place = tmp_path / "a.bin"
+    place.write_bytes(b"old")
+    with pytest.raises(type(error)):
+        fail_halfway(place, error)
+    assert place.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+
+
+def test_a_place_that_cannot_be_written_is_told_early(tmp_path):
+    check_writable(tmp_path / "a.bin")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="it is a folder"):
+        check_writable(tmp_path)
+    with pytest.raises(InputError, match="the folder .*no.* does not exist"):
+        check_writable(tmp_path / "no" / "a.bin")

@@ -1,0 +1,72 @@
+"""``sanreid weights``."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import torch
+
+import sanreid
+from sanreid.weights import list_weights
+
+
+def test_list_says_the_terms(run, run_json):
+    _, text, _ = run("weights", "list")
+    for word in ("baseline-r50", "512", "128 x 64", "bundled", "research", "Market-1501"):
+        assert word in text
+    rows = run_json("weights", "list")
+    assert {row["name"] for row in rows} == set(list_weights())
+    assert sum(row["default"] for row in rows) == 1
+    assert all(row["license"] and row["training_data"] for row in rows)
+    _, text, _ = run("weights", "list", "--csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["default"] for row in rows].count("yes") == 1
+    assert all(row["licence"] for row in rows)
+
+
+def test_verify(run):
+    status, text, _ = run("weights", "verify", "baseline-r50")
+    assert status == 0
+    assert text.startswith(f"baseline-r50: ok, sha256 {list_weights()['baseline-r50'].sha256}")
+    status, text, _ = run("weights", "verify")
+    assert status == 0
+    assert "baseline-r50: ok" in text
+    status, _, err = run("weights", "verify", "nobody-r50")
+    assert status == 1
+    assert "nobody-r50" in err
+
+
+def test_download_of_bundled_weights_is_a_look(run):
+    status, text, _ = run("weights", "download", "baseline-r50")
+    assert status == 0
+    assert text.startswith("baseline-r50: ")
+    assert text.strip().endswith(".safetensors")
+    status, _, err = run("weights", "download", "baseline-r50", "--revision", "main")
+    assert status == 1
+    assert "already pinned" in err
+
+
+def test_convert(run, tmp_path):
+    import torchvision
+
+    with torch.device("meta"):
+        shapes = torchvision.models.resnet50(num_classes=3).state_dict()
+    state = {key: torch.zeros(value.shape, dtype=value.dtype) for key, value in shapes.items()}
+    torch.save(state, tmp_path / "resnet50.pth")
+    status, text, err = run(
+        "weights", "convert", tmp_path / "resnet50.pth", tmp_path / "out",
+        "--input-size", 64, 32, "--last-stride", 1,
+    )  # fmt: skip
+    assert status == 0, err
+    assert f"--weights {tmp_path / 'out'}" in text
+    encoder = sanreid.SANEncoder.from_pretrained(tmp_path / "out")
+    assert (encoder.embedding_dim, encoder.input_size) == (2048, (64, 32))
+
+
+def test_convert_of_something_else(run, tmp_path):
+    (tmp_path / "a.pth").write_bytes(b"no checkpoint")
+    status, _, err = run("weights", "convert", tmp_path / "a.pth", tmp_path / "out")
+    assert status == 1
+    assert "a.pth" in err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,134 @@
+"""Sheets: sizes, frames, what is drawn for a crop that is gone, and messages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sanreid.errors import InputError
+from sanreid.gallery.results import Hit
+from sanreid.viz import contact_sheet, ranked_list
+from sanreid.viz.sheets import CAPTION, EMPTY, FRAME, FRAMES, GAP, HEADER, MARGIN, TITLE
+from tests.people import draw_person
+
+SIZE = (64, 32)
+STEP = (32 + 2 * FRAME + GAP, 64 + 2 * FRAME + CAPTION + GAP)
+
+
+def hit(entry: int, *, pid=None, camid=None, path=None) -> Hit:
+    metadata = {} if path is None else {"path": str(path)}
+    return Hit(entry, 0.5, pid, camid, None, metadata)
+
+
+def frame_at(sheet: Image.Image, column: int, row: int = 0, *, top: int, apart: int = 0):
+    """The colour in the middle of a crop's left frame."""
+    x = MARGIN + column * STEP[0] + (apart if column else 0) + FRAME // 2
+    return sheet.getpixel((x, top + row * STEP[1] + 40))
+
+
+def test_a_contact_sheet_is_a_grid():
+    crops = [draw_person(i, size=SIZE) for i in range(1, 6)]
+    sheet = contact_sheet(crops, columns=3, crop_size=SIZE)
+    assert sheet.size == (2 * MARGIN + 3 * STEP[0] - GAP, 2 * MARGIN + 2 * STEP[1] - GAP)
+    inner = MARGIN + FRAME
+    shown = sheet.crop((inner, inner, inner + 32, inner + 64))
+    assert np.array_equal(np.asarray(shown), np.asarray(crops[0]))
+
+
+def test_fewer_crops_than_columns_make_a_narrow_sheet():
+    sheet = contact_sheet([draw_person(1, size=SIZE)], columns=8, crop_size=SIZE)
+    assert sheet.width == 2 * MARGIN + STEP[0] - GAP
+
+
+def test_marks_choose_the_frame():
+    marks = ["right", "wrong", "query", "none"]
+    sheet = contact_sheet(
+        [draw_person(1, size=SIZE)] * 4, marks=marks, labels=["a\nb"] * 4, crop_size=SIZE
+    )
+    seen = [frame_at(sheet, column, top=MARGIN) for column in range(4)]
+    assert seen == [FRAMES[mark] for mark in marks]
+
+
+def test_an_empty_sheet_is_a_picture_all_the_same():
+    assert contact_sheet([]).width > 0
+
+
+def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
+    crop = draw_person(1, size=SIZE)
+    plain = contact_sheet([crop], crop_size=SIZE)
+    titled = contact_sheet([crop], crop_size=SIZE, title="A title wider than one crop")
+    assert titled.width > plain.width
+    assert titled.height == plain.height + TITLE
+    labelled = contact_sheet([crop], crop_size=SIZE, labels=["a label far too long for it"])
+    strip = np.asarray(labelled)[-MARGIN - CAPTION :, : MARGIN - GAP]
+    assert (strip == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": ["only one"]}, "got 1 labels and 2 marks for 2 images"),
+        ({"marks": ["right"] * 3}, "got 2 labels and 3 marks for 2 images"),
+        ({"columns": 0}, "columns must be at least 1; got 0"),
+    ],
+)
+def test_a_contact_sheet_says_what_is_wrong(arguments, message):
+    with pytest.raises(InputError, match=message):
+        contact_sheet([draw_person(1, size=SIZE)] * 2, **arguments)
+
+
+def test_a_ranked_list_frames_right_and_wrong(tmp_path):
+    crop = draw_person(1, size=SIZE)
+    crop.save(tmp_path / "crop.png")
+    hits = [hit(0, pid=7, camid=2, path=tmp_path / "crop.png"), hit(1, pid=8), hit(2)]
+    sheet = ranked_list([crop], [hits], query_pids=[7], query_camids=[1], crop_size=SIZE)
+    top, apart = MARGIN + HEADER, 2 * GAP
+    seen = [frame_at(sheet, column, top=top, apart=apart) for column in range(4)]
+    assert seen == [FRAMES[mark] for mark in ("query", "right", "wrong", "wrong")]
+    left = MARGIN + STEP[0] + apart + FRAME
+    shown = np.asarray(sheet.crop((left, top + FRAME + 24, left + 32, top + FRAME + 64)))
+    assert np.array_equal(shown, np.asarray(crop)[24:])  # below the sign in the corner
+
+
+def test_without_pids_nobody_is_right_or_wrong():
+    crop = draw_person(1, size=SIZE)
+    sheet = ranked_list([crop], [[hit(0, pid=7)]], crop_size=SIZE)
+    assert frame_at(sheet, 1, top=MARGIN + HEADER, apart=2 * GAP) == FRAMES["none"]
+
+
+@pytest.mark.parametrize("path", [None, "moved away.jpg"])
+def test_a_crop_that_is_gone_is_an_empty_field(path):
+    crop = draw_person(1, size=SIZE)
+    sheet = ranked_list([crop], [[hit(0, path=path)]], crop_size=SIZE)
+    x = MARGIN + STEP[0] + 2 * GAP + FRAME + 3
+    assert sheet.getpixel((x, MARGIN + HEADER + FRAME + 3)) == EMPTY
+
+
+def test_given_images_go_before_the_metadata():
+    red = Image.new("RGB", (32, 64), (250, 0, 0))
+    sheet = ranked_list([red], [[hit(5, path="moved away.jpg")]], images={5: red}, crop_size=SIZE)
+    x = MARGIN + STEP[0] + 2 * GAP + FRAME + 3
+    assert sheet.getpixel((x, MARGIN + HEADER + FRAME + 3)) == (250, 0, 0)
+
+
+def test_queries_without_hits_and_lists_of_unequal_length():
+    crop = draw_person(1, size=SIZE)
+    sheet = ranked_list([crop, crop], [[], [hit(0), hit(1)]], crop_size=SIZE)
+    assert sheet.width == 2 * MARGIN + 3 * STEP[0] - GAP + 2 * GAP
+    assert ranked_list([crop], [[]], crop_size=SIZE).width == 2 * MARGIN + STEP[0] - GAP
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"query_pids": [1]}, "query_pids must be one a query; got 1 for 2 queries"),
+        ({"query_camids": [1, 2, 3]}, "query_camids must be one a query; got 3 for 2"),
+    ],
+)
+def test_a_ranked_list_says_what_is_wrong(arguments, message):
+    crop = draw_person(1, size=SIZE)
+    with pytest.raises(InputError, match=message):
+        ranked_list([crop] * 2, [[], []], **arguments)
+    with pytest.raises(InputError, match="result must be one a query; got 1 for 2"):
+        ranked_list([crop] * 2, [[]])
