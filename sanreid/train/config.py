@@ -51,7 +51,8 @@ class SourceConfig:
         exclude_pids: A file with one identity per line to leave out; empty: none.
         only_pids: A file with one identity per line to keep, the rest left out; empty: all.
         max_identities: Keep this many identities, those with the lowest pids; 0: all.
-        textures: A folder of target textures for these crops; empty: none.
+        textures: The store of target textures of these crops, as
+            ``python -m sanreid.train.textures`` writes it; empty: none.
     """
 
     folder: str
@@ -80,6 +81,7 @@ class DataConfig:
         p: Identities in a batch, over all processes together. Source: 16, the released code.
         k: Crops per identity. Source: 4, the released code.
         cache_dir: Keep the decoded crops here as memory-mapped files; empty: in memory.
+        atlas: An ``.npz`` with the tables of the textures' atlas (``mirror``, ``valid``).
         store: Where the decoded crops lie: ``"cpu"`` or ``"device"`` (the GPU's memory).
     """
 
@@ -87,6 +89,7 @@ class DataConfig:
     p: int = 16
     k: int = 4
     cache_dir: str = ""
+    atlas: str = ""
     store: Literal["cpu", "device"] = "cpu"
 
     def __post_init__(self) -> None:
@@ -218,9 +221,11 @@ class PitConfig:
     """Synthetic pairs of image and texture mixed into each batch, for reconstruction only.
 
     Args:
-        folder: A folder of pairs; empty: none are mixed in.
+        folder: A folder of pairs, as ``python -m sanreid.train.pit render`` writes it; empty:
+            none are mixed in.
         per_batch: Pairs in a batch, over all processes together.
         weight: Weight of their reconstruction loss relative to ``loss.reconstruction``.
+        held_out: Identities, the last ones, left out and measured in place of trained on.
         batch_norm: ``"separate"``: the pairs are normalised by their own batch statistics and
             leave the running statistics alone, which stay those of real crops;
             ``"joint"``: one batch with the real crops.
@@ -229,6 +234,7 @@ class PitConfig:
     folder: str = ""
     per_batch: int = 16
     weight: float = 1.0
+    held_out: int = 0
     batch_norm: Literal["separate", "joint"] = "separate"
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ import platform
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 import sanreid
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import distributed
-from sanreid.train.batches import Batch, Batches
+from sanreid.train.batches import Batch, Batches, ReadAhead
 from sanreid.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype, resolve_device
@@ -182,6 +182,7 @@ class Engine:
         progress, config = self.progress, self.config
         train_mode(self.network, config)
         batches = self.batches.places(progress.epoch)
+        first = progress.epoch * len(self.batches)
         bar = progress_bar(
             len(batches),
             done=progress.position,
@@ -189,32 +190,36 @@ class Engine:
             enabled=distributed.is_main(),
         )
         meter = Meter()
-        while progress.position < len(batches):
-            if self._is_over():
-                bar.close()
-                return False
-            began = time.perf_counter()
-            self.watch.next_step()
-            chunk = batches[progress.position : progress.position + config.run.accumulate]
-            terms = self._step(chunk)
-            progress.position += len(chunk)
-            progress.step += 1
-            seconds = time.perf_counter() - began
-            progress.seconds += seconds
-            crops = sum(len(places) for places in chunk) * distributed.world_size()
-            meter.add(terms, crops=crops, seconds=seconds)
-            bar.set_postfix(meter.shown(), refresh=False)
-            bar.update(len(chunk))
-            if progress.step % config.run.log_every == 0:
-                self._log(meter)
-                meter = Meter()
-            if time.monotonic() - self._saved_at > config.run.checkpoint_every_s:
-                self._save()
-        bar.close()
+        with (
+            closing(bar),
+            closing(
+                ReadAhead(self.batches, batches, first=first, begin=progress.position)
+            ) as ahead,
+        ):
+            while progress.position < len(batches):
+                if self._is_over():
+                    return False
+                chunk = batches[progress.position : progress.position + config.run.accumulate]
+                began = time.perf_counter()
+                self.watch.next_step()
+                terms = self._step(ahead, first + progress.position, len(chunk))
+                seconds = time.perf_counter() - began
+                progress.position += len(chunk)
+                progress.step += 1
+                progress.seconds += seconds
+                crops = sum(len(places) for places in chunk) * distributed.world_size()
+                meter.add(terms, crops=crops, seconds=seconds)
+                bar.set_postfix(meter.shown(), refresh=False)
+                bar.update(len(chunk))
+                if progress.step % config.run.log_every == 0:
+                    self._log(meter)
+                    meter = Meter()
+                if time.monotonic() - self._saved_at > config.run.checkpoint_every_s:
+                    self._save()
         return True
 
-    def _step(self, chunk: list[Tensor]) -> dict[str, float]:
-        """One optimizer step over ``chunk``; give the terms' means."""
+    def _step(self, ahead: ReadAhead, first: int, count: int) -> dict[str, float]:
+        """One optimizer step over ``count`` batches from number ``first``; the terms' means."""
         progress, config, watch = self.progress, self.config, self.watch
         lr = learning_rate(
             progress.step,
@@ -224,19 +229,19 @@ class Engine:
         )
         set_learning_rate(self.optimizer, lr)
         sums: dict[str, Tensor] = {}
-        first = progress.epoch * len(self.batches) + progress.position
-        for n, places in enumerate(chunk):
+        for number in range(first, first + count):
             with watch.part("data"):
-                batch = self.batches.batch(places, number=first + n, epoch=progress.epoch)
-            last = n == len(chunk) - 1
+                raw = ahead.take(number)
+                batch = self.batches.batch(raw, number=number, epoch=progress.epoch)
+            last = number == first + count - 1
             with nullcontext() if last else self._no_sync():
                 with watch.part("forward"):
                     total, terms = self._loss(batch)
                 self._check_finite(total, terms, batch)
                 with watch.part("backward"):
-                    torch.autograd.backward(self.scaler.scale(total / len(chunk)))
+                    torch.autograd.backward(self.scaler.scale(total / count))
             for name, term in {"total": total, **terms}.items():
-                sums[name] = sums.get(name, 0) + term.detach() / len(chunk)
+                sums[name] = sums.get(name, 0) + term.detach() / count
         with watch.part("optimizer"):
             self.scaler.unscale_(self.optimizer)
             norm = nn.utils.clip_grad_norm_(
