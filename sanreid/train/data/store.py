@@ -153,6 +153,7 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
         handle, name = tempfile.mkstemp(dir=folder, prefix=".crops-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
+                _reserve(file.fileno(), count)
                 file.truncate(count)
             pixels = np.memmap(name, dtype=np.uint8, mode="r+", shape=shape)
             _decode_into(pixels, crops.paths, threads)
@@ -164,6 +165,12 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
     # A private mapping: a write would stay in this process and not reach the file.
     flat = torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8)
     return flat.view(shape)
+
+
+def _reserve(handle: int, count: int) -> None:
+    """Take the room on the disk: a full one is an error here, and a crash through a mapping."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, count)
 
 
 def _fingerprint(crops: CropSet, size: tuple[int, int]) -> str:

@@ -67,7 +67,7 @@ class TextureHeader:
     Args:
         size: (height, width) in texels.
         codec: ``"jpeg"``, ``"webp"`` or ``"png"``, which alone loses nothing.
-        quality: Of the lossy codecs, 1 to 100. Chroma is kept at full resolution in JPEG.
+        quality: Of the lossy codecs, 1 to 100; they keep colour at half the resolution.
         confidence_size: (height, width) of the confidence maps, None without them.
         about: Where the textures come from, JSON-able: generator, its weights, the commit.
 
@@ -401,7 +401,7 @@ def _compressed(pixels: NDArray[np.uint8], header: TextureHeader) -> bytes:
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     if header.codec == "jpeg":
-        image.save(buffer, "JPEG", quality=header.quality, subsampling=0, optimize=True)
+        image.save(buffer, "JPEG", quality=header.quality, optimize=True)
     elif header.codec == "webp":
         image.save(buffer, "WEBP", quality=header.quality)
     else:
