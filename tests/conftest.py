@@ -1,0 +1,79 @@
+"""What many tests share: a tiny encoder, the same one saved, a drawn crop, the real data."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.people import draw_person
+
+
+def pytest_collection_modifyitems(items):
+    """Without CUDA the tests marked gpu are skipped, whatever -m says."""
+    if any(item.get_closest_marker("gpu") for item in items):
+        import torch
+
+        if not torch.cuda.is_available():
+            for item in items:
+                if item.get_closest_marker("gpu"):
+                    item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    from sanreid.config import EncoderConfig
+
+    return EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+
+
+@pytest.fixture
+def tiny_module(tiny_config):
+    """A fresh tiny SA-Enc with the same weights each time, batch-norm statistics not trivial."""
+    return build_tiny(tiny_config)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tiny_config):
+    """A tiny float32 encoder on the CPU; tests that change it take a fresh one instead."""
+    from sanreid import SANEncoder
+
+    return SANEncoder(build_tiny(tiny_config), tiny_config, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_encoder, tmp_path_factory) -> Path:
+    """The directory of the tiny encoder's weights."""
+    return tiny_encoder.save_pretrained(tmp_path_factory.mktemp("weights") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def crop():
+    """One drawn crop, a PIL image of 128 x 64 (height, width)."""
+    return draw_person(1, size=(128, 64))
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder with the real crops."""
+    if "SANREID_DATA" not in os.environ:
+        pytest.skip("SANREID_DATA is not set: the folder with the data sets' real crops")
+    return Path(os.environ["SANREID_DATA"])
+
+
+def build_tiny(config, *, seed=0):
+    import torch
+
+    from sanreid.models import build_sa_enc
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = build_sa_enc(config)
+        for layer in module.modules():
+            if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                layer.running_mean.normal_(0, 0.1)
+                layer.running_var.uniform_(0.5, 1.5)
+                torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+                torch.nn.init.normal_(layer.bias, 0, 0.1)
+    return module.eval()
