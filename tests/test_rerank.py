@@ -59,7 +59,16 @@ def crowd(seed, queries, gallery, dim=12, people=7):
 
 @pytest.mark.parametrize(
     ("k1", "k2", "lambda_value"),
-    [(20, 6, 0.3), (1, 1, 0.3), (2, 3, 0.0), (5, 1, 0.5), (7, 12, 1.0), (10, 4, 0.1)],
+    [
+        (20, 6, 0.3),
+        (1, 1, 0.3),
+        (2, 3, 0.0),
+        (5, 1, 0.5),
+        (7, 4, 0.2),
+        (3, 2, 0.0),
+        (7, 12, 1.0),
+        (10, 4, 0.1),
+    ],
 )
 def test_equals_the_published_algorithm(k1, k2, lambda_value):
     queries, gallery, *_ = crowd(k1, 23, 71)
@@ -112,6 +121,20 @@ def test_duplicates_stand_in_the_order_of_their_places():
     gallery[[10, 11, 30, 39]] = gallery[3]
     result = k_reciprocal_rerank(queries, gallery, k1=4, k2=3)
     np.testing.assert_allclose(result, by_loops(queries, gallery, 4, 3), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [66, 67, 71])
+def test_duplicates_are_ties_wherever_a_block_ends(monkeypatch, size):
+    # The last block has few rows, where a matrix product may round equal columns differently.
+    monkeypatch.setattr(rerank, "_BLOCK_BYTES", 1)  # blocks of 64 rows
+    rows = np.random.default_rng(size).standard_normal((size, 100)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[-25:] = rows[5:30]
+    ranks = rerank._Neighbours(rows, size, np.empty((5, size - 5), np.float32)).ranks
+    places = np.argsort(ranks, axis=1)
+    for first, repeat in zip(range(5, 30), range(size - 25, size), strict=True):
+        others = np.arange(size) != repeat  # the repeat itself comes first in its own row
+        assert (places[others, first] < places[others, repeat]).all()
 
 
 def test_all_rows_the_same():

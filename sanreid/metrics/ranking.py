@@ -37,10 +37,8 @@ def match_places(row: Row, matches: Places, left_out: Places) -> Places:
     matches, distances = matches[by_distance], distances[by_distance]
     nearer, tied = _count(row, distances)
     if left_out.size:
-        ignored_nearer, ignored_tied = _count_sorted(np.sort(row[left_out]), distances)
-        nearer -= ignored_nearer
-        tied -= ignored_tied
-    for i in np.flatnonzero(tied > 1):  # the match itself is one of them
+        nearer -= np.sort(row[left_out]).searchsorted(distances, side="left")
+    for i in np.flatnonzero(tied > 1):  # the match itself is one
         earlier = np.flatnonzero(row[: matches[i]] == distances[i])
         nearer[i] += len(earlier) - np.isin(earlier, left_out).sum()
     places: Places = np.sort(nearer + 1)  # ties may have come out of order

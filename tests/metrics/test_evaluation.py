@@ -246,7 +246,6 @@ def test_figures_are_fractions_and_the_curve_never_falls(seed, protocol):
     report = evaluate(*scene(seed, queries=9, gallery=60), protocol=protocol)
     for figure in (report.mAP, report.mINP, report.rank1):
         assert 0 <= figure <= 1
-    assert report.mINP <= report.mAP + 1e-12
     assert (np.diff(report.cmc) >= 0).all()
     assert report.cmc[0] >= 0
     assert report.cmc[-1] <= 1
