@@ -275,6 +275,7 @@ def _mix_in_jaccard(
                 by_member.values[entries], np.repeat(neighbourhoods.values[mine], sizes)
             )
             shared = np.bincount(by_member.columns[entries], smaller, minlength=num_gallery)
+            np.minimum(shared, 1, out=shared)  # rounding
             jaccard = 1 - shared / (2 - shared)
             row = similarities[query]
             original = _distance(row) / farthest[query]
