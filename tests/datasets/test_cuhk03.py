@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from sanreid.datasets import read_cuhk03
+from sanreid.datasets.cuhk03 import _places
 from sanreid.errors import DatasetError, InputError
-from tests.datasets.replicas import cuhk03, write
+from tests.datasets.replicas import NEW_PROTOCOL, cuhk03, write
 
 
 @pytest.mark.parametrize("boxes", ["labeled", "detected"])
@@ -111,3 +113,13 @@ def test_a_crop_of_the_list_is_missing(tmp_path):
     (tmp_path / "images_labeled" / "2_003_1_02.png").unlink()
     with pytest.raises(DatasetError, match=r"1 of the 4 crops .* lists are not .*2_003_1_02.png"):
         read_cuhk03(tmp_path, complete=False)
+
+
+def test_rules_that_lack_a_list_or_count_too_far(tmp_path):
+    rules = cuhk03(tmp_path) / "cuhk03_new_protocol_config_labeled.mat"
+    rules.write_bytes(NEW_PROTOCOL[:128])
+    with pytest.raises(DatasetError, match="has no filelist and no labels and no train_idx"):
+        read_cuhk03(tmp_path, complete=False)
+    rules.write_bytes(NEW_PROTOCOL)
+    with pytest.raises(DatasetError, match="counts to 9 in a list of 4"):
+        _places(np.array([[1], [9]]), 4, rules)

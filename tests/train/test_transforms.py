@@ -180,6 +180,21 @@ def test_saturation_and_hue_keep_the_grey_of_every_pixel():
         assert (values - crops.float() / 255).abs().amax() > 0.02
 
 
+def test_hue_turns_colors_and_keeps_their_strength():
+    crops = torch.randint(108, 148, (64, 3, 4, 4), dtype=torch.uint8, generator=generator())
+    plain, values = crops.float() / 255, augment(crops, hue=0.5).crops
+    rows = torch.tensor([[0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])
+    before = torch.einsum("kc,nchw->nkhw", rows, plain)  # I and Q of YIQ
+    after = torch.einsum("kc,nchw->nkhw", rows, values)
+    torch.testing.assert_close(after.norm(dim=1), before.norm(dim=1), atol=1e-4, rtol=0)
+    # One angle for all pixels of a crop, and different ones for different crops.
+    angle = torch.complex(after[:, 0], after[:, 1]) / torch.complex(before[:, 0], before[:, 1])
+    angle = (angle / angle.abs()).flatten(1)
+    torch.testing.assert_close(angle, angle[:, :1].expand_as(angle), atol=0.02, rtol=0)
+    assert angle[:, 0].angle().abs().max() > 2
+    assert angle[:, 0].angle().min() < 0 < angle[:, 0].angle().max()
+
+
 def test_colors_never_leave_the_range_of_a_picture():
     values = augment(noise(64), brightness=1.0, contrast=1.0, saturation=1.0, gain=1.0).crops
     assert values.min() >= 0

@@ -127,6 +127,27 @@ def test_people_meet_different_people():
     assert len(met) > 6
 
 
+def test_crops_meet_other_crops_from_epoch_to_epoch():
+    sampler = PKSampler([0] * 8 + [1] * 8, p=2, k=4)
+    hands = {
+        frozenset(group)
+        for epoch in range(20)
+        for batch in sampler.epoch(epoch)
+        for group in groups(batch, 4)
+    }
+    assert len(hands) > 20
+
+
+def test_the_person_who_fills_a_batch_is_not_always_last():
+    # Three people with one hand each in two batches of two: one person is seen twice.
+    first_in_both = 0
+    sampler = PKSampler([0, 0, 1, 1, 2, 2], p=2, k=2)
+    for epoch in range(40):
+        one, other = ([int(group[0]) // 2 for group in groups(b, 2)] for b in sampler.epoch(epoch))
+        first_in_both += one[0] == other[0]
+    assert first_in_both > 2
+
+
 def test_tensors_and_any_labels_are_taken():
     sampler = PKSampler(torch.tensor([70, 70, -3, -3]), torch.tensor([1, 2, 1, 2]), p=2, k=2)
     (batch,) = sampler.epoch(0)
