@@ -12,7 +12,7 @@ from sanreid.datasets.market1501 import read_market1501
 from sanreid.datasets.msmt17 import read_msmt17
 from sanreid.datasets.names import NameScheme, list_images, read_crops
 from sanreid.datasets.occluded import read_occluded_reid, read_partial_ilids, read_partial_reid
-from sanreid.datasets.registry import DATASETS, read_dataset
+from sanreid.datasets.registry import DATASETS, read_dataset, read_split
 from sanreid.datasets.tables import read_csv, read_folders, read_splits_csv
 from sanreid.datasets.two_cameras import read_cuhk01, read_pku_reid, read_viper
 
@@ -35,6 +35,7 @@ __all__ = [
     "read_partial_ilids",
     "read_partial_reid",
     "read_pku_reid",
+    "read_split",
     "read_splits_csv",
     "read_viper",
     "split_by_camera",

@@ -4,7 +4,7 @@ import base64
 import json
 from pathlib import Path
 
-__all__ = ["NEW_PROTOCOL", "cuhk03", "market1501", "msmt17", "write"]
+__all__ = ["NEW_PROTOCOL", "cuhk03", "market1501", "msmt17", "viper", "write"]
 
 # The variables of CUHK03's new protocol for four crops, as SciPy's savemat writes them
 # (level 5, compressed); the first 124 bytes, a text, are left out.
@@ -75,3 +75,9 @@ def msmt17(root: Path, version: int = 1) -> Path:
         write(base, *(f"{folder}/{line.split()[0]}" for line in lines))
         (base / name).write_text("\n".join(lines) + "\n")
     return base
+
+
+def viper(root: Path, people: int = 6) -> Path:
+    for person in range(0, people * 3, 3):
+        write(root / "VIPeR", f"cam_a/{person:03}_45.bmp", f"cam_b/{person:03}_90.bmp")
+    return root

@@ -3,14 +3,19 @@
 import pytest
 
 from sanreid import datasets
-from sanreid.datasets import DATASETS, read_dataset
+from sanreid.datasets import DATASETS, read_dataset, read_split
 from sanreid.errors import DatasetError, InputError
-from tests.datasets.replicas import cuhk03, market1501, write
+from tests.datasets.replicas import cuhk03, market1501, viper, write
 
 
 def test_every_reader_of_a_whole_data_set_has_a_name():
     readers = {name for name in datasets.__all__ if name.startswith("read_")}
-    readers -= {"read_crops", "read_csv", "read_dataset"}  # one set each, and this function
+    readers -= {
+        "read_crops",
+        "read_csv",
+        "read_dataset",
+        "read_split",
+    }  # these are no readers of one
     assert {reader.__name__ for reader in DATASETS.values()} == readers
 
 
@@ -43,3 +48,24 @@ def test_misspelt_names_and_options(tmp_path):
         read_dataset("viper", tmp_path, {"complet": False})
     with pytest.raises(InputError, match=r"'xyz' is no data set. Known: market1501, cuhk03"):
         read_dataset("xyz", tmp_path)
+
+
+def test_one_split_with_options_as_text(tmp_path):
+    cuhk03(tmp_path)
+    options = ["complete=false", "boxes = detected", "protocol=classic", "split=1"]
+    crops = read_split("cuhk03", tmp_path, "gallery", options)
+    assert crops.pids.tolist() == [2003, 2003, 5049]
+    write(tmp_path, "cam_a/000_45.bmp", "cam_b/000_90.bmp")
+    assert len(read_split("viper", tmp_path, "query", ["split=none", "complete=False"])) == 1
+    with pytest.raises(DatasetError, match="viper in .* has no train split with these options"):
+        read_split("viper", tmp_path, "train", ["split=none", "complete=False"])
+
+
+def test_wrong_splits_and_options(tmp_path):
+    with pytest.raises(InputError, match="split must be 'train', .*; got 'test'"):
+        read_split("viper", tmp_path, "test")
+    for option in ("split", "=3"):
+        with pytest.raises(InputError, match=f"An option is key=value.*got '{option}'"):
+            read_split("viper", tmp_path, "train", [option])
+    with pytest.raises(InputError, match=r"split must be at least 0 .*got -2"):
+        read_split("viper", viper(tmp_path), "train", ["split=-2", "complete=false"])

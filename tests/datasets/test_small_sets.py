@@ -14,7 +14,7 @@ from sanreid.datasets import (
     read_viper,
 )
 from sanreid.errors import DatasetError, InputError
-from tests.datasets.replicas import write
+from tests.datasets.replicas import viper, write
 
 
 @pytest.mark.parametrize("queries", ["partial", "occluded"])
@@ -78,12 +78,6 @@ def test_a_wrong_folder_says_what_and_where(tmp_path, reader, missing):
 def cuhk01(root, people=6):
     for person in range(1, people + 1):
         write(root / "campus", *(f"{person:04}{shot:03}.png" for shot in (1, 2, 3, 4)))
-    return root
-
-
-def viper(root, people=6):
-    for person in range(0, people * 3, 3):
-        write(root / "VIPeR", f"cam_a/{person:03}_45.bmp", f"cam_b/{person:03}_90.bmp")
     return root
 
 

@@ -222,6 +222,16 @@ def test_erasing_fills_one_rectangle_with_the_mean():
     assert columns.any(0).all()
 
 
+def test_erasing_tries_again_where_a_rectangle_does_not_fit():
+    # In a narrow crop most wide rectangles do not fit; none may reach from side to side.
+    crops = noise(300, 80, 8)
+    values = augment(crops, erasing=1.0, mean=(0.5,) * 3).crops
+    erased = (values == 0).all(1)
+    assert erased.any(1).sum(1).max() < 8
+    assert erased.any(2).sum(1).max() < 80
+    assert erased.flatten(1).any(1).float().mean() > 0.97  # eight tries seldom all fail
+
+
 def test_erasing_half_of_the_crops_and_by_color():
     crops = torch.full((300, 3, 32, 16), 255, dtype=torch.uint8)
     values = augment(crops, erasing=0.5, erasing_fill="color").crops
@@ -236,6 +246,9 @@ def test_blur_smooths_and_keeps_a_plain_crop():
     crops = noise(32)
     values = augment(crops, blur=1.0).crops
     assert (values.var((2, 3)) < (crops.float() / 255).var((2, 3))).all()
+    left = values.var((1, 2, 3)) / (crops.float() / 255).var((1, 2, 3))
+    assert left.min() < 0.3  # some are blurred a lot,
+    assert left.max() > 0.8  # some hardly
     plain = torch.full((4, 3, 8, 8), 51, dtype=torch.uint8)
     torch.testing.assert_close(
         augment(plain, blur=1.0).crops, torch.full((4, 3, 8, 8), 0.2), atol=1e-5, rtol=0
