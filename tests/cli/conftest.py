@@ -5,33 +5,44 @@ from __future__ import annotations
 import json
 
 import pytest
-import torch
 
 from sanreid.cli import main
-from sanreid.config import EncoderConfig
-from sanreid.models import build_sa_enc
-from sanreid.weights import save_directory
+from sanreid.encoder import SANEncoder
+from tests.conftest import build_tiny
 from tests.people import write_people
 
 
-def _write_tiny(folder, seed):
-    config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = build_sa_enc(config)
-    return str(save_directory(folder, state_dict=module.state_dict(), config=config))
-
-
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def tiny(tiny_weights):
     """A weights directory: ResNet-18 with random weights, 16 numbers, 64 x 32."""
-    return _write_tiny(tmp_path_factory.mktemp("weights") / "tiny", seed=0)
+    return str(tiny_weights)
 
 
 @pytest.fixture(scope="session")
-def other(tmp_path_factory):
+def other(tiny_config, tmp_path_factory):
     """Other random weights of the same shape."""
-    return _write_tiny(tmp_path_factory.mktemp("weights") / "other", seed=1)
+    encoder = SANEncoder(build_tiny(tiny_config, seed=1), tiny_config, device="cpu")
+    return str(encoder.save_pretrained(tmp_path_factory.mktemp("weights") / "other"))
+
+
+@pytest.fixture(scope="session")
+def loaded():
+    """Encoders by the arguments they were loaded with."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def load_once(loaded, monkeypatch):
+    """Load each encoder once for all tests: loading costs more than the crops here."""
+    real = SANEncoder.from_pretrained
+
+    def from_pretrained(*args, **kwargs):
+        key = repr((args, kwargs))
+        if key not in loaded:
+            loaded[key] = real(*args, **kwargs)
+        return loaded[key]
+
+    monkeypatch.setattr(SANEncoder, "from_pretrained", from_pretrained)
 
 
 @pytest.fixture(scope="session")

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from sanreid.cli import main
 from sanreid.gallery import Gallery
 from tests.people import write_people
 
 
-@pytest.fixture
-def built(run, people, tiny, tmp_path):
-    path = tmp_path / "people.gallery"
-    status, text, err = run("gallery", "build", people, path, "--weights", tiny)
-    assert (status, err) == (0, "")
-    assert text == f"{path}: 16 added (4 people by their file names), 16 entries\n"
+@pytest.fixture(scope="module")
+def once(people, tiny, tmp_path_factory):
+    path = tmp_path_factory.mktemp("built") / "people.gallery"
+    assert main(["gallery", "build", str(people), str(path), "--weights", tiny]) == 0
     return path
+
+
+@pytest.fixture
+def built(once, tmp_path):
+    return Path(shutil.copytree(once, tmp_path / "people.gallery"))
+
+
+def test_build_says_what_it_made(run, people, tiny, tmp_path):
+    status, text, err = run("gallery", "build", people, tmp_path / "g", "--weights", tiny)
+    assert (status, err) == (0, "")
+    assert text == f"{tmp_path / 'g'}: 16 added (4 people by their file names), 16 entries\n"
 
 
 def test_search_finds_each_query_itself_first(run_json, built, people, tiny):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+from types import SimpleNamespace
 
 import torch
 
-import sanreid
+from sanreid import weights
+from sanreid.errors import ChecksumError, WeightsError
 from sanreid.weights import list_weights
 
 
@@ -60,8 +63,9 @@ def test_convert(run, tmp_path):
     )  # fmt: skip
     assert status == 0, err
     assert f"--weights {tmp_path / 'out'}" in text
-    encoder = sanreid.SANEncoder.from_pretrained(tmp_path / "out")
-    assert (encoder.embedding_dim, encoder.input_size) == (2048, (64, 32))
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["embedding_dim"], config["input_size"]) == (2048, [64, 32])
+    assert (config["head"], config["last_stride"]) == ("pool", 1)
 
 
 def test_convert_of_something_else(run, tmp_path):
@@ -70,3 +74,24 @@ def test_convert_of_something_else(run, tmp_path):
     assert status == 1
     assert "a.pth" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_verify_all_says_what_is_not_here_and_stops_at_what_is_wrong(run, monkeypatch):
+    entries = {"far": SimpleNamespace(hub="a/b", sha256="00"), "near": SimpleNamespace(hub=None)}
+    entries["near"].sha256 = "11"
+    state = {"far": WeightsError("not cached")}
+
+    def verify(name):
+        if name in state:
+            raise state[name]
+        return f"/cache/{name}"
+
+    monkeypatch.setattr(weights, "list_weights", lambda: entries)
+    monkeypatch.setattr(weights, "verify", verify)
+    status, text, _ = run("weights", "verify")
+    assert status == 0
+    assert text.splitlines() == ["far: not downloaded", "near: ok, sha256 11, /cache/near"]
+    del state["far"]
+    assert run("weights", "verify")[1].startswith("far: ok, sha256 00, /cache/far\n")
+    state["far"] = ChecksumError("not the released one")
+    assert run("weights", "verify")[::2] == (1, "sanreid: not the released one\n")

@@ -1,0 +1,165 @@
+"""``sanreid evaluate``."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+import sanreid
+from sanreid.datasets import read_crops
+from tests.people import draw_person, write_people
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """A query folder (camera 1) and a gallery folder (camera 2) with a distractor and junk."""
+    root = tmp_path_factory.mktemp("split")
+    for path in write_people(root / "gallery", identities=5, cameras=2, size=(64, 32)):
+        if "_c1" in path.name:
+            (root / "query").mkdir(exist_ok=True)
+            path.rename(root / "query" / path.name)
+    draw_person(8, 2, size=(64, 32)).save(root / "gallery" / "0000_c2s1_000001_00.jpg")
+    draw_person(9, 2, size=(64, 32)).save(root / "gallery" / "-1_c2s1_000001_00.jpg")
+    return root
+
+
+def expected(tiny, query, gallery):
+    encoder = sanreid.SANEncoder.from_pretrained(
+        tiny, device="auto", dtype="auto", local_files_only=False
+    )
+    q, g = read_crops(query), read_crops(gallery)
+    return sanreid.evaluate(
+        encoder.encode(q.paths), q.pids, q.camids, encoder.encode(g.paths), g.pids, g.camids
+    )
+
+
+def test_query_against_gallery(run_json, tiny, split):
+    answer = run_json(
+        "evaluate", "--query", split / "query", "--gallery", split / "gallery", "--weights", tiny
+    )
+    report = expected(tiny, split / "query", split / "gallery")
+    assert answer["mAP"] == pytest.approx(report.mAP)
+    assert answer["rank1"] == pytest.approx(report.rank1)
+    np.testing.assert_allclose(answer["cmc"], report.cmc)
+    assert (answer["num_valid_queries"], answer["num_gallery"]) == (5, 6)  # junk is no entry
+    assert len(answer["results"]) == 1
+    assert answer["fingerprint"]
+
+
+def test_rerank_adds_a_second_result(run_json, tiny, split):
+    answer = run_json(
+        "evaluate", "--query", split / "query", "--gallery", split / "gallery", "--rerank",
+        "--weights", tiny,
+    )  # fmt: skip
+    assert [result["reranked"] for result in answer["results"]] == [False, True]
+    assert answer["mAP"] == answer["results"][0]["mAP"]
+
+
+def test_the_table_and_csv(run, tiny, people):
+    command = ("evaluate", "--folder", people, "--rerank", "--weights", tiny)
+    status, table, _ = run(*command)
+    assert status == 0
+    lines = table.splitlines()
+    assert lines[0].split() == [
+        "split", "re-ranked", "queries", "gallery", "mAP", "rank-1", "rank-5", "rank-10", "mINP",
+    ]  # fmt: skip
+    assert [line.split()[:4] for line in lines[2:]] == [
+        ["cross-camera", "no", "16", "8"],
+        ["cross-camera", "yes", "16", "8"],
+        ["market1501", "no", "16", "16"],
+        ["market1501", "yes", "16", "16"],
+    ]
+    rows = list(csv.DictReader(io.StringIO(run(*command, "--csv")[1])))
+    assert [row["split"] for row in rows] == ["cross-camera"] * 2 + ["market1501"] * 2
+    assert 0 < float(rows[0]["mAP"]) <= 1
+
+
+@pytest.mark.parametrize(
+    ("split", "queries", "gallery"),
+    [("cross-camera", 16, 8), ("market1501", 16, 16), ("first-per-camera", 8, 8)],
+)
+def test_one_split_alone(run_json, tiny, people, split, queries, gallery):
+    answer = run_json(
+        "evaluate", "--folder", people, "--split", split, "--rerank", "--weights", tiny
+    )
+    assert [result["split"] for result in answer["results"]] == [split, split]
+    assert (answer["num_queries"], answer["num_gallery"]) == (queries, gallery)
+
+
+def test_a_person_counted_from_0_is_a_person(run_json, tiny, tmp_path):
+    # CUHK03's numbers begin at 0, which in Market-1501 means a distractor.
+    for person in range(2):
+        for view in (0, 5):
+            path = tmp_path / f"{person:04d}_{view:02d}.jpg"
+            draw_person(person + 1, 1 + view // 5, size=(64, 32)).save(path)
+    answer = run_json("evaluate", "--folder", tmp_path, "--weights", tiny)
+    assert answer["num_valid_queries"] == 4
+
+
+def test_queries_without_a_match_are_mentioned(run, tiny, tmp_path):
+    write_people(tmp_path, identities=2, cameras=2, size=(64, 32))
+    draw_person(3, 1, size=(64, 32)).save(tmp_path / "0003_c1s1_000001_00.jpg")
+    status, _, err = run("evaluate", "--folder", tmp_path, "--weights", tiny)
+    assert status == 0
+    assert "without a match" in err
+
+
+def test_pids_choose_people(run_json, run, tiny, people, tmp_path):
+    (tmp_path / "two.txt").write_text("0001\n3\n")
+    evaluate = ("evaluate", "--folder", people, "--weights", tiny)
+    assert run_json(*evaluate, "--pids", tmp_path / "two.txt")["num_queries"] == 8
+    assert run_json(*evaluate, "--pids-exclude", tmp_path / "two.txt")["num_queries"] == 8
+    (tmp_path / "none.txt").write_text("77")
+    status, _, err = run(*evaluate, "--pids", tmp_path / "none.txt")
+    assert status == 1
+    assert "No crop is left of crops" in err
+    status, _, err = run(*evaluate, "--pids", tmp_path / "missing.txt")
+    assert status == 1
+    assert "missing.txt: No such file" in err
+
+
+def test_several_folders_and_numbers_used_in_both(run, run_json, tiny, people, tmp_path):
+    write_people(tmp_path / "more", identities=2, cameras=2, size=(64, 32), seed=9)
+    evaluate = ("evaluate", "--folder", people, "--folder", tmp_path / "more", "--weights", tiny)
+    status, _, err = run(*evaluate)
+    assert status == 1
+    assert "2 numbers of people are used in more than one --folder" in err
+    assert "--shared-pids" in err
+    same = run_json(*evaluate, "--shared-pids", "same")
+    different = run_json(*evaluate, "--shared-pids", "different")
+    assert same["num_queries"] == different["num_queries"] == 20
+    assert same["mAP"] != different["mAP"]
+
+
+def test_collect_leaves_bad_crops_out(run, run_json, tiny, tmp_path):
+    write_people(tmp_path, identities=2, cameras=2, size=(64, 32))
+    (tmp_path / "0001_c1s1_000026_00.jpg").write_bytes(b"not a picture")
+    evaluate = ("evaluate", "--folder", tmp_path, "--weights", tiny)
+    status, _, err = run(*evaluate)
+    assert status == 1
+    assert "0001_c1s1_000026" in err
+    assert run_json(*evaluate, "--on-error", "collect")["num_queries"] == 4
+
+
+def test_wrong_folders(run, tiny, people, tmp_path):
+    status, _, err = run("evaluate", "--folder", tmp_path / "no", "--weights", tiny)
+    assert status == 1
+    assert "does not exist" in err
+    status, _, err = run("evaluate", "--folder", people, "--names", "cuhk01", "--weights", tiny)
+    assert status == 1
+    assert "are not named as cuhk01" in err
+    write_people(tmp_path / "one", identities=3, cameras=1, size=(64, 32))
+    status, _, err = run("evaluate", "--folder", tmp_path / "one", "--weights", tiny)
+    assert status == 1
+    assert "No person was seen by two cameras" in err
+
+
+@pytest.mark.slow
+def test_the_bundled_weights_on_real_crops(run_json, real_data):
+    answer = run_json("evaluate", "--folder", real_data / "cuhk03_pair1_labeled" / "val")
+    assert answer["num_valid_queries"] == 938
+    assert answer["rank1"] > 0.64
+    assert answer["mAP"] > 0.62
