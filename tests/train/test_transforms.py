@@ -229,7 +229,7 @@ def test_erasing_tries_again_where_a_rectangle_does_not_fit():
     erased = (values == 0).all(1)
     assert erased.any(1).sum(1).max() < 8
     assert erased.any(2).sum(1).max() < 80
-    assert erased.flatten(1).any(1).float().mean() > 0.97  # eight tries seldom all fail
+    assert erased.flatten(1).any(1).float().mean() > 0.8  # with one try it is a quarter
 
 
 def test_erasing_half_of_the_crops_and_by_color():
