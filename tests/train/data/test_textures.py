@@ -119,6 +119,26 @@ def test_every_cut_is_survived(store, caplog):
     assert after.num_bytes == store.stat().st_size
 
 
+def test_what_was_cut_short_is_gone_when_a_smaller_texture_follows(tmp_path):
+    path, header = tmp_path / "h.textures", TextureHeader(size=(64, 64), codec="png")
+    with TextureWriter(path, header) as writer:
+        writer.add(["noise"], textures(1, (64, 64)))
+    path.write_bytes(path.read_bytes()[:-1])
+    with TextureWriter(path, header) as writer:
+        writer.add(["plain"], torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+    read = TextureStore(path)
+    assert read.keys == ("plain",)
+    assert read.num_bytes == path.stat().st_size
+
+
+def test_a_key_is_added_once_by_one_writer_too(store):
+    with TextureWriter(store, PNG) as writer:
+        writer.add(["n"], textures(1))
+        assert len(writer) == 4
+        with pytest.raises(InputError, match="'n' is twice"):
+            writer.add(["n"], textures(1))
+
+
 def test_a_flipped_bit_is_found(store):
     whole = bytearray(store.read_bytes())
     whole[-10] ^= 4
