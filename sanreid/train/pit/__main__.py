@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     crops.add_argument("out", type=Path, metavar="OUT")
     crops.add_argument("--height", type=int, default=256, choices=(128, 256))
     crops.set_defaults(run=_crops)
+
+    tables = commands.add_parser("atlas", help="write the atlas's tables: mirror, valid, regions")
+    tables.add_argument("out", type=Path, metavar="OUT.npz")
+    tables.set_defaults(run=_atlas)
     return parser
 
 
@@ -97,6 +101,14 @@ def _crops(args: argparse.Namespace) -> None:
     )  # fmt: skip
     paths = write_crops(Studio.open(), settings, args.out, height=args.height)
     sys.stdout.write(f"{args.out}: {len(paths)} crops\n")
+
+
+def _atlas(args: argparse.Namespace) -> None:
+    from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.tables import write_tables  # noqa: PLC0415 - fast --help
+
+    write_tables(Studio.open(), args.out)
+    sys.stdout.write(f"{args.out}\n")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError, MissingExtraError
 
-__all__ = ["PHENOTYPES", "Body", "Posed", "Shaped", "load_body", "require_extra"]
+__all__ = ["PHENOTYPES", "Body", "Posed", "Shaped", "cached_body", "load_body", "require_extra"]
 
 Array = NDArray[np.floating[Any]]
 """Floats, kept as float32."""
@@ -177,10 +177,7 @@ def load_body(cache_dir: Path | None = None) -> Body:
     Raises:
         MissingExtraError: The extra ``pit`` is not installed.
     """
-    require_extra()
-    if cache_dir is None:
-        cache_dir = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sanreid"
-    path = cache_dir / f"body-{metadata.version('anny')}-{_FORMAT}.npz"
+    path = cached_body(cache_dir)
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f".{path.stem}-{os.getpid()}.npz")
@@ -191,6 +188,18 @@ def load_body(cache_dir: Path | None = None) -> Body:
     arrays["bones"] = tuple(str(name) for name in arrays["bones"])
     arrays["parents"] = tuple(int(parent) for parent in arrays["parents"])
     return Body(**arrays)
+
+
+def cached_body(cache_dir: Path | None = None) -> Path:
+    """Give the path where the built body is kept, whether or not it is there yet.
+
+    Raises:
+        MissingExtraError: The extra ``pit`` is not installed.
+    """
+    require_extra()
+    if cache_dir is None:
+        cache_dir = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sanreid"
+    return cache_dir / f"body-{metadata.version('anny')}-{_FORMAT}.npz"
 
 
 def _interpolate(value: float, anchors: tuple[float, ...]) -> list[float]:

@@ -123,4 +123,4 @@ class PITDataset:
 
 def _picture(data: bytes) -> NDArray[np.uint8]:
     with Image.open(io.BytesIO(data)) as opened:
-        return np.asarray(opened.convert("RGB"))
+        return np.array(opened.convert("RGB"))  # a copy: loaders want arrays of their own

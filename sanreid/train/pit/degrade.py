@@ -57,11 +57,11 @@ def degrade(crop: Array, rng: np.random.Generator) -> tuple[bytes, dict[str, Any
         JPEG bytes of the same size, and what was done.
     """
     height, width = crop.shape[:2]
-    contrast, gamma = rng.uniform(0.8, 1.12), np.exp(rng.normal(0, 0.10))
+    contrast, gamma = rng.uniform(0.92, 1.35), np.exp(rng.normal(0, 0.10))
     cast = 1 + rng.normal(0, 0.025, 3)
-    haze = rng.uniform(0.0, 0.08)
+    haze = rng.uniform(0.04, 0.11)
     toned = np.clip(crop, 0, 1) ** gamma * cast
-    toned = np.clip((toned - 0.45) * contrast + 0.45, 0, 1) * (1 - haze) + haze * 0.6
+    toned = np.clip((toned - 0.45) * contrast + 0.45, 0, 1) * (1 - haze) + haze * 0.75
     picture = Image.fromarray(_bytes(toned))
 
     rows = int(rng.choice([96, 128, 160, 200, 256], p=[0.08, 0.36, 0.24, 0.16, 0.16]))

@@ -96,7 +96,7 @@ def _upper(places: Places, cut: dict[str, float]) -> Array:
         distance = np.where(bare, -1.0, distance)
     here = part["torso"] | part["leg"] | part["neck"] | part["arm"]
     if cut.get("collar"):
-        here |= part["head"] & (places.elevation < -0.6)
+        here |= part["head"] & (places.elevation < -0.95)
     return soft(np.where(here, distance, -1.0))
 
 

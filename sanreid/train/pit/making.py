@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from sanreid.train.pit.degrade import degrade, occlude
 from sanreid.train.pit.people import draw_person
 from sanreid.train.pit.poses import draw_pose
 from sanreid.train.pit.props import draw_props
-from sanreid.train.pit.render import Dressed, Picture, Studio, render, seen_texels
-from sanreid.train.pit.scene import draw_camera, draw_light, draw_stage
+from sanreid.train.pit.render import Dressed, Figure, Picture, Studio, render, seen_texels
+from sanreid.train.pit.scene import Camera, draw_camera, draw_light, draw_stage
 from sanreid.train.pit.shards import FORMAT, IDENTITIES_PER_SHARD, write_shard
 
 __all__ = ["MakingSettings", "Pair", "make_identity", "make_pair", "render_dataset"]
@@ -38,6 +38,8 @@ __all__ = ["MakingSettings", "Pair", "make_identity", "make_pair", "render_datas
 logger = logging.getLogger(__name__)
 
 _PHOTO_SHARE = 0.7  # of the images, where a folder of photographs is given
+_BYSTANDER_SHARE = 0.12  # of the images, with another person somewhere behind or beside
+_BYSTANDERS = 12  # people of the data set who are seen as bystanders
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def make_pair(
     light = draw_light(rng)
     stage = draw_stage(rng)
     figure = draw_props(rng, studio, figure, pose)
+    if rng.random() < _BYSTANDER_SHARE:
+        figure = _with_bystander(rng, studio, settings, figure, camera)
     backdrop, behind = stage_backdrop(stage, camera), stage.kind
     if settings.backgrounds is not None and rng.random() < _PHOTO_SHARE:
         photos = list_backgrounds(Path(settings.backgrounds))
@@ -109,6 +113,37 @@ def make_pair(
         "quality": faults,
     }
     return Pair(jpeg, picture, uv, seen_texels(uv, studio.atlas.valid), facts)
+
+
+def _with_bystander(
+    rng: np.random.Generator,
+    studio: Studio,
+    settings: MakingSettings,
+    figure: Figure,
+    camera: Camera,
+) -> Figure:
+    """Add another person, farther from the camera and to one side; no texel of it counts."""
+    other = int(rng.integers(_BYSTANDERS))
+    key = (settings.seed, int(settings.adults_only), other)
+    if key not in studio.kept:
+        studio.kept[key] = make_identity(studio, settings, 1_000_000 + other)
+    away = camera.axes[2] * np.array([1, 1, 0], np.float32)
+    away /= np.linalg.norm(away)
+    aside = camera.axes[0] * rng.choice([-1, 1]) * rng.uniform(0.3, 0.7)
+    place = (away * rng.uniform(0.5, 2.5) + aside) * np.array([1, 1, 0])
+    turn = rng.uniform(0, 2 * np.pi)
+    cos, sin = np.cos(turn), np.sin(turn)
+    spin = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
+    dressed = studio.kept[key]
+    meshes = [
+        replace(
+            mesh,
+            vertices=(mesh.vertices @ spin + place).astype(np.float32),
+            texture=dressed.texture,
+        )
+        for mesh in studio.pose(dressed, draw_pose(rng)).meshes
+    ]
+    return Figure((*figure.meshes, *meshes), figure.posed)
 
 
 def render_dataset(

@@ -84,7 +84,7 @@ def draw_person(rng: Rng, *, adults_only: bool = False) -> Person:
         "age": age,
         "muscle": float(np.clip(rng.normal(0.42, 0.13), 0.1, 0.8)),
         "weight": float(np.clip(rng.normal(0.5, 0.17), 0.08, 0.97)),
-        "height": float(np.clip(rng.normal(0.5, 0.16), 0.05, 0.95)),
+        "height": float(np.clip(rng.normal(0.44, 0.08), 0.25, 0.65)),
         "proportions": float(np.clip(rng.normal(0.45, 0.2), 0, 1)),
     }
     skin = draw_colour(rng, SKIN)
@@ -100,7 +100,7 @@ def draw_person(rng: Rng, *, adults_only: bool = False) -> Person:
         *_head(rng, hair, female=female, old=age > 0.8),
         *_extras(rng),
     ]
-    garments = _no_skirt_under_dress(garments)
+    garments = [_unlike_skin(g, skin) for g in _no_skirt_under_dress(garments)]
     return Person(
         phenotypes=phenotypes,
         skin=skin,
@@ -170,7 +170,7 @@ def _legs_and_feet(rng: Rng, *, female: bool) -> list[Garment]:
     colour = draw_colour(rng, SHOES)
     cut = {"top": float(rng.uniform(1.5, 1.8))} if shoe == "boots" else {"top": 1.9, "low": 0.02}
     sole = np.full(3, 0.85 if shoe == "trainers" and rng.random() < 0.7 else 0.12, np.float32)
-    feet = _plain(rng, shoe, colour, cut=cut, thickness=0.008, trims=(Trim("sole", sole),))
+    feet = _plain(rng, shoe, colour, cut=cut, thickness=0.014, trims=(Trim("sole", sole),))
 
     length = {
         "trousers": rng.uniform(1.85, 2.05), "jeans": rng.uniform(1.85, 2.05),
@@ -224,7 +224,7 @@ def _torso(rng: Rng, *, female: bool) -> list[Garment]:
     if base in ("T-shirt", "long-sleeved shirt", "sweater") and rng.random() < 0.25:
         cut["vee"] = float(rng.uniform(0.10, 0.18))
     if base in ("polo shirt", "button shirt"):
-        cut |= {"collar": float(rng.uniform(0.0, 0.04)), "vee": float(rng.uniform(0.06, 0.12))}
+        cut |= {"collar": float(rng.uniform(0.0, 0.03)), "vee": float(rng.uniform(0.06, 0.12))}
     shirt = _cloth(
         rng, base, _UPPER_FABRICS, TORSO, cut=cut, thickness=float(rng.uniform(0.008, 0.028))
     )
@@ -371,6 +371,15 @@ def _extras(rng: Rng) -> list[Garment]:
         depth = float(rng.uniform(0.04, 0.09))
         worn.append(_cloth(rng, "shoulder bag", shares, TORSO, cut=cut, thickness=depth))
     return worn
+
+
+def _unlike_skin(garment: Garment, skin: Array) -> Garment:
+    """Darken cloth of the skin's own colour: nobody is to look undressed from afar."""
+    ground = garment.fabric.colours[0]
+    if garment.kind in ("hair", "beard") or np.abs(ground - skin).max() > 0.16:
+        return garment
+    darker = garment.fabric.colours * (0.55 if ground.mean() > 0.35 else 0.3)
+    return replace(garment, fabric=replace(garment.fabric, colours=darker))
 
 
 def _no_skirt_under_dress(garments: list[Garment]) -> list[Garment]:

@@ -176,8 +176,8 @@ def _standing(rng: np.random.Generator) -> dict[str, float]:
 
 def _walk(a: dict[str, float], rng: np.random.Generator) -> None:
     """A moment of the gait: thigh swing, knee bent in the swing phase, arms against the legs."""
-    phase, stride = rng.uniform(0, 2 * np.pi), rng.uniform(14, 28)
-    swing = rng.uniform(0.4, 1.3)
+    phase, stride = rng.uniform(0, 2 * np.pi), rng.uniform(12, 26)
+    swing = rng.uniform(0.2, 1.0)
     for side, shift in (("L", 0.0), ("R", np.pi)):
         p = phase + shift
         a[f"hip.{side}"] = 6 + stride * np.sin(p) + rng.normal(0, 2)

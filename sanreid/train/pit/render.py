@@ -94,6 +94,7 @@ class Studio:
         self.texels: Places = measure_places(body, self.atlas)
         self.vertices: Places = measure_places(body)
         self.face_uv: Array = self.atlas.uv[body.uv_faces]
+        self.kept: dict[tuple[int, ...], Dressed] = {}  # bystanders, who come again
 
     @classmethod
     def open(cls, cache_dir: Path | None = None) -> Studio:

@@ -125,7 +125,7 @@ def draw_light(rng: np.random.Generator) -> Light:
         [np.cos(turn) * np.cos(height), np.sin(turn) * np.cos(height), np.sin(height)]
     )
     share = rng.beta(1.2, 1.6)  # of the sun in the whole
-    level = np.clip(rng.normal(1.18, 0.22), 0.6, 1.8)
+    level = np.clip(rng.normal(1.32, 0.26), 0.65, 2.1)
     warm = (
         np.array([1, 1, 1])
         + rng.normal(0, 0.04) * np.array([1, 0.2, -1])
@@ -145,7 +145,7 @@ def draw_stage(rng: np.random.Generator) -> Stage:
     """Draw a ground and a wall."""
     kinds = ("tiles", "asphalt", "grass", "planks", "plain")
     kind = str(rng.choice(kinds, p=[0.35, 0.3, 0.12, 0.08, 0.15]))
-    grey = rng.uniform(0.25, 0.7)
+    grey = rng.uniform(0.22, 0.78)
     ground = np.full((2, 3), grey) + rng.normal(0, 0.018, (2, 3)) + rng.normal(0, 0.06, (2, 1))
     if kind == "grass":
         ground = np.array([[0.30, 0.36, 0.20], [0.36, 0.40, 0.24]]) * rng.uniform(0.6, 1.3)

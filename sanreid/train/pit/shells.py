@@ -99,6 +99,8 @@ def tube_vertices(
 def raised(shaped: Shaped, body: Body, places: Places, garments: tuple[Garment, ...]) -> Shaped:
     """Give the body with its clothes' thickness; ``places`` are those of the vertices."""
     vertices = shaped.vertices
+    if any(garment.kind in _SHOES for garment in garments):
+        vertices = _smooth(vertices, body.faces, places.part["foot"] & (places.leg > 2.02))
     normals = vertex_normals(vertices, body.faces)
     thick = np.zeros(len(vertices), np.float32)
     for garment in garments:
@@ -177,6 +179,24 @@ _SHAPED = {
     "hair": _hair_volume, "cap": _brim, "hat": _brim, "beanie": _brim,
     "backpack": _pack, "shoulder bag": _hip_bag,
 }  # fmt: skip
+
+
+_SHOES = ("shoes", "trainers", "boots")
+
+
+def _smooth(vertices: Array, faces: NDArray[np.int32], here: NDArray[np.bool_]) -> Array:
+    """Let toes run together as in a shoe: move each vertex to the middle of its neighbours."""
+    own = faces[here[faces].all(1)]
+    ends = np.concatenate([own[:, [0, 1]], own[:, [1, 2]], own[:, [2, 0]]])
+    count = np.bincount(ends.ravel(), minlength=len(vertices))
+    inside = np.flatnonzero(here & (count > 0))
+    smooth = vertices.copy()
+    for _ in range(25):
+        for axis in range(3):
+            total = np.bincount(ends[:, 0], smooth[ends[:, 1], axis], len(vertices))
+            total += np.bincount(ends[:, 1], smooth[ends[:, 0], axis], len(vertices))
+            smooth[inside, axis] = total[inside] / count[inside]
+    return smooth
 
 
 def _other_side(body: Body) -> NDArray[np.int64]:

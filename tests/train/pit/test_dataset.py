@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sanreid.errors import DatasetError, InputError
+from sanreid.train.pit import PITDataset
+from sanreid.train.pit.__main__ import main
+from sanreid.train.pit.backdrop import list_backgrounds, photo_backdrop
+from sanreid.train.pit.degrade import degrade, occlude
+from sanreid.train.pit.making import MakingSettings, make_identity, make_pair, render_dataset
+from sanreid.train.pit.samples import write_crops
+from sanreid.train.pit.scene import Camera
+from sanreid.train.pit.shards import FORMAT, read_seen, write_shard
+
+
+def a_pair(rng):
+    """Something of a pair's form, without the body model."""
+    crop = (rng.random((256, 128, 3)) * 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(crop).save(buffer, "PNG")
+    uv = np.full((256, 128, 2), -1, np.float32)
+    uv[40:200, 30:90] = np.rint(rng.random((160, 60, 2)) * 65534) / 65534
+    return crop, SimpleNamespace(
+        jpeg=buffer.getvalue(), uv=uv, seen=rng.random((256, 256)) < 0.3, facts={"activity": "x"}
+    )
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A data set of three identities with two images each, and what went into it."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "shards").mkdir()
+    kept, people = [], []
+    for identity in range(3):
+        texture = np.round(rng.random((256, 256, 3)) * 255).astype(np.float32) / 255
+        person = SimpleNamespace(describe=lambda: {"garments": []}, is_patterned=identity == 1)
+        pairs = [a_pair(rng) for _ in range(2)]
+        people.append(
+            (identity, SimpleNamespace(texture=texture, person=person), [p for _, p in pairs])
+        )
+        kept += [(crop, pair, texture) for crop, pair in pairs]
+    path = tmp_path / "shards" / "00000.tar"
+    write_shard(path, people)
+    rows = json.loads(path.with_suffix(".json").read_text())
+    (tmp_path / "index.json").write_text(json.dumps({"format": FORMAT, "rows": rows}))
+    return tmp_path, kept
+
+
+def test_what_is_written_is_read(folder):
+    path, kept = folder
+    pairs = PITDataset(path)
+    assert len(pairs) == 6
+    assert pairs.identities.tolist() == [0, 0, 1, 1, 2, 2]
+    assert pairs.patterned.tolist() == [False, False, True, True, False, False]
+    for number, (crop, pair, texture) in enumerate(kept):
+        sample = pairs[number]
+        np.testing.assert_array_equal(sample.crop, crop)
+        np.testing.assert_array_equal(sample.texture, np.round(texture * 255))
+        np.testing.assert_array_equal(sample.seen, pair.seen)
+        np.testing.assert_allclose(sample.uv, pair.uv, atol=1e-7)
+        assert pairs.facts(number)["activity"] == "x"
+
+
+def test_splits_part_identities(folder):
+    path, _ = folder
+    train, val = (PITDataset(path, split=s, held_out=1) for s in ("train", "val"))
+    assert set(train.identities) == {0, 1}
+    assert set(val.identities) == {2}
+    with pytest.raises(InputError, match="Cannot hold out 3 of 3"):
+        PITDataset(path, split="val", held_out=3)
+    with pytest.raises(InputError, match="'test'"):
+        PITDataset(path, split="test")
+
+
+def test_damage_is_said(folder, tmp_path_factory):
+    path, _ = folder
+    with pytest.raises(DatasetError, match=r"no readable index.*pit render"):
+        PITDataset(tmp_path_factory.mktemp("empty"))
+    shard = path / "shards" / "00000.tar"
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DatasetError, match="cut short"):
+        PITDataset(path)[5]
+    shard.unlink()
+    with pytest.raises(DatasetError, match="cannot be read"):
+        PITDataset(path)[0]
+    (path / "index.json").write_text(json.dumps({"format": 99, "rows": []}))
+    with pytest.raises(DatasetError, match="format 99"):
+        PITDataset(path)
+
+
+def test_a_loader_reads_it(folder):
+    data = pytest.importorskip("torch.utils.data")
+    pairs = PITDataset(folder[0])
+    batch = next(iter(data.DataLoader(pairs, batch_size=4)))
+    assert tuple(batch.crop.shape) == (4, 256, 128, 3)
+
+
+def test_seen_bits_round_trip():
+    import zlib
+
+    seen = np.random.default_rng(1).random((256, 256)) < 0.5
+    np.testing.assert_array_equal(read_seen(zlib.compress(np.packbits(seen).tobytes())), seen)
+
+
+def test_degrading_keeps_the_size_and_the_seed():
+    crop = np.random.default_rng(0).random((256, 128, 3)).astype(np.float32)
+    first, facts = degrade(crop, np.random.default_rng(4))
+    second, _ = degrade(crop, np.random.default_rng(4))
+    assert first == second
+    assert Image.open(io.BytesIO(first)).size == (128, 256)
+    assert facts["rows"] <= 256
+
+
+def test_occluders_hide_the_uv_map():
+    crop, uv = np.zeros((256, 128, 3), np.float32), np.full((256, 128, 2), 0.5, np.float32)
+    kinds = set()
+    for seed in range(120):
+        hidden, left, kind = occlude(crop, uv, np.random.default_rng(seed))
+        kinds.add(kind)
+        changed = left[..., 0] < 0
+        assert changed.any() == bool(kind)
+        assert changed.mean() < 0.7
+        assert (hidden[~changed] == 0).all()
+    assert kinds == {"", "post", "side", "low"}
+
+
+def test_photographs_lie_behind(tmp_path):
+    with pytest.raises(DatasetError, match="No pictures"):
+        list_backgrounds(tmp_path)
+    rng = np.random.default_rng(0)
+    photo = (np.add.outer(np.arange(200), np.arange(300)) % 256).astype(np.uint8)
+    Image.fromarray(np.stack([photo] * 3, -1)).save(tmp_path / "a.png")
+    (found,) = list_backgrounds(tmp_path)
+    backdrop = photo_backdrop(found, rng)
+    axes = np.array([[1, 0, 0], [0, 0, -1], [0, 1, 0]], np.float32)
+    camera = Camera(np.zeros(3, np.float32), axes, (-0.1, -0.2, 0.1, 0.2), 0.0)
+    rays = camera.rays()
+    whole = backdrop(np.zeros_like(rays), rays)
+    assert whole.shape == (256 * 128, 3)
+    assert whole.std() > 0.01
+    some = np.array([0, 127, 5000, 32767])
+    near = backdrop(np.zeros((4, 3), np.float32), camera.rays((0.45, 0.55))[some])
+    np.testing.assert_allclose(near, whole[some], atol=1e-6)
+
+
+def test_pairs_are_the_same_for_the_same_numbers(studio):
+    settings = MakingSettings(2, 2, seed=3)
+    made = []
+    for _ in range(2):
+        dressed = make_identity(studio, settings, 1)
+        made.append(make_pair(studio, settings, dressed, 1, 0))
+    assert made[0].jpeg == made[1].jpeg
+    np.testing.assert_array_equal(made[0].uv, made[1].uv)
+    other = make_pair(studio, settings, dressed, 1, 1)
+    assert other.jpeg != made[0].jpeg
+    assert made[0].seen[~studio.atlas.valid].sum() == 0
+    assert json.loads(json.dumps(made[0].facts))["camera"]["box"]
+
+
+def test_sample_crops_have_reid_names(studio, tmp_path):
+    from sanreid.datasets import read_crops
+
+    paths = write_crops(
+        studio, MakingSettings(2, 1, adults_only=True), tmp_path / "crops", height=128
+    )
+    assert [p.name for p in paths] == ["0001_c1s1_001000_00.jpg", "0002_c1s1_001025_00.jpg"]
+    with Image.open(paths[0]) as crop:
+        assert crop.size == (64, 128)
+    crops = read_crops(tmp_path / "crops")
+    assert sorted(crops.pids.tolist()) == [1, 2]
+
+
+def test_wrong_settings_are_refused(tmp_path):
+    with pytest.raises(InputError, match="at least 1 identity"):
+        MakingSettings(0, 10)
+    assert main(["render", str(tmp_path), "--backgrounds", str(tmp_path)]) == 1
+
+
+@pytest.mark.slow
+def test_bytes_do_not_depend_on_processes_and_runs_resume(studio, tmp_path, caplog):
+    settings = MakingSettings(10, 2, seed=1)
+    with caplog.at_level(logging.INFO):
+        render_dataset(tmp_path / "one", settings, processes=1)
+        render_dataset(tmp_path / "two", settings, processes=2)
+    names = ("index.json", "shards/00000.tar", "shards/00001.tar")
+    first, second = (
+        [(tmp_path / f / name).read_bytes() for name in names] for f in ("one", "two")
+    )
+    assert first == second
+    kept = tmp_path / "two" / "shards" / "00000.tar"
+    stamp = kept.stat().st_mtime_ns
+    (tmp_path / "two" / "shards" / "00001.tar").unlink()
+    render_dataset(tmp_path / "two", settings, processes=1)
+    assert kept.stat().st_mtime_ns == stamp
+    assert [(tmp_path / "two" / name).read_bytes() for name in names] == first
+    with pytest.raises(DatasetError, match="other settings"):
+        render_dataset(tmp_path / "two", MakingSettings(11, 2, seed=1))
+    assert len(PITDataset(tmp_path / "two")) == 20
