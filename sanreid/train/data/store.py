@@ -6,6 +6,7 @@ An epoch then costs no decoding: a batch is a selection of rows. 24,059 crops at
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sanreid.datasets import CropSet, merge_crops
-from sanreid.errors import ImageError, InputError
+from sanreid.errors import DatasetError, ImageError, InputError
 from sanreid.images import load_crop
 
 __all__ = ["CropStore"]
@@ -92,6 +93,7 @@ class CropStore:
 
         Raises:
             ImageError: Crops cannot be read; names the first ones. Nothing is kept.
+            DatasetError: The disk of ``cache_dir`` is too full.
             InputError: The size is not two positive numbers, or sources share keys.
         """
         if len(size) != 2 or min(size) < 1:
@@ -153,7 +155,7 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
         handle, name = tempfile.mkstemp(dir=folder, prefix=".crops-", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                _reserve(file.fileno(), count)
+                _reserve(file.fileno(), count, folder)
                 file.truncate(count)
             pixels = np.memmap(name, dtype=np.uint8, mode="r+", shape=shape)
             _decode_into(pixels, crops.paths, threads)
@@ -167,10 +169,19 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
     return flat.view(shape)
 
 
-def _reserve(handle: int, count: int) -> None:
+def _reserve(handle: int, count: int, folder: Path) -> None:
     """Take the room on the disk: a full one is an error here, and a crash through a mapping."""
-    if hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
         os.posix_fallocate(handle, 0, count)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise DatasetError(
+                f"The decoded crops, {count / 2**20:,.0f} MiB, do not fit into {folder}: "
+                f"{error.strerror}. Give another cache_dir, or none to keep them in memory."
+            ) from error
+        logger.debug("%s cannot reserve room: %s", folder, error)  # the file system's limit
 
 
 def _fingerprint(crops: CropSet, size: tuple[int, int]) -> str:

@@ -1,7 +1,7 @@
 """CropStore: decoded as for inference, kept in memory or in a mapped file."""
 
+import errno
 import os
-import time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from sanreid.datasets import CropSet, merge_crops, read_crops
-from sanreid.errors import ImageError, InputError
+from sanreid.errors import DatasetError, ImageError, InputError
 from sanreid.images import load_crop
 from sanreid.train.data import CropStore
 
@@ -102,7 +102,7 @@ def test_writing_to_a_mapped_store_does_not_reach_the_file(crops, tmp_path):
     assert torch.equal(again.images, before)
 
 
-@pytest.mark.parametrize("what", ["size", "crops", "content"])
+@pytest.mark.parametrize("what", ["size", "crops", "content", "time"])
 def test_another_store_has_another_file(crops, tmp_path, what):
     cache = tmp_path / "cache"
     CropStore.from_crops(crops, size=(16, 8), cache_dir=cache)
@@ -111,7 +111,8 @@ def test_another_store_has_another_file(crops, tmp_path, what):
         crops = crops.select([1, 0, 2, 3])
     if what == "content":
         write_crops(tmp_path / "crops", NAMES[:1], seed=5)
-        os.utime(tmp_path / "crops" / NAMES[0], ns=(time.time_ns(), time.time_ns() + 10**9))
+    if what == "time":
+        os.utime(crops.paths[1], ns=(0, 0))
     store = CropStore.from_crops(crops, size=size, cache_dir=cache)
     assert len(list(cache.iterdir())) == 2
     assert torch.equal(store.images, CropStore.from_crops(crops, size=size).images)
@@ -142,6 +143,22 @@ def test_a_missing_crop_is_named(crops, tmp_path, cached):
     crops.paths[0].unlink()
     with pytest.raises(ImageError, match="0001_02.jpg"):
         CropStore.from_crops(crops, size=(16, 8), cache_dir=tmp_path / "cache" if cached else None)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system reserves no room")
+def test_a_full_disk_is_an_error_and_other_limits_are_not(crops, tmp_path, monkeypatch):
+    def failing(code):
+        def reserve(handle, start, count):
+            raise OSError(code, os.strerror(code))
+
+        return reserve
+
+    monkeypatch.setattr(os, "posix_fallocate", failing(errno.ENOSPC))
+    with pytest.raises(DatasetError, match=r"do not fit into .*cache: .*another cache_dir"):
+        CropStore.from_crops(crops, size=(16, 8), cache_dir=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    monkeypatch.setattr(os, "posix_fallocate", failing(errno.EOPNOTSUPP))
+    assert len(CropStore.from_crops(crops, size=(16, 8), cache_dir=tmp_path / "cache")) == 4
 
 
 @pytest.mark.parametrize("cached", [False, True])
