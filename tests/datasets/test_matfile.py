@@ -52,6 +52,9 @@ def test_both_byte_orders_and_matlabs_texts(tmp_path, order):
         14, b"", order
     )
     wide = element(17, "añb".encode("utf-16-le" if order == "<" else "utf-16-be"), order)
+    square = b"".join(
+        matrix(9, (1, 1), b"", element(2, bytes([n]), order), order) for n in (1, 2, 3, 4)
+    )
     path = tmp_path / "b.mat"
     path.write_bytes(
         mat(
@@ -60,12 +63,14 @@ def test_both_byte_orders_and_matlabs_texts(tmp_path, order):
             matrix(4, (1, 3), b"text", text, order),
             matrix(4, (1, 3), b"wide", wide, order),
             matrix(1, (1, 3), b"cells", cells, order),
+            matrix(1, (2, 2), b"square", square, order),
         )
     )
     table = read_mat(path)
     assert table["numbers"].tolist() == [[1, 4], [-2, 5], [3, 600]]
     assert table["text"] == "né3"
     assert table["wide"] == "añb"
+    assert [[int(c[0, 0]) for c in row] for row in table["square"]] == [[1, 3], [2, 4]]  # columns
     assert table["cells"][0, 1].tolist() == [[7]]
     assert table["cells"][0, 2].shape == (0, 0)
 
