@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 __all__ = ["default_workers", "map_ahead"]
@@ -51,14 +51,15 @@ def map_ahead(
 
     executor = ThreadPoolExecutor(workers, thread_name_prefix="sanreid-decode")
     in_flight: deque[Future[R]] = deque()
+    waiting = chain(first, source)
     try:
-        in_flight.extend(executor.submit(function, index, item) for index, item in first)
-        while in_flight:
-            missing = ahead - len(in_flight)
+        while True:
             in_flight.extend(
                 executor.submit(function, index, item)
-                for index, item in islice(source, max(0, missing))
+                for index, item in islice(waiting, ahead - len(in_flight))
             )
+            if not in_flight:
+                return
             yield in_flight.popleft().result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)

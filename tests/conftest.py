@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.people import draw_person
@@ -63,17 +64,27 @@ def real_data() -> Path:
 
 
 def build_tiny(config, *, seed=0):
+    """An SA-Enc in eval mode with the same weights on every machine and torch release."""
     import torch
 
     from sanreid.models import build_sa_enc
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    with torch.device("meta"):
         module = build_sa_enc(config)
-        for layer in module.modules():
-            if isinstance(layer, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
-                layer.running_mean.normal_(0, 0.1)
-                layer.running_var.uniform_(0.5, 1.5)
-                torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-                torch.nn.init.normal_(layer.bias, 0, 0.1)
+    weights = {}
+    for key, like in module.state_dict().items():
+        shape = tuple(like.shape)
+        if key.endswith("num_batches_tracked"):
+            values = np.zeros(shape, np.int64)
+        elif key.endswith("exponent"):
+            values = np.full(shape, 3.0)
+        elif len(shape) > 1:  # He initialisation by fan-in
+            values = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        elif key.endswith(("running_var", "weight")):
+            values = rng.uniform(0.5, 1.5, shape)
+        else:
+            values = rng.normal(0, 0.1, shape)
+        weights[key] = torch.from_numpy(np.asarray(values)).to(like.dtype)
+    module.load_state_dict(weights, assign=True)
     return module.eval()
