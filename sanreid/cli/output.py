@@ -62,15 +62,17 @@ def check_writable(path: Path) -> None:
     """Find out before the long work whether a file can be written there.
 
     Raises:
-        InputError: Its folder is missing, or the place is a folder.
-        OSError: The system does not allow it.
+        InputError: Its folder is missing, the place is a folder, or the system refuses.
     """
     if path.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Name a file.")
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: the folder {path.parent} does not exist.")
-    with whole_file(path, keep=False):
-        pass
+    try:
+        with whole_file(path, keep=False):
+            pass
+    except OSError as error:
+        raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
 
 
 @contextmanager

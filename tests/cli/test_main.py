@@ -166,6 +166,25 @@ def test_a_name_the_terminal_cannot_show_is_escaped(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_an_interrupt_in_the_middle_leaves_nothing(people, tiny, tmp_path):
+    code = (
+        "import os, signal, sys\n"
+        "from sanreid import SANEncoder\n"
+        "from sanreid.cli import main\n"
+        "SANEncoder.encode_files = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    out = tmp_path / "a.npz"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "embed", people, "-o", out, "--weights", tiny],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "sanreid: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("heavy", ["torch", "numpy", "PIL", "faiss", "huggingface_hub"])
 def test_help_loads_nothing_heavy(heavy):
     code = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import stat
+import tempfile
 
 import pytest
 
@@ -84,3 +85,12 @@ def test_a_place_that_cannot_be_written_is_told_early(tmp_path):
         check_writable(tmp_path)
     with pytest.raises(InputError, match="the folder .*no.* does not exist"):
         check_writable(tmp_path / "no" / "a.bin")
+
+
+def test_a_refusal_of_the_system_names_the_file(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied", "a name nobody has asked for")
+
+    monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
+    with pytest.raises(InputError, match=r"Cannot write .*a\.bin: Permission denied\."):
+        check_writable(tmp_path / "a.bin")
