@@ -48,9 +48,10 @@ def evaluate(
     """Rank the gallery for every query by cosine similarity and say how good the rankings are.
 
     Entries of the query's person under the query's camera are left out of its ranking. A gallery
-    pid of -1 is junk and left out too; 0 is a distractor: ranked, nobody's match. Queries
-    without an admissible match are not counted. Equal similarities keep gallery order, and
-    identical gallery rows have equal similarities.
+    pid of -1 is junk and left out too; 0 is a distractor, as in Market-1501: ranked, nobody's
+    match. (Where queries carry pid 0, as in data that count people from 0, it is a person like
+    any other.) Queries without an admissible match are not counted. Equal similarities keep
+    gallery order, and identical gallery rows have equal similarities.
 
     Memory beside the inputs: a float32 copy of them and a block of at most 64 MiB of distances
     (128 queries where the gallery is larger than 131,072).
@@ -188,7 +189,13 @@ def _evaluate(blocks: Iterator[NDArray[Any]], labels: Labels, rules: _Rules) -> 
     """Rank block after block of (q, R) distances, R the ranked entries."""
     draw = None
     if rules.protocol == "cuhk03":
-        draw = SingleShot(labels.order, labels.sorted_pids, rules.num_repeats, rules.seed)
+        draw = SingleShot(
+            labels.order,
+            labels.sorted_pids,
+            labels.nobody,
+            num_repeats=rules.num_repeats,
+            seed=rules.seed,
+        )
 
     def rank(first: int, rows: NDArray[Any]) -> list[_Ranked]:
         found = []

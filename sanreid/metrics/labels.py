@@ -12,7 +12,7 @@ from sanreid.errors import InputError
 __all__ = ["DISTRACTOR", "JUNK", "Labels"]
 
 JUNK = -1  #: gallery pid: a bad crop, left out of the ranking
-DISTRACTOR = 0  #: gallery pid: stays in the ranking, matches nobody
+DISTRACTOR = 0  #: gallery pid that no query carries: entries of nobody in particular
 
 
 def _as_pids(pids: ArrayLike, count: int, name: str) -> NDArray[Any]:
@@ -42,7 +42,7 @@ class Labels:
     Args:
         query_pids: (Q,) int or str.
         query_camids: (Q,) int.
-        gallery_pids: (G,) int or str; -1 junk, 0 a distractor.
+        gallery_pids: (G,) int or str; -1 junk, 0 a distractor where no query carries it.
         gallery_camids: (G,) int.
         shape: (Q, G), both at least 1.
 
@@ -51,6 +51,7 @@ class Labels:
         ranked: (R,) places of the entries that are not junk, rising; None when all are.
         order: (R,) places among the ranked entries, sorted by person, rising within one.
         sorted_pids: (R,) int64, their persons.
+        nobody: (R,) bool, which of them are distractors and hence not one person.
 
     Raises:
         InputError: A label of the wrong kind, or not one a row.
@@ -76,9 +77,10 @@ class Labels:
         self.order = np.argsort(ids, kind="stable")
         self.sorted_pids = ids[self.order]
         self._camids = camids[self.order]
+        counted_from_0 = bool((self._query_ids == DISTRACTOR).any())
+        self.nobody = (self.sorted_pids == DISTRACTOR) & (not counted_from_0)
         self._starts = np.searchsorted(self.sorted_pids, self._query_ids, side="left")
         self._ends = np.searchsorted(self.sorted_pids, self._query_ids, side="right")
-        self._starts[self._query_ids == DISTRACTOR] = self._ends[self._query_ids == DISTRACTOR]
 
     def of(self, query: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """A query's matches, and its person's entries under its own camera; both rising."""
@@ -96,7 +98,7 @@ class Labels:
         seen = int((self._ends > self._starts).sum())
         if not seen:
             return (
-                "no query pid occurs in the gallery (-1 and 0 match nobody there). Check that "
+                "no query pid occurs in the gallery (-1 is junk there). Check that "
                 "both sides number people alike."
             )
         cameras = np.union1d(self._query_camids, self._camids)

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.metrics.labels import DISTRACTOR
-
 __all__ = ["SingleShot", "match_places"]
 
 Row = NDArray[Any]  # (G,) real numbers, the distances of one query
@@ -78,20 +76,27 @@ def _count_sorted(rising: Row, distances: Row) -> tuple[Places, Places]:
 class SingleShot:
     """CUHK03's gallery: one entry of each person, drawn anew for every query and repeat.
 
-    Distractors are nobody, hence not drawn: all of them stay.
+    Distractors are nobody in particular, hence not drawn: all of them stay.
 
     Args:
         order: (G,) entries sorted by person.
         sorted_pids: (G,) their pids.
+        nobody: (G,) bool, which of them are distractors.
         num_repeats: How many galleries are drawn for each query.
         seed: Of the draw. A query's draw depends on the seed and its own place alone.
     """
 
     def __init__(
-        self, order: Places, sorted_pids: NDArray[np.int64], num_repeats: int, seed: int
+        self,
+        order: Places,
+        sorted_pids: NDArray[np.int64],
+        nobody: NDArray[np.bool_],
+        *,
+        num_repeats: int,
+        seed: int,
     ) -> None:
         new_group = np.diff(sorted_pids, prepend=sorted_pids[:1] - 1) != 0
-        self._starts = np.flatnonzero(new_group | (sorted_pids == DISTRACTOR))
+        self._starts = np.flatnonzero(new_group | nobody)
         self._sizes = np.diff(self._starts, append=len(order))
         self._group_pids = sorted_pids[self._starts]
         self._order = order

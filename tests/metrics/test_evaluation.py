@@ -164,10 +164,11 @@ def test_queries_without_a_match_are_not_counted():
     assert report.mAP == 1.0
 
 
-def test_a_query_of_pid_0_matches_no_distractor():
+def test_people_counted_from_0_are_all_people():
     distances = [[0.1, 0.2], [0.1, 0.2]]
     report = evaluate_distances(distances, [0, 1], [0, 0], [0, 1], [1, 1])
-    assert report.query_index.tolist() == [1]
+    assert report.query_index.tolist() == [0, 1]
+    assert report.average_precision.tolist() == [1.0, 0.5]
 
 
 def test_equal_distances_keep_gallery_order():
