@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def make_pair(
         figure = _with_bystander(rng, studio, settings, figure, camera)
     backdrop, behind = stage_backdrop(stage, camera), stage.kind
     if settings.backgrounds is not None and rng.random() < _PHOTO_SHARE:
-        photos = list_backgrounds(Path(settings.backgrounds))
+        photos = _photos(settings.backgrounds)
         backdrop, behind = photo_backdrop(photos[rng.integers(len(photos))], rng), "photograph"
     picture = render(figure, dressed.texture, camera, light, backdrop)
     crop, uv, occluder = occlude(picture.crop, picture.uv, rng)
@@ -188,6 +189,11 @@ def render_dataset(
             for job in jobs:
                 job.result()
     return _write_index(out, settings, count)
+
+
+@lru_cache(maxsize=4)
+def _photos(folder: str) -> list[Path]:
+    return list_backgrounds(Path(folder))
 
 
 def _make_shards(out: Path, settings: MakingSettings, numbers: list[int]) -> None:

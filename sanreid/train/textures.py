@@ -1,0 +1,271 @@
+"""Pseudo ground truth: the textures that a SAN-PG paints of real crops, for a whole data set.
+
+    python -m sanreid.train.textures CROPS OUT --weights SAN_PG
+
+A crop is painted twice, as it is and mirrored; the second texture is mirrored back through the
+atlas. Their mean is kept, and how far they agree is the confidence in each place. OUT is one
+file (:mod:`sanreid.train.data.textures`); an interrupted run goes on where it stopped.
+
+Source: Jin et al., arXiv:1905.13143 (SAN-PG makes the target textures). Mirroring twice and the
+confidence are ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows
+
+from sanreid.config import EncoderConfig
+from sanreid.datasets import CropSet, read_crops
+from sanreid.errors import InputError, SanreidError, WeightsError
+from sanreid.images import load_crop
+from sanreid.train.config import DecoderConfig
+from sanreid.train.data.textures import TextureHeader, TextureWriter
+from sanreid.train.device import resolve_device
+from sanreid.train.export import load_run
+from sanreid.train.pit.tables import ATLAS_PATH
+from sanreid.train.san import SANPG, build_san_pg
+from sanreid.train.targets import load_atlas_tables
+from sanreid.train.transforms import mirror_textures
+from sanreid.weights.lookup import fetch
+from sanreid.weights.manifest import read_manifest
+from sanreid.weights.storage import load_into, read_state_dict
+
+__all__ = ["Generator", "Painted", "load_generator", "main", "make_textures", "save_generator"]
+
+logger = logging.getLogger(__name__)
+
+_CONFIG, _WEIGHTS = "config.json", "model.safetensors"
+_DOUBT = 0.15  # a mean difference of this much, of a range of 2, is a confidence of 1/e
+
+
+class Painted(NamedTuple):
+    """Textures of N crops."""
+
+    textures: Tensor  # (N, 3, 256, 256) in [-1, 1]
+    confidences: Tensor  # (N, 1, 256, 256) in [0, 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Generator:
+    """A SAN-PG ready to paint.
+
+    Attributes:
+        module: In ``eval()``.
+        encoder: How its encoder reads crops.
+        mirror: (65536,) int64, the atlas's mirror texels.
+        name: Where it came from.
+    """
+
+    module: SANPG
+    encoder: EncoderConfig
+    mirror: Tensor
+    name: str
+
+    @torch.inference_mode()
+    def paint(self, crops: Tensor) -> Painted:
+        """Paint crops.
+
+        Args:
+            crops: (N, 3, H, W) uint8 RGB of the encoder's input size.
+
+        Raises:
+            InputError: Another type or size.
+        """
+        wanted = (3, *self.encoder.input_size)
+        if crops.dtype != torch.uint8 or crops.dim() != 4 or crops.shape[1:] != wanted:
+            raise InputError(
+                f"Crops must be uint8 of shape (N, {wanted[0]}, {wanted[1]}, {wanted[2]}); "
+                f"got {crops.dtype} of shape {tuple(crops.shape)}."
+            )
+        device = next(self.module.parameters()).device
+        mean, std = (
+            torch.tensor(x, device=device).view(1, 3, 1, 1)
+            for x in (self.encoder.mean, self.encoder.std)
+        )
+        normal = (crops.to(device).float() / 255 - mean) / std
+        first = self.module(normal).texture.float()
+        second = self.module(normal.flip(3)).texture.float()
+        every = torch.ones(len(crops), dtype=torch.bool, device=device)
+        second = mirror_textures(second, every, self.mirror.to(device))
+        apart = (first - second).abs().mean(1, keepdim=True)
+        return Painted(((first + second) / 2).clamp(-1, 1), torch.exp(-apart / _DOUBT))
+
+
+def load_generator(weights: str | Path, *, device: torch.device | None = None) -> Generator:
+    """Load a SAN-PG.
+
+    Args:
+        weights: A name of the manifest (role ``texture-generator``), a directory that
+            :func:`save_generator` wrote, or the folder of a training run with SA-Dec.
+        device: Where it runs; the CPU when None.
+
+    Raises:
+        WeightsError: It is none of these, or its tensors do not fit its configuration.
+    """
+    entry = read_manifest().weights.get(str(weights)) if isinstance(weights, str) else None
+    folder = Path(weights)
+    settings: Mapping[str, Any]
+    if entry is not None:
+        if entry.role != "texture-generator":
+            raise WeightsError(f"{weights!r} is an {entry.role}, not a texture generator.")
+        settings, state = entry.config, read_state_dict(fetch(entry))
+    elif (folder / _WEIGHTS).is_file():
+        settings, state = _settings(folder / _CONFIG), read_state_dict(folder / _WEIGHTS)
+    elif any(folder.glob("*.ckpt")):
+        which = "best" if (folder / "best.ckpt").is_file() else "last"
+        config, checkpoint = load_run(folder, which=which)
+        settings = {"encoder": config.encoder.to_dict(), "decoder": asdict(config.decoder)}
+        average = checkpoint.get("ema")
+        state = dict(average["average"] if average else checkpoint["model"])
+    else:
+        raise WeightsError(
+            f"{weights} is no name of the manifest, no directory with {_CONFIG} and {_WEIGHTS}, "
+            "and no folder of a training run."
+        )
+    try:
+        encoder = EncoderConfig.from_dict(settings["encoder"])
+        module = build_san_pg(encoder, DecoderConfig(**settings["decoder"]))
+    except (KeyError, TypeError, InputError) as error:
+        raise WeightsError(f"The configuration of {weights} is no SAN-PG's: {error}.") from error
+    for part, prefix in ((module.encoder.trunk, "encoder.trunk."), (module.decoder, "decoder.")):
+        own = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+        floats = {k: x.float() for k, x in own.items() if x.is_floating_point()}
+        load_into(part, floats, origin=str(weights))
+    module.eval().to(device or torch.device("cpu"))
+    return Generator(module, encoder, load_atlas_tables(ATLAS_PATH).mirror, str(weights))
+
+
+def save_generator(
+    module: SANPG, encoder: EncoderConfig, decoder: DecoderConfig, directory: str | Path
+) -> Path:
+    """Write a SAN-PG as ``config.json`` and ``model.safetensors``, in half precision.
+
+    The encoder's head takes no part in painting and is left out.
+    """
+    from safetensors.torch import save_file  # noqa: PLC0415 - saving alone needs it
+
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    settings = {"encoder": encoder.to_dict(), "decoder": asdict(decoder)}
+    (directory / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    kept = {
+        key: value.detach().cpu().half().contiguous()
+        for key, value in module.state_dict().items()
+        if key.startswith(("encoder.trunk.", "decoder.")) and value.is_floating_point()
+    }
+    save_file(kept, directory / _WEIGHTS, metadata={"format": "pt"})
+    return directory
+
+
+def _settings(path: Path) -> Mapping[str, Any]:
+    try:
+        settings: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"The configuration {path} cannot be read: {error}.") from error
+    return settings
+
+
+def make_textures(
+    crops: CropSet,
+    out: str | Path,
+    generator: Generator,
+    *,
+    batch_size: int = 64,
+    quality: int = 85,
+    threads: int = 2,
+) -> Path:
+    """Paint every crop of a set that has no texture in the store yet.
+
+    Args:
+        crops: The set; its keys name the textures.
+        out: The store's file.
+        generator: As :func:`load_generator` gives it.
+        batch_size: Crops painted at once.
+        quality: Of the textures' JPEG.
+        threads: That decode and compress.
+
+    Returns:
+        The store's path.
+
+    Raises:
+        InputError: ``batch_size`` is below 1.
+        DatasetError: The file is no store, or one of another generator or quality.
+        ImageError: A crop cannot be read.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size must be at least 1; got {batch_size}.")
+    header = TextureHeader(
+        quality=quality, confidence_size=(64, 64), about={"generator": generator.name}
+    )
+    started = time.monotonic()
+    with TextureWriter(out, header) as writer, ThreadPoolExecutor(threads) as pool:
+        todo = [n for n, key in enumerate(crops.keys) if key not in writer]
+        for first in range(0, len(todo), batch_size):
+            rows = todo[first : first + batch_size]
+
+            def load(row: int) -> Tensor:
+                pixels = load_crop(crops.paths[row], generator.encoder.input_size)
+                return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+
+            painted = generator.paint(torch.stack(list(pool.map(load, rows))))
+            small = F.interpolate(painted.confidences, size=(64, 64), mode="area")
+            writer.add(
+                [crops.keys[row] for row in rows],
+                ((painted.textures + 1) * 127.5).round().to(torch.uint8).cpu(),
+                (small * 255).round().to(torch.uint8).cpu(),
+                workers=threads,
+            )
+            done = first + len(rows)
+            if first // batch_size % 20 == 0 or done == len(todo):
+                logger.info(
+                    "%d of %d textures, %.0f s", done, len(todo), time.monotonic() - started
+                )
+    return Path(out)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sanreid.train.textures",
+        description="Paint the target textures of a folder of crops.",
+    )
+    parser.add_argument("crops", type=Path, metavar="CROPS", help="a folder of crops")
+    parser.add_argument("out", type=Path, metavar="OUT", help="the store's file")
+    where = "a manifest's name, a weights directory or a run's folder"
+    parser.add_argument("--weights", required=True, metavar="SAN_PG", help=where)
+    parser.add_argument("--names", default="auto", help="how the files are named")
+    parser.add_argument("--name", help="the set's name, with which the keys begin")
+    parser.add_argument("--batch-size", type=int, default=64, metavar="N")
+    parser.add_argument("--quality", type=int, default=85, metavar="Q", help="of the JPEG")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    try:
+        crops = read_crops(args.crops, names=args.names, name=args.name)
+        generator = load_generator(args.weights, device=resolve_device(args.device))
+        out = make_textures(
+            crops, args.out, generator, batch_size=args.batch_size, quality=args.quality
+        )
+    except SanreidError as error:
+        sys.stderr.write(f"sanreid: {error}\n")
+        return 1
+    sys.stdout.write(f"{out}: {len(crops):,} textures, {out.stat().st_size / 1e6:.0f} MB\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

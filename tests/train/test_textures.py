@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from sanreid.config import EncoderConfig
+from sanreid.datasets import read_crops
+from sanreid.errors import DatasetError, InputError, WeightsError
+from sanreid.train.config import DecoderConfig
+from sanreid.train.data import TextureStore
+from sanreid.train.pit.tables import load_tables
+from sanreid.train.sa_dec import DecoderOutput
+from sanreid.train.san import build_san_pg
+from sanreid.train.textures import (
+    Generator,
+    load_generator,
+    main,
+    make_textures,
+    save_generator,
+)
+
+TINY = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+NARROW = DecoderConfig(width=32)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build_san_pg(TINY, NARROW)
+    return save_generator(module, TINY, NARROW, tmp_path_factory.mktemp("weights") / "pg")
+
+
+@pytest.fixture
+def crops(tmp_path):
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "shop"
+    folder.mkdir()
+    for n in range(5):
+        pixels = (rng.random((128, 64, 3)) * 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{n + 1:04d}_c1s1_000001_00.png")
+    return read_crops(folder)
+
+
+class SidedPainter(nn.Module):
+    """Paints the left-right brightness of the crop on the left and right of the body."""
+
+    def __init__(self, left):
+        super().__init__()
+        self.left = nn.Parameter(left, requires_grad=False)
+
+    def forward(self, normal):
+        half = normal.shape[3] // 2
+        sides = [normal[..., half:], normal[..., :half]]  # the person's left is on our right
+        bright = [side.mean((1, 2, 3)).tanh().view(-1, 1, 1, 1) for side in sides]
+        texture = torch.where(self.left, bright[0], bright[1]).expand(-1, 3, -1, -1)
+        return DecoderOutput(texture, ())
+
+
+def test_a_painter_true_to_the_sides_agrees_with_its_mirrored_self():
+    mirror = torch.from_numpy(load_tables()["mirror"].astype(np.int64))
+    own = torch.arange(256 * 256)
+    left = (own < mirror).view(256, 256).float()  # one of each pair of texels
+    generator = Generator(SidedPainter(left > 0), TINY, mirror, "test")
+    crop = torch.zeros(1, 3, 64, 32, dtype=torch.uint8)
+    crop[..., 16:] = 200
+    painted = generator.paint(crop)
+    paired = (own != mirror).view(256, 256)
+    assert painted.confidences[0, 0][paired].min() > 0.999
+    swapped = Generator(SidedPainter(left > 0), TINY, own, "no mirroring").paint(crop)
+    assert swapped.confidences[0, 0][paired].max() < 0.1
+
+
+def test_saving_and_loading_paints_the_same(saved, crops):
+    generator = load_generator(saved)
+    assert (saved / "model.safetensors").stat().st_size < 30_000_000
+    batch = torch.randint(0, 255, (2, 3, 64, 32), dtype=torch.uint8)
+    first, second = generator.paint(batch), load_generator(saved).paint(batch)
+    torch.testing.assert_close(first.textures, second.textures)
+    assert first.textures.shape == (2, 3, 256, 256)
+    assert first.confidences.shape == (2, 1, 256, 256)
+    assert 0 <= first.confidences.min() <= first.confidences.max() <= 1
+
+
+def test_a_store_is_made_and_gone_on_with(saved, crops, tmp_path):
+    generator, out = load_generator(saved), tmp_path / "textures.bin"
+    make_textures(crops.select(np.arange(3)), out, generator, batch_size=2)
+    size = out.stat().st_size
+    make_textures(crops, out, generator, batch_size=2)
+    assert out.stat().st_size > size
+    with TextureStore(out) as store:
+        assert set(store.keys) == set(crops.keys)
+        batch = store.batch(crops.keys)
+        assert batch.confidences is not None
+        pixels = torch.from_numpy(
+            np.stack([np.asarray(Image.open(p).resize((32, 64), 2)) for p in crops.paths])
+        ).permute(0, 3, 1, 2)
+        wanted = (generator.paint(pixels).textures + 1) * 127.5
+        assert (batch.textures.float() - wanted).abs().mean() < 4  # JPEG
+    size = out.stat().st_size
+    make_textures(crops, out, generator)
+    assert out.stat().st_size == size
+    with pytest.raises(DatasetError, match="another kind"):
+        make_textures(crops, out, generator, quality=50)
+
+
+def test_the_command(saved, crops, tmp_path, capsys):
+    folder = crops.paths[0].parent
+    out = tmp_path / "t.bin"
+    assert main([str(folder), str(out), "--weights", str(saved), "--device", "cpu"]) == 0
+    assert "5 textures" in capsys.readouterr().out
+    assert main([str(folder), str(out), "--weights", str(tmp_path / "none")]) == 1
+    assert "no name of the manifest" in capsys.readouterr().err
+
+
+def test_wrong_input_is_refused(saved, crops, tmp_path):
+    generator = load_generator(saved)
+    with pytest.raises(InputError, match=r"\(N, 3, 64, 32\)"):
+        generator.paint(torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
+    with pytest.raises(InputError, match="batch_size"):
+        make_textures(crops, tmp_path / "x.bin", generator, batch_size=0)
+    with pytest.raises(WeightsError, match="not a texture generator"):
+        load_generator("baseline-r50")
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "config.json").write_text('{"decoder": {}}')
+    (tmp_path / "odd" / "model.safetensors").write_bytes(
+        (saved / "model.safetensors").read_bytes()
+    )
+    with pytest.raises(WeightsError, match="no SAN-PG"):
+        load_generator(tmp_path / "odd")
