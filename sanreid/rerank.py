@@ -16,8 +16,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sanreid.errors import InputError
-from sanreid.metrics.vectors import identical_rows, unit_rows
+from sanreid.metrics.checks import check_fraction, check_whole
+from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
 
 __all__ = ["k_reciprocal_rerank"]
 
@@ -26,7 +26,9 @@ Places = NDArray[np.int64]
 
 _BLOCK_BYTES = 32 * 2**20  # similarities held at a time
 _GROUPS = 8  # groups a neighbour, in the search for the nearest
-_CHUNK = 256  # rows whose neighbourhoods are worked out together
+_CHUNK = 256  # rows whose neighbourhoods are worked out together, fewer where they are large
+_PAIRS = 2**18  # pairs of neighbours looked at together
+_PRODUCTS = 2**22  # numbers multiplied together, for the similarities of single pairs
 _ROUNDING = 1e-6  # a squared distance that float32 cannot tell from 0
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -70,18 +72,10 @@ def k_reciprocal_rerank(
         Zhong et al., CVPR 2017. A crop always counts as its own nearest neighbour, equal
         distances go by place, queries first.
     """
-    for name, value in (("k1", k1), ("k2", k2)):
-        if value < 1:
-            raise InputError(f"{name} is at least 1; got {value}.")
-    if not 0 <= lambda_value <= 1:
-        raise InputError(f"lambda_value is between 0 and 1; got {lambda_value}.")
-    queries = unit_rows(query_embeddings, "query_embeddings")
-    gallery = unit_rows(gallery_embeddings, "gallery_embeddings")
-    if queries.shape[1] != gallery.shape[1]:
-        raise InputError(
-            f"Queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}; "
-            "both come from the same encoder."
-        )
+    check_whole(k1, "k1")
+    check_whole(k2, "k2")
+    check_fraction(lambda_value, "lambda_value")
+    queries, gallery = unit_rows_of_both(query_embeddings, gallery_embeddings)
 
     originals = np.empty((len(queries), len(gallery)), dtype=np.float32)
     rows = np.concatenate([queries, gallery])
@@ -207,9 +201,10 @@ def _encode(rows: Floats, near: _Neighbours, k1: int) -> _Sparse:
     ranks = near.ranks[:, : k1 + 1]
     half_ranks = ranks[:, : round(k1 / 2) + 1]
     mutual, half_mutual = _asked_back(ranks), _asked_back(half_ranks)
+    step = _rows_at_a_time(ranks.shape[1] * half_ranks.shape[1])
 
     def encode(start: int) -> tuple[Places, Places, Floats]:
-        these = slice(start, min(start + _CHUNK, count))
+        these = slice(start, min(start + step, count))
         chunk, chunk_mutual = ranks[these], mutual[these]
         offset = np.arange(len(chunk))[:, None] * count
         table = np.zeros(len(chunk) * count, dtype=np.bool_)  # is it a reciprocal neighbour?
@@ -223,19 +218,35 @@ def _encode(rows: Floats, near: _Neighbours, k1: int) -> _Sparse:
         table[theirs[counted & accepted[:, :, None]]] = True
 
         row, column = np.divmod(np.flatnonzero(table), count)
-        similarity = np.einsum("nd,nd->n", rows[row + start], rows[column])
-        weight = np.exp(-_distance(similarity) / near.farthest[row + start])
+        distance = _distance(_similarities(rows, row + start, column))
+        weight = np.exp(-distance / near.farthest[row + start])
         weight = (weight / np.bincount(row, weights=weight)[row]).astype(np.float32)
         return np.bincount(row, minlength=len(chunk)), column, weight
 
-    return _Sparse.from_rows(_in_threads(encode, range(0, count, _CHUNK)))
+    return _Sparse.from_rows(_in_threads(encode, range(0, count, step)))
+
+
+def _rows_at_a_time(each: int) -> int:
+    """How many rows to work on together when each one needs about ``each`` pairs."""
+    return max(1, min(_CHUNK, _PAIRS // each))
+
+
+def _similarities(rows: Floats, these: Places, those: Places) -> Floats:
+    """(M,) similarities of ``these`` rows to ``those``, pair by pair."""
+    found = np.empty(len(these), dtype=np.float32)
+    step = max(1, _PRODUCTS // rows.shape[1])
+    for start in range(0, len(these), step):
+        part = slice(start, start + step)
+        np.einsum("nd,nd->n", rows[these[part]], rows[those[part]], out=found[part])
+    return found
 
 
 def _asked_back(ranks: Places) -> NDArray[np.bool_]:
     """(N, k): is row i among the k nearest of its own neighbour?"""
     mutual = np.empty(ranks.shape, dtype=np.bool_)
-    for start in range(0, len(ranks), _CHUNK):
-        these = slice(start, start + _CHUNK)
+    step = _rows_at_a_time(ranks.shape[1] ** 2)
+    for start in range(0, len(ranks), step):
+        these = slice(start, start + step)
         chunk = ranks[these]
         itself = np.arange(start, start + len(chunk))[:, None, None]
         mutual[these] = (ranks[chunk] == itself).any(axis=2)
@@ -247,9 +258,10 @@ def _expand_locally(encoded: _Sparse, nearest: Places) -> _Sparse:
     count, k2 = nearest.shape
     if k2 == 1:
         return encoded
+    step = _rows_at_a_time(k2 * len(encoded.columns) // count)
 
     def expand(start: int) -> tuple[Places, Places, Floats]:
-        chunk = nearest[start : start + _CHUNK]
+        chunk = nearest[start : start + step]
         entries, sizes = encoded.entries(chunk.ravel())
         owner = np.repeat(np.arange(chunk.size) // k2, sizes)
         places, place = np.unique(owner * count + encoded.columns[entries], return_inverse=True)
@@ -257,7 +269,7 @@ def _expand_locally(encoded: _Sparse, nearest: Places) -> _Sparse:
         row, column = np.divmod(places, count)
         return np.bincount(row, minlength=len(chunk)), column, values.astype(np.float32)
 
-    return _Sparse.from_rows(_in_threads(expand, range(0, count, _CHUNK)))
+    return _Sparse.from_rows(_in_threads(expand, range(0, count, step)))
 
 
 def _mix_in_jaccard(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -100,6 +101,8 @@ def test_small_blocks_and_the_grouped_search_change_nothing(monkeypatch):
     monkeypatch.setattr(rerank, "_CHUNK", 7)
     monkeypatch.setattr(rerank, "_THREADS", 3)
     monkeypatch.setattr(rerank, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(rerank, "_PAIRS", 50)
+    monkeypatch.setattr(rerank, "_PRODUCTS", 100)
     for groups in (1, 2, 8, 1000):  # 1000: more groups than columns, plain sorting
         monkeypatch.setattr(rerank, "_GROUPS", groups)
         result = k_reciprocal_rerank(queries, gallery, k1=5, k2=3)
@@ -194,13 +197,28 @@ def test_scale_kind_and_the_callers_arrays():
         (np.full((1, 2), np.nan), np.ones((3, 2)), {}, "Row 0 of query_embeddings has norm nan"),
         (np.ones((3, 2)), np.ones((3, 2)), {"k1": 0}, "k1 is at least 1; got 0"),
         (np.ones((3, 2)), np.ones((3, 2)), {"k2": -1}, "k2 is at least 1; got -1"),
+        (np.ones((3, 2)), np.ones((3, 2)), {"k1": 2.5}, "k1 is a whole number .* got 2.5"),
+        (np.ones((3, 2)), np.ones((3, 2)), {"k2": "6"}, "k2 is a whole number .* got '6'"),
+        (np.ones((3, 2)), np.ones((3, 2)), {"k2": True}, "k2 is a whole number .* got True"),
         (np.ones((3, 2)), np.ones((3, 2)), {"lambda_value": 1.1}, "between 0 and 1; got 1.1"),
+        (np.ones((3, 2)), np.ones((3, 2)), {"lambda_value": None}, "between 0 and 1; got None"),
+        ([[1, 2], [3]], np.ones((3, 2)), {}, "query_embeddings cannot be read as an array"),
         (np.ones((3, 2)), np.ones((3, 2)), {"lambda_value": float("nan")}, "between 0 and 1"),
     ],
 )
 def test_wrong_input_says_what_is_wrong(queries, gallery, options, message):
     with pytest.raises(InputError, match=message):
         k_reciprocal_rerank(queries, gallery, **options)
+
+
+def test_many_neighbours_do_not_cost_their_square_in_memory(monkeypatch):
+    monkeypatch.setattr(rerank, "_THREADS", 2)
+    rows = np.random.default_rng(0).standard_normal((600, 4))
+    tracemalloc.start()
+    k_reciprocal_rerank(rows[:10], rows[10:], k1=300)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 150 * 2**20  # all pairs of 256 rows at once: over 400
 
 
 def test_rerank_loads_no_torch():

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
+from sanreid.metrics.checks import as_array, check_whole
 from sanreid.metrics.labels import Labels
 from sanreid.metrics.ranking import SingleShot, match_places
 from sanreid.metrics.report import EvaluationReport
-from sanreid.metrics.vectors import identical_rows, unit_rows
+from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
 
 __all__ = ["evaluate", "evaluate_distances"]
 
@@ -64,31 +65,27 @@ def evaluate(
         gallery_pids: (G,) int or str.
         gallery_camids: (G,) int.
         protocol: "market1501", or "cuhk03": the CMC is that of single-gallery-shot, each person
-            shown by one entry drawn at random, averaged over ``num_repeats`` draws a query;
-            mAP and mINP stay those of the whole gallery, as in torchreid.
+            shown by one entry drawn at random (distractors are nobody: all of them stay),
+            averaged over ``num_repeats`` draws a query; mAP and mINP stay those of the whole
+            gallery, as in torchreid.
         max_rank: Length of the CMC; past the end of a shorter gallery it keeps its last value.
         num_repeats: Draws a query, "cuhk03" only.
-        seed: Of the draws, "cuhk03" only.
+        seed: Of the draws, at least 0, "cuhk03" only.
 
     Returns:
         The report: fractions between 0 and 1.
 
     Raises:
         InputError: A row that is zero, NaN or infinite, shapes that do not fit together, labels
-            that are no pids or camids, or no query at all with an admissible match.
+            that are no pids or camids, an option out of range, or no query at all with an
+            admissible match.
 
     >>> import numpy as np
     >>> report = evaluate([[1, 0]], [7], [0], [[0, 1], [1, 0.1]], [8, 7], [1, 1])
     >>> report.mAP, report.rank1
     (1.0, 1.0)
     """
-    queries = unit_rows(query_embeddings, "query_embeddings")
-    gallery = unit_rows(gallery_embeddings, "gallery_embeddings")
-    if queries.shape[1] != gallery.shape[1]:
-        raise InputError(
-            f"Queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}; "
-            "both come from the same encoder."
-        )
+    queries, gallery = unit_rows_of_both(query_embeddings, gallery_embeddings)
     rules = _Rules(protocol, max_rank, num_repeats, seed)
     shape = (len(queries), len(gallery))
     labels = Labels(query_pids, query_camids, gallery_pids, gallery_camids, shape)
@@ -141,9 +138,9 @@ def evaluate_distances(
 
     Raises:
         InputError: NaN among the distances, shapes that do not fit together, labels that are no
-            pids or camids, or no query at all with an admissible match.
+            pids or camids, an option out of range, or no query at all with an admissible match.
     """
-    matrix = np.asarray(distances)
+    matrix = as_array(distances, "distances")
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:
         raise InputError(
             "distances are a matrix (Q, G) of real numbers, at least one query and one entry; "
@@ -180,9 +177,9 @@ class _Rules:
             raise InputError(
                 f"protocol is one of {', '.join(get_args(Protocol))}; got {self.protocol!r}."
             )
-        for name in ("max_rank", "num_repeats"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is at least 1; got {getattr(self, name)}.")
+        check_whole(self.max_rank, "max_rank")
+        check_whole(self.num_repeats, "num_repeats")
+        check_whole(self.seed, "seed", least=0)
 
 
 def _evaluate(blocks: Iterator[NDArray[Any]], labels: Labels, rules: _Rules) -> EvaluationReport:

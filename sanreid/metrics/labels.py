@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
+from sanreid.metrics.checks import as_array
 
 __all__ = ["DISTRACTOR", "JUNK", "Labels"]
 
@@ -114,16 +115,21 @@ class Labels:
 def _vector(
     values: ArrayLike, count: int, name: str, kinds: tuple[type, ...], kinds_text: str
 ) -> NDArray[Any]:
-    array = np.asarray(values)
+    array = as_array(values, name)
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         array = np.asarray(values, dtype=object)  # NumPy makes a str of the 1 in [1, "a"]
     if array.shape != (count,):
         raise InputError(f"{name} need one value a row, {count} in all; got shape {array.shape}.")
-    if array.dtype.kind in "iu" or (array.dtype.kind == "U" and str in kinds):
+    if array.dtype.kind == "i" or (array.dtype.kind == "U" and str in kinds):
         return array
-    if array.dtype.kind == "f" and (array == np.rint(array)).all():
+    if array.dtype.kind == "f" and ((array == np.rint(array)) & (abs(array) < 2**63)).all():
         return array.astype(np.int64)  # np.zeros(n) is a common way to say camera 0
-    for place, value in enumerate(array.tolist()):
+    plain = [value.item() if isinstance(value, np.generic) else value for value in array.tolist()]
+    for place, value in enumerate(plain):
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise InputError(f"{name} are {kinds_text}; place {place} holds {value!r}.")
-    return array
+        if isinstance(value, int) and not -(2**63) <= value < 2**63:
+            raise InputError(f"{name} must fit in 64 bits; place {place} holds {value}.")
+    labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"
+    labels[:] = plain
+    return labels.astype(np.int64) if array.dtype.kind == "u" else labels

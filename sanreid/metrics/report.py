@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import InputError
+from sanreid.metrics.checks import check_fraction, check_whole
 
 __all__ = ["EvaluationReport"]
 
@@ -65,14 +65,13 @@ class EvaluationReport:
             The lower and the upper end. With one identity alone both are the mAP.
 
         Raises:
-            InputError: ``confidence`` or ``num_resamples`` out of range.
+            InputError: An argument is out of range.
         """
-        if not 0 < confidence < 1 or num_resamples < 1:
-            raise InputError(
-                "confidence lies between 0 and 1 and num_resamples is at least 1; "
-                f"got {confidence} and {num_resamples}."
-            )
-        _, person = np.unique(self.query_pids.astype(str), return_inverse=True)
+        check_fraction(confidence, "confidence")
+        check_whole(num_resamples, "num_resamples")
+        check_whole(seed, "seed", least=0)
+        numbers: dict[int | str, int] = {}
+        person = [numbers.setdefault(pid, len(numbers)) for pid in self.query_pids.tolist()]
         queries = np.bincount(person)
         precision = np.bincount(person, weights=self.average_precision)
         rng = np.random.default_rng(seed)

@@ -6,10 +6,25 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
+from sanreid.metrics.checks import as_array
 
-__all__ = ["identical_rows", "unit_rows"]
+__all__ = ["identical_rows", "unit_rows", "unit_rows_of_both"]
 
 _ROWS_AT_A_TIME = 4096  # keeps the float64 temporaries small
+
+
+def unit_rows_of_both(
+    query_embeddings: ArrayLike, gallery_embeddings: ArrayLike
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """:func:`unit_rows` of queries and gallery, which have equally many dimensions."""
+    queries = unit_rows(query_embeddings, "query_embeddings")
+    gallery = unit_rows(gallery_embeddings, "gallery_embeddings")
+    if queries.shape[1] != gallery.shape[1]:
+        raise InputError(
+            f"Queries have {queries.shape[1]} dimensions and the gallery {gallery.shape[1]}; "
+            "both come from the same encoder."
+        )
+    return queries, gallery
 
 
 def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
@@ -20,12 +35,13 @@ def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
         name: What to call them in an error message.
 
     Returns:
-        (N, D) float32, a copy; the norms are taken in float64, so that rows of any scale work.
+        (N, D) float32, a copy; the norms are taken in float64, so that any scale a float32 can
+        have works.
 
     Raises:
         InputError: Not a matrix of numbers, empty, or a row that is zero, NaN or infinite.
     """
-    rows = np.asarray(embeddings)
+    rows = as_array(embeddings, name)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise InputError(
             f"{name} are a matrix (N, D) of real numbers, one row a crop; "

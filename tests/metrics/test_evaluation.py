@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -370,6 +371,14 @@ def test_interval_holds_the_mean_and_narrows_with_people():
         alone.mAP_interval(confidence=95)
     with pytest.raises(InputError, match="at least 1"):
         alone.mAP_interval(num_resamples=0)
+    with pytest.raises(InputError, match="seed is at least 0"):
+        alone.mAP_interval(seed=-1)
+
+
+def test_interval_tells_7_from_its_text():
+    pids = np.array([7, "7"], dtype=object)
+    report = evaluate_distances([[0.1, 0.2]] * 2, pids, [0, 0], pids, [1, 1])
+    assert report.mAP_interval() == (0.5, 1.0)
 
 
 def test_interval_draws_people_not_queries():
@@ -390,6 +399,7 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (0, [["a", "b"]], "query_embeddings are a matrix .* real numbers"),
         (0, np.zeros((0, 2)), "query_embeddings are empty"),
         (3, np.zeros((0, 2)), "gallery_embeddings are empty"),
+        (0, [[1.0, 0.0], [1.0]], "query_embeddings cannot be read as an array"),
         (3, [[1.0, 0.0, 0.0]], "2 dimensions and the gallery 3"),
         (0, [[0.0, 0.0]], "Row 0 of query_embeddings has norm 0.0"),
         (3, [[float("nan"), 0.0]], "Row 0 of gallery_embeddings has norm nan"),
@@ -400,6 +410,11 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (1, [None], "query_pids are int or str; place 0 holds None"),
         (4, [1.5], "gallery_pids are int or str; place 0 holds 1.5"),
         (4, [True], "gallery_pids are int or str; place 0 holds True"),
+        (1, [[1], [2, 3]], "query_pids cannot be read as an array"),
+        (1, [float("inf")], "query_pids are int or str; place 0 holds inf"),
+        (4, [1e30], "gallery_pids are int or str; place 0 holds 1e.30"),
+        (4, np.array([2**64 - 1], np.uint64), "must fit in 64 bits; place 0 holds 18446744073"),
+        (2, [10**30], "query_camids must fit in 64 bits; place 0 holds 1000"),
         (2, ["c1"], "query_camids are integers; place 0 holds 'c1'"),
         (5, [float("nan")], "gallery_camids are integers; place 0 holds nan"),
         (1, [2], "no query pid occurs in the gallery"),
@@ -429,6 +444,21 @@ def test_matches_under_several_cameras_yet_all_their_own():
         evaluate_distances(np.ones((2, 2)), [1, 2], [0, 1], [1, 2], [0, 1])
 
 
+def test_numpy_numbers_serve_as_labels_wherever_they_stand():
+    query_pids = np.array([np.int64(7)], dtype=object)  # as in a table's column
+    camids = np.array([np.uint8(1)] * 2, dtype=object)
+    report = evaluate_distances([[1, 2]], query_pids, [0], [np.int64(7), "anna"], camids)
+    assert report.mAP == 1.0
+    assert evaluate_distances([[1, 2]], [7], [0], np.uint64([7, 8]), np.uint8([1, 1])).mAP == 1.0
+
+
+def test_tensors_that_numpy_cannot_read_are_input_errors():
+    with pytest.raises(InputError, match="query_embeddings cannot be read .*requires grad"):
+        evaluate(torch.ones(1, 2, requires_grad=True), *ONE[1:])
+    with pytest.raises(InputError, match="distances cannot be read .*BFloat16"):
+        evaluate_distances(torch.ones(1, 1, dtype=torch.bfloat16), [1], [0], [1], [1])
+
+
 def test_integral_floats_serve_as_labels():
     assert evaluate([[1, 0]], np.ones(1), np.zeros(1), [[1, 0]], [1], np.ones(1)).mAP == 1.0
 
@@ -438,6 +468,7 @@ def test_integral_floats_serve_as_labels():
     [
         ([0.1], r"matrix \(Q, G\).* got shape \(1,\)"),
         (np.zeros((0, 3)), "at least one query"),
+        ([[0.1, 0.2], [0.3]], "distances cannot be read as an array"),
         ([["a"]], "real numbers"),
         ([[0.1, float("nan")]], "NaN, first for query 0, entry 1"),
     ],
@@ -460,7 +491,12 @@ def test_nan_in_a_later_block_is_named_by_its_place(monkeypatch):
     [
         ({"protocol": "market"}, "one of market1501, cuhk03; got 'market'"),
         ({"max_rank": 0}, "max_rank is at least 1; got 0"),
+        ({"max_rank": 5.0}, "max_rank is a whole number of at least 1; got 5.0"),
+        ({"max_rank": None}, "max_rank is a whole number"),
+        ({"max_rank": True}, "max_rank is a whole number"),
         ({"num_repeats": 0}, "num_repeats is at least 1"),
+        ({"seed": -1}, "seed is at least 0; got -1"),
+        ({"seed": None}, "seed is a whole number of at least 0; got None"),
     ],
 )
 def test_wrong_options(options, message):

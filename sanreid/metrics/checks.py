@@ -1,0 +1,34 @@
+"""What callers pass to the metrics and to re-ranking, checked; every fault is an InputError."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["as_array", "check_fraction", "check_whole"]
+
+
+def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    """View ``values`` as an array, whatever it holds; InputError where NumPy sees none in it."""
+    try:
+        return np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors with gradients
+        raise InputError(f"{name} cannot be read as an array: {error}") from error
+
+
+def check_whole(value: object, name: str, *, least: int = 1) -> None:
+    """InputError unless ``value`` is an int of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"{name} is a whole number of at least {least}; got {value!r}.")
+    if value < least:
+        raise InputError(f"{name} is at least {least}; got {value}.")
+
+
+def check_fraction(value: object, name: str) -> None:
+    """InputError unless ``value`` is a number between 0 and 1."""
+    if not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
+        raise InputError(f"{name} is a number between 0 and 1; got {value!r}.")
