@@ -57,7 +57,7 @@ def degrade(crop: Array, rng: np.random.Generator) -> tuple[bytes, dict[str, Any
         JPEG bytes of the same size, and what was done.
     """
     height, width = crop.shape[:2]
-    contrast, gamma = rng.uniform(0.92, 1.35), np.exp(rng.normal(0, 0.10))
+    contrast, gamma = rng.uniform(0.98, 1.45), np.exp(rng.normal(0, 0.10))
     cast = 1 + rng.normal(0, 0.025, 3)
     haze = rng.uniform(0.04, 0.11)
     toned = np.clip(crop, 0, 1) ** gamma * cast

@@ -93,10 +93,11 @@ def make_pair(
     rng = np.random.default_rng([settings.seed, identity, image + 1])
     pose = draw_pose(rng)
     figure = studio.pose(dressed, pose)
-    camera = draw_camera(rng, figure.points)
+    person = len(figure.meshes)
+    figure = draw_props(rng, studio, figure, pose)
+    camera = draw_camera(rng, np.concatenate([m.vertices for m in figure.meshes[:person]]))
     light = draw_light(rng)
     stage = draw_stage(rng)
-    figure = draw_props(rng, studio, figure, pose)
     if rng.random() < _BYSTANDER_SHARE:
         figure = _with_bystander(rng, studio, settings, figure, camera)
     backdrop, behind = stage_backdrop(stage, camera), stage.kind

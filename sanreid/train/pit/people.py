@@ -87,7 +87,7 @@ def draw_person(rng: Rng, *, adults_only: bool = False) -> Person:
         "height": float(np.clip(rng.normal(0.44, 0.08), 0.25, 0.65)),
         "proportions": float(np.clip(rng.normal(0.45, 0.2), 0, 1)),
     }
-    skin = draw_colour(rng, SKIN)
+    skin = (draw_colour(rng, SKIN) * 0.84).astype(np.float32)
     hair = draw_colour(rng, HAIR)
     if age > 0.85 and rng.random() < 0.6:
         grey = rng.uniform(0.45, 0.85)
@@ -376,7 +376,7 @@ def _extras(rng: Rng) -> list[Garment]:
 def _unlike_skin(garment: Garment, skin: Array) -> Garment:
     """Darken cloth of the skin's own colour: nobody is to look undressed from afar."""
     ground = garment.fabric.colours[0]
-    if garment.kind in ("hair", "beard") or np.abs(ground - skin).max() > 0.16:
+    if garment.kind in ("hair", "beard") or np.abs(ground - skin).max() > 0.2:
         return garment
     darker = garment.fabric.colours * (0.55 if ground.mean() > 0.35 else 0.3)
     return replace(garment, fabric=replace(garment.fabric, colours=darker))

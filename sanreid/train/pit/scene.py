@@ -125,7 +125,7 @@ def draw_light(rng: np.random.Generator) -> Light:
         [np.cos(turn) * np.cos(height), np.sin(turn) * np.cos(height), np.sin(height)]
     )
     share = rng.beta(1.2, 1.6)  # of the sun in the whole
-    level = np.clip(rng.normal(1.32, 0.26), 0.65, 2.1)
+    level = np.clip(rng.normal(1.4, 0.26), 0.7, 2.2)
     warm = (
         np.array([1, 1, 1])
         + rng.normal(0, 0.04) * np.array([1, 0.2, -1])

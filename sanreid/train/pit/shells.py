@@ -105,7 +105,10 @@ def raised(shaped: Shaped, body: Body, places: Places, garments: tuple[Garment, 
     thick = np.zeros(len(vertices), np.float32)
     for garment in garments:
         if garment.kind not in _SHAPED:
-            thick = np.maximum(thick, cover(garment, places) * garment.thickness)
+            lift = cover(garment, places) * garment.thickness
+            if garment.kind in _LOOSE:  # tight at the hips, wide at the shins
+                lift = lift * (0.3 + 0.7 * np.clip(places.leg, 0, 1))
+            thick = np.maximum(thick, lift)
     vertices = vertices + normals * thick[:, None]
     for garment in garments:
         bulge = _SHAPED.get(garment.kind)
@@ -181,6 +184,7 @@ _SHAPED = {
 }  # fmt: skip
 
 
+_LOOSE = ("trousers", "jeans", "shorts")
 _SHOES = ("shoes", "trainers", "boots")
 
 
