@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from sanreid.gallery.calibration import Calibration
 from sanreid.gallery.gallery import Gallery
+from sanreid.gallery.open_set import Identification, OpenSetReport
 from sanreid.gallery.results import Entry, Hit, SearchResult
 
-__all__ = ["Entry", "Gallery", "Hit", "SearchResult"]
+__all__ = [
+    "Calibration",
+    "Entry",
+    "Gallery",
+    "Hit",
+    "Identification",
+    "OpenSetReport",
+    "SearchResult",
+]

@@ -272,6 +272,10 @@ class Directory:
         table.apply(change)
         self.broken = False
 
+    def rows_sum(self, count: int) -> int | None:
+        """Give one checksum over the embeddings of the first ``count`` rows."""
+        return self._vectors.rows_sum(count)
+
     def problems(self) -> list[str]:
         """Read everything again; give a line for each byte run that is not what was written."""
         found = self._vectors.check_all()
@@ -296,10 +300,11 @@ class Directory:
                         "dropped when the gallery is opened for writing, or foreign bytes."
                     )
             known = {LOCK, DESCRIPTION, self._log_path.name, self._vectors.path.name}
+            indexes = f"index-{self.description.generation:06d}-*.faiss"
             found += [
                 f"{path} does not belong to the gallery."
                 for path in sorted(self.folder.iterdir())
-                if path.name not in known
+                if path.name not in known and not path.match(indexes)
             ]
         return found
 
@@ -538,7 +543,9 @@ def _sweep(folder: Path, generation: int, disk: Disk) -> list[Path]:
     keep = {log_path(folder, generation).name, vectors_path(folder, generation).name}
     for pattern in ("entries-*.log", "vectors-*.f32", "index-*.faiss*", _TEMPORARY):
         for path in folder.glob(pattern):
+            fresh = path.name.endswith(".new")
             stale = pattern.startswith("index-") and f"-{generation:06d}-" not in path.name
+            stale |= fresh
             if path.name not in keep and (stale or not pattern.startswith("index-")):
                 try:
                     disk.remove(path)

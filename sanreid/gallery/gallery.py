@@ -1,29 +1,30 @@
-"""The Gallery: embeddings with people, cameras and times, searched by cosine similarity.
+"""The Gallery that users meet: the core, and what stands on it.
 
-This class checks what it is given and lays out what it gives back; the entries are kept and
-searched by a :class:`~sanreid.gallery.store.Store`.
+Images through an encoder, tracklets, identity or unknown, and files to hand on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sanreid.errors import GalleryError, InputError
-from sanreid.gallery import checks
-from sanreid.gallery.directory import LOCK, create_directory, is_gallery, write_snapshot
-from sanreid.gallery.disk import Disk
-from sanreid.gallery.filters import And, Condition, parse
-from sanreid.gallery.local import LocalStore, in_memory
-from sanreid.gallery.lock import WriterLock
-from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.store import NewRows, Revision, SearchRequest
-from sanreid.gallery.table import Settings
+from sanreid.errors import InputError
+from sanreid.gallery import checks, tracklets
+from sanreid.gallery.calibration import Calibration, calibrate_pairs
+from sanreid.gallery.core import GalleryCore, Where
+from sanreid.gallery.open_set import (
+    Group,
+    Identification,
+    OpenSetReport,
+    identify,
+    open_set_report,
+)
+from sanreid.gallery.results import SearchResult
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
@@ -31,16 +32,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Gallery"]
 
-Where = Mapping[str, Any]
-INDEX_KINDS = ("auto", "flat")
 
-
-class Gallery:
+class Gallery(GalleryCore):
     """A searchable set of embeddings, in memory; :meth:`open` keeps one on disk.
 
     Args:
         dim: D, the width of the embeddings.
-        index: "flat" is exact; "auto" is exact too.
+        index: "flat" is exact, and so is "auto", which says so in the log when an approximate
+            index would be quicker. "ivf" and "hnsw" are approximate from 10,000 entries on;
+            "-sq8" or "-pq" behind them, or behind "flat", keeps 8 bits a number or product
+            codes. What an index proposes is scored again with the stored embeddings.
         encoder_fingerprint: The encoder all embeddings must come from, as
             ``SANEncoder.fingerprint`` gives it. None takes the first one it is told.
 
@@ -50,382 +51,6 @@ class Gallery:
     >>> gallery.search([3.0, 1.0], k=1)[0][0].pid
     7
     """
-
-    def __init__(
-        self, dim: int, *, index: str = "auto", encoder_fingerprint: str | None = None
-    ) -> None:
-        checks.checked_dim(dim)
-        self._index = _checked_index(index)
-        settings = Settings(checks.checked_fingerprint(encoder_fingerprint))
-        self._store = LocalStore(int(dim), settings=settings)
-
-    @classmethod
-    def open(
-        cls,
-        path: str | Path,
-        *,
-        dim: int | None = None,
-        mode: Literal["rw", "r"] = "rw",
-        index: str = "auto",
-        encoder_fingerprint: str | None = None,
-    ) -> Self:
-        """Open a gallery kept on disk; with ``dim``, make it if it is not there.
-
-        When ``add``, ``remove`` or ``update`` returns, the change survives a crash and a power
-        cut; an interrupted call leaves no trace. There is one writer at a time and any number of
-        readers, which see the state at opening until they :meth:`refresh`.
-
-        Args:
-            path: Its directory.
-            dim: Wanted to make a gallery; checked if it is there already.
-            mode: "rw" to read and write, "r" only to read.
-            index: As in :class:`Gallery`.
-            encoder_fingerprint: As in :class:`Gallery`; must agree with the stored one.
-
-        Raises:
-            GalleryError: Not there (without ``dim``), damaged, foreign, of a newer format,
-                of another dim or encoder, or open for writing elsewhere.
-        """
-        return cls._open(path, dim, mode, index, encoder_fingerprint, Disk())
-
-    @classmethod
-    def _open(
-        cls,
-        path: str | Path,
-        dim: int | None,
-        mode: str,
-        index: str,
-        encoder_fingerprint: str | None,
-        disk: Disk,
-    ) -> Self:
-        if mode not in ("rw", "r"):
-            raise InputError(f'mode must be "rw" or "r"; got {mode!r}.')
-        if dim is not None:
-            checks.checked_dim(dim)
-        folder, index = Path(path), _checked_index(index)
-        fingerprint = checks.checked_fingerprint(encoder_fingerprint)
-        if not is_gallery(folder):
-            if dim is None or mode == "r":
-                raise GalleryError(
-                    f"There is no gallery at {folder}."
-                    + ("" if mode == "r" else " To make one, give its dim.")
-                )
-            create_directory(folder, int(dim), Settings(fingerprint), disk)
-        store = LocalStore(dim or 0, folder=folder, write=mode == "rw", disk=disk)
-        try:
-            _check_stored(store, dim, fingerprint)
-        except BaseException:
-            store.close()
-            raise
-        return cls(store.dim, index=index)._with_store(store)  # noqa: SLF001 - its own class
-
-    @classmethod
-    def load(
-        cls, path: str | Path, *, index: str = "auto", encoder_fingerprint: str | None = None
-    ) -> Self:
-        """Read a gallery from disk into memory; every byte is checked.
-
-        Raises:
-            GalleryError: Not there, damaged, foreign, of a newer format or another encoder's.
-        """
-        with cls.open(path, mode="r", encoder_fingerprint=encoder_fingerprint) as stored:
-            store = in_memory(stored._store.snapshot())  # noqa: SLF001 - of this class
-        _check_stored(store, None, encoder_fingerprint)
-        return cls(store.dim, index=index)._with_store(store)  # noqa: SLF001 - its own class
-
-    def _with_store(self, store: LocalStore) -> Self:
-        self._store = store
-        return self
-
-    @property
-    def dim(self) -> int:
-        """D, the width of the embeddings."""
-        return self._store.dim
-
-    @property
-    def encoder_fingerprint(self) -> str | None:
-        """The encoder the embeddings come from, if it was told."""
-        return self._store.settings.encoder_fingerprint
-
-    @property
-    def ids(self) -> NDArray[np.int64]:
-        """Ids of all entries, rising."""
-        return self._store.ids()
-
-    def __len__(self) -> int:
-        return len(self._store)
-
-    def __contains__(self, number: object) -> bool:
-        if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
-            return False
-        return int(number) in self._store
-
-    def __repr__(self) -> str:
-        where = "in memory" if self._store.folder is None else f"at {self._store.folder}"
-        return f"Gallery({len(self):,} entries, dim={self.dim}, {where}, index={self._index!r})"
-
-    def add(
-        self,
-        embeddings: ArrayLike,
-        *,
-        pids: Iterable[Any] | None = None,
-        camids: Iterable[Any] | None = None,
-        timestamps: Iterable[Any] | None = None,
-        metadata: Sequence[Mapping[str, Any] | None] | None = None,
-        ids: Iterable[Any] | None = None,
-        encoder_fingerprint: str | None = None,
-    ) -> NDArray[np.int64]:
-        """Add entries, all of them or, on bad input, none.
-
-        Args:
-            embeddings: (N, D) numbers; rows are L2-normalised.
-            pids: (N,) int, str or None, mixed; 7 and "7" are different people.
-            camids: (N,) int or None.
-            timestamps: (N,) seconds or None.
-            metadata: One JSON-able dict or None a row; it is copied. The path of a crop's
-                picture goes under "path".
-            ids: (N,) int of at least 0, none of them in the gallery; by default the numbers
-                after the highest ever used.
-            encoder_fingerprint: The encoder's that made the embeddings; refused if the gallery
-                knows another.
-
-        Returns:
-            (N,) the entries' ids.
-
-        Raises:
-            InputError: Something of the above does not hold; the message names the row.
-            GalleryError: Another encoder's embeddings; a gallery that cannot be written.
-        """
-        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
-        rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
-        count = len(rows)
-        given = None if ids is None else checks.checked_ids(ids)
-        if given is not None and len(given) != count:
-            raise InputError(f"ids must have one value a row: {count} rows, {len(given)} values.")
-        return self._store.add(
-            NewRows(
-                embeddings=rows,
-                pids=checks.checked_pids(pids, count),
-                camids=checks.checked_camids(camids, count),
-                timestamps=checks.checked_timestamps(timestamps, count),
-                metadata=checks.checked_metadata(metadata, count),
-                ids=given,
-                encoder_fingerprint=encoder_fingerprint,
-            )
-        )
-
-    def update(
-        self,
-        ids: Iterable[Any] | int,
-        embeddings: ArrayLike | None = None,
-        *,
-        pids: Iterable[Any] | None = None,
-        camids: Iterable[Any] | None = None,
-        timestamps: Iterable[Any] | None = None,
-        metadata: Sequence[Mapping[str, Any] | None] | None = None,
-        encoder_fingerprint: str | None = None,
-    ) -> None:
-        """Change entries, all of them or, on bad input, none.
-
-        What is not given stays; a None inside a list clears that entry's value. Metadata is
-        replaced, not merged.
-
-        Raises:
-            UnknownIdError: An id is not in the gallery.
-            InputError: As in :meth:`add`, or an id is given twice.
-        """
-        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
-        which = checks.checked_ids(ids)
-        count = len(which)
-        if len(np.unique(which)) < count:
-            raise InputError("ids must differ: one is given more than once.")
-        rows = None
-        if embeddings is not None:
-            rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
-            if len(rows) != count:
-                raise InputError(f"{count} ids, but {len(rows)} rows of embeddings.")
-        self._store.revise(
-            Revision(
-                ids=which,
-                embeddings=rows,
-                pids=None if pids is None else checks.checked_pids(pids, count),
-                camids=None if camids is None else checks.checked_camids(camids, count),
-                timestamps=(
-                    None if timestamps is None else checks.checked_timestamps(timestamps, count)
-                ),
-                metadata=None if metadata is None else checks.checked_metadata(metadata, count),
-                encoder_fingerprint=encoder_fingerprint,
-            )
-        )
-
-    def remove(self, ids: Iterable[Any] | int | None = None, *, where: Where | None = None) -> int:
-        """Remove entries by their ids, or all that match ``where``; give how many.
-
-        Raises:
-            UnknownIdError: An id is not in the gallery; nothing was removed.
-            InputError: Neither or both are given, or ``where`` is empty.
-        """
-        if (ids is None) == (where is None):
-            raise InputError("Give either ids or where to remove().")
-        if ids is not None:
-            return self._store.remove(checks.checked_ids(ids))
-        condition = parse(where)
-        if condition == And(()):
-            raise InputError(
-                "An empty where matches every entry. To remove them all, say so: "
-                'remove(where={"id": {"$gte": 0}}).'
-            )
-        return self._store.remove(condition)
-
-    def get(self, ids: Iterable[Any] | int) -> list[Entry]:
-        """Give the entries of these ids, in their order.
-
-        Raises:
-            UnknownIdError: An id is not in the gallery.
-        """
-        return self._store.entries(checks.checked_ids(ids))
-
-    def find(self, where: Where) -> NDArray[np.int64]:
-        """Give the ids of the entries that match, rising. See :mod:`sanreid.gallery.filters`."""
-        return self._store.select(parse(where))
-
-    def search(
-        self,
-        queries: ArrayLike,
-        k: int = 10,
-        *,
-        where: Where | None = None,
-        query_pids: Iterable[Any] | None = None,
-        query_camids: Iterable[Any] | None = None,
-        min_similarity: float | None = None,
-        encoder_fingerprint: str | None = None,
-    ) -> SearchResult:
-        """Find the k entries most similar to each query.
-
-        Every rule acts before ranking, so k admissible entries come back whenever that many
-        exist.
-
-        Args:
-            queries: (Q, D) numbers, or (D,) for one query; they are L2-normalised.
-            k: Entries wanted per query, at least 1.
-            where: Only entries that match. See :mod:`sanreid.gallery.filters`.
-            query_pids: (Q,) with ``query_camids``: entries of the same person under the same
-                camera are left out, the Market-1501 rule. A None leaves out nothing.
-            query_camids: (Q,) alone: entries of the query's camera are left out.
-            min_similarity: Only entries at least this similar.
-            encoder_fingerprint: The encoder's that made the queries; refused if the gallery
-                knows another.
-
-        Returns:
-            Q rows of k places by falling cosine similarity, ties by rising id.
-
-        Raises:
-            InputError: A shape, a norm, k or a rule is wrong.
-            GalleryError: Another encoder's queries; a damaged file was met.
-
-        Source:
-            Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015, for the
-            rule of same person and camera.
-        """
-        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
-        k = checks.checked_count(k, "k")
-        rows = checks.checked_embeddings(queries, self.dim, name="queries")
-        if query_pids is not None and query_camids is None:
-            raise InputError("query_pids need query_camids; query_camids alone is a rule too.")
-        request = SearchRequest(
-            queries=rows,
-            k=k,
-            condition=None if where is None else _some(parse(where)),
-            exclude_pids=(
-                None
-                if query_pids is None
-                else checks.checked_pids(query_pids, len(rows), name="query_pids")
-            ),
-            exclude_camids=(
-                None
-                if query_camids is None
-                else checks.checked_camids(query_camids, len(rows), name="query_camids")
-            ),
-            min_similarity=(
-                None
-                if min_similarity is None
-                else checks.checked_similarity(min_similarity, "min_similarity")
-            ),
-            encoder_fingerprint=encoder_fingerprint,
-        )
-        return self._store.search(request)
-
-    def save(self, path: str | Path) -> None:
-        """Write a snapshot to ``path``; a gallery that is there is replaced in one step.
-
-        Raises:
-            GalleryError: Something else is there, or the disk refuses; what was there stays.
-        """
-        folder, snapshot, disk = Path(path), self._store.snapshot(), Disk()
-        if not is_gallery(folder):
-            create_directory(folder, self.dim, snapshot, disk)
-            return
-        if self._store.folder is not None and self._store.folder.samefile(folder):
-            raise GalleryError(f"The gallery is kept at {folder} itself: nothing to save.")
-        writer = WriterLock(folder / LOCK)
-        try:
-            write_snapshot(folder, snapshot, self.dim, disk)
-        finally:
-            writer.release()
-
-    def compact(self) -> None:
-        """Drop what was removed or replaced; on disk no trace of it is left.
-
-        Raises:
-            GalleryError: Open for reading only, or the disk refuses; nothing was lost.
-        """
-        self._store.compact()
-
-    def verify(self) -> None:
-        """Check every stored byte against its checksum; a gallery in memory has none.
-
-        Raises:
-            GalleryError: Bytes are flipped, missing or foreign; the message says where.
-        """
-        self._store.verify()
-
-    def refresh(self) -> None:
-        """Let a reader see what the writer has committed since."""
-        self._store.refresh()
-
-    def close(self) -> None:
-        """Close a gallery kept on disk; one in memory has nothing to close."""
-        self._store.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def stats(self) -> dict[str, Any]:
-        """Count entries, people and cameras; say how they are kept and searched."""
-        snapshot = self._store.snapshot()
-        rows, count = snapshot.alive_rows(), snapshot.num_rows
-        codes = np.unique(snapshot.table.pid_codes.first(count)[rows])
-        camids = np.unique(snapshot.table.camids.first(count)[rows])
-        return {
-            "entries": snapshot.num_entries,
-            "removed_rows": snapshot.num_dead,
-            "dim": self.dim,
-            "pids": int((codes > 0).sum()),
-            "camids": int((camids != checks.NO_CAMID).sum()),
-            "index": self._index,
-            "exact": True,
-            "encoder_fingerprint": snapshot.settings.encoder_fingerprint,
-            "path": None if self._store.folder is None else str(self._store.folder),
-            "vector_bytes": snapshot.num_rows * self.dim * 4,
-        }
 
     @classmethod
     def from_folder(
@@ -505,35 +130,229 @@ class Gallery:
             encoder.encode(images), k, encoder_fingerprint=encoder.fingerprint, **options
         )
 
-    def _check_fingerprint(self, fingerprint: str | None) -> None:
-        _check_encoder(self.encoder_fingerprint, fingerprint)
+    def add_tracklets(
+        self,
+        embeddings: ArrayLike,
+        tracklet_names: Sequence[Any],
+        *,
+        pids: Iterable[Any] | None = None,
+        camids: Iterable[Any] | None = None,
+        timestamps: Iterable[Any] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        quality: Sequence[float] | None = None,
+        encoder_fingerprint: str | None = None,
+    ) -> NDArray[np.int64]:
+        """Pool the crops of each track into one entry, linked to its crops.
 
+        The entry's embedding is the mean of its crops', its timestamp the earliest. Its metadata
+        holds "tracklet", the track's name, and "crops", the metadata and timestamp of each crop.
 
-def _checked_index(index: Any) -> str:  # noqa: ANN401 - whatever the caller passed
-    if not isinstance(index, str) or index not in INDEX_KINDS:
-        raise InputError(f"index must be one of {', '.join(INDEX_KINDS)}; got {index!r}.")
-    return index
+        Args:
+            embeddings: (N, D), one row a crop.
+            tracklet_names: (N,) int or str, the track of each crop.
+            pids: (N,) as in :meth:`add`; the same throughout a track.
+            camids: (N,) as in :meth:`add`; the same throughout a track.
+            timestamps: (N,) as in :meth:`add`.
+            metadata: (N,) as in :meth:`add`, of the crops.
+            quality: (N,) at least 0; the mean is weighted by it.
+            encoder_fingerprint: As in :meth:`add`.
 
+        Returns:
+            (T,) ids, tracks in the order of their first crop.
 
-def _check_encoder(known: str | None, fingerprint: str | None) -> None:
-    if fingerprint is not None and known is not None and fingerprint != known:
-        raise GalleryError(
-            f"This gallery holds embeddings of the encoder {known[:12]}; these come from "
-            f"{fingerprint[:12]}. Embeddings of two encoders cannot be compared: use the same "
-            "weights, or build another gallery."
+        Raises:
+            InputError: As in :meth:`add`, or a track has several people or cameras, or its
+                crops cancel out.
+        """
+        rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
+        count = len(rows)
+        groups = tracklets.grouped(tracklet_names, count)
+        camid_column = checks.checked_camids(camids, count).tolist()
+        seconds = checks.checked_timestamps(timestamps, count)
+        known = checks.checked_metadata(metadata, count)
+        firsts = [
+            None if np.isnan(seconds[members]).all() else float(np.nanmin(seconds[members]))
+            for members in groups.values()
+        ]
+        return self.add(
+            tracklets.pooled(rows, groups, quality),
+            pids=tracklets.agreed(checks.checked_pids(pids, count), groups, "pids"),
+            camids=[
+                None if camid == checks.NO_CAMID else camid
+                for camid in tracklets.agreed(camid_column, groups, "camids")
+            ],
+            timestamps=firsts,
+            metadata=tracklets.linked(groups, known, seconds),
+            encoder_fingerprint=encoder_fingerprint,
         )
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """The threshold stored by :meth:`calibrate`, and what is known of it."""
+        fields = self._store.settings.calibration
+        return None if fields is None else Calibration.from_dict(fields)
 
-def _check_stored(store: LocalStore, dim: int | None, fingerprint: str | None) -> None:
-    """Check what was asked for against what is there; a fingerprint not yet known is kept."""
-    if dim is not None and store.dim != dim:
-        raise GalleryError(
-            f"The gallery {store.folder} has dim {store.dim}; dim={dim} was asked for."
+    def calibrate(
+        self,
+        embeddings: ArrayLike,
+        pids: Iterable[Any],
+        camids: Iterable[Any] | None = None,
+        *,
+        false_match_rate: float = 0.01,
+        confidence: float = 0.95,
+        encoder_fingerprint: str | None = None,
+    ) -> Calibration:
+        """Set the threshold between identity and unknown from crops of known people.
+
+        Use crops of people like those the gallery will meet, best from its own cameras; they
+        need not be in the gallery. The calibration is stored with the gallery.
+
+        Args:
+            embeddings: (N, D), one row a crop.
+            pids: (N,) who they show; rows of None are left out.
+            camids: (N,) only pairs across cameras count then.
+            false_match_rate: The share of pairs of two people that may reach the threshold.
+            confidence: Of the reported interval.
+            encoder_fingerprint: As in :meth:`add`.
+
+        Raises:
+            InputError: Too few people or pairs for the rate, or bad input as in :meth:`add`.
+        """
+        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
+        rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
+        calibration = calibrate_pairs(
+            rows,
+            checks.checked_pids(pids, len(rows)),
+            None if camids is None else checks.checked_camids(camids, len(rows)),
+            false_match_rate=checks.checked_similarity(false_match_rate, "false_match_rate"),
+            confidence=checks.checked_similarity(confidence, "confidence"),
         )
-    _check_encoder(store.settings.encoder_fingerprint, fingerprint)
-    if fingerprint is not None and store.settings.encoder_fingerprint is None and store.write:
-        store.set_settings(Settings(fingerprint, store.settings.calibration))
+        settings = self._store.settings
+        self._store.set_settings(replace(settings, calibration=calibration.to_dict()))
+        return calibration
+
+    def identify(
+        self,
+        queries: ArrayLike,
+        *,
+        group: Group = "best",
+        top: int = 3,
+        threshold: float | None = None,
+        where: Where | None = None,
+        query_pids: Iterable[Any] | None = None,
+        query_camids: Iterable[Any] | None = None,
+        encoder_fingerprint: str | None = None,
+    ) -> list[Identification]:
+        """Say who each query shows, or that it is unknown.
+
+        Args:
+            queries: As in :meth:`search`.
+            group: A person's similarity: "best" is that of the nearest entry, "mean" the mean
+                of the ``top`` nearest (of all, where there are fewer).
+            top: See ``group``.
+            threshold: At least this similar; the calibrated threshold when None.
+            where: Only entries that match; entries without a pid never count.
+            query_pids: With ``query_camids`` as in :meth:`search`.
+            query_camids: As in :meth:`search`.
+            encoder_fingerprint: As in :meth:`search`.
+
+        Raises:
+            InputError: There is no threshold, or bad input as in :meth:`search`.
+        """
+        if threshold is None:
+            if self.calibration is None:
+                raise InputError(
+                    "This gallery is not calibrated: call calibrate() with crops of known "
+                    "people, or give a threshold."
+                )
+            threshold = self.calibration.threshold
+        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
+        if group not in ("best", "mean"):
+            raise InputError(f'group must be "best" or "mean"; got {group!r}.')
+        return identify(
+            self._store,
+            self._request(queries, 1, where, query_pids, query_camids, None),
+            threshold=checks.checked_similarity(threshold, "threshold"),
+            group=group,
+            top=checks.checked_count(top, "top"),
+        )
+
+    def evaluate_open_set(
+        self,
+        queries: ArrayLike,
+        pids: Iterable[Any],
+        camids: Iterable[Any] | None = None,
+        *,
+        false_alarm_rates: Sequence[float] = (0.001, 0.01, 0.1),
+        group: Group = "best",
+        top: int = 3,
+        where: Where | None = None,
+    ) -> OpenSetReport:
+        """Measure detection and identification at given false-alarm rates.
+
+        Args:
+            queries: (Q, D), some of people in the gallery, some of strangers.
+            pids: (Q,) who they show.
+            camids: (Q,) entries of the same person under the same camera are left out then.
+            false_alarm_rates: Shares of strangers that may be given an identity.
+            group: As in :meth:`identify`.
+            top: As in :meth:`identify`.
+            where: As in :meth:`identify`.
+
+        Raises:
+            InputError: The queries are all of enrolled people or all of strangers, or bad input
+                as in :meth:`identify`.
+        """
+        found = self.identify(
+            queries,
+            group=group,
+            top=top,
+            threshold=-1.0,
+            where=where,
+            query_pids=None if camids is None else (pids := list(pids)),
+            query_camids=camids,
+        )
+        people = checks.checked_pids(pids, len(found))
+        enrolled: set[checks.Pid] = {
+            pid for pid in set(people) if pid is not None and self._knows(pid, where)
+        }
+        return open_set_report(found, people, enrolled, false_alarm_rates)
+
+    def _knows(self, pid: checks.Pid, where: Where | None) -> bool:
+        condition: Where = {"pid": pid} if where is None else {"$and": [{"pid": pid}, where]}
+        return len(self.find(condition)) > 0
+
+    def export(self, path: str | Path) -> None:
+        """Write all entries to one ``.npz`` file, without pickle.
+
+        Raises:
+            InputError: The name ends otherwise.
+            GalleryError: The disk refuses.
+        """
+        from sanreid.gallery.exchange import write_npz  # noqa: PLC0415 - rarely used
+
+        write_npz(_npz(path), self._store.snapshot())
+
+    def import_from(self, path: str | Path, *, keep_ids: bool = True) -> NDArray[np.int64]:
+        """Add the entries of an ``.npz`` file, all or none.
+
+        Args:
+            path: Written by :meth:`export`, or any with an ``embeddings`` array.
+            keep_ids: Take the file's ids; else new ones.
+
+        Raises:
+            GalleryError: Not such a file, or of another encoder.
+            InputError: Its rows do not fit, or an id is in the gallery already.
+        """
+        from sanreid.gallery.exchange import read_npz  # noqa: PLC0415 - rarely used
+
+        columns = read_npz(_npz(path))
+        if not keep_ids:
+            columns.pop("ids", None)
+        return self.add(**columns)
 
 
-def _some(condition: Condition) -> Condition | None:
-    return None if condition == And(()) else condition
+def _npz(path: str | Path) -> Path:
+    if Path(path).suffix != ".npz":
+        raise InputError(f"{path} must end in .npz.")
+    return Path(path)

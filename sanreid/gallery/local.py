@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError, InputError, UnknownIdError
+from sanreid.gallery.approximate import agreement
 from sanreid.gallery.directory import LOCK, Directory, write_snapshot
 from sanreid.gallery.disk import Disk
 from sanreid.gallery.filters import Condition
+from sanreid.gallery.indexing import INDEX_KINDS, IndexKeeper, cache_path, cache_problem
 from sanreid.gallery.lock import WriterLock
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.snapshot import Snapshot
@@ -42,8 +44,10 @@ class LocalStore:
         folder: Path | None = None,
         write: bool = True,
         disk: Disk | None = None,
+        index: str = "auto",
     ) -> None:
         self.dim = dim
+        self.keeper = IndexKeeper(index)
         self.folder = folder
         self.write = write
         self._mutex = threading.RLock()
@@ -180,7 +184,25 @@ class LocalStore:
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Find each query's nearest admitted entries."""
-        return self.snapshot().search(request)
+        with self._mutex:
+            snapshot, directory = self.snapshot(), self._directory
+        found = self.keeper.search(snapshot, request, directory)
+        return snapshot.result(found, len(request.queries), request.k)
+
+    def build_index(self, *, progress: bool | None) -> None:
+        """Train and fill the index now."""
+        with self._mutex:
+            snapshot, directory = self.snapshot(), self._directory
+        self.keeper.build(snapshot, directory, progress=progress)
+
+    def recall(self, k: int, sample: int, seed: int) -> float:
+        """Measure the index against exact search."""
+        with self._mutex:
+            snapshot, directory = self.snapshot(), self._directory
+        index = self.keeper.ready(snapshot, directory)
+        if index is None:
+            return 1.0
+        return agreement(index, snapshot, k, sample, np.random.default_rng(seed))
 
     def compact(self) -> None:
         """Drop removed rows: from memory, and from the files without a trace."""
@@ -214,7 +236,12 @@ class LocalStore:
         """
         with self._mutex:
             self._check_open()
-            found = [] if self._directory is None else self._directory.problems()
+            directory = self._directory
+            found = [] if directory is None else directory.problems()
+            if directory is not None:
+                caches = [cache_path(directory, kind) for kind in INDEX_KINDS]
+                damage = [cache_problem(path) for path in caches if path.is_file()]
+                found += [problem for problem in damage if problem is not None]
         if found:
             more = f"\n  ... {len(found) - 20} more" if len(found) > 20 else ""
             raise GalleryError(
@@ -341,8 +368,8 @@ def _copied(snapshot: Snapshot) -> Table:
     return table
 
 
-def in_memory(snapshot: Snapshot) -> LocalStore:
+def in_memory(snapshot: Snapshot, *, index: str) -> LocalStore:
     """Give a store in memory with a snapshot's entries."""
-    store = LocalStore(snapshot.table.vectors.dim)
+    store = LocalStore(snapshot.table.vectors.dim, index=index)
     store._table = _copied(snapshot)  # noqa: SLF001 - this module's own class
     return store

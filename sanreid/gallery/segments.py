@@ -112,6 +112,14 @@ class MappedVectors:
         firsts = [place * self._rows_per_chunk for place in range(len(chunks))]
         return take_from(rows, firsts, chunks, self.dim)
 
+    def rows_sum(self, count: int) -> int | None:
+        """Give one checksum over the first ``count`` rows, by those of their blocks."""
+        stops = self._block_stops.first(len(self._block_stops))
+        blocks = int(np.searchsorted(stops, count, side="right"))
+        if count > 0 and (blocks == 0 or stops[blocks - 1] != count):
+            return None
+        return zlib.crc32(self._block_sums.first(blocks).astype("<u4").tobytes())
+
     def cut(self, count: int) -> None:
         """Refuse: rows in a file are taken back by its writer."""
         raise GalleryError(f"{self.path} holds {self._num_rows} committed rows, not {count}.")

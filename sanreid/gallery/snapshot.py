@@ -105,10 +105,10 @@ class Snapshot:
             )
         return made
 
-    def search(self, request: SearchRequest) -> SearchResult:
-        """Find each query's nearest admitted entries, exactly."""
+    def search(self, request: SearchRequest) -> Candidates:
+        """Find each query's nearest admitted rows, exactly."""
         admitted = self.admitted(request.condition)
-        found = exact_search(
+        return exact_search(
             request.queries,
             self.table.vectors,
             self.num_rows,
@@ -118,7 +118,6 @@ class Snapshot:
             exclusion=self.exclusion(request),
             min_similarity=request.min_similarity,
         )
-        return self.result(found, len(request.queries), request.k)
 
     def exclusion(self, request: SearchRequest) -> _Exclusions | None:
         """Give what leaves out rows for each query; None when nothing is left out."""
@@ -172,6 +171,19 @@ class _Exclusions:
     ) -> None:
         self._camids, self._asked_camids = camids, asked_camids
         self._pid_codes, self._asked_codes = pid_codes, asked_codes
+
+    def of(self, queries: NDArray[np.int64]) -> _Exclusions:
+        """Give the rule for some of the queries."""
+        codes = None if self._asked_codes is None else self._asked_codes[queries]
+        return _Exclusions(self._camids, self._asked_camids[queries], self._pid_codes, codes)
+
+    def pairs(self, queries: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell for (query, row) pairs whether the row is left out."""
+        asked = self._asked_camids[queries]
+        mask = (self._camids[rows] == asked) & (asked != NO_CAMID)
+        if self._asked_codes is not None and self._pid_codes is not None:
+            mask &= self._pid_codes[rows] == self._asked_codes[queries]
+        return np.asarray(mask)
 
     def __call__(self, part: slice) -> Exclusion:
         """Give the rule of some queries."""

@@ -62,7 +62,6 @@ class SearchRequest:
     exclude_pids: Sequence[Pid] | None
     exclude_camids: NDArray[np.int64] | None
     min_similarity: float | None
-    encoder_fingerprint: str | None
 
 
 class Store(Protocol):

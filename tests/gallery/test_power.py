@@ -135,7 +135,7 @@ def test_a_full_disk_while_making_or_saving(tmp_path, number, monkeypatch):
     with contextlib.suppress(GalleryError):
         open_on(tmp_path / "g", disk, 2).close()
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "g"])
-    monkeypatch.setattr("sanreid.gallery.gallery.Disk", lambda: disk)
+    monkeypatch.setattr("sanreid.gallery.core.Disk", lambda: disk)
     old, new = Gallery(2), Gallery(2)
     old.add([[1, 0]], pids=["old"])
     new.add([[1, 0]], pids=["new"])

@@ -1,0 +1,309 @@
+"""Approximate indexes by FAISS: candidates quickly, then scored again with the stored vectors.
+
+An index covers the rows up to some number; rows behind it are searched exactly until there are
+enough of them to be taken in. Whatever an index proposes is scored with the stored vectors, so
+similarities are exact and only the choice of candidates is approximate. A query for which it
+proposes fewer than k admissible rows is answered exactly.
+
+Sources: Sivic and Zisserman, "Video Google", ICCV 2003 (inverted lists); Malkov and Yashunin,
+arXiv:1603.09320 (HNSW); Jegou et al., "Product Quantization for Nearest Neighbor Search",
+TPAMI 2011; the implementation is FAISS, Douze et al., arXiv:2401.08281.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.gallery.exact import Candidates, exact_search, rank_candidates
+from sanreid.gallery.snapshot import Snapshot
+from sanreid.gallery.store import SearchRequest
+
+__all__ = ["KINDS", "ApproximateIndex", "agreement", "load_faiss", "searched"]
+
+logger = logging.getLogger(__name__)
+
+KINDS = (
+    "flat-sq8", "flat-pq", "ivf", "ivf-sq8", "ivf-pq", "hnsw", "hnsw-sq8", "hnsw-pq",
+)  # fmt: skip
+MIN_ROWS = 10_000  # below, exact search is quick and an index would be badly trained
+_TRAIN_PER_LIST = 64
+_TRAIN_ROWS = 100_000  # enough for 256 centroids of a quantiser
+_ADD_ROWS = 65_536
+_TAIL_SHARE = 0.05  # rows not yet covered, as a share of the covered, that are searched exactly
+_SPARSE = 0.03  # below this share of admitted rows, exact search of those alone is quicker
+_TARGET_RECALL = 0.97
+_TUNING_QUERIES, _TUNING_K = 64, 10
+
+
+def load_faiss() -> Any:  # noqa: ANN401 - its types do not know its Python layer
+    """Import FAISS where it is used: it costs time, and exact search does without."""
+    return import_module("faiss")
+
+
+class ApproximateIndex:
+    """A FAISS index over the first ``covered`` rows of one table.
+
+    Args:
+        kind: One of :data:`KINDS`.
+        index: The trained FAISS index.
+        covered: Rows in it.
+        width: Lists or neighbours looked at in a search.
+        overfetch: Candidates taken for each entry wanted.
+    """
+
+    def __init__(self, kind: str, index: Any, covered: int, width: int, overfetch: int) -> None:  # noqa: ANN401 - FAISS has no types
+        self.kind, self.index, self.covered = kind, index, covered
+        self.width, self.overfetch = width, overfetch
+        self._gate = _Gate()
+
+    @classmethod
+    def build(cls, kind: str, snapshot: Snapshot, *, progress: bool | None) -> ApproximateIndex:
+        """Train on a sample of the rows, take all in, and set the width by measuring recall."""
+        faiss = load_faiss()
+        dim, count = snapshot.table.vectors.dim, snapshot.num_rows
+        num_lists = 1 if not kind.startswith("ivf") else _num_lists(count)
+        metric = faiss.METRIC_L2 if kind.startswith("hnsw") else faiss.METRIC_INNER_PRODUCT
+        index = faiss.index_factory(dim, _recipe(kind, dim, num_lists), metric)
+        _calm(faiss, index)
+        rng = np.random.default_rng(0)
+        sample = min(count, max(_TRAIN_ROWS, _TRAIN_PER_LIST * num_lists))
+        rows = np.sort(rng.choice(count, sample, replace=False))
+        with _bar(progress, kind, count) as update:
+            if not index.is_trained:
+                index.train(snapshot.table.vectors.take(rows))
+            own = cls(kind, index, 0, 1, _overfetch(kind))
+            own._take_in(snapshot, update)
+        own._tune(snapshot, rng)
+        logger.info(
+            "Built a %s index over %d rows: width %d, %d candidates for each entry.",
+            kind, count, own.width, own.overfetch,
+        )  # fmt: skip
+        return own
+
+    def extend(self, snapshot: Snapshot) -> None:
+        """Take in rows added since, once they are many."""
+        if snapshot.num_rows - self.covered > max(1024, _TAIL_SHARE * self.covered):
+            with self._gate.alone():
+                self._take_in(snapshot, lambda _: None)
+
+    def propose(
+        self, queries: NDArray[np.float32], count: int, admitted: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+        """Give (query, row) pairs of about ``count`` candidates a query, and the rows covered."""
+        faiss = load_faiss()
+        with self._gate.shared():
+            covered = self.covered
+            selector = None
+            if admitted is not None:
+                bits = np.packbits(_padded(admitted, covered), bitorder="little")
+                selector = faiss.IDSelectorBitmap(bits)
+            if self.kind.startswith("hnsw"):
+                parameters = faiss.SearchParametersHNSW(
+                    efSearch=max(self.width, count), sel=selector
+                )
+            elif self.kind == "flat-sq8":
+                parameters = faiss.SearchParameters(sel=selector)
+            else:
+                parameters = faiss.SearchParametersIVF(nprobe=self.width, sel=selector)
+            _, rows = self.index.search(queries, min(count, covered), params=parameters)
+        places, ranks = np.nonzero(rows >= 0)
+        return places, rows[places, ranks], covered
+
+    def _take_in(self, snapshot: Snapshot, update: Any) -> None:  # noqa: ANN401 - a bar's method
+        for start in range(self.covered, snapshot.num_rows, _ADD_ROWS):
+            rows = np.arange(start, min(snapshot.num_rows, start + _ADD_ROWS))
+            self.index.add(snapshot.table.vectors.take(rows))
+            self.covered = int(rows[-1]) + 1
+            update(len(rows))
+
+    def _tune(self, snapshot: Snapshot, rng: np.random.Generator) -> None:
+        """Widen the search until stored rows find their neighbours."""
+        widest = self.index.nlist if self.kind.startswith("ivf") else 1
+        self.width = min(widest, 4)
+        if self.kind.startswith("hnsw"):
+            self.width, widest = 16, 1024
+        for _ in range(24):
+            if agreement(self, snapshot, _TUNING_K, _TUNING_QUERIES, rng) >= _TARGET_RECALL:
+                return
+            if self.width < widest:
+                self.width = min(widest, self.width * 2)
+            elif self.overfetch < 256:
+                self.overfetch *= 2
+            else:
+                return
+
+
+def searched(
+    index: ApproximateIndex, snapshot: Snapshot, request: SearchRequest
+) -> Candidates | None:
+    """Answer a search with an index; None where exact search is as quick.
+
+    Queries that got fewer than k admissible rows are answered exactly.
+    """
+    admitted = snapshot.admitted(request.condition)
+    wanted = snapshot.num_rows if admitted is None else int(np.count_nonzero(admitted))
+    count = request.k * index.overfetch + 8
+    if wanted < max(_SPARSE * snapshot.num_rows, 4 * count):
+        return None
+    queries, vectors, num_rows = request.queries, snapshot.table.vectors, snapshot.num_rows
+    ids = snapshot.table.ids.first(num_rows)
+    exclusion = snapshot.exclusion(request)
+    places, rows, covered = index.propose(queries, count, admitted)
+    inside = rows < num_rows
+    places, rows = places[inside], rows[inside]
+    if exclusion is not None:
+        allowed = ~exclusion.pairs(places, rows)
+        places, rows = places[allowed], rows[allowed]
+    if covered < num_rows:
+        tail = exact_search(
+            queries, vectors, num_rows, ids, request.k,
+            admitted=admitted, exclusion=exclusion, start=covered,
+        )  # fmt: skip
+        places, rows = np.concatenate([places, tail[0]]), np.concatenate([rows, tail[1]])
+    short = np.bincount(places, minlength=len(queries)) < request.k
+    kept = ~short[places]
+    found = rank_candidates(
+        queries, places[kept], rows[kept], vectors, ids, request.k, request.min_similarity
+    )
+    if not short.any():
+        return found
+    again = np.flatnonzero(short)
+    more = exact_search(
+        queries[again], vectors, num_rows, ids, min(request.k, num_rows),
+        admitted=admitted,
+        exclusion=None if exclusion is None else exclusion.of(again),
+        min_similarity=request.min_similarity,
+    )  # fmt: skip
+    places = np.concatenate([found[0], again[more[0]]])
+    order = np.argsort(places, kind="stable")
+    return (
+        places[order],
+        np.concatenate([found[1], more[1]])[order],
+        np.concatenate([found[2], more[2]])[order],
+    )
+
+
+def agreement(
+    index: ApproximateIndex, snapshot: Snapshot, k: int, sample: int, rng: np.random.Generator
+) -> float:
+    """Recall at k of stored rows asked for their neighbours, themselves left out.
+
+    A neighbour as near as the exact k-th counts, whichever of equal ones it is.
+    """
+    alive = snapshot.alive_rows()
+    chosen = np.sort(rng.choice(alive, min(sample, len(alive)), replace=False))
+    request = SearchRequest(
+        queries=snapshot.table.vectors.take(chosen),
+        k=min(k + 1, len(alive)),
+        condition=None,
+        exclude_pids=None,
+        exclude_camids=None,
+        min_similarity=None,
+    )
+    found = searched(index, snapshot, request)
+    if found is None or request.k < 2:
+        return 1.0
+    exact = exact_search(
+        request.queries, snapshot.table.vectors, snapshot.num_rows,
+        snapshot.table.ids.first(snapshot.num_rows), request.k, admitted=snapshot.alive(),
+    )  # fmt: skip
+    shares = []
+    for place, row in enumerate(chosen.tolist()):
+        true = exact[2][(exact[0] == place) & (exact[1] != row)]
+        got = found[2][(found[0] == place) & (found[1] != row)]
+        true = true[: request.k - 1]
+        shares.append(np.minimum((got >= true[-1]).sum(), len(true)) / len(true))
+    return float(np.mean(shares))
+
+
+class _Gate:
+    """Many searches at once, or one writer."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._inside = 0
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        with self._condition:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._inside -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._condition:
+            self._condition.wait_for(lambda: self._inside == 0)
+            yield
+
+
+def _num_lists(count: int) -> int:
+    return int(min(65_536, max(1, round(2 * math.sqrt(count)))))
+
+
+def _recipe(kind: str, dim: int, num_lists: int) -> str:
+    """FAISS's name for an index."""
+    family, _, code = kind.partition("-")
+    part = {"": "Flat", "sq8": "SQ8", "pq": f"PQ{_sub_vectors(dim)}"}[code]
+    if family == "flat":
+        return "SQ8" if code == "sq8" else f"IVF1,{part}"  # plain PQ knows no filters
+    return f"HNSW32,{part}" if family == "hnsw" else f"IVF{num_lists},{part}"
+
+
+def _sub_vectors(dim: int) -> int:
+    """The most parts, of at least four numbers if there are as many, that divide ``dim``."""
+    return max(parts for parts in range(1, max(1, dim // 4) + 1) if dim % parts == 0)
+
+
+def _overfetch(kind: str) -> int:
+    return {"": 1, "sq8": 2, "pq": 8}[kind.partition("-")[2]]
+
+
+def _calm(faiss: Any, index: Any) -> None:  # noqa: ANN401 - FAISS has no types
+    """Short trainings without warnings on standard error, the same each time."""
+    inner = faiss.extract_index_ivf(index) if isinstance(index, faiss.IndexIVF) else None
+    parts = [] if inner is None else [inner.cp]
+    for owner in (index, getattr(index, "storage", None)):
+        quantiser = getattr(faiss.downcast_index(owner) if owner is not None else None, "pq", None)
+        if quantiser is not None:
+            parts.append(quantiser.cp)
+    for parameters in parts:
+        parameters.min_points_per_centroid = 1
+        parameters.max_points_per_centroid = 256
+        parameters.niter = 10
+        parameters.seed = 1234
+
+
+def _padded(admitted: NDArray[np.bool_], covered: int) -> NDArray[np.bool_]:
+    """The mask of the covered rows; rows the snapshot does not know are not admitted."""
+    if covered <= len(admitted):
+        return admitted[:covered]
+    return np.concatenate([admitted, np.zeros(covered - len(admitted), dtype=bool)])
+
+
+@contextmanager
+def _bar(progress: bool | None, kind: str, count: int) -> Iterator[Any]:
+    """A progress bar for people; none in pipes, nor for short work unless asked for."""
+    if progress is None:
+        progress = count >= 10 * MIN_ROWS and sys.stderr is not None and sys.stderr.isatty()
+    if not progress:
+        yield lambda _: None
+        return
+    from tqdm.auto import tqdm  # noqa: PLC0415 - costs time, and most calls show no bar
+
+    with tqdm(total=count, unit="row", desc=f"Building {kind}") as bar:
+        yield bar.update

@@ -1,0 +1,225 @@
+"""A similarity threshold that means something: from pairs of crops of known people.
+
+Impostor pairs (two people) say how often a threshold lets strangers match; genuine pairs (one
+person) how often it misses. With cameras given, only pairs across cameras count, as in re-
+identification. Pairs that share a person are not independent, so the interval comes from people,
+not from pairs: the dyadic cluster-robust variance.
+
+Source of the variance: Fafchamps and Gubert, "The formation of risk sharing networks", Journal
+of Development Economics 83(2), 2007; Aronow, Samii and Assenova, "Cluster-robust variance
+estimation for dyadic data", Political Analysis 23(4), 2015.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+from sanreid.gallery.checks import NO_CAMID, Pid
+
+__all__ = ["Calibration", "calibrate_pairs"]
+
+_BINS = 1 << 16  # of the similarities from -1 to 1: thresholds are exact to 3e-5
+_CURVE = 200  # points of the stored curve
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A threshold and what is known of it; rates are fractions.
+
+    Attributes:
+        threshold: Similarities at least this high are taken for the same person.
+        target_false_match_rate: The rate asked for.
+        false_match_rate: The share of impostor pairs at or above the threshold.
+        interval: Where that share is expected, with ``confidence``, for as many other people.
+        confidence: Of the interval.
+        false_non_match_rate: The share of genuine pairs below the threshold.
+        num_people: People among the crops.
+        num_genuine: Pairs of one person.
+        num_impostor: Pairs of two people.
+        thresholds: The curve's places, from -1 to 1.
+        false_match_rates: At each of them.
+        false_non_match_rates: At each of them.
+        genuine_histogram: Genuine pairs between each two places.
+        impostor_histogram: Impostor pairs between each two places.
+    """
+
+    threshold: float
+    target_false_match_rate: float
+    false_match_rate: float
+    interval: tuple[float, float]
+    confidence: float
+    false_non_match_rate: float
+    num_people: int
+    num_genuine: int
+    num_impostor: int
+    thresholds: tuple[float, ...]
+    false_match_rates: tuple[float, ...]
+    false_non_match_rates: tuple[float, ...]
+    genuine_histogram: tuple[int, ...]
+    impostor_histogram: tuple[int, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain numbers and lists."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Calibration:
+        """Read what :meth:`to_dict` gave."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, (list, tuple)) else value
+            for name, value in fields.items()
+        }
+        return cls(**values)
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Calibration(threshold={self.threshold:.4f}, "
+            f"false_match_rate={self.false_match_rate:.2e} "
+            f"({self.confidence:.0%}: {low:.1e} to {high:.1e}), "
+            f"false_non_match_rate={self.false_non_match_rate:.3f}, {self.num_people} people)"
+        )
+
+
+def calibrate_pairs(
+    embeddings: NDArray[np.float32],
+    pids: Sequence[Pid],
+    camids: NDArray[np.int64] | None,
+    *,
+    false_match_rate: float,
+    confidence: float,
+) -> Calibration:
+    """Find the lowest threshold with at most the given false-match rate.
+
+    Args:
+        embeddings: (N, D) rows of norm 1.
+        pids: (N,) rows without a pid are left out.
+        camids: (N,) only pairs across cameras count; None: every pair does.
+        false_match_rate: Wanted, between 0 and 1.
+        confidence: Of the interval, between 0 and 1.
+
+    Raises:
+        InputError: A rate is out of range, or there are too few people or pairs.
+    """
+    for name, value in (("false_match_rate", false_match_rate), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} must lie between 0 and 1; got {value!r}.")
+    known = np.array([pid is not None for pid in pids], dtype=bool)
+    people: dict[Pid, int] = {}
+    person = np.array(
+        [people.setdefault(pid, len(people)) for pid in pids if pid is not None], dtype=np.int64
+    )
+    rows = embeddings[known]
+    cameras = None if camids is None else camids[known]
+    if len(people) < 3:
+        raise InputError(f"Calibrating needs crops of at least 3 people; got {len(people)}.")
+
+    genuine, impostor = np.zeros(_BINS, np.int64), np.zeros(_BINS, np.int64)
+    for _, _, similarities, same, counted in _pairs(rows, person, cameras):
+        bins = _bin(similarities)
+        genuine += np.bincount(bins[same & counted], minlength=_BINS)
+        impostor += np.bincount(bins[~same & counted], minlength=_BINS)
+    num_genuine, num_impostor = int(genuine.sum()), int(impostor.sum())
+    if not num_genuine or num_impostor * false_match_rate < 1:
+        raise InputError(
+            f"{num_genuine} genuine and {num_impostor} impostor pairs"
+            f"{'' if camids is None else ' across cameras'} are too few for a false-match rate "
+            f"of {false_match_rate:g}: at least 1 and {math.ceil(1 / false_match_rate)} are "
+            "wanted. Give more crops, or ask for a higher rate."
+        )
+
+    above = np.append(np.cumsum(impostor[::-1])[::-1], 0)  # impostor pairs in bins from i on
+    place = int(np.argmax(above <= false_match_rate * num_impostor))
+    rate = float(above[place] / num_impostor)
+    spread = _spread(rows, person, cameras, place, rate, len(people), num_impostor)
+    at = np.linspace(0, _BINS, _CURVE + 1).astype(np.int64)
+    missed = np.append(0, np.cumsum(genuine))
+    return Calibration(
+        threshold=float(_edge(place)),
+        target_false_match_rate=false_match_rate,
+        false_match_rate=rate,
+        interval=_interval(rate, spread, confidence, len(people)),
+        confidence=confidence,
+        false_non_match_rate=float(missed[place] / num_genuine),
+        num_people=len(people),
+        num_genuine=num_genuine,
+        num_impostor=num_impostor,
+        thresholds=tuple(_edge(at).tolist()),
+        false_match_rates=tuple((above[at] / num_impostor).tolist()),
+        false_non_match_rates=tuple((missed[at] / num_genuine).tolist()),
+        genuine_histogram=tuple(np.diff(missed[at]).tolist()),
+        impostor_histogram=tuple((-np.diff(above[at])).tolist()),
+    )
+
+
+def _pairs(
+    rows: NDArray[np.float32], person: NDArray[np.int64], cameras: NDArray[np.int64] | None
+) -> Iterator[tuple[slice, slice, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Yield blocks of pairs, each pair once: places, similarities, same person, counted."""
+    for a in range(0, len(rows), _BLOCK):
+        for b in range(a, len(rows), _BLOCK):
+            one, other = slice(a, a + _BLOCK), slice(b, b + _BLOCK)
+            similarities = np.clip(rows[one] @ rows[other].T, -1.0, 1.0)
+            same = person[one][:, None] == person[other]
+            counted = np.ones_like(same)
+            if a == b:
+                counted = np.triu(counted, 1)
+            if cameras is not None:
+                apart = cameras[one][:, None] != cameras[other]
+                told = cameras != NO_CAMID
+                counted &= apart & told[one][:, None] & told[other]
+            yield one, other, similarities, same, counted
+
+
+def _spread(
+    rows: NDArray[np.float32],
+    person: NDArray[np.int64],
+    cameras: NDArray[np.int64] | None,
+    place: int,
+    rate: float,
+    num_people: int,
+    num_impostor: int,
+) -> float:
+    """Standard error of the false-match rate, people drawn at random."""
+    excess = np.zeros((num_people,), np.float64)  # false matches beyond the rate, by person
+    square = 0.0
+    for one, other, similarities, same, counted in _pairs(rows, person, cameras):
+        counted = counted & ~same  # noqa: PLW2901 - narrowed
+        errors = np.where(counted, (_bin(similarities) >= place) - rate, 0.0)
+        excess += np.bincount(person[one], errors.sum(axis=1), num_people)
+        excess += np.bincount(person[other], errors.sum(axis=0), num_people)
+        square += float((errors**2).sum())
+    variance = max(float((excess**2).sum()) - square, square)
+    return math.sqrt(variance) / num_impostor
+
+
+def _interval(
+    rate: float, spread: float, confidence: float, num_people: int
+) -> tuple[float, float]:
+    """Where the rate of as many other people is expected.
+
+    Their rate differs from the true one as much as ours does, hence the root of two; on a log
+    scale, because a rate is positive and its error grows with it.
+    """
+    tail = 1 - (1 - confidence) / 2
+    if rate == 0:  # no event seen in so many people: the rule of three
+        return 0.0, min(1.0, -math.log(1 - confidence) / num_people)
+    width = NormalDist().inv_cdf(tail) * math.sqrt(2) * spread / rate
+    return rate * math.exp(-width), min(1.0, rate * math.exp(width))
+
+
+def _bin(similarities: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.minimum(((similarities + 1.0) * (_BINS / 2)).astype(np.int64), _BINS - 1)
+
+
+def _edge(place: Any) -> Any:  # noqa: ANN401 - one place or an array of them
+    return place * (2.0 / _BINS) - 1.0

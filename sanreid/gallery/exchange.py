@@ -1,0 +1,100 @@
+"""Galleries as one ``.npz`` file, to hand on or to read elsewhere. No pickle is written or read.
+
+Arrays, N entries: ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,) int64 with
+``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none, ``pids`` and
+``metadata`` (N,) JSON as UTF-8 bytes, ``encoder_fingerprint`` () str, empty for none. Reading
+needs ``embeddings`` alone; plain int or str ``pids`` and a ``paths`` array are understood too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import GalleryError
+from sanreid.gallery.checks import NO_CAMID
+from sanreid.gallery.snapshot import Snapshot
+
+__all__ = ["read_npz", "write_npz"]
+
+
+def write_npz(path: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot's entries, in one step.
+
+    Raises:
+        GalleryError: The disk refuses.
+    """
+    table, rows, count = snapshot.table, snapshot.alive_rows(), snapshot.num_rows
+    camids = table.camids.first(count)[rows]
+    codes = table.pid_codes.first(count)[rows].tolist()
+    pids = [json.dumps(table.pid_values[code]).encode() for code in codes]
+    metadata = [table.metadata[row] or b"{}" for row in rows.tolist()]
+    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
+    try:
+        with fresh.open("wb") as file:
+            np.savez(
+                file,
+                embeddings=table.vectors.take(rows),
+                ids=table.ids.first(count)[rows],
+                camids=np.where(camids == NO_CAMID, 0, camids),
+                camids_given=camids != NO_CAMID,
+                timestamps=table.timestamps.first(count)[rows],
+                pids=np.array(pids, dtype=np.bytes_),
+                metadata=np.array(metadata, dtype=np.bytes_),
+                encoder_fingerprint=np.array(snapshot.settings.encoder_fingerprint or ""),
+            )
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except OSError as error:
+        raise GalleryError(f"{path} cannot be written: {error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            fresh.unlink(missing_ok=True)
+
+
+def read_npz(path: Path) -> dict[str, Any]:
+    """Read a file of entries: the arguments of ``add``.
+
+    Raises:
+        GalleryError: Not there, damaged, or without embeddings.
+    """
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        embeddings = arrays["embeddings"]
+        columns: dict[str, Any] = {"embeddings": embeddings}
+        if "ids" in arrays:
+            columns["ids"] = arrays["ids"]
+        if "pids" in arrays:
+            columns["pids"] = _texts(arrays["pids"])
+        if "camids" in arrays:
+            given = arrays.get("camids_given", np.ones(len(embeddings), dtype=bool))
+            columns["camids"] = [
+                camid if told else None
+                for camid, told in zip(arrays["camids"].tolist(), given.tolist(), strict=True)
+            ]
+        if "timestamps" in arrays:
+            seconds = arrays["timestamps"].tolist()
+            columns["timestamps"] = [None if second != second else second for second in seconds]  # noqa: PLR0124 - NaN
+        if "metadata" in arrays:
+            columns["metadata"] = _texts(arrays["metadata"])
+        elif "paths" in arrays:
+            columns["metadata"] = [{"path": path} for path in arrays["paths"].tolist()]
+        columns["encoder_fingerprint"] = str(arrays.get("encoder_fingerprint", "")) or None
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise GalleryError(f"{path} is not a file of exported entries: {error}") from error
+    return columns
+
+
+def _texts(column: NDArray[Any]) -> list[Any]:
+    """JSON in bytes as it was written; other columns as they are."""
+    values: list[Any] = column.tolist()
+    return [json.loads(value) for value in values] if column.dtype.kind == "S" else values

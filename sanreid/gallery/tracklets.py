@@ -1,0 +1,92 @@
+"""Tracklets: several crops of one person from one camera, pooled into one embedding."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["agreed", "grouped", "linked", "pooled"]
+
+
+def grouped(tracklets: Sequence[Any], count: int) -> dict[Hashable, list[int]]:
+    """Give the rows of each tracklet, tracklets in the order of their first row."""
+    if isinstance(tracklets, (str, bytes)) or len(tracklets) != count:
+        raise InputError(f"tracklets must name one a row: {count} rows.")
+    rows: dict[Hashable, list[int]] = {}
+    for row, name in enumerate(np.asarray(tracklets, dtype=object).tolist()):
+        plain = name.item() if isinstance(name, np.generic) else name
+        if isinstance(plain, bool) or not isinstance(plain, (int, str)):
+            raise InputError(f"tracklets must be int or str; row {row} is {name!r}.")
+        rows.setdefault(plain, []).append(row)
+    return rows
+
+
+def pooled(
+    embeddings: NDArray[np.float32],
+    rows: dict[Hashable, list[int]],
+    quality: Sequence[float] | None,
+) -> NDArray[np.float64]:
+    """Give the (weighted) mean of each tracklet's rows.
+
+    Raises:
+        InputError: A quality is negative, not finite, or zero throughout a tracklet; the crops
+            of a tracklet cancel out.
+    """
+    weights = np.ones(len(embeddings))
+    if quality is not None:
+        weights = np.asarray(quality, dtype=np.float64)
+        if weights.shape != (len(embeddings),):
+            raise InputError(f"quality must have one value a row: {len(embeddings)} rows.")
+        if not (np.isfinite(weights) & (weights >= 0)).all():
+            row = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
+            raise InputError(
+                f"quality must be finite and at least 0; row {row} is {weights[row]}."
+            )
+    means = np.empty((len(rows), embeddings.shape[1]))
+    for place, (name, members) in enumerate(rows.items()):
+        total = weights[members].sum()
+        means[place] = weights[members] @ embeddings[members].astype(np.float64)
+        if total == 0 or np.linalg.norm(means[place]) <= 1e-6 * total:
+            raise InputError(
+                f"The tracklet {name!r} has no direction: its qualities are all zero, or its "
+                "crops cancel out."
+            )
+    return means
+
+
+def agreed(values: Sequence[Any], rows: dict[Hashable, list[int]], name: str) -> list[Any]:
+    """Give the one value that a tracklet's rows share.
+
+    Raises:
+        InputError: They differ.
+    """
+    shared = []
+    for tracklet, members in rows.items():
+        kinds = {(type(values[row]), values[row]) for row in members}
+        if len(kinds) > 1:
+            found = ", ".join(repr(value) for _, value in sorted(kinds, key=repr))
+            raise InputError(f"The tracklet {tracklet!r} has several {name}: {found}.")
+        shared.append(values[members[0]])
+    return shared
+
+
+def linked(
+    rows: dict[Hashable, list[int]], metadata: Sequence[bytes], timestamps: NDArray[np.float64]
+) -> list[dict[str, Any]]:
+    """Give each tracklet's metadata: its name, and its crops with what is known of each."""
+    linked_rows = []
+    for name, members in rows.items():
+        crops = []
+        for row in members:
+            crop = json.loads(metadata[row]) if metadata[row] else {}
+            if not np.isnan(timestamps[row]):
+                crop = {"timestamp": float(timestamps[row]), **crop}
+            crops.append(crop)
+        linked_rows.append({"tracklet": name, "crops": crops})
+    return linked_rows

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sanreid.errors import GalleryError, InputError
+from sanreid.gallery import Gallery
+from tests.gallery.test_save_load import contents, lived_in
+
+TRACKS = ["a", 7, "a", 7, "b"]
+ROWS = np.array([[1, 0], [0, 1], [0, 1], [0, 2], [-1, 0]], dtype=float)
+
+
+def test_an_export_is_read_back_whole(tmp_path):
+    gallery = lived_in()
+    gallery.export(tmp_path / "g.npz")
+    other = Gallery(6)
+    ids = other.import_from(tmp_path / "g.npz")
+    assert sorted(ids.tolist()) == gallery.ids.tolist()
+    assert contents(other) == contents(gallery)
+    assert other.encoder_fingerprint == gallery.encoder_fingerprint
+    assert [path.name for path in tmp_path.iterdir()] == ["g.npz"]
+    with pytest.raises(InputError, match="in the gallery already"):
+        other.import_from(tmp_path / "g.npz")
+    assert other.import_from(tmp_path / "g.npz", keep_ids=False)[0] == 39
+    with pytest.raises(GalleryError, match="of the encoder cccc"):
+        Gallery(6, encoder_fingerprint="cccc").import_from(tmp_path / "g.npz")
+
+
+def test_an_empty_gallery_is_exported(tmp_path):
+    Gallery(3).export(tmp_path / "g.npz")
+    gallery = Gallery(3)
+    assert gallery.import_from(tmp_path / "g.npz").tolist() == []
+    assert gallery.encoder_fingerprint is None
+
+
+def test_plain_files_of_embeddings_are_read(tmp_path):
+    np.savez(tmp_path / "e.npz", embeddings=np.eye(3), paths=["a.jpg", "b.jpg", "c.jpg"])
+    gallery = Gallery(3)
+    gallery.import_from(tmp_path / "e.npz")
+    assert gallery.find({"path": "b.jpg"}).tolist() == [1]
+    np.savez(
+        tmp_path / "p.npz", embeddings=np.eye(3), pids=[4, 5, 6], camids=[1, 2, 3],
+        timestamps=[0.5, np.nan, 1],
+    )  # fmt: skip
+    entries = gallery.get(gallery.import_from(tmp_path / "p.npz"))
+    assert [(e.pid, e.camid, e.timestamp) for e in entries] == [
+        (4, 1, 0.5), (5, 2, None), (6, 3, 1.0),
+    ]  # fmt: skip
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "other.npz", x=np.eye(2))
+    np.savez(tmp_path / "pickle.npz", embeddings=np.array([{}], dtype=object))
+    for name in ("text.npz", "other.npz", "pickle.npz", "missing.npz"):
+        with pytest.raises(GalleryError, match="is not a file of exported entries"):
+            Gallery(2).import_from(tmp_path / name)
+    for call in (Gallery(2).export, Gallery(2).import_from):
+        with pytest.raises(InputError, match=r"must end in \.npz"):
+            call(tmp_path / "g.parquet")
+    with pytest.raises(GalleryError, match="cannot be written"):
+        Gallery(2).export(tmp_path / "no" / "g.npz")
+
+
+def test_a_cut_file_is_refused(tmp_path):
+    lived_in().export(tmp_path / "g.npz")
+    raw = (tmp_path / "g.npz").read_bytes()
+    for size in range(0, len(raw), 211):
+        (tmp_path / "g.npz").write_bytes(raw[:size])
+        with pytest.raises(GalleryError, match="is not a file of exported entries"):
+            Gallery(6).import_from(tmp_path / "g.npz")
+
+
+def test_tracklets_are_pooled_and_linked():
+    gallery = Gallery(2)
+    ids = gallery.add_tracklets(
+        ROWS,
+        TRACKS,
+        pids=[1, 2, 1, 2, None],
+        camids=[3, 4, 3, 4, None],
+        timestamps=[5.0, None, 4.0, None, 1.0],
+        metadata=[{"path": "0.jpg"}, None, {"path": "2.jpg"}, None, None],
+    )
+    first, second, third = gallery.get(ids)
+    np.testing.assert_allclose(first.embedding, [np.sqrt(0.5)] * 2, atol=1e-7)
+    np.testing.assert_allclose(second.embedding, [0, 1], atol=1e-7)
+    assert (first.pid, first.camid, first.timestamp) == (1, 3, 4.0)
+    assert (second.pid, second.camid, second.timestamp) == (2, 4, None)
+    assert (third.pid, third.camid, third.timestamp) == (None, None, 1.0)
+    assert first.metadata == {
+        "tracklet": "a",
+        "crops": [{"path": "0.jpg", "timestamp": 5.0}, {"path": "2.jpg", "timestamp": 4.0}],
+    }
+    assert gallery.find({"tracklet": 7}).tolist() == [1]
+    assert second.metadata["crops"] == [{}, {}]
+
+
+def test_tracklets_weighted_by_quality():
+    gallery = Gallery(2)
+    gallery.add_tracklets(ROWS, np.array([0, 1, 0, 1, 2]), quality=[3, 1, 4, 0, 1])
+    np.testing.assert_allclose(gallery.get(0)[0].embedding, [0.6, 0.8], atol=1e-7)
+    assert gallery.find({"tracklet": 2}).tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tracklet_names": TRACKS[:4]}, "tracklets must name one a row: 5 rows"),
+        ({"tracklet_names": "abcde"}, "tracklets must name one a row"),
+        ({"tracklet_names": ["a", 1.5, "a", "b", "c"]}, "tracklets must be int or str; row 1"),
+        ({"pids": [1, 2, "1", 2, 3]}, "The tracklet 'a' has several pids: 1, '1'"),
+        ({"camids": [1, 2, 1, 3, 3]}, "The tracklet 7 has several camids: 2, 3"),
+        ({"quality": [1, 1]}, "quality must have one value a row"),
+        ({"quality": [1, 1, 1, 1, -1]}, "quality must be finite and at least 0; row 4 is -1"),
+        ({"quality": [0, 1, 0, 1, 1]}, "The tracklet 'a' has no direction"),
+        ({"tracklet_names": ["a", "b", "b", "b", "a"]}, "The tracklet 'a' has no direction"),
+    ],
+)
+def test_bad_tracklets_change_nothing(arguments, message):
+    gallery = Gallery(2)
+    with pytest.raises(InputError, match=message):
+        gallery.add_tracklets(ROWS, **{"tracklet_names": TRACKS, **arguments})
+    assert len(gallery) == 0
