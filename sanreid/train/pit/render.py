@@ -32,6 +32,7 @@ _SKY = np.array(
     [[0, 0, 1], [0.8, 0, 0.6], [-0.8, 0, 0.6], [0, 0.8, 0.6], [0, -0.8, 0.6]], np.float32
 )
 _SUBPIXELS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
+_ONE_SURFACE = 10  # texels between neighbouring pixels, at most, that show one piece of surface
 Backdrop = Callable[[Array, Array], Array]
 """Colours behind the person from (N, 3) ray origins and directions, before shadows."""
 
@@ -198,15 +199,18 @@ def render(
 
 
 def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Texels that a UV map reads, holes of one texel closed; (256, 256) bool.
+    """Texels that a UV map shows, (256, 256) bool.
+
+    They are those that bilinear reading at the map's pixels touches, and those between four
+    pixels that lie side by side on the surface; holes of one texel are closed.
 
     Args:
         uv: (H, W, 2), negative off the body.
         valid: Texels on the body; others are never seen.
     """
     read = np.zeros((TEXTURE_SIZE + 2, TEXTURE_SIZE + 2), bool)
-    on = uv[..., 0] >= 0
-    place = np.clip(uv[on] * TEXTURE_SIZE - 0.5, 0, TEXTURE_SIZE - 1.001)
+    place = np.concatenate([uv[uv[..., 0] >= 0], _between(uv)])
+    place = np.clip(place * TEXTURE_SIZE - 0.5, 0, TEXTURE_SIZE - 1.001)
     x, y = place.astype(np.int64).T + 1
     for dy in (0, 1):
         for dx in (0, 1):
@@ -215,6 +219,20 @@ def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np
     closed = ~_grow(~wide) | read
     seen: NDArray[np.bool_] = closed[1:-1, 1:-1]
     return seen if valid is None else seen & valid
+
+
+def _between(uv: Array) -> Array:
+    """Texture coordinates within each four neighbouring pixels of one surface, (N, 2)."""
+    corners = np.stack([uv[:-1, :-1], uv[:-1, 1:], uv[1:, :-1], uv[1:, 1:]], -2)  # (H, W, 4, 2)
+    spread = np.ptp(corners, axis=-2).max(-1) * TEXTURE_SIZE
+    near = (corners[..., 0].min(-1) >= 0) & (spread < _ONE_SURFACE) & (spread > 1)
+    part = np.linspace(0, 1, 5)
+    across, down = (axis.ravel() for axis in np.meshgrid(part, part))
+    weights = np.stack(
+        [(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], 1
+    )
+    inside: Array = np.einsum("wk,nkc->nwc", weights, corners[near]).reshape(-1, 2)
+    return inside
 
 
 class _World:
