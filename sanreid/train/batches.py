@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -19,21 +19,20 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 from sanreid.train import distributed
 from sanreid.train.config import TrainConfig
 from sanreid.train.data import CropStore, PKSampler
-from sanreid.train.feeding import read_source, step_generator
+from sanreid.train.feeding import data_digest, read_source, step_generator
 from sanreid.train.objective import Targets
-from sanreid.train.pairs import PairSource, open_pairs
-from sanreid.train.targets import TextureSource, in_step, need_atlas
+from sanreid.train.pairs import Pairs
+from sanreid.train.targets import TextureSource, in_step, open_atlas
 from sanreid.train.transforms import BatchAugmentation
 
-__all__ = ["Batch", "Batches", "Raw", "ReadAhead"]
+__all__ = ["Batch", "Batches", "CropBatches", "PairBatches", "Raw", "ReadAhead"]
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
-    """What was read of one batch, all uint8 on the CPU (the images where the store is)."""
+class Raw(NamedTuple):
+    """What was read of one batch, uint8 on the CPU (the images where the store is)."""
 
-    places: Tensor
-    images: Tensor
+    places: Tensor  # (N,) int64, of crops; of pairs where there are no crops
+    images: Tensor | None = None
     textures: Tensor | None = None
     confidences: Tensor | None = None
     pit_images: Tensor | None = None
@@ -45,23 +44,52 @@ class Batch:
     """One batch on the device.
 
     Args:
-        places: (N,) int64, the crops' places in the store.
-        crops: (N, 3, H, W) float32, augmented and normalised.
+        places: (N,) int64, the crops' (or pairs') places in their source.
+        crops: (N, 3, H, W) float32, augmented and normalised; None for SAN-PG.
         targets: Labels and textures.
         pit_crops: (M, 3, H, W) float32 of synthetic pairs, or None.
     """
 
     places: Tensor
-    crops: Tensor
+    crops: Tensor | None
     targets: Targets
     pit_crops: Tensor | None = None
 
 
-class Batches:
-    """The crops of a run, dealt into batches.
+class Batches(Protocol):
+    """Where a run's batches come from.
 
     A batch depends on the configuration and its number alone, so a resumed run sees what an
     uninterrupted one would have seen.
+    """
+
+    num_classes: int
+    training_data: list[dict[str, Any]]
+    digest: str
+
+    def __len__(self) -> int:
+        """Give the number of batches in an epoch."""
+        ...
+
+    def places(self, epoch: int) -> list[Tensor]:
+        """Give the places of every batch of an epoch."""
+        ...
+
+    def read(self, places: Tensor, *, number: int) -> Raw:
+        """Read one batch, the run's ``number``-th; safe to call from another thread."""
+        ...
+
+    def batch(self, raw: Raw, *, number: int, epoch: int) -> Batch:
+        """Make one batch on the device out of what was read."""
+        ...
+
+    def names(self, places: Tensor) -> list[str]:
+        """Say which crops lie at ``places``."""
+        ...
+
+
+class CropBatches:
+    """Real crops in P x K batches, with their textures and synthetic pairs where configured.
 
     Args:
         config: The run's configuration.
@@ -72,9 +100,9 @@ class Batches:
         self.config = config
         self.device = device
         sets = [read_source(source) for source in config.data.sources]
-        self.training_data = [
+        self.training_data: list[dict[str, Any]] = [
             {
-                "name": crops.name,
+                "name": source.name or crops.name,
                 "terms": source.terms or "unknown",
                 "identities": crops.num_identities,
                 "crops": len(crops),
@@ -87,6 +115,8 @@ class Batches:
             cache_dir=Path(config.data.cache_dir) if config.data.cache_dir else None,
             device=device if config.data.store == "device" else "cpu",
         )
+        self.num_classes: int = self.store.num_classes
+        self.digest = data_digest(self.store.crops)
         self.labels = self.store.labels.to(device)
         self.sampler = PKSampler(
             self.store.labels,
@@ -97,23 +127,15 @@ class Batches:
             rank=distributed.rank(),
             world_size=distributed.world_size(),
         )
-        options: dict[str, Any] = asdict(config.augmentation)
-        self.augment = BatchAugmentation(
-            **options, mean=config.encoder.mean, std=config.encoder.std
-        )
+        self._augmenter = _Augmenter(config, device)
         self.textures: TextureSource | None = None
-        self.pairs: PairSource | None = None
+        self.pairs: Pairs | None = None
         if config.loss.reconstruction > 0:
             if any(source.textures for source in config.data.sources):
                 self.textures = TextureSource(config.data, [crops.keys for crops in sets])
             if config.pit.folder:
-                self.pairs = open_pairs(config.pit, size=config.encoder.input_size)
-            self.tables = need_atlas(config.data).to(device)
-
-    @property
-    def num_classes(self) -> int:
-        """Identities to tell apart."""
-        return self.store.num_classes
+                self.pairs = Pairs(config.pit, size=config.encoder.input_size)
+            self.tables = open_atlas(config.data).to(device)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -123,50 +145,33 @@ class Batches:
         return list(self.sampler.epoch(epoch))
 
     def read(self, places: Tensor, *, number: int) -> Raw:
-        """Read one batch; safe to call from another thread.
-
-        Args:
-            places: (N,) int64, places in the store.
-            number: The batch's number in the run, from 0; decides the synthetic pairs.
-        """
+        """Read one batch; ``number`` decides the synthetic pairs."""
         textures = confidences = pit_images = pit_textures = None
         if self.textures is not None:
             keys = [self.store.keys[place] for place in places.tolist()]
             textures, confidences = self.textures.read(keys)
         if self.pairs is not None:
-            pit_images, pit_textures = self.pairs.read(self._drawn_pairs(number))
-        return Raw(
-            places, self.store.batch(places), textures, confidences, pit_images, pit_textures
-        )
+            count = self.config.pit.per_batch
+            generator = step_generator(self.config.run.seed + 1, number)
+            drawn = torch.randint(len(self.pairs), (count,), generator=generator)
+            pit_images, pit_textures, _ = self.pairs.read(_share(drawn).tolist())
+        images = self.store.batch(places)
+        return Raw(places, images, textures, confidences, pit_images, pit_textures)
 
     def batch(self, raw: Raw, *, number: int, epoch: int) -> Batch:
-        """Make one batch on the device out of what was read.
-
-        Args:
-            raw: As :meth:`read` gave it.
-            number: The same number; decides the augmentation.
-            epoch: For the progressive input size.
-        """
+        """Make one batch on the device; ``number`` decides the augmentation."""
+        assert raw.images is not None  # noqa: S101 - read() gave them
         generator = step_generator(self.config.run.seed, number)
-        crops, mirrored = self._augmented(raw.images, generator, epoch)
-        labels = self.labels[raw.places.to(self.device)]
+        crops, mirrored = self._augmenter(raw.images, generator, epoch)
         textures = mask = pit_crops = pit_textures = pit_mask = None
         if raw.textures is not None and raw.confidences is not None:
-            textures, mask = in_step(
-                raw.textures.to(self.device),
-                raw.confidences.to(self.device),
-                mirrored,
-                self.tables,
-            )
+            own = raw.textures.to(self.device), raw.confidences.to(self.device)
+            textures, mask = in_step(*own, mirrored, self.tables)
         if raw.pit_images is not None and raw.pit_textures is not None:
-            pit_crops, pit_mirrored = self._augmented(raw.pit_images, generator, epoch)
-            everywhere = torch.full_like(raw.pit_textures[:, :1], 255)
-            pit_textures, pit_mask = in_step(
-                raw.pit_textures.to(self.device),
-                everywhere.to(self.device),
-                pit_mirrored,
-                self.tables,
-            )
+            pit_crops, pit_mirrored = self._augmenter(raw.pit_images, generator, epoch)
+            pairs = _whole(raw.pit_textures.to(self.device))
+            pit_textures, pit_mask = in_step(*pairs, pit_mirrored, self.tables)
+        labels = self.labels[raw.places.to(self.device)]
         targets = Targets(labels, textures, mask, pit_textures, pit_mask)
         return Batch(raw.places, crops, targets, pit_crops)
 
@@ -174,33 +179,57 @@ class Batches:
         """Give the files of the crops at ``places``."""
         return [str(self.store.paths[place]) for place in places.tolist()]
 
-    def _augmented(
-        self, images: Tensor, generator: torch.Generator, epoch: int
-    ) -> tuple[Tensor, Tensor]:
-        """Augmented crops at the epoch's size, and which of them were mirrored."""
-        augmented = self.augment(
-            images.to(self.device, non_blocking=True),
-            generator=generator,
-            rank=distributed.rank(),
-            world_size=distributed.world_size(),
-        )
-        crops = augmented.crops
-        for step in self.config.run.sizes:
-            if epoch < step.until_epoch:
-                crops = F.interpolate(crops, size=step.size, mode="bilinear", antialias=True)
-                break
-        if self.config.run.channels_last:
-            crops = crops.contiguous(memory_format=torch.channels_last)
-        return crops, augmented.mirrored
 
-    def _drawn_pairs(self, number: int) -> list[int]:
-        """Places of this process's synthetic pairs in batch ``number``."""
-        assert self.pairs is not None  # noqa: S101 - the caller looked
-        generator = step_generator(self.config.run.seed + 1, number)
-        drawn = torch.randint(len(self.pairs), (self.config.pit.per_batch,), generator=generator)
-        share = self.config.pit.per_batch // distributed.world_size()
-        first = distributed.rank() * share
-        return [int(n) for n in drawn[first : first + share]]
+class PairBatches:
+    """Synthetic pairs alone, for SAN-PG; each once an epoch but for a last incomplete batch."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        self.config = config
+        self.device = device
+        self.pairs = Pairs(config.pit, size=config.encoder.input_size)
+        self.tables = open_atlas(config.data).to(device)
+        self.num_classes = 0
+        self.training_data: list[dict[str, Any]] = [
+            {
+                "name": "PIT, rendered people",
+                "terms": "none of their own",
+                "identities": self.pairs.num_identities,
+                "crops": len(self.pairs),
+            }
+        ]
+        self.digest = f"{len(self.pairs)} pairs, held out {config.pit.held_out}"
+        self._augmenter = _Augmenter(config, device)
+
+    def __len__(self) -> int:
+        return max(1, len(self.pairs) // self.config.pit.per_batch)
+
+    def places(self, epoch: int) -> list[Tensor]:
+        """Give the places of every batch of an epoch."""
+        generator = step_generator(self.config.run.seed + 2, epoch)
+        order = torch.randperm(len(self.pairs), generator=generator)
+        count = self.config.pit.per_batch
+        return [_share(order[n * count : (n + 1) * count]) for n in range(len(self))]
+
+    def read(self, places: Tensor, *, number: int) -> Raw:  # noqa: ARG002 - as the protocol has it
+        """Read one batch."""
+        images, textures, _ = self.pairs.read(places.tolist())
+        return Raw(places, pit_images=images, pit_textures=textures)
+
+    def batch(self, raw: Raw, *, number: int, epoch: int) -> Batch:
+        """Make one batch on the device; ``number`` decides the augmentation."""
+        assert raw.pit_images is not None  # noqa: S101 - read() gave them
+        assert raw.pit_textures is not None  # noqa: S101 - as above
+        generator = step_generator(self.config.run.seed, number)
+        crops, mirrored = self._augmenter(raw.pit_images, generator, epoch)
+        pairs = _whole(raw.pit_textures.to(self.device))
+        textures, mask = in_step(*pairs, mirrored, self.tables)
+        labels = torch.zeros(len(crops), dtype=torch.int64, device=self.device)
+        targets = Targets(labels, pit_textures=textures, pit_mask=mask)
+        return Batch(raw.places, None, targets, crops)
+
+    def names(self, places: Tensor) -> list[str]:
+        """Say which pairs lie at ``places``."""
+        return [self.pairs.name(place) for place in places.tolist()]
 
 
 class ReadAhead:
@@ -243,3 +272,43 @@ class ReadAhead:
             return
         future = self._pool.submit(self._batches.read, self._places[place], number=number)
         self._next = (number, future)
+
+
+class _Augmenter:
+    """Images to crops as the configuration says, at the epoch's size."""
+
+    def __init__(self, config: TrainConfig, device: torch.device) -> None:
+        options: dict[str, Any] = asdict(config.augmentation)
+        encoder = config.encoder
+        self._augment = BatchAugmentation(**options, mean=encoder.mean, std=encoder.std)
+        self._run = config.run
+        self._device = device
+
+    def __call__(
+        self, images: Tensor, generator: torch.Generator, epoch: int
+    ) -> tuple[Tensor, Tensor]:
+        """Give the crops, and which of them were mirrored."""
+        crops, mirrored = self._augment(
+            images.to(self._device, non_blocking=True),
+            generator=generator,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
+        )
+        for step in self._run.sizes:
+            if epoch < step.until_epoch:
+                crops = F.interpolate(crops, size=step.size, mode="bilinear", antialias=True)
+                break
+        if self._run.channels_last:
+            crops = crops.contiguous(memory_format=torch.channels_last)
+        return crops, mirrored
+
+
+def _share(places: Tensor) -> Tensor:
+    """This process's part of a joint batch."""
+    share = len(places) // distributed.world_size()
+    return places[distributed.rank() * share : (distributed.rank() + 1) * share]
+
+
+def _whole(textures: Tensor) -> tuple[Tensor, Tensor]:
+    """Textures that are known everywhere, with the confidences that say so."""
+    return textures, torch.full_like(textures[:, :1], 255)

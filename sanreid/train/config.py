@@ -44,8 +44,12 @@ class SourceConfig:
     """One folder of crops; the identities of different sources are different people.
 
     Args:
-        folder: Where the crops lie.
+        folder: Where the crops lie, or the data set where ``dataset`` is given.
         names: How the files are named, as ``sanreid.datasets.read_crops`` takes it.
+        dataset: A whole data set by name, as ``sanreid.datasets.read_split`` takes it
+            (``"market1501"``, ``"cuhk03"``, ``"msmt17"``...); empty: ``folder`` holds crops.
+        split: ``"train"``, ``"query"`` or ``"gallery"`` of ``dataset``.
+        options: Of ``dataset``: ``["boxes=detected"]``.
         name: What the log and the manifest call it; the folder's name where empty.
         terms: What its makers allow, for the manifest of the weights trained on it.
         exclude_pids: A file with one identity per line to leave out; empty: none.
@@ -57,6 +61,9 @@ class SourceConfig:
 
     folder: str
     names: Literal["auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"] = "auto"
+    dataset: str = ""
+    split: Literal["train", "query", "gallery"] = "train"
+    options: tuple[str, ...] = ()
     name: str = ""
     terms: str = ""
     exclude_pids: str = ""
@@ -81,7 +88,8 @@ class DataConfig:
         p: Identities in a batch, over all processes together. Source: 16, the released code.
         k: Crops per identity. Source: 4, the released code.
         cache_dir: Keep the decoded crops here as memory-mapped files; empty: in memory.
-        atlas: An ``.npz`` with the tables of the textures' atlas (``mirror``, ``valid``).
+        atlas: An ``.npz`` with the tables of the textures' atlas (``mirror``, ``valid``);
+            empty: the one packaged with sanreid, which its own generators use.
         store: Where the decoded crops lie: ``"cpu"`` or ``"device"`` (the GPU's memory).
     """
 
@@ -318,6 +326,10 @@ class EvaluationSetConfig:
     Args:
         name: What the log calls it.
         sources: Its crops; the identities of different sources are different people.
+        query_sources: The queries, where the data has a split of its own for them; then
+            ``sources`` is the gallery, distractors and all, equal pids are the same person,
+            and ``queries`` and ``gallery`` are not looked at.
+        protocol: ``"market1501"`` or ``"cuhk03"``, as ``sanreid.evaluate`` takes it.
         queries: ``"first_of_camera"``: the first crop of each camera of each identity;
             ``"all"``: every crop is a query in turn.
         gallery: ``"rest"``: the crops that are no query; ``"all"``: every crop;
@@ -327,6 +339,8 @@ class EvaluationSetConfig:
 
     name: str
     sources: tuple[SourceConfig, ...]
+    query_sources: tuple[SourceConfig, ...] = ()
+    protocol: Literal["market1501", "cuhk03"] = "market1501"
     queries: Literal["first_of_camera", "all"] = "first_of_camera"
     gallery: Literal["rest", "all", "other_cameras"] = "rest"
 
@@ -441,7 +455,7 @@ class RunConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """A whole run; every section may be left out but ``data``."""
+    """A whole run; every section may be left out but ``data`` (or ``pit`` for SAN-PG)."""
 
     run: RunConfig = field(default_factory=RunConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -456,6 +470,14 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
+        loss = self.loss
+        _require(
+            bool(self.data.sources)
+            or not self.pit.folder
+            or loss.identity == loss.triplet == loss.tr == 0,
+            "There are synthetic pairs and no data.sources (SAN-PG), so there are no identities: "
+            "set loss.identity = loss.triplet = loss.tr = 0.",
+        )
         _require(
             not self.pit.folder or self.loss.reconstruction > 0,
             "pit.folder is given but loss.reconstruction is 0: the pairs would teach nothing.",
@@ -467,6 +489,11 @@ class TrainConfig:
             "loss.reconstruction is above 0 but no target texture is known: give a data "
             "source's 'textures' or pit.folder, or set loss.reconstruction = 0.",
         )
+
+    @property
+    def is_san_pg(self) -> bool:
+        """Whether this trains the texture generator: synthetic pairs and nothing else."""
+        return bool(self.pit.folder) and not self.data.sources
 
     @property
     def is_san(self) -> bool:

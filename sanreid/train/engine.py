@@ -28,18 +28,20 @@ from torch import Tensor, nn
 import sanreid
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import distributed
-from sanreid.train.batches import Batch, Batches, ReadAhead
+from sanreid.train.batches import Batch, Batches, CropBatches, PairBatches, ReadAhead
 from sanreid.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype, resolve_device
 from sanreid.train.ema import WeightAverage
 from sanreid.train.evaluate import EvaluationSet, load_sets, measure_all
-from sanreid.train.feeding import data_digest
 from sanreid.train.journal import Journal, Stopwatch, progress_bar
 from sanreid.train.network import JointForward, build_network, train_mode
 from sanreid.train.objective import Objective
 from sanreid.train.optim import build_optimizer, learning_rate, set_learning_rate
+from sanreid.train.pair_quality import measure_pairs
+from sanreid.train.pairs import Pairs
 from sanreid.train.settings import config_to_dict
+from sanreid.train.targets import open_atlas
 from sanreid.train.version import commit
 
 __all__ = ["Engine", "Outcome"]
@@ -75,7 +77,7 @@ class Progress:
     position: int = 0  # batches done in this epoch
     step: int = 0  # optimizer steps done
     measured_step: int = -1  # the last step that was evaluated
-    best: float = -1.0  # mAP of the first evaluation set
+    best: float = -math.inf  # mAP of the first evaluation set; for SAN-PG the negative L1
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0  # of training, measurements left out
 
@@ -94,17 +96,19 @@ class Engine:
     """
 
     def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
-        if not config.data.sources:
+        if not config.data.sources and not config.is_san_pg:
             raise ConfigError(
                 "data.sources is empty: name at least one folder of crops, "
-                "[[data.sources]] folder = ..."
+                "[[data.sources]] folder = ..., or pairs alone for SAN-PG, pit.folder = ..."
             )
         self.config = config
         self.folder = Path(config.run.output)
         self.device = resolve_device(config.run.device)
         self.autocast = autocast_dtype(config)
         state = self._state_to_resume(resume=resume)
-        self.batches = Batches(config, self.device)
+        self.batches: Batches = (PairBatches if config.is_san_pg else CropBatches)(
+            config, self.device
+        )
         self.network = build_network(config, self.batches.num_classes, self.device)
         self.optimizer = build_optimizer(self.network, config.optimizer)
         self.scaler = torch.amp.GradScaler(
@@ -117,7 +121,6 @@ class Engine:
             )
         self.progress = Progress()
         self.commit = commit()
-        self.digest = data_digest(self.batches.store.crops)
         if state is not None:
             self._restore(state)
         self.objective = Objective(config.loss, pit_weight=config.pit.weight)
@@ -127,6 +130,9 @@ class Engine:
             if distributed.is_main()
             else []
         )
+        self.held_out: Pairs | None = None
+        if config.pit.held_out and config.loss.reconstruction > 0 and distributed.is_main():
+            self.held_out = Pairs(config.pit, size=config.encoder.input_size, split="val")
         self.stopped_by: int | None = None
         self._saved_at = time.monotonic()
         self._resumed = state is not None
@@ -309,36 +315,52 @@ class Engine:
         )
 
     def _measure(self) -> None:
-        """Evaluate the encoder, its average where there is one; keep the best."""
+        """Evaluate the network, its average where there is one; keep the best."""
         self.progress.measured_step = self.progress.step
-        if not self.sets:
+        if not self.sets and self.held_out is None:
             return
         began = time.perf_counter()
         swapped = self.ema.swapped_into(self.network) if self.ema else nullcontext()
         with swapped:
-            found = measure_all(
-                self.network.encoder,
-                self.sets,
-                self.config,
-                device=self.device,
-                stop=lambda: self.stopped_by is not None,
-            )
+            found = self._figures()
             if found is None:  # a signal came; after a resume it is measured again
                 self.progress.measured_step = -1
                 return
-            self.progress.metrics = {name: one.to_dict() for name, one in found.items()}
-            main = found[self.sets[0].config.name].mAP
-            if main > self.progress.best:
-                self.progress.best = main
+            self.progress.metrics = found
+            first = next(iter(found.values()))
+            merit = first["mAP"] if "mAP" in first else -first["l1_seen"]
+            if merit > self.progress.best:
+                self.progress.best = merit
                 self._save_best()
-        for name, one in found.items():
-            row = {"set": name, "epoch": self.progress.epoch, **one.to_dict()}
+        for name, figures in found.items():
+            row = {"set": name, "epoch": self.progress.epoch, **figures}
             self.journal.write("evaluation", self.progress.step, row)
-            logger.info(
-                "epoch %d, %s: mAP %.4f, rank-1 %.4f, %d queries",
-                self.progress.epoch, name, one.mAP, one.rank1, one.num_queries,
-            )  # fmt: skip
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+            logger.info("epoch %d, %s: %s", self.progress.epoch, name, shown)
         logger.info("measured in %.1f s", time.perf_counter() - began)
+
+    def _figures(self) -> dict[str, dict[str, float]] | None:
+        found: dict[str, dict[str, float]] = {}
+        measured = measure_all(
+            self.network.encoder, self.sets, self.config, device=self.device, stop=self._is_asked
+        )
+        if measured is None:
+            return None
+        found.update({name: one.to_dict() for name, one in measured.items()})
+        if self.held_out is not None:
+            tables = open_atlas(self.config.data)
+            quality = measure_pairs(
+                self.network, self.held_out, tables, self.config,
+                device=self.device, stop=self._is_asked,
+            )  # fmt: skip
+            if quality is None:
+                return None
+            found["pairs held out"] = quality
+        return found
+
+    def _is_asked(self) -> bool:
+        """Whether a signal asked to stop."""
+        return self.stopped_by is not None
 
     # --- state ---------------------------------------------------------------------------
 
@@ -371,7 +393,7 @@ class Engine:
         return {
             "config": config_to_dict(self.config),
             "commit": self.commit,
-            "data_digest": self.digest,
+            "data_digest": self.batches.digest,
             "training_data": self.batches.training_data,
             "num_classes": self.batches.num_classes,
             "metrics": self.progress.metrics,
@@ -403,7 +425,7 @@ class Engine:
         return state
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if state["data_digest"] != self.digest:
+        if state["data_digest"] != self.batches.digest:
             raise TrainingError(
                 f"The crops are not those the run in {self.folder} began with; check the data "
                 "folders, or start another run."

@@ -35,12 +35,16 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class EvaluationSet:
-    """Decoded crops of one evaluation set; pids of different sources differ."""
+    """Decoded crops of one evaluation set.
+
+    With ``query_sources`` the first ``num_queries`` crops are the queries, the rest the gallery.
+    """
 
     config: EvaluationSetConfig
     images: Tensor  # (N, 3, H, W) uint8
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
+    num_queries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +72,27 @@ def load_sets(
     configs: Sequence[EvaluationSetConfig], size: tuple[int, int]
 ) -> list[EvaluationSet]:
     """Read and decode the crops of the evaluation sets at the encoder's size."""
-    stores: dict[tuple[SourceConfig, ...], CropStore] = {}  # several sets may share crops
+    stores: dict[tuple[tuple[SourceConfig, ...], ...], tuple[CropStore, int]] = {}
+    for config in configs:  # several sets may share crops
+        which = (config.query_sources, config.sources)
+        if which not in stores:
+            stores[which] = _load(config, size)
+    sets = []
     for config in configs:
-        if config.sources not in stores:
-            crops = joined_for_evaluation([read_source(source) for source in config.sources])
-            stores[config.sources] = CropStore.from_crops(crops, size=size)
-    return [
-        EvaluationSet(config, store.images, store.crops.pids, store.crops.camids)
-        for config in configs
-        for store in [stores[config.sources]]
-    ]
+        store, num_queries = stores[config.query_sources, config.sources]
+        crops = store.crops
+        sets.append(EvaluationSet(config, store.images, crops.pids, crops.camids, num_queries))
+    return sets
+
+
+def _load(config: EvaluationSetConfig, size: tuple[int, int]) -> tuple[CropStore, int]:
+    if not config.query_sources:
+        crops = joined_for_evaluation([read_source(source) for source in config.sources])
+        return CropStore.from_crops(crops, size=size), 0
+    queries = [read_source(source) for source in config.query_sources]
+    gallery = [read_source(source, keep_ignored=True) for source in config.sources]
+    crops = joined_for_evaluation([*queries, *gallery], same_people=True)
+    return CropStore.from_crops(crops, size=size), sum(len(one) for one in queries)
 
 
 @torch.inference_mode()
@@ -115,6 +130,8 @@ def embed(
 def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> Measurement:
     """Evaluate the embeddings of a set's crops, as its configuration says."""
     query = _queries(one)
+    if one.config.query_sources:
+        return _joined([_report(embeddings, one, query, ~query)])
     if one.config.gallery == "other_cameras":
         reports = []
         for camera in np.unique(one.camids):
@@ -127,6 +144,8 @@ def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> Measurement:
 
 
 def _queries(one: EvaluationSet) -> NDArray[np.bool_]:
+    if one.config.query_sources:
+        return np.arange(len(one.pids)) < one.num_queries
     if one.config.queries == "all":
         return np.ones(len(one.pids), dtype=bool)
     pairs = np.stack([one.pids, one.camids], axis=1)
@@ -149,6 +168,7 @@ def _report(
         embeddings[gallery],
         one.pids[gallery],
         one.camids[gallery],
+        protocol=one.config.protocol,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from sanreid.errors import TrainingError
 from sanreid.train.checkpoint import load_checkpoint, write_atomically
 from sanreid.train.config import TrainConfig
+from sanreid.train.san import build_san_pg
 from sanreid.train.settings import config_from_dict, config_to_dict
 from sanreid.weights.manifest import WeightsEntry
 from sanreid.weights.storage import save_directory, sha256_of
@@ -69,6 +70,8 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
         WeightsError: ``out`` cannot be written, or the weights hold NaN.
     """
     config, state = load_run(run, which=which)
+    if config.is_san_pg:
+        return _export_generator(out, config, state)
     tensors = {
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in encoder_state(state).items()
@@ -80,6 +83,37 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
     row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
     write_atomically(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out
+
+
+def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) -> Path:
+    from sanreid.train.textures import save_generator  # noqa: PLC0415 - it imports this file
+
+    average = state.get("ema")
+    network = build_san_pg(config.encoder, config.decoder)
+    network.load_state_dict(average["average"] if average else state["model"])
+    weights = save_generator(network, config.encoder, config.decoder, out) / "model.safetensors"
+    values = config_to_dict(config)
+    row = {
+        "name": config.run.name,
+        "role": "texture-generator",
+        "sha256": sha256_of(weights),
+        "size_bytes": weights.stat().st_size,
+        "config": {name: values[name] for name in ("encoder", "decoder")},
+        "license": "trained on rendered people; the terms of the first weights",
+        "training_data": list(state["training_data"]),
+        "metrics": [{"dataset": name, **one} for name, one in state["metrics"].items()],
+        "trained_with": _trained_with(config, state),
+    }
+    write_atomically(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    return out
+
+
+def _trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "commit": state.get("commit") or "unknown",
+        "config": config_to_dict(config),
+        "seed": config.run.seed,
+    }
 
 
 def _manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +134,7 @@ def _manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, An
             "command": "python -m sanreid.train evaluate RUN",
         }
         for dataset, figures in state.get("metrics", {}).items()
+        if "mAP" in figures
     ]
     return {
         "name": name,
@@ -108,16 +143,14 @@ def _manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, An
         "license": "the terms of the training data; see training_data",
         "training_data": list(state.get("training_data", [])),
         "metrics": metrics,
-        "trained_with": {
-            "commit": state.get("commit") or "unknown",
-            "config": config_to_dict(config),
-            "seed": config.run.seed,
-        },
+        "trained_with": _trained_with(config, state),
     }
 
 
 def _protocol(config: TrainConfig, name: str) -> str:
     for one in config.evaluation.sets:
         if one.name == name:
-            return f"queries {one.queries}, gallery {one.gallery}, market1501 rule"
+            if one.query_sources:
+                return f"query and gallery splits, {one.protocol}"
+            return f"queries {one.queries}, gallery {one.gallery}, {one.protocol} rule"
     return "unknown"

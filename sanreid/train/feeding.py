@@ -9,21 +9,28 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sanreid.datasets import CropSet, read_crops
+from sanreid.datasets import CropSet, read_crops, read_split
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
 
 __all__ = ["data_digest", "joined_for_evaluation", "read_source", "step_generator"]
 
 
-def read_source(source: SourceConfig) -> CropSet:
-    """Read one folder's crops, junk and left-out identities removed.
+def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
+    """Read one source's crops, left-out identities removed.
+
+    Args:
+        source: What to read.
+        keep_ignored: Keep junk and distractors, as a gallery does.
 
     Raises:
         DatasetError: The folder, or a file of identities, is missing or leaves nothing over.
     """
-    every = read_crops(source.folder, names=source.names, name=source.name or None)
-    crops = every.without_ignored()
+    if source.dataset:
+        every = read_split(source.dataset, source.folder, source.split, source.options)
+    else:
+        every = read_crops(source.folder, names=source.names, name=source.name or None)
+    crops = every if keep_ignored else every.without_ignored()
     if source.exclude_pids:
         crops = crops.without_pids(_read_pids(source.exclude_pids))
     if source.only_pids:
@@ -38,12 +45,18 @@ def read_source(source: SourceConfig) -> CropSet:
     return crops
 
 
-def joined_for_evaluation(sets: Sequence[CropSet]) -> CropSet:
-    """Put evaluation sources together: nobody is in two of them, cameras keep their numbers."""
+def joined_for_evaluation(sets: Sequence[CropSet], *, same_people: bool = False) -> CropSet:
+    """Put evaluation sources together; cameras keep their numbers.
+
+    Args:
+        sets: The sources.
+        same_people: Equal pids in different sources are the same person; else nobody is in two.
+    """
     pids, start = [], 1
     for crops in sets:
-        pids.append(crops.pids - crops.pids.min() + start)
-        start = int(pids[-1].max()) + 1
+        moved = crops.pids if same_people else crops.pids - crops.pids.min() + start
+        pids.append(moved)
+        start = int(moved.max()) + 1
     return CropSet(
         name="+".join(crops.name for crops in sets),
         paths=tuple(path for crops in sets for path in crops.paths),

@@ -10,26 +10,33 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sanreid.train.config import TrainConfig
-from sanreid.train.san import SAN, SANOutput, build_san
+from sanreid.train.san import SAN, SANPG, SANOutput, build_san, build_san_pg
 from sanreid.train.start import freeze, keep_frozen_in_eval, load_start
 
 __all__ = ["JointForward", "build_network", "running_statistics_kept", "train_mode"]
 
 
-def build_network(config: TrainConfig, num_classes: int, device: torch.device) -> SAN:
+def build_network(config: TrainConfig, num_classes: int, device: torch.device) -> SAN | SANPG:
     """Build, initialise, freeze and place the network of a run; the same for the same seed."""
     with torch.random.fork_rng(devices=[]):  # the caller's generator is put back afterwards
         torch.manual_seed(config.run.seed)
         decoder = config.decoder if config.loss.needs_decoder else None
-        network = build_san(config.encoder, num_classes=num_classes, decoder=decoder)
+        network: SAN | SANPG = (
+            build_san_pg(config.encoder, config.decoder)
+            if config.is_san_pg
+            else build_san(config.encoder, num_classes=num_classes, decoder=decoder)
+        )
     load_start(network, config.init)
     freeze(network.encoder.trunk, config.init.freeze)
+    if config.is_san_pg:  # painting reads the stage maps; pooling and head stay as they are
+        network.encoder.head.requires_grad_(requires_grad=False)
+        network.encoder.pooling.requires_grad_(requires_grad=False)
     if config.run.channels_last:
         network.to(memory_format=torch.channels_last)
     return network.to(device)
 
 
-def train_mode(network: SAN, config: TrainConfig) -> None:
+def train_mode(network: SAN | SANPG, config: TrainConfig) -> None:
     """Put the network in ``train()``, but for what is frozen."""
     network.train()
     keep_frozen_in_eval(network.encoder.trunk, config.init.freeze)
@@ -39,20 +46,22 @@ class JointForward(nn.Module):
     """One forward pass over the real crops and, where given, the synthetic ones.
 
     Args:
-        network: SAN.
+        network: SAN, or SAN-PG for synthetic crops alone.
         separate_batch_norm: Normalise the synthetic crops by their own batch statistics and
             leave the running statistics to the real crops; else both are one batch.
     """
 
-    def __init__(self, network: SAN, *, separate_batch_norm: bool) -> None:
+    def __init__(self, network: SAN | SANPG, *, separate_batch_norm: bool) -> None:
         super().__init__()
         self.network = network
         self.separate_batch_norm = separate_batch_norm
 
     def forward(
-        self, crops: Tensor, pit_crops: Tensor | None = None
-    ) -> tuple[SANOutput, Tensor | None]:
+        self, crops: Tensor | None, pit_crops: Tensor | None = None
+    ) -> tuple[SANOutput | None, Tensor | None]:
         """Give the real crops' output and the synthetic crops' textures."""
+        if crops is None:
+            return None, None if pit_crops is None else self.network.paint(pit_crops)
         if pit_crops is None:
             return self.network(crops), None
         if self.separate_batch_norm:

@@ -59,7 +59,7 @@ class Objective:
         self.pit_weight = pit_weight
 
     def __call__(
-        self, output: SANOutput, targets: Targets, pit_textures: Tensor | None = None
+        self, output: SANOutput | None, targets: Targets, pit_textures: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Give the sum and its unweighted terms by name.
 
@@ -75,15 +75,23 @@ class Objective:
         return total, terms
 
     def _terms(
-        self, output: SANOutput, targets: Targets, pit_textures: Tensor | None
+        self, output: SANOutput | None, targets: Targets, pit_textures: Tensor | None
     ) -> dict[str, Tensor]:
+        c = self.config
+        terms = {} if output is None else self._real_terms(output, targets)
+        if c.reconstruction > 0 and pit_textures is not None and targets.pit_textures is not None:
+            terms["pit"] = _joint_mean(pit_textures, targets.pit_textures, targets.pit_mask)
+        return terms
+
+    def _real_terms(self, output: SANOutput, targets: Targets) -> dict[str, Tensor]:
         c = self.config
         terms: dict[str, Tensor] = {}
         if c.identity > 0:
             terms["identity"] = identity_loss(
                 output.logits, targets.labels, label_smoothing=c.label_smoothing
             )
-        pids = distributed.gather(targets.labels) if c.triplet > 0 or c.tr > 0 else targets.labels
+        if c.triplet > 0 or c.tr > 0:
+            pids = distributed.gather(targets.labels)
         if c.triplet > 0:
             vectors = output.pooled if c.triplet_on == "pooled" else output.embedding
             terms["triplet"] = batch_hard_triplet_loss(
@@ -91,8 +99,6 @@ class Objective:
             )
         if c.reconstruction > 0 and output.texture is not None and targets.textures is not None:
             terms["reconstruction"] = _joint_mean(output.texture, targets.textures, targets.mask)
-        if c.reconstruction > 0 and pit_textures is not None and targets.pit_textures is not None:
-            terms["pit"] = _joint_mean(pit_textures, targets.pit_textures, targets.pit_mask)
         if c.tr > 0:
             maps = [distributed.gather(one) for one in output.block_maps]
             terms["tr"] = tr_constraint(maps, pids, margin=c.tr_margin, pairing=c.tr_pairing)

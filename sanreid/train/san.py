@@ -88,6 +88,10 @@ class SANPG(nn.Module):
         painted: DecoderOutput = self.decoder(self.encoder.trunk(crops))
         return painted
 
+    def paint(self, crops: Tensor) -> Tensor:
+        """Give the textures alone, (N, 3, 256, 256)."""
+        return self.forward(crops).texture
+
 
 def build_san(
     config: EncoderConfig, *, num_classes: int, decoder: DecoderConfig | None = None

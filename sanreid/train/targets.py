@@ -14,13 +14,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sanreid.errors import ConfigError, DatasetError
+from sanreid.errors import DatasetError
 from sanreid.train.config import DataConfig
 from sanreid.train.data import TextureStore
+from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.sa_dec import TEXTURE_SIZE
 from sanreid.train.transforms import mirror_textures
 
-__all__ = ["AtlasTables", "TextureSource", "as_target", "in_step", "load_atlas_tables"]
+__all__ = [
+    "AtlasTables",
+    "TextureSource",
+    "as_target",
+    "in_step",
+    "load_atlas_tables",
+    "open_atlas",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +143,6 @@ def in_step(
     return target, mask * tables.valid
 
 
-def need_atlas(config: DataConfig) -> AtlasTables:
-    """Give the atlas tables that ``config`` names.
-
-    Raises:
-        ConfigError: It names none.
-    """
-    if not config.atlas:
-        raise ConfigError(
-            "data.atlas is empty, but textures are to be mirrored with their crops: name the "
-            ".npz of the atlas's tables (the generator of the textures writes it)."
-        )
-    return load_atlas_tables(config.atlas)
+def open_atlas(config: DataConfig) -> AtlasTables:
+    """Give the atlas tables that ``config`` names, else those packaged with sanreid."""
+    return load_atlas_tables(config.atlas or ATLAS_PATH)

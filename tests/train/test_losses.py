@@ -23,9 +23,7 @@ def batch_hard_by_loops(distance, pids, *, margin, soft=False):
     """The definition, one anchor at a time."""
     losses = []
     for a in range(len(pids)):
-        positives = [
-            distance(a, p) for p in range(len(pids)) if pids[p] == pids[a] and p != a
-        ]
+        positives = [distance(a, p) for p in range(len(pids)) if pids[p] == pids[a] and p != a]
         negatives = [distance(a, n) for n in range(len(pids)) if pids[n] != pids[a]]
         gap = max(positives) - min(negatives)
         losses.append(torch.log1p(torch.exp(gap)) if soft else torch.relu(gap + margin))
@@ -75,9 +73,9 @@ def test_identity_gradient():
 @pytest.mark.parametrize("soft", [False, True])
 def test_batch_hard_equals_its_definition(p, k, dtype, soft):
     embeddings = normal(p * k, 16, seed=p * 100 + k, dtype=dtype)
-    pids = torch.arange(p).repeat_interleave(k)[torch.randperm(
-        p * k, generator=torch.Generator().manual_seed(k)
-    )]
+    pids = torch.arange(p).repeat_interleave(k)[
+        torch.randperm(p * k, generator=torch.Generator().manual_seed(k))
+    ]
     rtol, atol = TOLERANCE[dtype]
     torch.testing.assert_close(
         batch_hard_triplet_loss(embeddings, pids, margin=0.3, soft_margin=soft),
@@ -220,12 +218,13 @@ def test_reconstruction_refuses_other_shapes():
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 @pytest.mark.parametrize(("p", "k"), [(2, 2), (4, 4), (3, 5)])
 def test_tr_equals_its_definition(p, k, dtype):
-    maps = [normal(p * k, 4, 3, 2, seed=p, dtype=dtype), normal(p * k, 2, 6, 4, seed=k, dtype=dtype)]
+    maps = [
+        normal(p * k, 4, 3, 2, seed=p, dtype=dtype),
+        normal(p * k, 2, 6, 4, seed=k, dtype=dtype),
+    ]
     pids = torch.arange(p).repeat_interleave(k)
     expected = sum(
-        batch_hard_by_loops(
-            lambda a, b, m=one: ((m[a] - m[b]) ** 2).mean(), pids, margin=0.3
-        )
+        batch_hard_by_loops(lambda a, b, m=one: ((m[a] - m[b]) ** 2).mean(), pids, margin=0.3)
         for one in maps
     )
     rtol, atol = TOLERANCE[dtype]

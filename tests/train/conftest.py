@@ -1,0 +1,69 @@
+"""A tiny data set of painted crops, and configurations that train on it in seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sanreid.train.settings import config_from_dict
+
+
+def paint_people(folder: Path, *, people: int, crops: int, seed: int = 0) -> Path:
+    """Write crops of people who differ in two colours, ``crops`` of each by two cameras."""
+    rng = np.random.default_rng(seed)
+    for person in range(people):
+        top, bottom = rng.integers(30, 226, (2, 3))
+        home = folder / f"person{person:02d}"
+        home.mkdir(parents=True)
+        for n in range(crops):
+            pixels = rng.normal(120, 25, (64, 32, 3))
+            pixels[8:32, 8:24] = top + rng.normal(0, 12, (24, 16, 3))
+            pixels[32:60, 10:22] = bottom + rng.normal(0, 12, (28, 12, 3))
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(home / f"c{n % 2 + 1}_{n:03d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory) -> Path:
+    """Eight people with six crops each."""
+    return paint_people(tmp_path_factory.mktemp("crops") / "people", people=8, crops=6)
+
+
+@pytest.fixture(scope="session")
+def others(tmp_path_factory) -> Path:
+    """Six other people with four crops each."""
+    return paint_people(tmp_path_factory.mktemp("crops") / "others", people=6, crops=4, seed=1)
+
+
+def tiny_values(people: Path, output: Path, others: Path | None = None) -> dict[str, Any]:
+    """Plain values of a run of a few seconds: ResNet-18 at 64 x 32 in float32."""
+    values: dict[str, Any] = {
+        "run": {"output": str(output), "epochs": 2, "precision": "fp32", "log_every": 1,
+                "checkpoint_every_s": 1e6, "seed": 3},
+        "encoder": {"backbone": "resnet18", "embedding_dim": 16, "input_size": [64, 32]},
+        "data": {"sources": [{"folder": str(people), "names": "folders"}], "p": 4, "k": 2},
+        "optimizer": {"lr": 1e-3, "schedule": "constant", "warmup_epochs": 0.0},
+        "evaluation": {"at_start": False, "sets": []},
+    }  # fmt: skip
+    if others is not None:
+        sources = [{"folder": str(others), "names": "folders"}]
+        values["evaluation"]["sets"] = [{"name": "others", "sources": sources}]
+    return values
+
+
+@pytest.fixture
+def tiny_run(people, others, tmp_path):
+    """Give a function that builds a tiny configuration with some sections changed."""
+
+    def build(output: str = "run", **changes: dict[str, Any]):
+        values = tiny_values(people, tmp_path / output, others)
+        for section, settings in changes.items():
+            values[section] = {**values.get(section, {}), **settings}
+        return config_from_dict(values)
+
+    return build

@@ -1,0 +1,282 @@
+"""The engine: it learns, resumes to the bit, stops on NaN, evaluates and exports."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sanreid.errors import ConfigError, TrainingError
+from sanreid.train.__main__ import main
+from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.config import TrainConfig
+from sanreid.train.engine import Engine
+from sanreid.train.evaluate import evaluate_run
+from sanreid.train.export import encoder_state, export_run
+from sanreid.train.journal import read_journal
+from sanreid.train.settings import config_to_dict
+
+
+def final_weights(folder):
+    return load_checkpoint(folder / "last.ckpt")["model"]
+
+
+def assert_same(one, other):
+    assert one.keys() == other.keys()
+    for key, x in one.items():
+        assert torch.equal(x, other[key]), key
+
+
+def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys):
+    config = tiny_run(
+        run={"epochs": 4, "name": "tiny"}, ema={"decay": 0.5}, evaluation={"every": 2}
+    )
+    outcome = Engine(config).run()
+    folder = tmp_path / "run"
+    rows = read_journal(folder / "log.jsonl")
+    train = [row for row in rows if row["kind"] == "train"]
+    assert train[-1]["total"] < train[0]["total"]
+    assert {"identity", "triplet", "lr", "images_per_s", "share_forward"} <= train[0].keys()
+    assert [row["step"] for row in train] == list(range(1, outcome.step + 1))
+    measured = [row["mAP"] for row in rows if row["kind"] == "evaluation"]
+    assert len(measured) == 2
+    assert load_checkpoint(folder / "best.ckpt")["metrics"]["others"]["mAP"] == max(measured)
+    about = json.loads((folder / "run.json").read_text())
+    assert about["training_data"] == [
+        {"name": "people", "terms": "unknown", "identities": 8, "crops": 48}
+    ]
+
+    # The exported encoder gives the same figures through the public API.
+    assert main(["export", str(folder), str(tmp_path / "weights"), "--float32", "--quiet"]) == 0
+    assert "from_pretrained" in capsys.readouterr().out
+    row = json.loads((tmp_path / "weights" / "manifest_row.json").read_text())
+    assert row["name"] == "tiny"
+    assert row["metrics"][0]["mAP"] == max(measured)
+    assert row["trained_with"]["seed"] == 3
+    from sanreid import SANEncoder, evaluate
+
+    encoder = SANEncoder.from_pretrained(tmp_path / "weights", device="cpu", dtype="float32")
+    source = config.evaluation.sets[0].sources[0]
+    from sanreid.datasets import read_crops, split_by_camera
+
+    query, gallery = split_by_camera(read_crops(source.folder, names="folders"))
+    report = evaluate(
+        encoder.encode(list(query.paths)), query.pids + 1, query.camids,
+        encoder.encode(list(gallery.paths)), gallery.pids + 1, gallery.camids,
+    )  # fmt: skip
+    assert report.mAP == pytest.approx(max(measured), abs=1e-6)
+    assert evaluate_run(folder)["others"].mAP == pytest.approx(max(measured), abs=1e-6)
+
+
+def test_stopped_after_some_steps_and_resumed_it_ends_the_same(tiny_run, tmp_path):
+    changes = {"ema": {"decay": 0.9}, "run": {"accumulate": 2}}
+    Engine(tiny_run("whole", **changes)).run()
+    for steps in (1, 4):
+        limited = {**changes, "run": {**changes["run"], "max_steps": steps}}
+        Engine(tiny_run("cut", **limited), resume=steps > 1).run()
+    Engine(tiny_run("cut", **changes), resume=True).run()
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
+    whole = load_checkpoint(tmp_path / "whole" / "last.ckpt")["ema"]["average"]
+    assert_same(whole, load_checkpoint(tmp_path / "cut" / "last.ckpt")["ema"]["average"])
+    steps = [[row["step"] for row in read_journal(tmp_path / name / "log.jsonl")
+              if row["kind"] == "train"] for name in ("whole", "cut")]  # fmt: skip
+    assert steps[0] == steps[1]
+
+
+def test_the_same_seed_gives_the_same_weights_and_the_global_generator_is_left_alone(
+    tiny_run, tmp_path
+):
+    before = torch.get_rng_state()
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        Engine(tiny_run(name, run={"epochs": 1, "seed": seed})).run()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same(final_weights(tmp_path / "a"), final_weights(tmp_path / "b"))
+    key = "encoder.trunk.conv1.weight"
+    assert not torch.equal(final_weights(tmp_path / "a")[key], final_weights(tmp_path / "c")[key])
+
+
+def test_frozen_parts_keep_weights_and_statistics(tiny_run, tmp_path):
+    engine = Engine(tiny_run(init={"freeze": ["stem", "layer1"]}, run={"epochs": 1}))
+    before = {k: x.clone() for k, x in engine.network.state_dict().items()}
+    engine.run()
+    for key, x in engine.network.state_dict().items():
+        frozen = key.startswith(
+            ("encoder.trunk.conv1", "encoder.trunk.bn1", "encoder.trunk.layer1")
+        )
+        if frozen:
+            assert torch.equal(x, before[key]), key
+        elif x.is_floating_point() and x.ndim > 1:
+            assert not torch.equal(x, before[key]), key
+
+
+def test_nan_stops_with_the_names_of_the_batch_and_a_sound_checkpoint(tiny_run, tmp_path):
+    Engine(tiny_run(run={"max_steps": 2})).run()
+    engine = Engine(tiny_run(), resume=True)
+    with torch.no_grad():
+        engine.network.classifier.weight[0, 0] = float("nan")
+    with pytest.raises(TrainingError, match=r"step 2 the loss .*person\d\d/c\d_00\d.png"):
+        engine.run()
+    record = json.loads((tmp_path / "run" / "not-finite-rank0.json").read_text())
+    assert len(record["crops"]) == 8
+    assert all(x.isfinite().all() for x in final_weights(tmp_path / "run").values())
+
+
+def test_an_infinite_gradient_stops_before_it_reaches_the_weights(tiny_run, tmp_path):
+    engine = Engine(tiny_run())
+    engine.network.classifier.weight.register_hook(lambda g: g * float("inf"))
+    with pytest.raises(TrainingError, match="gradient"):
+        engine.run()
+    assert all(x.isfinite().all() for x in engine.network.state_dict().values())
+
+
+def test_a_folder_with_a_run_is_not_overwritten_and_another_one_not_resumed(tiny_run, tmp_path):
+    with pytest.raises(TrainingError, match="no run to resume"):
+        Engine(tiny_run(), resume=True)
+    Engine(tiny_run(run={"max_steps": 1})).run()
+    with pytest.raises(TrainingError, match="--resume"):
+        Engine(tiny_run())
+    with pytest.raises(TrainingError, match=r"optimizer.lr was 0.001, is 0.1"):
+        Engine(tiny_run(optimizer={"lr": 0.1}), resume=True)
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(TrainingError, match="cannot be read as a checkpoint"):
+        Engine(tiny_run(), resume=True)
+
+
+def test_other_crops_are_noticed_on_resume(tiny_run, others):
+    Engine(tiny_run(run={"max_steps": 1})).run()
+    data = {"sources": [{"folder": str(others), "names": "folders"}], "p": 4, "k": 2}
+    state = Engine(tiny_run("x", data=data, run={"max_steps": 1}))
+    state.run()
+    path = state.folder / "last.ckpt"
+    saved = load_checkpoint(path)
+    saved["config"] = config_to_dict(tiny_run("x"))
+    saved["num_classes"] = 8
+    torch.save(saved, path)
+    with pytest.raises(TrainingError, match="crops are not those"):
+        Engine(tiny_run("x"), resume=True)
+
+
+def test_bf16_and_progressive_sizes_and_accumulation_run(tiny_run):
+    sizes = [{"until_epoch": 1, "size": [48, 32]}]
+    run = {"precision": "bf16", "sizes": sizes, "accumulate": 4, "epochs": 2}
+    outcome = Engine(tiny_run(run=run)).run()
+    assert outcome.step == 2 * -(-len(Engine(tiny_run("y", run=run)).batches) // 4)
+
+
+def test_no_sources_is_an_error():
+    with pytest.raises(ConfigError, match="data.sources is empty"):
+        Engine(TrainConfig())
+
+
+def write_toml(config, path):
+    """Write what --set and a file can say of ``config`` as TOML, by way of JSON's likeness."""
+    lines = []
+    for section, settings in config_to_dict(config).items():
+        lines.append(f"[{section}]")
+        for key, value in settings.items():
+            text = json.dumps(value)
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                inner = ", ".join(
+                    "{" + ", ".join(f"{k} = {toml(v)}" for k, v in one.items()) + "}"
+                    for one in value
+                )
+                text = f"[{inner}]"
+            lines.append(f"{key} = {text}")
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def toml(value):
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        inner = ", ".join(
+            "{" + ", ".join(f"{k} = {toml(v)}" for k, v in one.items()) + "}" for one in value
+        )
+        return f"[{inner}]"
+    return json.dumps(value)
+
+
+def start(path, *more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "sanreid.train", str(path), "--quiet", *more],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_steps(folder, count, process):
+    log = folder / "log.jsonl"
+    for _ in range(1200):
+        if log.is_file() and len(read_journal(log)) >= count:
+            return
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise AssertionError("the run did not get going")
+
+
+@pytest.mark.slow
+def test_killed_and_terminated_runs_end_with_the_same_weights(tiny_run, tmp_path):
+    changes = {"run": {"epochs": 4, "checkpoint_every_s": 0, "threads": 1},
+               "evaluation": {"sets": []}}  # fmt: skip
+    whole = write_toml(tiny_run("whole", **changes), tmp_path / "whole.toml")
+    cut = write_toml(tiny_run("cut", **changes), tmp_path / "cut.toml")
+    process = start(whole)
+    assert process.wait(300) == 0, process.stderr.read()
+
+    process = start(cut)
+    wait_for_steps(tmp_path / "cut", 5, process)
+    process.kill()
+    process.wait()
+    process = start(cut, "--resume")
+    wait_for_steps(tmp_path / "cut", 12, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 128 + signal.SIGTERM, process.stderr.read()
+    process = start(cut, "--resume")
+    assert process.wait(300) == 0, process.stderr.read()
+
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
+    train = [row["step"] for row in read_journal(tmp_path / "cut" / "log.jsonl")]
+    assert train == list(range(1, len(train) + 1))
+
+
+def test_export_prefixes_and_refuses_names(tiny_run, tmp_path):
+    Engine(tiny_run(run={"max_steps": 1, "name": "san-wrong"})).run()
+    with pytest.raises(TrainingError, match="'san-wrong'"):
+        export_run(tmp_path / "run", tmp_path / "out", which="last")
+    with pytest.raises(TrainingError, match="no run's folder"):
+        export_run(tmp_path, tmp_path / "out")
+
+
+def test_the_average_is_what_is_exported(tiny_run, tmp_path):
+    Engine(tiny_run(run={"max_steps": 3}, ema={"decay": 0.9})).run()
+    state = load_checkpoint(tmp_path / "run" / "last.ckpt")
+    key = "trunk.conv1.weight"
+    assert torch.equal(encoder_state(state)[key], state["ema"]["average"][f"encoder.{key}"])
+    assert not torch.equal(encoder_state(state)[key], state["model"][f"encoder.{key}"])
+
+
+def test_the_command_line(tiny_run, tmp_path, capsys):
+    path = write_toml(tiny_run(), tmp_path / "run.toml")
+    assert main([str(path), "--quiet", "--set", "run.max_steps=2"]) == 0
+    assert main([str(path), "--quiet"]) == 1
+    assert "--resume" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "run"), "--which", "last", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert 0 < figures["others"]["mAP"] <= 1
+    assert np.isfinite(figures["others"]["mINP"])
+    assert main(["evaluate", str(tmp_path / "run"), "--which", "last"]) == 0
+    assert "mAP" in capsys.readouterr().out
+    assert main([str(path), "--set", "optimizer.rl=1"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["list"]) == 0
+    assert "cpu-hour" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate"])
+    assert stopped.value.code == 2
