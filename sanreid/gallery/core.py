@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import checks
-from sanreid.gallery.directory import LOCK, create_directory, is_gallery, write_snapshot
 from sanreid.gallery.disk import Disk
 from sanreid.gallery.filters import And, Condition, parse
+from sanreid.gallery.folder import LOCK, is_gallery
+from sanreid.gallery.generation import create_directory, write_snapshot
 from sanreid.gallery.indexing import INDEX_KINDS
 from sanreid.gallery.local import LocalStore, in_memory
 from sanreid.gallery.lock import WriterLock

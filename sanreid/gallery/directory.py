@@ -1,4 +1,4 @@
-"""A gallery's directory: making one, reading one, and committing changes to it.
+"""A gallery's open directory: reading its commits, and appending to them.
 
 The order of writes and syncs here is what durability rests on; see
 :mod:`sanreid.gallery.layout` for the bytes.
@@ -7,27 +7,29 @@ The order of writes and syncs here is what durability rests on; see
 from __future__ import annotations
 
 import contextlib
-import glob
 import mmap
 import os
-import platform
-import secrets
-import shutil
 import time
 import weakref
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
+from sanreid.gallery.commits import change_columns, replay
 from sanreid.gallery.disk import Disk
+from sanreid.gallery.folder import (
+    DESCRIPTION,
+    LOCK,
+    log_path,
+    read_description,
+    sweep_beside,
+    sweep_folder,
+    vectors_path,
+)
 from sanreid.gallery.layout import (
     PAGE,
-    Description,
     Head,
-    Record,
     decode_head,
     decode_identity,
     decode_records,
@@ -37,131 +39,12 @@ from sanreid.gallery.layout import (
     slot_offset,
 )
 from sanreid.gallery.lock import is_locked
-from sanreid.gallery.segments import MappedVectors, block_sums, rows_per_block
-from sanreid.gallery.snapshot import Snapshot
-from sanreid.gallery.table import Change, Settings, Table, joined
+from sanreid.gallery.segments import MappedVectors, block_sums
+from sanreid.gallery.table import Change, Table
 
-__all__ = ["Directory", "create_directory", "is_gallery", "write_snapshot"]
+__all__ = ["Directory"]
 
-DESCRIPTION = "gallery.json"
-LOCK = "lock"
-_TEMPORARY = "gallery.json.new"
-_COPY_ROWS = 8192
 _RETRIES = 20
-
-
-def is_gallery(path: Path) -> bool:
-    """Tell whether a directory says it is a gallery."""
-    return (path / DESCRIPTION).is_file()
-
-
-def log_path(folder: Path, generation: int) -> Path:
-    """Give the place of a generation's log."""
-    return folder / f"entries-{generation:06d}.log"
-
-
-def vectors_path(folder: Path, generation: int) -> Path:
-    """Give the place of a generation's embeddings."""
-    return folder / f"vectors-{generation:06d}.f32"
-
-
-def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: Disk) -> None:
-    """Make a whole gallery beside ``path`` and put it there in one step.
-
-    Raises:
-        GalleryError: Something is there already, or the disk refuses.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise GalleryError(f"{path} exists and is not an empty folder or a gallery.")
-    fresh = path.parent / f"{_fresh_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}"
-    try:
-        _make_folders(path.parent, disk)
-        _sweep_beside(path)
-        fresh.mkdir()
-        description = Description(secrets.token_hex(16), dim, 1)
-        write_generation(fresh, description, content, disk)
-        _write_description(fresh, description, disk)
-        if path.exists() and os.name == "nt":
-            path.rmdir()
-        disk.replace(fresh, path)
-        disk.sync_folder(path.parent)
-    except OSError as error:
-        raise GalleryError(f"The gallery {path} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-
-
-def write_snapshot(folder: Path, snapshot: Snapshot | Settings, dim: int, disk: Disk) -> None:
-    """Put ``snapshot`` in the place of all a directory holds, in one step; its lock is held.
-
-    The new files stand beside the old until the description names them; then the old ones go.
-    """
-    description = read_description(folder)
-    if description.dim != dim:
-        description = Description(secrets.token_hex(16), dim, description.generation)
-    following = Description(description.uuid, dim, description.generation + 1)
-    try:
-        write_generation(folder, following, snapshot, disk)
-        _write_description(folder, following, disk)
-    except OSError as error:
-        with contextlib.suppress(GalleryError):
-            if read_description(folder).generation == description.generation:
-                _sweep(folder, description.generation, disk)
-        raise GalleryError(f"The gallery {folder} cannot be written: {error}") from error
-    _sweep(folder, following.generation, disk)
-    with contextlib.suppress(OSError):
-        disk.sync_folder(folder)
-
-
-def write_generation(
-    folder: Path, description: Description, content: Snapshot | Settings, disk: Disk
-) -> None:
-    """Write one generation's files with all of ``content`` as their first commit."""
-    sums: list[NDArray[np.uint32]] = []
-    fd = disk.create(vectors_path(folder, description.generation))
-    try:
-        rows = np.empty(0, np.int64) if isinstance(content, Settings) else content.alive_rows()
-        step = rows_per_block(description.dim) * max(
-            1, _COPY_ROWS // rows_per_block(description.dim)
-        )
-        offset = 0
-        for start in range(0, len(rows), step):
-            assert isinstance(content, Snapshot)  # noqa: S101 - settings alone have no rows
-            block = content.table.vectors.take(rows[start : start + step])
-            sums.append(block_sums(block))
-            disk.write(fd, block.astype("<f4", copy=False).data, offset)
-            offset += block.nbytes
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
-    fields, arrays = _columns(content, rows)
-    arrays["sums"] = np.concatenate(sums) if sums else np.empty(0, np.uint32)
-    record, chain = encode_record(1, 0, len(rows), fields, arrays, 0)
-    heads = Head(0, PAGE, 0, 0), Head(1, PAGE + len(record), len(rows), chain)
-    fd = disk.create(log_path(folder, description.generation))
-    try:
-        disk.write(fd, encode_first_page(description, heads), 0)
-        disk.write(fd, record, PAGE)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
-    disk.sync_folder(folder)
-
-
-def read_description(folder: Path) -> Description:
-    """Read ``gallery.json``.
-
-    Raises:
-        GalleryError: It is not there, foreign, damaged or of a newer format.
-    """
-    path = folder / DESCRIPTION
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise GalleryError(
-            f"{folder} is not a sanreid gallery: {DESCRIPTION} cannot be read ({error})."
-        ) from error
-    return Description.from_bytes(raw, path)
 
 
 class Directory:
@@ -188,7 +71,7 @@ class Directory:
                     raise GalleryError(f"The gallery {folder} lacks a file: {error}") from error
         if write:
             self.sweep()
-            _sweep_beside(folder)
+            sweep_beside(folder)
 
     @property
     def head(self) -> Head:
@@ -197,7 +80,7 @@ class Directory:
 
     def sweep(self) -> list[Path]:
         """Delete files of other generations; give those that are held by a reader's mapping."""
-        return _sweep(self.folder, self.description.generation, self.disk)
+        return sweep_folder(self.folder, self.description.generation, self.disk)
 
     def close(self) -> None:
         """Close the files; what is mapped stays readable."""
@@ -232,7 +115,7 @@ class Directory:
                 f"An earlier write to {self.folder} failed half-way. Open the gallery again."
             )
         table, head, disk = self.table, self._head, self.disk
-        fields, arrays = _change_columns(change)
+        fields, arrays = change_columns(change)
         arrays["sums"] = block_sums(change.embeddings)
         record, chain = encode_record(
             head.seq + 1, head.num_rows, len(change.ids), fields, arrays, head.chain
@@ -377,7 +260,7 @@ class Directory:
             return
         log = self._map(head.length)
         for record in decode_records(log, known.length, known.seq + 1, known.chain):
-            _replay(record, self.table, self._vectors, self._log_path)
+            replay(record, self.table, self._vectors, self._log_path)
             self._older = self._head
             self._head = Head(
                 record.seq, record.end, record.first_row + record.num_rows, record.chain
@@ -404,188 +287,6 @@ class Directory:
             if page[offset : offset + len(raw)] != raw:
                 self.disk.write(self._log_fd, raw, offset)
                 self.disk.sync(self._log_fd)
-
-
-def _columns(
-    content: Snapshot | Settings, rows: NDArray[np.int64]
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give a record's content for a whole snapshot's entries, in rising id."""
-    if isinstance(content, Settings):
-        nothing = np.empty(0, np.int64)
-        change = Change(
-            embeddings=np.empty((0, 1), np.float32),
-            ids=nothing,
-            pids=[],
-            camids=nothing,
-            timestamps=np.empty(0),
-            metadata=[],
-            next_id=0,
-            settings=content,
-        )
-        return _change_columns(change)
-    table, count = content.table, content.num_rows
-    borders, blob = joined([table.metadata[row] for row in rows.tolist()])
-    places, codes = np.unique(table.pid_codes.first(count)[rows], return_inverse=True)
-    return _fields(
-        content.next_id,
-        content.settings,
-        [table.pid_values[place] for place in places.tolist()],
-        codes.astype(np.int32),
-        table.ids.first(count)[rows],
-        table.camids.first(count)[rows],
-        table.timestamps.first(count)[rows],
-        borders,
-        blob,
-        np.empty(0, np.int64),
-    )
-
-
-def _change_columns(change: Change) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give a record's content for a change."""
-    borders, blob = joined(change.metadata)
-    places: dict[Any, int] = {}
-    codes = np.array([places.setdefault(pid, len(places)) for pid in change.pids], dtype=np.int32)
-    return _fields(
-        change.next_id,
-        change.settings,
-        list(places),
-        codes,
-        change.ids,
-        change.camids,
-        change.timestamps,
-        borders,
-        blob,
-        change.ended,
-    )
-
-
-def _fields(
-    next_id: int,
-    settings: Settings,
-    pids: list[Any],
-    codes: NDArray[np.int32],
-    ids: NDArray[np.int64],
-    camids: NDArray[np.int64],
-    timestamps: NDArray[np.float64],
-    borders: NDArray[np.int64],
-    blob: bytes,
-    ended: NDArray[np.int64],
-) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    fields = {
-        "next_id": next_id,
-        "pids": pids,
-        "encoder_fingerprint": settings.encoder_fingerprint,
-        "calibration": settings.calibration,
-    }
-    arrays: dict[str, NDArray[Any]] = {
-        "ids": ids.astype("<i8", copy=False),
-        "pid_codes": codes.astype("<i4", copy=False),
-        "camids": camids.astype("<i8", copy=False),
-        "timestamps": timestamps.astype("<f8", copy=False),
-        "borders": borders.astype("<i8", copy=False),
-        "metadata": np.frombuffer(blob, dtype=np.uint8),
-        "ended": ended.astype("<i8", copy=False),
-    }
-    return fields, arrays
-
-
-def _replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> None:
-    """Take one commit of the log into the table.
-
-    Raises:
-        GalleryError: It does not fit what came before.
-    """
-    try:
-        arrays, fields, count = record.arrays, record.fields, record.num_rows
-        lengths = {len(arrays[name]) for name in ("ids", "pid_codes", "camids", "timestamps")}
-        ended = arrays["ended"]
-        if record.first_row != len(table) or lengths != {count}:
-            raise ValueError("its rows do not follow the last")  # noqa: TRY301 - caught just below
-        if len(ended) and not 0 <= ended.min() <= ended.max() < len(table):
-            raise ValueError("it ends rows that are not there")  # noqa: TRY301 - caught just below
-        borders, blob = arrays["borders"], arrays["metadata"]
-        if len(borders) != count + 1 or (np.diff(borders) < 0).any() or borders[-1] != len(blob):
-            raise ValueError("its metadata has wrong borders")  # noqa: TRY301 - caught just below
-        codes = arrays["pid_codes"]
-        places = table.coded(fields["pids"])
-        if count and not 0 <= codes.min() <= codes.max() < len(places):
-            raise ValueError("it has a person without a name")  # noqa: TRY301 - caught just below
-        vectors.extend(count, arrays["sums"])
-        table.extend(
-            arrays["ids"],
-            places[codes] if count else codes,
-            arrays["camids"],
-            arrays["timestamps"],
-            borders,
-            blob.data,
-        )
-        settings = Settings(fields["encoder_fingerprint"], fields["calibration"])
-        table.close(ended, int(fields["next_id"]), settings)
-    except (KeyError, ValueError, TypeError) as error:
-        raise GalleryError(f"{path}: commit {record.seq} cannot be read: {error}.") from error
-
-
-def _write_description(folder: Path, description: Description, disk: Disk) -> None:
-    temporary = folder / _TEMPORARY
-    fd = disk.create(temporary)
-    try:
-        disk.write(fd, description.to_bytes(), 0)
-        disk.sync(fd)
-    finally:
-        disk.close(fd)
-    disk.replace(temporary, folder / DESCRIPTION)
-    disk.sync_folder(folder)
-
-
-def _sweep(folder: Path, generation: int, disk: Disk) -> list[Path]:
-    """Delete what an interrupted or finished change of generation left; give what would not go."""
-    left = []
-    keep = {log_path(folder, generation).name, vectors_path(folder, generation).name}
-    for pattern in ("entries-*.log", "vectors-*.f32", "index-*.faiss*", _TEMPORARY):
-        for path in folder.glob(pattern):
-            fresh = path.name.endswith(".new")
-            stale = pattern.startswith("index-") and f"-{generation:06d}-" not in path.name
-            stale |= fresh
-            if path.name not in keep and (stale or not pattern.startswith("index-")):
-                try:
-                    disk.remove(path)
-                except OSError:  # Windows keeps files that are mapped somewhere
-                    left.append(path)
-    return left
-
-
-def _fresh_prefix(path: Path) -> str:
-    """Galleries in the making carry their maker's machine and process in their name."""
-    return f".{path.name}.new-{platform.node()}-"
-
-
-def _sweep_beside(path: Path) -> None:
-    """Delete galleries that processes of this machine, now gone, were making at this place."""
-    prefix = _fresh_prefix(path)
-    for fresh in path.parent.glob(glob.escape(prefix) + "*"):
-        maker = fresh.name.removeprefix(prefix).partition("-")[0]
-        if maker.isdigit() and not _is_running(int(maker)):
-            shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # asking would end it
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
-
-
-def _make_folders(path: Path, disk: Disk) -> None:
-    """Make missing folders, each synced into the one above."""
-    if not path.is_dir():
-        _make_folders(path.parent, disk)
-        path.mkdir(exist_ok=True)
-        disk.sync_folder(path.parent)
 
 
 def _close_all(disk: Disk, fds: list[int]) -> None:

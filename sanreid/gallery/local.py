@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError, InputError, UnknownIdError
 from sanreid.gallery.approximate import agreement
-from sanreid.gallery.directory import LOCK, Directory, write_snapshot
+from sanreid.gallery.directory import Directory
 from sanreid.gallery.disk import Disk
 from sanreid.gallery.filters import Condition
+from sanreid.gallery.folder import LOCK
+from sanreid.gallery.generation import write_snapshot
 from sanreid.gallery.indexing import INDEX_KINDS, IndexKeeper, cache_path, cache_problem
 from sanreid.gallery.lock import WriterLock
 from sanreid.gallery.results import Entry, SearchResult

@@ -284,9 +284,9 @@ def test_both_heads_lost_is_an_error(path):
 
 def test_galleries_in_the_making_are_swept_when_their_maker_is_gone(path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery import directory\n"
+        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery import folder\n"
         "path = Path(sys.argv[1])\n"
-        "name = directory._fresh_prefix(path) + str(os.getpid()) + '-abcd'\n"
+        "name = folder.fresh_prefix(path) + str(os.getpid()) + '-abcd'\n"
         "(path.parent / name).mkdir()"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
