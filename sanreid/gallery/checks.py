@@ -35,7 +35,8 @@ Pid = int | str | None
 
 INT64 = np.iinfo(np.int64)
 NO_CAMID = int(INT64.min)  # stands for None in a camid column
-_CHUNK = 4096  # rows normalised at a time, so that float64 copies stay small
+_CHUNK_NUMBERS = 1 << 17  # normalised at a time: the float64 copy stays in the cache
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def checked_dim(dim: Any) -> int:  # noqa: ANN401 - whatever the caller passed
@@ -80,14 +81,16 @@ def checked_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray
             "Were they made by another encoder?"
         )
     normalised = np.empty(rows.shape, dtype=np.float32)
-    for start in range(0, len(rows), _CHUNK):
-        part = rows[start : start + _CHUNK].astype(np.float64)
+    step = max(1, _CHUNK_NUMBERS // dim)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             norms = np.sqrt(np.einsum("ij,ij->i", part, part))
             odd = ~((norms > 1e-150) & (norms < 1e150))
             if odd.any():
                 norms[odd] = _odd_norms(part, odd, start, name)
-            normalised[start : start + _CHUNK] = part / norms[:, None]
+            part /= norms[:, None]
+        normalised[start : start + step] = part
     return normalised
 
 
@@ -111,6 +114,8 @@ def _odd_norms(
 def checked_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> list[Pid]:
     """Give ``count`` pids, each an int, a str or None; 7 and "7" stay different people."""
     values = _column(pids, count, name)
+    if isinstance(pids, np.ndarray) and pids.dtype.kind == "i" and INT64.min not in pids:
+        return values
     for row, value in enumerate(values):
         if value is None or type(value) is str:
             continue
@@ -186,8 +191,7 @@ def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 
             )
         try:
             _check_keys(value, row)
-            text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-            rows.append(text.encode("utf-8"))
+            rows.append(_JSON.encode(value).encode("utf-8"))
         except (TypeError, ValueError, RecursionError) as error:
             if isinstance(error, InputError):
                 raise
