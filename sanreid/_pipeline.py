@@ -20,8 +20,9 @@ R = TypeVar("R")
 
 
 def default_workers() -> int:
-    """Threads for decoding: one a core, at most 8; more would not keep a network busier."""
-    return min(8, os.cpu_count() or 1)
+    """Threads for decoding: one a usable core, at most 8; more keep no network busier."""
+    usable = getattr(os, "sched_getaffinity", None)  # Linux alone
+    return min(8, len(usable(0)) if usable else os.cpu_count() or 1)
 
 
 def map_ahead(

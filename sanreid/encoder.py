@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class EncodedFiles:
-    """What :meth:`SANEncoder.encode_files` gives.
+    """What :meth:`SANEncoder.encode_files` gives; unpacks into its three parts.
 
     Args:
         embeddings: (N, D) ``float32``, a row for each path of ``paths``.
@@ -59,8 +59,8 @@ class EncodedFiles:
     paths: list[Path]
     failures: list[tuple[Path, str]]
 
-    def __len__(self) -> int:
-        return len(self.paths)
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.embeddings, self.paths, self.failures))
 
 
 class SANEncoder:

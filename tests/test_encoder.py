@@ -318,7 +318,10 @@ def test_files_and_folders(tiny_encoder, tmp_path):
     assert isinstance(result, EncodedFiles)
     assert result.paths == [*paths, paths[0]]
     assert result.failures == []
-    assert len(result) == 5
+    assert len(result.embeddings) == 5
+    embeddings, listed, failures = result
+    assert embeddings is result.embeddings
+    assert (listed, failures) == (result.paths, [])
     np.testing.assert_allclose(result.embeddings, tiny_encoder.encode(result.paths), atol=1e-6)
     alone = tiny_encoder.encode_files(str(tmp_path / "people"))
     assert alone.paths == paths
@@ -350,7 +353,7 @@ def test_no_files_at_all(tiny_encoder, tmp_path):
     assert tiny_encoder.encode_files([]).embeddings.shape == (0, 16)
     failed = tiny_encoder.encode_files([tmp_path / "none.jpg"], on_error="collect")
     assert failed.embeddings.shape == (0, 16)
-    assert len(failed) == 0
+    assert failed.paths == []
 
 
 def test_wrong_arguments_of_encode_files(tiny_encoder, crop):

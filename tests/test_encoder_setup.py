@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 
 import sanreid
 from sanreid import SANEncoder, _inference, _progress, weights
-from sanreid._pipeline import map_ahead
+from sanreid._pipeline import default_workers, map_ahead
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, SanreidError, UnknownWeightsError, WeightsError
 from tests.conftest import build_tiny
@@ -373,26 +374,41 @@ def test_the_bundled_weights(tmp_path):
     assert cosine.min() >= 0.999
 
 
+class MeanColour(torch.nn.Module):
+    """The least network there is."""
+
+    def forward(self, crops):
+        return crops.mean(dim=(2, 3))
+
+
 @pytest.mark.slow
-def test_a_long_stream_holds_its_memory(tiny_config):
-    """100,000 images: the resident memory of the last half is that of the first tenth."""
+def test_a_long_stream_holds_its_memory():
+    """100,000 pictures through the whole pipeline: the peak of the first tenth stays the peak."""
     resource = pytest.importorskip("resource")
-    config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(32, 32))
-    encoder = fresh(config)
-    image = np.asarray(draw_person(1, size=(32, 32)))
+    config = EncoderConfig(embedding_dim=3, input_size=(32, 32))
+    encoder = SANEncoder(MeanColour(), config, device="cpu", dtype="float32")
+    picture = io.BytesIO()
+    draw_person(1, size=(32, 32)).save(picture, "JPEG")
+    stream = (picture.getvalue() for _ in range(100_000))
 
     def peak_mib():
         scale = 2**20 if sys.platform == "darwin" else 2**10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
-    early = None
-    count = 0
-    for index, _ in encoder.encode_stream((image for _ in range(100_000)), batch_size=64):
-        count += 1
+    for index, _ in encoder.encode_stream(stream, batch_size=64):
         if index == 10_000:
             early = peak_mib()
-    assert count == 100_000
-    assert peak_mib() - early < 32  # 90,000 more images of 3 KiB would be 264 MiB
+    assert index == 99_999
+    assert peak_mib() - early < 24  # the crops alone of 90,000 pictures would be 264 MiB
+
+
+def test_the_number_of_decoding_threads(monkeypatch):
+    assert 1 <= default_workers() <= 8
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    assert default_workers() == 8
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert default_workers() == 1
 
 
 @pytest.mark.slow
