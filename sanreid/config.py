@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
@@ -19,6 +19,9 @@ Pooling = Literal["avg", "gem"]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+_DIMS = (1, 65_536)
+_SIDES = (32, 4096)  # pixels; a configuration from elsewhere must not ask for all memory
+
 TRUNK_CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
 
 
@@ -33,8 +36,8 @@ class EncoderConfig:
         head: ``"pool"``: the pooled map itself (the SAN paper). ``"fc"``: Linear, BatchNorm,
             ReLU (the authors' released code). ``"bnneck"``: Linear without bias, BatchNorm
             (Luo et al., CVPRW 2019, with a reduction before it).
-        embedding_dim: D, at least 1; with ``head="pool"`` it is the trunk's channels.
-        input_size: (height, width) in pixels, at least 32 each.
+        embedding_dim: D, 1 to 65,536; with ``head="pool"`` it is the trunk's channels.
+        input_size: (height, width) in pixels, 32 to 4,096 each.
         mean: RGB mean of the normalisation, of images in [0, 1].
         std: RGB standard deviation of the normalisation, each above 0.
 
@@ -59,11 +62,12 @@ class EncoderConfig:
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(repr(choice) for choice in get_args(kind))
                 raise ConfigError(f"{name} must be one of {known}; got {getattr(self, name)!r}.")
-        if self.last_stride not in (1, 2):
+        if not _is_int(self.last_stride, (1, 2)):
             raise ConfigError(f"last_stride must be 1 or 2; got {self.last_stride!r}.")
-        if not _is_int(self.embedding_dim) or self.embedding_dim < 1:
+        if not _is_int(self.embedding_dim, _DIMS):
             raise ConfigError(
-                f"embedding_dim must be a whole number of at least 1; got {self.embedding_dim!r}."
+                f"embedding_dim must be a whole number from {_DIMS[0]} to {_DIMS[1]:,}; "
+                f"got {self.embedding_dim!r}."
             )
         if self.head == "pool" and self.embedding_dim != self.trunk_channels:
             raise ConfigError(
@@ -71,10 +75,10 @@ class EncoderConfig:
                 f"embedding; got embedding_dim {self.embedding_dim}."
             )
         _set(self, "input_size", _tuple(self.input_size, 2, "input_size"))
-        if not all(_is_int(side) and side >= 32 for side in self.input_size):
+        if not all(_is_int(side, _SIDES) for side in self.input_size):
             raise ConfigError(
-                "input_size must be (height, width), whole numbers of at least 32; "
-                f"got {self.input_size!r}."
+                f"input_size must be (height, width), whole numbers from {_SIDES[0]} to "
+                f"{_SIDES[1]:,}; got {self.input_size!r}."
             )
         _set(self, "mean", _floats(self.mean, "mean"))
         _set(self, "std", _floats(self.std, "std"))
@@ -89,6 +93,11 @@ class EncoderConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build from JSON-like values; lists become tuples, an unknown key is a ConfigError."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(
+                "An encoder's configuration is a mapping (in JSON an object) of settings; "
+                f"got {type(values).__name__}."
+            )
         known = [field.name for field in fields(cls)]
         for key in values:
             if key not in known:
@@ -109,8 +118,16 @@ def _set(config: EncoderConfig, name: str, value: object) -> None:
     object.__setattr__(config, name, value)  # the class is frozen; lists become tuples here
 
 
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _is_int(value: object, between: tuple[int, int]) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return False
+    return between[0] <= value <= between[1]
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _tuple(values: object, length: int, name: str) -> tuple[Any, ...]:
@@ -121,6 +138,6 @@ def _tuple(values: object, length: int, name: str) -> tuple[Any, ...]:
 
 def _floats(values: object, name: str) -> tuple[float, ...]:
     numbers = _tuple(values, 3, name)
-    if not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers):
+    if not all(_is_finite(n) for n in numbers):
         raise ConfigError(f"{name} must be three finite numbers; got {values!r}.")
     return tuple(float(n) for n in numbers)

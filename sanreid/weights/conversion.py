@@ -28,6 +28,7 @@ from sanreid.errors import WeightsError
 from sanreid.weights.storage import (
     check_keys,
     encoder_shapes,
+    expanded,
     listed,
     read_state_dict,
     save_directory,
@@ -71,7 +72,7 @@ def convert(
             known layout (the message lists them), or ``out_dir`` is not free. Nothing is written.
         ConfigError: ``last_stride`` or ``input_size`` is out of range.
     """
-    source, out_dir = Path(source).expanduser(), Path(out_dir).expanduser()
+    source, out_dir = expanded(source), expanded(out_dir)
     if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
         raise WeightsError(f"{out_dir} is there already; give a new or an empty directory.")
 

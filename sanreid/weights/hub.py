@@ -20,6 +20,7 @@ from sanreid.weights.storage import (
     WEIGHTS_NAME,
     check_keys,
     encoder_shapes,
+    expanded,
     read_config,
     read_state_dict,
     sha256_of,
@@ -122,7 +123,7 @@ def push_directory(
     """
     from huggingface_hub import CommitOperationAdd, HfApi  # noqa: PLC0415 - slow to import
 
-    directory = Path(directory).expanduser()
+    directory = expanded(directory)
     config = read_config(directory / CONFIG_NAME)
     tensors = read_state_dict(directory / WEIGHTS_NAME)
     check_keys(encoder_shapes(config), tensors, origin=directory)

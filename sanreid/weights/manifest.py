@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import UnionType
 from typing import Any, Literal, get_args
 
 from sanreid.config import EncoderConfig
@@ -27,6 +28,14 @@ Role = Literal["encoder", "texture-generator"]
 
 _REQUIRED = ("role", "sha256", "size_bytes", "config", "license", "training_data", "metrics")
 _OPTIONAL = ("file", "hub", "trained_with")
+_TRAINING_DATA = {"name": str, "terms": str, "identities": int, "crops": int}
+_METRICS = {
+    "dataset": str,
+    "protocol": str,
+    "mAP": int | float,
+    "rank1": int | float,
+    "command": str,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +118,14 @@ def list_weights() -> dict[str, WeightsEntry]:
     return dict(read_manifest().weights)
 
 
-def read_manifest(path: Path | None = None) -> Manifest:
+def read_manifest(path: str | Path | None = None) -> Manifest:
     """Read and check a manifest; the installed package's own when ``path`` is None.
 
     Raises:
         WeightsError: The file is missing, not JSON, of a newer format, or a row is not in order.
     """
-    path = path or _manifest_path()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"The list of weights {path} cannot be read: {error}.") from error
-
+    path = _manifest_path() if path is None else Path(path)
+    content = read_json(path, "list of weights")
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         version = content.get("format_version") if isinstance(content, dict) else None
         raise WeightsError(
@@ -135,6 +140,14 @@ def read_manifest(path: Path | None = None) -> Manifest:
     if default not in weights or weights[default].role != "encoder":
         raise WeightsError(f"{path}: the default {default!r} is not the name of an encoder in it.")
     return Manifest(default=default, weights=weights)
+
+
+def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Read a JSON file; WeightsError, with ``what`` it should have been, when that fails."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"The {what} {path} cannot be read: {error}.") from error
 
 
 def bundled_path(entry: WeightsEntry) -> Path | None:
@@ -159,23 +172,38 @@ def _entry(name: str, row: object, path: Path) -> WeightsEntry:
         raise wrong(f"has the unknown key {_joined(unknown)}")
     if ("file" in row) == ("hub" in row):
         raise wrong("must have either 'file' or 'hub'")
-    if row["role"] not in get_args(Role):
-        raise wrong(f"has the role {row['role']!r}; known: {', '.join(get_args(Role))}")
-    if not re.fullmatch(r"[0-9a-f]{64}", str(row["sha256"])):
-        raise wrong("needs a 'sha256' of 64 lower-case hexadecimal digits")
-    if not isinstance(row["size_bytes"], int) or row["size_bytes"] < 1:
-        raise wrong("needs 'size_bytes', a whole number above 0")
-    if row["role"] == "encoder":
+    role = row["role"]
+    for good, reason in (
+        (role in get_args(Role), f"has the role {role!r}; known: {', '.join(get_args(Role))}"),
+        (_is_hex(row["sha256"], 64), "needs a 'sha256' of 64 lower-case hexadecimal digits"),
+        (_is_count(row["size_bytes"]), "needs 'size_bytes', a whole number above 0"),
+        (isinstance(row["config"], dict), "needs a 'config', an object"),
+        (_is_text(row["license"]), "needs a 'license', the terms of the weights in words"),
+        (
+            _are_records(row["training_data"], _TRAINING_DATA if role == "encoder" else {}),
+            f"needs 'training_data', a list of objects with {_joined(_TRAINING_DATA)}",
+        ),
+        (
+            _are_records(row["metrics"], _METRICS if role == "encoder" else {}),
+            f"needs 'metrics', a list of objects with {_joined(_METRICS)}",
+        ),
+        (isinstance(row.get("trained_with"), dict | None), "needs an object as 'trained_with'"),
+        (
+            "hub" in row or _is_inside(row["file"]),
+            f"has the 'file' {row.get('file')!r}, not a relative .safetensors path",
+        ),
+    ):
+        if not good:
+            raise wrong(reason)
+    if role == "encoder":
         try:
             EncoderConfig.from_dict(row["config"])
         except ConfigError as error:
             raise wrong(f"has a wrong 'config': {str(error).rstrip('.')}") from error
-    if "file" in row and not _is_inside(row["file"]):
-        raise wrong(f"has the 'file' {row['file']!r}, not a relative .safetensors path")
 
     return WeightsEntry(
         name=name,
-        role=row["role"],
+        role=role,
         sha256=row["sha256"],
         size_bytes=row["size_bytes"],
         config=row["config"],
@@ -191,11 +219,34 @@ def _entry(name: str, row: object, path: Path) -> WeightsEntry:
 def _hub_file(hub: object, error: WeightsError) -> HubFile:
     if not isinstance(hub, dict) or set(hub) != {"repo_id", "revision", "filename"}:
         raise WeightsError(f"{error} It wants repo_id, revision and filename.")
-    if not re.fullmatch(r"[0-9a-f]{40}", str(hub["revision"])):
+    if not isinstance(hub["repo_id"], str) or hub["repo_id"].count("/") != 1:
+        raise WeightsError(f"{error} Its repo_id must be 'owner/name'.")
+    if not _is_hex(hub["revision"], 40):
         raise WeightsError(f"{error} Its revision must be a commit of 40 hexadecimal digits.")
     if not _is_inside(hub["filename"]):
         raise WeightsError(f"{error} Its filename must be a relative .safetensors path.")
     return HubFile(**hub)
+
+
+def _is_hex(value: object, digits: int) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(f"[0-9a-f]{{{digits}}}", value))
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _are_records(rows: object, wanted: Mapping[str, type | UnionType]) -> bool:
+    """Tell whether ``rows`` is a list of objects that have at least the wanted fields."""
+    return isinstance(rows, list) and all(
+        isinstance(row, dict)
+        and all(isinstance(row.get(key), kind) for key, kind in wanted.items())
+        for row in rows
+    )
 
 
 def _is_inside(file: object) -> bool:

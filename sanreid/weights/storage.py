@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, WeightsError
 from sanreid.weights.card import model_card
-from sanreid.weights.manifest import WeightsEntry
+from sanreid.weights.manifest import WeightsEntry, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -61,18 +61,21 @@ def check_file(path: Path, *, sha256: str, size_bytes: int | None = None, name: 
         )
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Give ``path`` with its ``~`` written out; WeightsError where that is nobody's home."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise WeightsError(f"{os.fspath(path)!r} is no place for weights: {error}") from error
+
+
 def read_config(path: Path) -> EncoderConfig:
     """Read a ``config.json``.
 
     Raises:
         WeightsError: It is missing, not JSON, or not an encoder's configuration.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsError(f"The configuration {path} cannot be read: {error}.") from error
-    if not isinstance(values, dict):
-        raise WeightsError(f"The configuration {path} must be a JSON object of settings.")
+    values = read_json(path, "configuration")
     try:
         return EncoderConfig.from_dict(values)
     except ConfigError as error:
@@ -93,7 +96,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"There is no weights file {path}.")
     try:
         tensors: dict[str, Tensor] = load_file(path)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
+    except OSError as error:
+        raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
+    except (ValueError, safetensors.SafetensorError) as error:
         raise WeightsError(
             f"{path} is not a whole safetensors file ({error}). Pickled checkpoints (.pth, .pt, "
             ".bin) are converted first: sanreid weights convert IN OUT_DIR."
@@ -137,7 +142,8 @@ def check_keys(
     """Compare a state dict with the wanted shapes by key; ``network`` is for the message.
 
     Raises:
-        WeightsError: They differ, or a value is NaN or infinite; the message lists the keys.
+        WeightsError: They differ, or a value is NaN, infinite or of a type that holds no weight
+            (whole numbers, complex, 8 bits); the message lists the keys.
     """
     missing = [
         key for key in wanted if key not in state_dict and not key.endswith("num_batches_tracked")
@@ -157,11 +163,26 @@ def check_keys(
         raise WeightsError(
             f"The weights of {os.fspath(origin)} do not fit {network}; {'; '.join(faults)}."
         )
+    foreign = [
+        f"{key} ({value.dtype})".replace("torch.", "")
+        for key, value in state_dict.items()
+        if not _is_weight(key, value)
+    ]
+    if foreign:
+        raise WeightsError(
+            f"The weights of {os.fspath(origin)} are float16, float32, float64 or bfloat16; "
+            f"not so {listed(foreign)}."
+        )
     broken = [key for key, value in state_dict.items() if not bool(value.isfinite().all())]
     if broken:
         raise WeightsError(
             f"The weights of {os.fspath(origin)} hold NaN or infinity in {listed(broken)}."
         )
+
+
+def _is_weight(key: str, value: Tensor) -> bool:
+    floating = value.dtype.is_floating_point and value.dtype.itemsize > 1
+    return floating or (key.endswith("num_batches_tracked") and not value.dtype.is_complex)
 
 
 def listed(keys: Iterable[str]) -> str:
@@ -199,14 +220,18 @@ def save_directory(
         WeightsError: The state dict does not fit ``config``, holds NaN, infinity or another
             dtype, or the directory cannot be written. An existing directory is then unchanged.
     """
+    from safetensors import SafetensorError  # noqa: PLC0415 - as below
     from safetensors.torch import save_file  # noqa: PLC0415 - loads torch
 
-    directory = Path(directory).expanduser()
+    directory = expanded(directory)
     tensors = _storable(state_dict, directory)
     check_keys(encoder_shapes(config), tensors, origin=f"the encoder to save in {directory}")
     text = model_card(config, entry=entry) if card is None else card
     try:
         existed = directory.exists()
+        for name in (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
+            if (directory / name).is_dir():  # before anything is replaced
+                raise IsADirectoryError(f"{name} in it is a directory")
         directory.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=".saving-", dir=directory if existed else directory.parent
@@ -218,12 +243,17 @@ def save_directory(
             (work / CARD_NAME).write_text(text, encoding="utf-8")
             save_file(tensors, work / WEIGHTS_NAME, metadata={"format": "pt"})
             (work / WEIGHTS_NAME).chmod((work / CONFIG_NAME).stat().st_mode)  # was owner only
+            if not existed:
+                try:
+                    work.rename(directory)
+                except OSError:
+                    if not directory.is_dir():
+                        raise
+                    existed = True  # made by someone else meanwhile
             if existed:
                 for name in (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
                     (work / name).replace(directory / name)
-            else:
-                work.rename(directory)
-    except OSError as error:
+    except (OSError, ValueError, SafetensorError) as error:  # a name with "\0" is a ValueError
         raise WeightsError(f"The weights cannot be saved in {directory}: {error}.") from error
     logger.info("Saved an encoder's weights in %s.", directory)
     return directory

@@ -38,7 +38,7 @@ def test_rows_by_name(tmp_path):
     hub_row = {key: value for key, value in ROW.items() if key != "file"} | {"hub": HUB}
     texture = hub_row | {"role": "texture-generator", "config": {"anything": 1}}
     rows = {"a": ROW, "b": hub_row, "t": texture}
-    read = weights.read_manifest(write(tmp_path, of_rows(rows)))
+    read = weights.read_manifest(str(write(tmp_path, of_rows(rows))))
     assert read.default == "a"
     assert list(read.weights) == ["a", "b", "t"]
     assert read.entry("a").file == ROW["file"]
@@ -58,6 +58,16 @@ def test_rows_by_name(tmp_path):
         ({"sha256": "A" * 64}, "64 lower-case"),
         ({"size_bytes": 0}, "size_bytes"),
         ({"size_bytes": "10"}, "size_bytes"),
+        ({"sha256": int("1" * 64)}, "64 lower-case"),
+        ({"size_bytes": True}, "size_bytes"),
+        ({"config": [1]}, "needs a 'config', an object"),
+        ({"license": " "}, "needs a 'license'"),
+        ({"training_data": "D"}, "needs 'training_data', a list of objects with 'name', 'terms'"),
+        ({"training_data": [{"name": "D"}]}, "needs 'training_data'"),
+        ({"metrics": [1]}, "needs 'metrics', a list of objects with 'dataset'"),
+        ({"metrics": {"dataset": "D"}}, "needs 'metrics'"),
+        ({"trained_with": "care"}, "an object as 'trained_with'"),
+        ({"file": None, "hub": {**HUB, "repo_id": 5}}, "repo_id must be 'owner/name'"),
         ({"role": "decoder"}, "role 'decoder'; known: encoder, texture-generator"),
         ({"config": {"hed": 1}}, "wrong 'config': Unknown key 'hed'"),
         ({"extra": 1}, "unknown key 'extra'"),

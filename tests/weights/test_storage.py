@@ -9,6 +9,7 @@ import stat
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -97,9 +98,12 @@ def test_what_would_not_load_is_not_saved(tmp_path, changes, message):
     assert names(tmp_path) == []
 
 
-def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch, error):
     def full(*_args, **_options):
-        raise OSError(28, "No space left on device")
+        raise error
 
     monkeypatch.setattr("safetensors.torch.save_file", full)
     with pytest.raises(WeightsError, match="cannot be saved in .*No space left"):
@@ -117,6 +121,47 @@ def test_a_file_in_the_place_of_the_directory(tmp_path):
     with pytest.raises(WeightsError, match="cannot be saved"):
         save(tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_directory_in_the_place_of_a_file(tmp_path):
+    (tmp_path / "config.json").mkdir()
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(WeightsError, match="cannot be saved .*config.json in it is a directory"):
+        save(tmp_path)
+    assert names(tmp_path) == ["README.md", "config.json"]
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_someone_else_saves_there_meanwhile(tmp_path, monkeypatch):
+    def slow(tensors, filename, **options):
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "config.json").write_text("theirs")
+        save_file(tensors, filename, **options)
+
+    monkeypatch.setattr("safetensors.torch.save_file", slow)
+    save(tmp_path / "out")
+    assert names(tmp_path) == ["out"]
+    assert names(tmp_path / "out") == ALL
+    assert weights.locate(tmp_path / "out").config == CONFIG
+
+
+def test_places_that_cannot_be():
+    with pytest.raises(WeightsError, match="'~nobody0/x' is no place for weights"):
+        save("~nobody0/x")
+    with pytest.raises(WeightsError, match="cannot be saved in .*null byte"):
+        save("a\0b")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
+def test_a_link_is_followed_and_a_linked_file_is_left_alone(tmp_path):
+    shared = tmp_path / "shared.safetensors"
+    shared.write_bytes(b"of others")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "model.safetensors").symlink_to(shared)
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    save(tmp_path / "link")
+    assert shared.read_bytes() == b"of others"
+    assert names(tmp_path / "real") == ALL
 
 
 def test_a_card_of_the_callers_own(tmp_path):
@@ -159,6 +204,11 @@ def test_load_into_wants_every_key_or_changes_nothing():
     wrong = {"weight": torch.full((3, 2), torch.nan), "bias": torch.ones(3)}
     with pytest.raises(WeightsError, match="from here hold NaN or infinity in weight"):
         weights.load_into(module, wrong, origin="from here")
+    for dtype in (torch.int8, torch.float8_e4m3fn, torch.complex64, torch.bool):
+        wrong = {"weight": torch.ones(3, 2).to(dtype), "bias": torch.ones(3)}
+        name = str(dtype).removeprefix("torch.")
+        with pytest.raises(WeightsError, match=f"from here are float16.* weight \\({name}\\)"):
+            weights.load_into(module, wrong, origin="from here")
     for key, value in module.state_dict().items():
         assert torch.equal(value, before[key])
 
@@ -198,7 +248,9 @@ def test_check_file(tmp_path):
     ("content", "message"),
     [
         ("{", "cannot be read"),
-        ("[1]", "must be a JSON object"),
+        ("[1]", "not the configuration of an encoder: .*in JSON an object.*got list"),
+        ("[" * 100_000, "cannot be read: maximum recursion"),
+        ('{"embedding_dim": 1' + "0" * 30 + "}", "embedding_dim must be a whole number from 1 to"),
         ('{"hed": "fc"}', "not the configuration of an encoder: Unknown key 'hed'.*'head'"),
         ('{"last_stride": 3}', "last_stride must be 1 or 2"),
     ],
