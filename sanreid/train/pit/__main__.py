@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -57,6 +58,15 @@ def _parser() -> argparse.ArgumentParser:
     crops.add_argument("--height", type=int, default=256, choices=(128, 256))
     crops.set_defaults(run=_crops)
 
+    judge = commands.add_parser("judge", help="measure a texture generator")
+    judge.add_argument("pairs", type=Path, metavar="PAIRS", help="a folder of pairs")
+    judge.add_argument("--weights", required=True, metavar="SAN_PG")
+    judge.add_argument("--held-out", type=int, default=60, metavar="N", help="last identities")
+    judge.add_argument("--crops", type=Path, metavar="DIR", help="real crops to judge on too")
+    beside = "crops beside their textures and these on a neutral body"
+    judge.add_argument("--sheet", type=Path, metavar="PICTURE", help=beside)
+    judge.set_defaults(run=_judge)
+
     tables = commands.add_parser("atlas", help="write the atlas's tables: mirror, valid, regions")
     tables.add_argument("out", type=Path, metavar="OUT.npz")
     tables.set_defaults(run=_atlas)
@@ -101,6 +111,19 @@ def _crops(args: argparse.Namespace) -> None:
     )  # fmt: skip
     paths = write_crops(Studio.open(), settings, args.out, height=args.height)
     sys.stdout.write(f"{args.out}: {len(paths)} crops\n")
+
+
+def _judge(args: argparse.Namespace) -> None:
+    from sanreid.train.pit.report import judge  # noqa: PLC0415 - fast --help
+
+    report = judge(
+        args.pairs,
+        args.weights,
+        held_out=args.held_out,
+        crops=args.crops,
+        sheet=args.sheet,
+    )
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
 
 
 def _atlas(args: argparse.Namespace) -> None:

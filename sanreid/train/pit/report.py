@@ -1,0 +1,104 @@
+"""The report on a trained texture generator: figures on pairs and crops, and a sheet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from sanreid.images import find_images, load_crop
+from sanreid.train.pit.body import Array
+from sanreid.train.pit.dataset import PITDataset
+from sanreid.train.pit.judging import judge_on_crops, judge_on_pairs
+from sanreid.train.pit.preview import neutral_views
+from sanreid.train.pit.render import Studio
+from sanreid.train.textures import Generator, load_generator
+
+__all__ = ["judge", "mean_texture", "painted_sheet"]
+
+_CROPS = 1000  # real crops judged on, spread over the folder
+_SHOWN = 20  # on the sheet
+
+
+def judge(
+    pairs: Path,
+    weights: str,
+    *,
+    held_out: int = 60,
+    crops: Path | None = None,
+    sheet: Path | None = None,
+) -> dict[str, Any]:
+    """Measure a generator on the held-out pairs of a folder and, where given, on real crops.
+
+    Args:
+        pairs: A folder of pairs.
+        weights: As :func:`sanreid.train.textures.load_generator` takes it.
+        held_out: How many identities were held out.
+        crops: A folder of real crops; at most 1,000 of them are taken.
+        sheet: Where to write crops beside their textures; needs the extra ``pit``.
+
+    Returns:
+        ``pairs`` as :func:`judge_on_pairs` gives it, and ``crops`` as :func:`judge_on_crops`.
+    """
+    generator = load_generator(weights)
+    val = PITDataset(pairs, split="val", held_out=held_out)
+    train = PITDataset(pairs, split="train", held_out=held_out)
+
+    def paint(batch: NDArray[np.uint8]) -> Array:
+        return _painted(generator, batch)
+
+    report: dict[str, Any] = {
+        "pairs": judge_on_pairs(paint, val, mean_texture=mean_texture(train))
+    }
+    real: list[NDArray[np.uint8]] = []
+    if crops is not None:
+        paths = find_images(crops)
+        step = max(len(paths) // _CROPS, 1)
+        real = [load_crop(path, (256, 128)) for path in paths[::step][:_CROPS]]
+        report["crops"] = judge_on_crops(paint, real)
+    if sheet is not None:
+        shown = real or [val[n].crop for n in range(0, len(val), max(len(val) // _SHOWN, 1))]
+        chosen = shown[:: max(len(shown) // _SHOWN, 1)][:_SHOWN]
+        Image.fromarray(painted_sheet(Studio.open(), generator, chosen)).save(sheet)
+    return report
+
+
+def mean_texture(pairs: PITDataset) -> Array:
+    """Give the mean of the identities' textures, (256, 256, 3) float32 in [0, 255]."""
+    firsts = np.unique(pairs.identities, return_index=True)[1]
+    total = np.zeros((256, 256, 3))
+    for number in firsts:
+        total += pairs[int(number)].texture
+    mean: Array = (total / len(firsts)).astype(np.float32)
+    return mean
+
+
+def painted_sheet(
+    studio: Studio, generator: Generator, crops: list[NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    """Give crops (256 x 128), each beside its texture and that on a neutral body, in two rows."""
+    panels = []
+    for crop in crops:
+        texture = _painted(generator, crop[None])[0]
+        views = neutral_views(studio, texture / 255)
+        panels.append(np.concatenate([crop, texture.round().astype(np.uint8), *views], 1))
+    panels += [np.zeros_like(panels[0])] * (len(panels) % 2)
+    rows = [np.concatenate(panels[n : n + 2], 1) for n in range(0, len(panels), 2)]
+    return np.concatenate(rows)
+
+
+def _painted(generator: Generator, batch: NDArray[np.uint8]) -> Array:
+    """(N, H, W, 3) uint8 to (N, 256, 256, 3) in [0, 255]."""
+    height, width = generator.encoder.input_size
+    small = [
+        np.asarray(Image.fromarray(crop).resize((width, height), Image.Resampling.BILINEAR))
+        for crop in batch
+    ]
+    crops = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
+    textures = generator.paint(crops).textures.permute(0, 2, 3, 1)
+    painted: Array = ((textures.cpu().numpy() + 1) * 127.5).astype(np.float32)
+    return painted

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sanreid.errors import InputError
+from sanreid.train.pit.judging import flat_answer, judge_on_crops, judge_on_pairs
+from sanreid.train.pit.tables import REGIONS, load_tables
+
+
+class Pairs:
+    """Two pairs of flat people: dark and bright, the second one striped."""
+
+    patterned = np.array([False, True])
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, number):
+        texture = np.full((256, 256, 3), 50 + 100 * number, np.uint8)
+        if number:
+            texture[::2] += 50
+        seen = np.zeros((256, 256), bool)
+        seen[:, :128] = True
+        crop = np.full((256, 128, 3), number, np.uint8)
+        return SimpleNamespace(crop=crop, texture=texture, seen=seen)
+
+
+def test_a_perfect_painter_and_the_trivial_answers():
+    pairs = Pairs()
+    mean = np.full((256, 256, 3), 100, np.float32)
+
+    def perfect(crops):
+        return np.stack([pairs[int(c[0, 0, 0])].texture for c in crops]).astype(np.float32)
+
+    report = judge_on_pairs(perfect, pairs, mean_texture=mean, batch_size=1)
+    for group in ("all", "patterned"):
+        assert report[group]["generator"]["l1_seen"] == 0
+        assert report[group]["generator"]["psnr_unseen"] > 90
+    # The mean is off by 50 on the dark one and by 50 and 100 in turn on the bright one.
+    assert report["all"]["mean"]["l1_seen"] == pytest.approx((50 + 75) / 2 / 255, abs=0.002)
+    # Flat: right on the plain one; 25 off everywhere on the striped one.
+    assert report["patterned"]["flat"]["l1_seen"] == pytest.approx(25 / 255, abs=0.002)
+    assert report["all"]["flat"]["l1_unseen"] == pytest.approx(12.5 / 255, abs=0.002)
+    # 25 of 255 off everywhere is 20.17 dB.
+    assert report["patterned"]["flat"]["psnr_seen"] == pytest.approx(20.17, abs=0.05)
+
+
+def test_flat_answers_keep_each_parts_mean():
+    texture = (np.random.default_rng(0).random((256, 256, 3)) * 255).astype(np.uint8)
+    answer, regions = flat_answer(texture), load_tables()["regions"]
+    for number in range(1, len(REGIONS) + 1):
+        here = regions == number
+        np.testing.assert_allclose(
+            answer[here], np.broadcast_to(texture[here].mean(0), answer[here].shape), rtol=1e-4
+        )
+
+
+def test_colours_that_follow_correlate_and_constant_ones_do_not():
+    rng = np.random.default_rng(1)
+    crops = [
+        (rng.random((1, 1, 3)) * np.full((64, 32, 3), 255)).astype(np.uint8) for _ in range(40)
+    ]
+
+    def follow(batch):
+        colour = batch.mean((1, 2))[:, None, None]
+        return np.broadcast_to(colour, (len(batch), 256, 256, 3)).astype(np.float32)
+
+    def constant(batch):
+        return np.full((len(batch), 256, 256, 3), 128, np.float32)
+
+    good = judge_on_crops(follow, crops, batch_size=16)
+    assert min(good["upper"] + good["lower"]) > 0.99
+    assert judge_on_crops(constant, crops) == {"upper": [0, 0, 0], "lower": [0, 0, 0]}
+
+    def upside_down(batch):
+        return follow(255 - batch)
+
+    assert max(judge_on_crops(upside_down, crops)["upper"]) < -0.99
+
+
+def test_too_little_is_refused():
+    with pytest.raises(InputError, match="at least 2 crops"):
+        judge_on_crops(lambda x: x, [np.zeros((4, 2, 3), np.uint8)])
