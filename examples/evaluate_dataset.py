@@ -1,7 +1,6 @@
 """Measure how well people are found again, with and without re-ranking.
 
-The folders hold crops named as in Market-1501 (or CUHK03, CUHK01, PKU-Reid, or one folder for
-each person); their names say who it is and which camera saw them.
+The folders hold crops named as in Market-1501: 0002_c1s1_000451_03.jpg is person 2 under camera 1.
 
 python examples/evaluate_dataset.py query/ bounding_box_test/
 """

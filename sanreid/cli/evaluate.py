@@ -90,7 +90,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 class _Embedded(NamedTuple):
-    """Crops with their embeddings; pids are shifted so that 0 is a distractor, -1 junk."""
+    """Crops with their embeddings; people are numbered from 1, 0 is a distractor, -1 junk."""
 
     embeddings: NDArray[np.float32]
     pids: NDArray[np.int64]
@@ -101,14 +101,15 @@ def _run(args: argparse.Namespace) -> int:
     pair = (args.query is not None, args.gallery is not None)
     if bool(args.folder) == any(pair) or any(pair) != all(pair):
         args.usage_error("give --query DIR with --gallery DIR, or --folder DIR")
+    folders = args.folder or [args.query, args.gallery]
+    sets = [_kept(crops, args) for crops in _read_all(folders, args)]
+    pids = _comparable(sets, args.shared_pids if args.folder else "same")
+    encoder = load_encoder(args)
+    parts = [_embed(encoder, *part, args) for part in zip(sets, pids, strict=True)]
     if args.folder:
-        crops = [_kept(crops, args) for crops in _read_all(args.folder, args)]
-        encoder = load_encoder(args)
-        results = _within(_embed(encoder, crops, args), args)
+        results = _within(_joined(parts), args)
     else:
-        query, gallery = (_kept(c, args) for c in _read_all([args.query, args.gallery], args))
-        encoder = load_encoder(args)
-        results = _across(_embed(encoder, [query], args), _embed(encoder, [gallery], args), args)
+        results = _across(parts[0], parts[1], args)
     _print(results, encoder, args)
     return 0
 
@@ -137,51 +138,54 @@ def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
     return crops
 
 
-def _embed(encoder: SANEncoder, sets: list[CropSet], args: argparse.Namespace) -> _Embedded:
-    """Embed sets of crops and put them together."""
-    import numpy as np
-
-    paths = [path for crops in sets for path in crops.paths]
-    encoded = encode_files(encoder, paths, args)
-    pids = np.concatenate(_comparable(sets, args.shared_pids))
-    camids = np.concatenate([crops.camids for crops in sets])
-    if len(encoded.paths) < len(paths):
-        read = {str(path) for path in encoded.paths}
-        kept = np.array([str(path) in read for path in paths])
-        pids, camids = pids[kept], camids[kept]
-    return _Embedded(encoded.embeddings, pids, camids)
-
-
 def _comparable(sets: list[CropSet], shared: str | None) -> list[NDArray[np.int64]]:
-    """Give the sets pids that mean the same in all of them; 0 and -1 stand for nobody.
+    """Number the people of all sets from 1; 0 stands for a distractor, -1 for junk.
 
-    Some data sets count their people from 0; the metrics take 0 for a distractor.
+    Some data sets count their people from 0, which the metrics take for a distractor, and a
+    folder whose people have names numbers them for itself.
 
     Raises:
-        InputError: A number is used in two sets and nobody said what that means.
+        InputError: A person's number or name is in two sets and nobody said what that means.
     """
     import numpy as np
 
-    moved: list[NDArray[np.int64]] = []
-    taken: set[int] = set()
-    top = 0
-    for crops in sets:
-        ids = crops.pids
-        people = ~np.isin(ids, crops.ignored_pids)
-        junk = np.where(ids == -1, -1, 0)
-        ids = np.where(people, ids + (0 if 0 in crops.ignored_pids else 1), junk)
-        numbers = set(ids[people].tolist())
-        if shared is None and taken & numbers:
+    numbers: dict[tuple[int, str], int] = {}
+    taken: set[str] = set()
+    result = []
+    for place, crops in enumerate(sets):
+        names = [str(name) for name in (crops.labels or crops.pids.tolist())]
+        is_person = ~np.isin(crops.pids, crops.ignored_pids)
+        people = {name for name, real in zip(names, is_person, strict=True) if real}
+        if shared is None and taken & people:
             raise InputError(
-                f"{len(taken & numbers)} numbers of people are used in more than one --folder. "
+                f"{len(taken & people)} numbers of people are used in more than one --folder. "
                 "Say --shared-pids same (they are the same people) or different."
             )
-        if shared == "different":
-            ids = np.where(people, ids + top, ids)
-        moved.append(ids)
-        taken |= numbers
-        top = max(top, int(ids.max(initial=0)))
-    return moved
+        taken |= people
+        world = place if shared == "different" else 0
+        pids = np.where(crops.pids == -1, -1, 0)
+        for i in np.flatnonzero(is_person):
+            pids[i] = numbers.setdefault((world, names[i]), len(numbers) + 1)
+        result.append(pids)
+    return result
+
+
+def _embed(
+    encoder: SANEncoder, crops: CropSet, pids: NDArray[np.int64], args: argparse.Namespace
+) -> _Embedded:
+    """Embed a set of crops; ``--on-error collect`` leaves out those that cannot be read."""
+    import numpy as np
+
+    encoded = encode_files(encoder, crops.paths, args)
+    read = {str(path) for path in encoded.paths}
+    kept = np.array([str(path) in read for path in crops.paths], dtype=np.bool_)
+    return _Embedded(encoded.embeddings, pids[kept], crops.camids[kept])
+
+
+def _joined(parts: list[_Embedded]) -> _Embedded:
+    import numpy as np
+
+    return _Embedded(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def _across(

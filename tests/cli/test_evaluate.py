@@ -134,6 +134,27 @@ def test_several_folders_and_numbers_used_in_both(run, run_json, tiny, people, t
     assert same["mAP"] != different["mAP"]
 
 
+def test_people_with_names_are_matched_by_name(run_json, tiny, tmp_path):
+    # Numbered by each folder for itself, ben would be 2 among the queries, 3 in the gallery.
+    for folder, names in (("query", ("anna", "ben")), ("gallery", ("anna", "asra", "ben"))):
+        for name in names:
+            (tmp_path / folder / name).mkdir(parents=True)
+            camera = 1 if folder == "query" else 2
+            crop = draw_person(len(name) + ord(name[1]), camera, size=(64, 32))
+            crop.save(tmp_path / folder / name / f"c{camera}.png")
+    answer = run_json(
+        "evaluate", "--query", tmp_path / "query", "--gallery", tmp_path / "gallery",
+        "--names", "folders", "--weights", tiny,
+    )  # fmt: skip
+    assert answer["num_valid_queries"] == 2
+    together = run_json(
+        "evaluate", "--folder", tmp_path / "query", "--folder", tmp_path / "gallery",
+        "--names", "folders", "--shared-pids", "same", "--weights", tiny,
+        "--split", "cross-camera",
+    )  # fmt: skip
+    assert together["num_valid_queries"] == 4
+
+
 def test_collect_leaves_bad_crops_out(run, run_json, tiny, tmp_path):
     write_people(tmp_path, identities=2, cameras=2, size=(64, 32))
     (tmp_path / "0001_c1s1_000026_00.jpg").write_bytes(b"not a picture")

@@ -81,6 +81,12 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"sanreid {sanreid.__version__}\n"
 
 
+def test_python_m_sanreid_is_the_same():
+    command = [sys.executable, "-m", "sanreid", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"sanreid {sanreid.__version__}\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
