@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sanreid.errors import InputError
+from sanreid.errors import GalleryError, InputError
 
 __all__ = [
     "NO_CAMID",
     "Pid",
+    "check_encoder",
     "checked_camids",
     "checked_count",
     "checked_dim",
@@ -239,6 +240,20 @@ def checked_fingerprint(fingerprint: Any) -> str | None:  # noqa: ANN401 - as pa
             f"encoder_fingerprint must be a non-empty str or None; got {_short(fingerprint)}."
         )
     return fingerprint
+
+
+def check_encoder(known: str | None, fingerprint: str | None) -> None:
+    """Refuse embeddings of another encoder than the known one; None says nothing.
+
+    Raises:
+        GalleryError: Both are given and differ.
+    """
+    if fingerprint is not None and known is not None and fingerprint != known:
+        raise GalleryError(
+            f"This gallery holds embeddings of the encoder {known[:12]}; these come from "
+            f"{fingerprint[:12]}. Embeddings of two encoders cannot be compared: use the same "
+            "weights, or build another gallery."
+        )
 
 
 def _column(values: Any, count: int, name: str) -> list[Any]:  # noqa: ANN401 - as passed

@@ -451,7 +451,7 @@ class GalleryCore:
         }
 
     def _check_fingerprint(self, fingerprint: str | None) -> None:
-        _check_encoder(self.encoder_fingerprint, fingerprint)
+        checks.check_encoder(self.encoder_fingerprint, fingerprint)
 
 
 def _checked_index(index: Any) -> str:  # noqa: ANN401 - whatever the caller passed
@@ -460,22 +460,13 @@ def _checked_index(index: Any) -> str:  # noqa: ANN401 - whatever the caller pas
     return index
 
 
-def _check_encoder(known: str | None, fingerprint: str | None) -> None:
-    if fingerprint is not None and known is not None and fingerprint != known:
-        raise GalleryError(
-            f"This gallery holds embeddings of the encoder {known[:12]}; these come from "
-            f"{fingerprint[:12]}. Embeddings of two encoders cannot be compared: use the same "
-            "weights, or build another gallery."
-        )
-
-
 def _check_stored(store: LocalStore, dim: int | None, fingerprint: str | None) -> None:
     """Check what was asked for against what is there; a fingerprint not yet known is kept."""
     if dim is not None and store.dim != dim:
         raise GalleryError(
             f"The gallery {store.folder} has dim {store.dim}; dim={dim} was asked for."
         )
-    _check_encoder(store.settings.encoder_fingerprint, fingerprint)
+    checks.check_encoder(store.settings.encoder_fingerprint, fingerprint)
     if fingerprint is not None and store.settings.encoder_fingerprint is None and store.write:
         store.set_settings(Settings(fingerprint, store.settings.calibration))
 

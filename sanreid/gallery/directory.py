@@ -69,6 +69,8 @@ class Directory:
                 # A compaction may have put new files in the place of those just named.
                 if attempt == _RETRIES - 1 or self.description == read_description(folder):
                     raise GalleryError(f"The gallery {folder} lacks a file: {error}") from error
+            except OSError as error:
+                raise GalleryError(f"The gallery {folder} cannot be opened: {error}") from error
         if write:
             self.sweep()
             sweep_beside(folder)

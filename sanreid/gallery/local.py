@@ -15,13 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError, InputError, UnknownIdError
-from sanreid.gallery.approximate import agreement
+from sanreid.gallery.approximate import ApproximateIndex, agreement
+from sanreid.gallery.checks import check_encoder
 from sanreid.gallery.directory import Directory
 from sanreid.gallery.disk import Disk
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.folder import LOCK
 from sanreid.gallery.generation import write_snapshot
-from sanreid.gallery.indexing import INDEX_KINDS, IndexKeeper, cache_path, cache_problem
+from sanreid.gallery.index_cache import cache_path, cache_problem, read_index, write_index
+from sanreid.gallery.indexing import INDEX_KINDS, IndexKeeper
 from sanreid.gallery.lock import WriterLock
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.snapshot import Snapshot
@@ -60,6 +62,7 @@ class LocalStore:
         if folder is None:
             self._table = Table(MemoryVectors(dim))
             self._table.settings = settings or Settings()
+            self._publish()
         else:
             if write:
                 self._writer = WriterLock(folder / LOCK)
@@ -73,16 +76,15 @@ class LocalStore:
     @property
     def settings(self) -> Settings:
         """The encoder's fingerprint and the calibration."""
-        return self._table.settings
+        return self._published.settings
 
     def __len__(self) -> int:
         return self.snapshot().num_entries
 
     def snapshot(self) -> Snapshot:
         """Give the state now."""
-        with self._mutex:
-            self._check_open()
-            return Snapshot.of(self._table)
+        self._check_open()
+        return self._published  # replaced whole by the writer, so no lock is needed
 
     def ids(self) -> NDArray[np.int64]:
         """Ids of all entries, rising."""
@@ -155,7 +157,7 @@ class LocalStore:
             if isinstance(which, np.ndarray):
                 ended = np.unique(self._rows(which))
             else:
-                ended = np.flatnonzero(Snapshot.of(self._table).matching(which))
+                ended = np.flatnonzero(self._published.matching(which))
             if len(ended):
                 self._commit(self._plain_change(self._table.settings, ended))
             return len(ended)
@@ -176,7 +178,7 @@ class LocalStore:
         """The entries of these ids, in their order."""
         with self._mutex:
             self._check_open()
-            rows, snapshot = self._rows(ids), Snapshot.of(self._table)
+            rows, snapshot = self._rows(ids), self._published
         return snapshot.entries(rows)
 
     def __contains__(self, number: int) -> bool:
@@ -186,33 +188,47 @@ class LocalStore:
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Find each query's nearest admitted entries."""
-        with self._mutex:
-            snapshot, directory = self.snapshot(), self._directory
-        found = self.keeper.search(snapshot, request, directory)
+        snapshot = self.snapshot()
+        found = self.keeper.search(snapshot, request, self)
         return snapshot.result(found, len(request.queries), request.k)
 
     def build_index(self, *, progress: bool | None) -> None:
         """Train and fill the index now."""
-        with self._mutex:
-            snapshot, directory = self.snapshot(), self._directory
-        self.keeper.build(snapshot, directory, progress=progress)
+        self.keeper.build(self.snapshot(), self, progress=progress)
 
     def recall(self, k: int, sample: int, seed: int) -> float:
         """Measure the index against exact search."""
-        with self._mutex:
-            snapshot, directory = self.snapshot(), self._directory
-        index = self.keeper.ready(snapshot, directory)
+        snapshot = self.snapshot()
+        index = self.keeper.ready(snapshot, self)
         if index is None:
             return 1.0
         return agreement(index, snapshot, k, sample, np.random.default_rng(seed))
+
+    def is_current(self, snapshot: Snapshot) -> bool:
+        """Tell whether a snapshot's rows are numbered as the store's are now."""
+        return snapshot.table is self._table
+
+    def read_index(self, snapshot: Snapshot) -> ApproximateIndex | None:
+        """Give the index kept beside the entries, if there is one that fits."""
+        with self._mutex:
+            if self._directory is None or not self.is_current(snapshot):
+                return None
+            return read_index(self.keeper.kind, snapshot.num_rows, self._directory)
+
+    def keep_index(self, index: ApproximateIndex, snapshot: Snapshot) -> None:
+        """Keep an index beside the entries, unless they were compacted meanwhile."""
+        with self._mutex:
+            if self._directory is not None and self.write and self.is_current(snapshot):
+                write_index(index, self._directory)
 
     def compact(self) -> None:
         """Drop removed rows: from memory, and from the files without a trace."""
         with self._mutex:
             self._check_writable()
-            snapshot = Snapshot.of(self._table)
+            snapshot = self._published
             if self._directory is None or self.folder is None:
                 self._table = _copied(snapshot)
+                self._publish()
                 return
             self._directory.broken = True  # until it is known which generation is current
             try:
@@ -254,7 +270,11 @@ class LocalStore:
         """Take in what the writer has committed since."""
         with self._mutex:
             self._check_open()
-            if self._directory is not None and not self.write and not self._directory.refresh():
+            if self._directory is None or self.write:
+                return
+            if self._directory.refresh():
+                self._publish()
+            else:
                 self._directory.close()
                 self._reopen()
 
@@ -272,10 +292,12 @@ class LocalStore:
         self._directory = Directory(self.folder, self._disk, write=self.write)
         self._table = self._directory.table
         self.dim = self._directory.description.dim
+        self._publish()
 
     def _commit(self, change: Change) -> None:
         if self._directory is not None:
             self._directory.append(change)
+            self._publish()
             return
         size = len(self._table)
         try:
@@ -286,6 +308,11 @@ class LocalStore:
             raise
         if self._table.num_dead > max(_WASTE_ROWS, len(self._table) // 2):
             self._table = _copied(Snapshot.of(self._table))
+        self._publish()
+
+    def _publish(self) -> None:
+        """Let searches see what the writer has done; it stands still now."""
+        self._published = Snapshot.of(self._table)
 
     def _plain_change(self, settings: Settings, ended: NDArray[np.int64]) -> Change:
         nothing = np.empty(0, np.int64)
@@ -329,6 +356,7 @@ class LocalStore:
     def _with_fingerprint(self, fingerprint: str | None) -> Settings:
         """Settings that know the encoder: the first fingerprint given is kept."""
         settings = self._table.settings
+        check_encoder(settings.encoder_fingerprint, fingerprint)
         if fingerprint is None or settings.encoder_fingerprint is not None:
             return settings
         return replace(settings, encoder_fingerprint=fingerprint)
@@ -374,4 +402,5 @@ def in_memory(snapshot: Snapshot, *, index: str) -> LocalStore:
     """Give a store in memory with a snapshot's entries."""
     store = LocalStore(snapshot.table.vectors.dim, index=index)
     store._table = _copied(snapshot)  # noqa: SLF001 - this module's own class
+    store._publish()  # noqa: SLF001 - as above
     return store

@@ -26,7 +26,12 @@ class WriterLock:
     def __init__(self, path: Path) -> None:
         self._path = path
         binary = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | binary, 0o644)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | binary, 0o644)
+        except OSError as error:
+            raise GalleryError(
+                f"The gallery {path.parent} cannot be opened for writing: {error}."
+            ) from error
         if not _try_lock(fd):
             holder = os.read(fd, 20).decode(errors="replace").strip()
             os.close(fd)

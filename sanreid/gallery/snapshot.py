@@ -144,14 +144,18 @@ class Snapshot:
         at = (queries, places)
         ids[at] = table.ids.first(self.num_rows)[rows]
         near[at] = similarities
-        found_camids = table.camids.first(self.num_rows)[rows].tolist()
-        pid_codes = table.pid_codes.first(self.num_rows)[rows].tolist()
-        for query, place, row, code, camid in zip(
-            queries.tolist(), places.tolist(), rows.tolist(), pid_codes, found_camids, strict=True
-        ):
-            pids[query, place] = table.pid_values[code]
-            camids[query, place] = None if camid == NO_CAMID else camid
-            metadata[query, place] = table.metadata[row]
+        codes, inverse = np.unique(table.pid_codes.first(self.num_rows)[rows], return_inverse=True)
+        people = np.empty(len(codes), dtype=object)
+        people[:] = [table.pid_values[code] for code in codes.tolist()]
+        pids[at] = people[inverse]
+        found_camids = table.camids.first(self.num_rows)[rows]
+        plain = found_camids.astype(object)
+        plain[found_camids == NO_CAMID] = None
+        camids[at] = plain
+        if table.metadata:
+            raw = np.empty(len(rows), dtype=object)
+            raw[:] = [table.metadata[row] for row in rows.tolist()]
+            metadata[at] = raw
         seconds[at] = table.timestamps.first(self.num_rows)[rows]
         return SearchResult(ids, near, pids, camids, seconds, counts, metadata)
 

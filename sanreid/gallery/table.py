@@ -87,9 +87,14 @@ class MetadataBlobs:
         self._starts: list[int] = []
         self._borders: list[NDArray[np.int64]] = []
         self._blobs: list[Any] = []  # bytes, or a memoryview of a mapped file
+        self._any = False
+
+    def __bool__(self) -> bool:
+        return self._any  # whether any row has metadata
 
     def extend(self, borders: NDArray[np.int64], blob: Any, first_row: int) -> None:  # noqa: ANN401 - bytes-like
         """Put a batch's rows after the last; row i is ``blob[borders[i] : borders[i + 1]]``."""
+        self._any = self._any or len(blob) > 0
         self._blobs.append(blob)
         self._borders.append(borders)
         self._starts.append(first_row)
