@@ -11,47 +11,40 @@ from __future__ import annotations
 import json
 import logging
 import math
-import platform
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-import sanreid
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import distributed
 from sanreid.train.batches import Batch, Batches, CropBatches, PairBatches, ReadAhead
-from sanreid.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from sanreid.train.checkpoint import save_checkpoint, write_atomically
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype, resolve_device
 from sanreid.train.ema import WeightAverage
-from sanreid.train.evaluate import EvaluationSet, load_sets, measure_all
-from sanreid.train.journal import Journal, Stopwatch, progress_bar
+from sanreid.train.evaluate import EvaluationSet, load_sets
+from sanreid.train.journal import Journal, Meter, Stopwatch, progress_bar
 from sanreid.train.network import JointForward, build_network, train_mode
 from sanreid.train.objective import Objective
 from sanreid.train.optim import build_optimizer, learning_rate, set_learning_rate
-from sanreid.train.pair_quality import measure_pairs
 from sanreid.train.pairs import Pairs
+from sanreid.train.pictures import write_sheet
+from sanreid.train.progress import Progress, state_to_resume
+from sanreid.train.reports import describe, draw, figures
 from sanreid.train.settings import config_to_dict
-from sanreid.train.targets import open_atlas
 from sanreid.train.version import commit
 
 __all__ = ["Engine", "Outcome"]
 
 logger = logging.getLogger(__name__)
-
-# Settings that change what a run tells or where, not what it learns: they may differ on resume.
-_FREE_SECTIONS = ("evaluation",)
-_FREE_RUN_KEYS = ("output", "name", "max_steps", "threads", "checkpoint_every_s", "log_every",
-                  "tensorboard", "pictures_every", "device")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +60,6 @@ class Outcome:
     step: int
     stopped_by: int | None
     metrics: dict[str, dict[str, float]]
-
-
-@dataclass(slots=True)
-class Progress:
-    """Where a run stands; everything here is in a checkpoint."""
-
-    epoch: int = 0
-    position: int = 0  # batches done in this epoch
-    step: int = 0  # optimizer steps done
-    measured_step: int = -1  # the last step that was evaluated
-    best: float = -math.inf  # mAP of the first evaluation set; for SAN-PG the negative L1
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    seconds: float = 0.0  # of training, measurements left out
 
 
 class Engine:
@@ -105,7 +85,7 @@ class Engine:
         self.folder = Path(config.run.output)
         self.device = resolve_device(config.run.device)
         self.autocast = autocast_dtype(config)
-        state = self._state_to_resume(resume=resume)
+        state = state_to_resume(config, resume=resume)
         self.batches: Batches = (PairBatches if config.is_san_pg else CropBatches)(
             config, self.device
         )
@@ -153,7 +133,8 @@ class Engine:
         """Train to the end, or until a signal; checkpoints lie in the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if distributed.is_main():
-            self._describe()
+            describe(self.folder, self.config, self.batches, self.device,
+                     {"commit": self.commit, "total_steps": self.total_steps})  # fmt: skip
         self.journal = Journal(
             self.folder,
             resume_step=self.progress.step if self._resumed else None,
@@ -177,6 +158,7 @@ class Engine:
                 self.progress.epoch += 1
                 self.progress.position = 0
                 self._save()
+                self._draw_if_due()
             if self._is_due() and not self._is_over():
                 self._measure()
         if self.stopped_by is None and self.progress.measured_step != self.progress.step:
@@ -242,7 +224,7 @@ class Engine:
             last = number == first + count - 1
             with nullcontext() if last else self._no_sync():
                 with watch.part("forward"):
-                    total, terms = self._loss(batch)
+                    total, terms = self.loss(batch)
                 self._check_finite(total, terms, batch)
                 with watch.part("backward"):
                     torch.autograd.backward(self.scaler.scale(total / count))
@@ -264,7 +246,8 @@ class Engine:
         values = torch.stack([x.float() for x in sums.values()]).tolist()
         return {**dict(zip(sums, values, strict=True)), "lr": lr}
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give the weighted sum and its terms, under the run's autocast."""
         with torch.autocast(
             self.device.type, dtype=self.autocast, enabled=self.autocast is not None
         ):
@@ -322,7 +305,10 @@ class Engine:
         began = time.perf_counter()
         swapped = self.ema.swapped_into(self.network) if self.ema else nullcontext()
         with swapped:
-            found = self._figures()
+            found = figures(
+                self.network, self.config, self.sets, self.held_out,
+                device=self.device, stop=self._is_asked,
+            )  # fmt: skip
             if found is None:  # a signal came; after a resume it is measured again
                 self.progress.measured_step = -1
                 return
@@ -332,31 +318,21 @@ class Engine:
             if merit > self.progress.best:
                 self.progress.best = merit
                 self._save_best()
-        for name, figures in found.items():
-            row = {"set": name, "epoch": self.progress.epoch, **figures}
+        for name, one in found.items():
+            row = {"set": name, "epoch": self.progress.epoch, **one}
             self.journal.write("evaluation", self.progress.step, row)
-            shown = ", ".join(f"{key} {value:.4g}" for key, value in figures.items())
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
             logger.info("epoch %d, %s: %s", self.progress.epoch, name, shown)
         logger.info("measured in %.1f s", time.perf_counter() - began)
 
-    def _figures(self) -> dict[str, dict[str, float]] | None:
-        found: dict[str, dict[str, float]] = {}
-        measured = measure_all(
-            self.network.encoder, self.sets, self.config, device=self.device, stop=self._is_asked
-        )
-        if measured is None:
-            return None
-        found.update({name: one.to_dict() for name, one in measured.items()})
-        if self.held_out is not None:
-            tables = open_atlas(self.config.data)
-            quality = measure_pairs(
-                self.network, self.held_out, tables, self.config,
-                device=self.device, stop=self._is_asked,
-            )  # fmt: skip
-            if quality is None:
-                return None
-            found["pairs held out"] = quality
-        return found
+    def _draw_if_due(self) -> None:
+        every, epoch = self.config.run.pictures_every, self.progress.epoch
+        if not every or epoch % every or not distributed.is_main():
+            return
+        pixels = draw(self.network, self.config, self.batches, device=self.device)
+        if pixels is not None:
+            write_sheet(self.folder / "pictures" / f"epoch-{epoch:04d}.png", pixels)
+            self.journal.picture("textures", self.progress.step, pixels)
 
     def _is_asked(self) -> bool:
         """Whether a signal asked to stop."""
@@ -400,30 +376,6 @@ class Engine:
             "step": self.progress.step,
         }
 
-    def _state_to_resume(self, *, resume: bool) -> dict[str, Any] | None:
-        path = self.folder / "last.ckpt"
-        if not resume:
-            if path.is_file():
-                raise TrainingError(
-                    f"{self.folder} holds a run already; add --resume to go on with it, or give "
-                    "another folder with --set run.output=..."
-                )
-            return None
-        if not path.is_file() and not (self.folder / "config.json").is_file():
-            raise TrainingError(
-                f"There is no run to resume in {self.folder}; start it without --resume."
-            )
-        if not path.is_file():
-            return None  # killed before its first checkpoint: it starts anew
-        state = load_checkpoint(path)
-        differing = _differences(state["config"], config_to_dict(self.config))
-        if differing:
-            raise TrainingError(
-                f"The run in {self.folder} has another configuration: {'; '.join(differing)}. "
-                "Resume with its own, or start another run."
-            )
-        return state
-
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data_digest"] != self.batches.digest:
             raise TrainingError(
@@ -437,24 +389,6 @@ class Engine:
             self.ema.load_state_dict(state["ema"])
         self.progress = Progress(**state["progress"])
 
-    def _describe(self) -> None:
-        write_atomically(
-            self.folder / "config.json", json.dumps(config_to_dict(self.config), indent=2) + "\n"
-        )
-        about = {
-            "commit": self.commit,
-            "sanreid": sanreid.__version__,
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "device": str(self.device),
-            "threads": torch.get_num_threads(),
-            "processes": distributed.world_size(),
-            "training_data": self.batches.training_data,
-            "total_steps": self.total_steps,
-        }
-        write_atomically(self.folder / "run.json", json.dumps(about, indent=2) + "\n")
-
     # --- small parts ---------------------------------------------------------------------
 
     def _wrapped(self) -> nn.Module:
@@ -465,7 +399,11 @@ class Engine:
         if self.config.run.compile:
             forward = torch.compile(forward)  # type: ignore[assignment] # it stays callable
         if distributed.world_size() > 1:
-            forward = nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
+            loss = self.config.loss
+            some_idle = loss.identity == 0 or (loss.tr > 0 and loss.reconstruction == 0)
+            forward = nn.parallel.DistributedDataParallel(
+                forward, broadcast_buffers=False, find_unused_parameters=some_idle
+            )
         return forward
 
     def _no_sync(self) -> Any:  # noqa: ANN401 - a context manager of torch's
@@ -502,45 +440,3 @@ class Engine:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-class Meter:
-    """Means of the terms since the last line of the log, and crops per second."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._steps = 0
-        self._crops = 0
-        self._seconds = 0.0
-
-    def add(self, terms: dict[str, float], *, crops: int, seconds: float) -> None:
-        """Count one step."""
-        for name, value in terms.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._steps += 1
-        self._crops += crops
-        self._seconds += seconds
-
-    def means(self) -> dict[str, float]:
-        """Give the means, ``lr`` among them, and ``images_per_s``."""
-        means = {name: value / self._steps for name, value in self._sums.items()}
-        return {**means, "images_per_s": self._crops / max(self._seconds, 1e-9)}
-
-    def shown(self) -> dict[str, str]:
-        """Give the means as a progress bar shows them."""
-        return {name: f"{value:.3g}" for name, value in self.means().items() if name != "lr"}
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Name the settings that differ and may not."""
-    found = []
-    for section, settings in new.items():
-        if section in _FREE_SECTIONS:
-            continue
-        for key, now in settings.items():
-            if section == "run" and key in _FREE_RUN_KEYS:
-                continue
-            was = old.get(section, {}).get(key)
-            if was != now:
-                found.append(f"{section}.{key} was {was!r}, is {now!r}")
-    return found

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from sanreid.errors import MissingExtraError
 from sanreid.train.checkpoint import write_atomically
 
-__all__ = ["Journal", "Stopwatch", "read_journal"]
+__all__ = ["Journal", "Meter", "Stopwatch", "progress_bar", "read_journal"]
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -121,6 +121,33 @@ class Stopwatch:
         if self._wait:
             torch.cuda.synchronize()
         return time.perf_counter()
+
+
+class Meter:
+    """Means of the terms since the last line of the log, and crops per second."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+        self._crops = 0
+        self._seconds = 0.0
+
+    def add(self, terms: dict[str, float], *, crops: int, seconds: float) -> None:
+        """Count one step."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._steps += 1
+        self._crops += crops
+        self._seconds += seconds
+
+    def means(self) -> dict[str, float]:
+        """Give the means, ``lr`` among them, and ``images_per_s``."""
+        means = {name: value / self._steps for name, value in self._sums.items()}
+        return {**means, "images_per_s": self._crops / max(self._seconds, 1e-9)}
+
+    def shown(self) -> dict[str, str]:
+        """Give the means as a progress bar shows them."""
+        return {name: f"{value:.3g}" for name, value in self.means().items() if name != "lr"}
 
 
 def progress_bar(total: int, *, done: int, title: str, enabled: bool) -> Any:  # noqa: ANN401 - tqdm

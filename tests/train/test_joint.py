@@ -1,0 +1,337 @@
+"""Crops with textures and pairs in one step: what is mirrored, weighed, drawn and learned."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sanreid.errors import DatasetError
+from sanreid.train import batches as batches_module
+from sanreid.train import engine as engine_module
+from sanreid.train.batches import CropBatches
+from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.config import LossConfig
+from sanreid.train.data import TextureHeader, TextureWriter
+from sanreid.train.engine import Engine
+from sanreid.train.journal import read_journal
+from sanreid.train.losses import reconstruction_loss
+from sanreid.train.objective import Objective, Targets
+from sanreid.train.san import SANOutput
+from sanreid.train.settings import config_from_dict
+from sanreid.train.targets import as_target, in_step, load_atlas_tables, open_atlas
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="session")
+def textures(people, tmp_path_factory):
+    """A store with a texture for each crop of ``people``: their number as a colour."""
+    from sanreid.datasets import read_crops
+
+    crops = read_crops(people, names="folders")
+    path = tmp_path_factory.mktemp("textures") / "people.tex"
+    header = TextureHeader(codec="png", confidence_size=(256, 256))
+    with TextureWriter(path, header) as writer:
+        pictures = torch.zeros(len(crops), 3, 256, 256, dtype=torch.uint8)
+        pictures[:] = torch.from_numpy(crops.pids * 30 + 10).to(torch.uint8).view(-1, 1, 1, 1)
+        certain = torch.full((len(crops), 1, 256, 256), 255, dtype=torch.uint8)
+        certain[:, :, :128] = 51
+        writer.add(crops.keys, pictures, certain)
+    return path
+
+
+class FakePairs:
+    """Pairs out of nothing: the image and the texture have the pair's number as a colour."""
+
+    def __init__(self, config, *, size, split="train"):
+        self.size = size
+        self.count = 4 if split == "val" else 12
+        self.num_identities = self.count
+
+    def __len__(self):
+        return self.count
+
+    def name(self, place):
+        return f"fake pair {place}"
+
+    def read(self, places, *, workers=1):
+        colours = torch.tensor([20 * n for n in places], dtype=torch.uint8).view(-1, 1, 1, 1)
+        seen = torch.zeros(len(colours), 1, 256, 256, dtype=torch.bool)
+        seen[:, :, 100:200] = True
+        return (
+            colours.expand(-1, 3, *self.size).contiguous(),
+            colours.expand(-1, 3, 256, 256).contiguous(),
+            seen,
+        )
+
+
+@pytest.fixture
+def fake_pairs(monkeypatch):
+    monkeypatch.setattr(batches_module, "Pairs", FakePairs)
+    monkeypatch.setattr(engine_module, "Pairs", FakePairs)
+
+
+def with_textures(tiny_run, people, textures, **changes):
+    source = {"folder": str(people), "names": "folders", "textures": str(textures)}
+    changes.setdefault("loss", {})
+    changes["loss"] = {"reconstruction": 1.0, "tr": 1.0, **changes["loss"]}
+    changes["data"] = {"sources": [source], "p": 4, "k": 2}
+    changes["decoder"] = {"width": 32}
+    return tiny_run(**changes)
+
+
+def test_the_packaged_atlas_mirrors_and_mirrors_back():
+    tables = open_atlas(config_from_dict({}).data)
+    valid = tables.valid.flatten()
+    back = tables.mirror[tables.mirror]
+    assert torch.equal(back[valid], torch.arange(256 * 256)[valid])
+    assert torch.equal(valid[tables.mirror][valid], valid[valid])
+    assert (tables.mirror != torch.arange(256 * 256))[valid].float().mean() > 0.9
+
+
+def test_atlas_tables_that_are_none(tmp_path):
+    with pytest.raises(DatasetError, match="'mirror' and 'valid'"):
+        load_atlas_tables(tmp_path / "missing.npz")
+    path = tmp_path / "atlas.npz"
+    np.savez(path, mirror=np.zeros(4, int), valid=np.zeros((2, 2), bool))
+    with pytest.raises(DatasetError, match="65536 entries"):
+        load_atlas_tables(path)
+    np.savez(path, mirror=np.full(65536, 65536), valid=np.zeros((256, 256), bool))
+    with pytest.raises(DatasetError, match="outside the texture"):
+        load_atlas_tables(path)
+
+
+def test_targets_are_mirrored_with_their_confidence_and_masked_off_the_body():
+    tables = open_atlas(config_from_dict({}).data)
+    generator = torch.Generator().manual_seed(0)
+    textures = torch.randint(0, 256, (2, 3, 256, 256), dtype=torch.uint8, generator=generator)
+    sure = torch.randint(0, 256, (2, 1, 256, 256), dtype=torch.uint8, generator=generator)
+    target, mask = in_step(textures, sure, torch.tensor([False, True]), tables)
+    torch.testing.assert_close(target[0], textures[0] / 127.5 - 1)
+    for texel in torch.nonzero(tables.valid.flatten())[::997, 0].tolist():
+        other = int(tables.mirror[texel])
+        expected = as_target(textures[1].flatten(1)[:, other])
+        torch.testing.assert_close(target[1].flatten(1)[:, texel], expected)
+        assert float(mask[1].flatten()[texel]) == pytest.approx(
+            float(sure[1].flatten()[other]) / 255
+        )
+    assert (mask[:, :, ~tables.valid] == 0).all()
+
+
+def test_each_crop_gets_its_own_texture(tiny_run, people, textures):
+    config = with_textures(tiny_run, people, textures, augmentation={"flip": 1.0})
+    batches = CropBatches(config, CPU)
+    places = batches.places(0)[0]
+    batch = batches.batch(batches.read(places, number=0), number=0, epoch=0)
+    # A flat colour is its own mirror image; the confidences are not.
+    expected = (batches.store.pids[places] * 30 + 10) / 127.5 - 1
+    torch.testing.assert_close(
+        batch.targets.textures, expected.float().view(-1, 1, 1, 1).expand(-1, 3, 256, 256)
+    )
+    assert batch.targets.mask.unique().tolist() == pytest.approx([0.0, 0.2, 1.0])
+
+
+def test_a_crop_without_texture_is_an_error_that_says_how_to_make_it(tiny_run, others, textures):
+    with pytest.raises(DatasetError, match=r"24 of 24 crops .*sanreid.train.textures"):
+        CropBatches(with_textures(tiny_run, others, textures), CPU)
+
+
+def test_sources_without_textures_weigh_nothing(tiny_run, people, others, textures):
+    config = tiny_run(
+        data={
+            "sources": [
+                {"folder": str(people), "names": "folders", "textures": str(textures)},
+                {"folder": str(others), "names": "folders"},
+            ],
+            "p": 14,
+            "k": 2,
+        },
+        loss={"reconstruction": 1.0},
+        decoder={"width": 32},
+    )
+    batches = CropBatches(config, CPU)
+    places = batches.places(0)[0]
+    batch = batches.batch(batches.read(places, number=0), number=0, epoch=0)
+    weight = batch.targets.mask.sum(dim=(1, 2, 3))
+    assert torch.equal(weight > 0, places < 48)
+
+
+def test_the_joint_step_learns_draws_and_resumes_to_the_bit(
+    tiny_run, people, textures, fake_pairs, tmp_path
+):
+    changes = {
+        "pit": {"folder": "pairs", "per_batch": 4, "held_out": 4},
+        "run": {"epochs": 1, "pictures_every": 1},
+        "evaluation": {"sets": [], "every": 0},
+    }
+    build = lambda name, **more: with_textures(  # noqa: E731
+        tiny_run, people, textures, output=name, **{**changes, **more}
+    )
+    Engine(build("whole")).run()
+    rows = [r for r in read_journal(tmp_path / "whole" / "log.jsonl") if r["kind"] == "train"]
+    assert {"identity", "triplet", "reconstruction", "pit", "tr"} <= rows[0].keys()
+    assert rows[-1]["reconstruction"] < rows[0]["reconstruction"]
+    with Image.open(tmp_path / "whole" / "pictures" / "epoch-0001.png") as picture:
+        assert picture.size == (128 + 256 + 256 + 3 * 4, 8 * 260)
+    figures = read_journal(tmp_path / "whole" / "log.jsonl")[-1]
+    assert figures["set"] == "pairs held out"
+    assert 0 < figures["l1_seen"] < 2
+
+    Engine(build("cut", run={"epochs": 1, "max_steps": 3})).run()
+    Engine(build("cut", run={"epochs": 1}), resume=True).run()
+    whole = load_checkpoint(tmp_path / "whole" / "last.ckpt")["model"]
+    cut = load_checkpoint(tmp_path / "cut" / "last.ckpt")["model"]
+    assert all(torch.equal(x, cut[key]) for key, x in whole.items())
+
+
+def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_path):
+    config = tiny_run(
+        data={"sources": []},
+        pit={"folder": "pairs", "per_batch": 4, "held_out": 4},
+        loss={"identity": 0.0, "triplet": 0.0, "reconstruction": 1.0},
+        decoder={"width": 32},
+        evaluation={"sets": [], "every": 1},
+        run={"epochs": 2, "name": "san-pg"},
+    )
+    Engine(config).run()
+    rows = read_journal(tmp_path / "run" / "log.jsonl")
+    losses = [row["pit"] for row in rows if row["kind"] == "train"]
+    assert len(losses) == 6
+    assert losses[-1] < losses[0]
+    from sanreid.train.export import export_run
+    from sanreid.train.textures import load_generator
+
+    out = export_run(tmp_path / "run", tmp_path / "out")
+    row = json.loads((out / "manifest_row.json").read_text())
+    assert row["role"] == "texture-generator"
+    painted = load_generator(out).paint(torch.zeros(2, 3, 64, 32, dtype=torch.uint8))
+    assert painted.textures.shape == (2, 3, 256, 256)
+
+
+def output_of(seed=0, n=4):
+    generator = torch.Generator().manual_seed(seed)
+    return SANOutput(
+        embedding=torch.randn(n, 5, generator=generator),
+        pooled=torch.randn(n, 7, generator=generator),
+        logits=torch.randn(n, 3, generator=generator),
+        texture=torch.rand(n, 3, 256, 256, generator=generator),
+        block_maps=tuple(torch.randn(n, 2, 4, 2, generator=generator) for _ in range(4)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "terms"),
+    [
+        ({}, {"identity", "triplet"}),
+        ({"reconstruction": 0.5}, {"identity", "triplet", "reconstruction", "pit"}),
+        ({"reconstruction": 0.5, "tr": 2.0},
+         {"identity", "triplet", "reconstruction", "pit", "tr"}),
+        ({"identity": 0.0, "tr": 1.0}, {"triplet", "tr"}),
+    ],
+)  # fmt: skip
+def test_the_sum_is_that_of_its_weighted_terms(config, terms):
+    objective = Objective(LossConfig(**config), pit_weight=3.0)
+    output = output_of()
+    targets = Targets(
+        labels=torch.tensor([0, 0, 2, 2]),
+        textures=torch.zeros(4, 3, 256, 256),
+        pit_textures=torch.ones(2, 3, 256, 256),
+    )
+    total, found = objective(output, targets, torch.zeros(2, 3, 256, 256))
+    assert set(found) == terms
+    c = objective.config
+    weights = {"identity": c.identity, "triplet": c.triplet, "tr": c.tr,
+               "reconstruction": c.reconstruction, "pit": 3 * c.reconstruction}  # fmt: skip
+    expected = sum(weights[name] * float(value) for name, value in found.items())
+    assert total.item() == pytest.approx(expected, rel=1e-6)
+    if "pit" in found:
+        assert found["pit"].item() == pytest.approx(1.0)
+        torch.testing.assert_close(found["reconstruction"], output.texture.mean())
+
+
+def test_the_triplet_is_on_what_is_asked_for():
+    output, targets = output_of(), Targets(labels=torch.tensor([0, 0, 2, 2]))
+    found = {
+        on: Objective(LossConfig(triplet_on=on))(output, targets)[1]["triplet"].item()
+        for on in ("pooled", "embedding")
+    }
+    assert found["pooled"] != found["embedding"]
+
+
+@pytest.mark.slow
+def test_known_textures_are_learned_only_if_they_are_mirrored_with_their_crops(people):
+    """16 crops under full augmentation: left and right halves of body and texture differ."""
+    steps, count = 320, 16
+    tables = open_atlas(config_from_dict({}).data)
+    left, right = _sides(tables)
+    generator = torch.Generator().manual_seed(0)
+    colours = torch.randint(20, 236, (count, 2, 3, 1, 1), generator=generator)
+    crops = torch.full((count, 3, 64, 32), 110, dtype=torch.uint8)
+    textures = torch.full((count, 3, 256, 256), 110, dtype=torch.uint8)
+    for n in range(count):
+        crops[n, :, 6:60, 4:16] = colours[n, 0].to(torch.uint8)
+        crops[n, :, 6:60, 16:28] = colours[n, 1].to(torch.uint8)
+        textures[n].flatten(1)[:, left] = colours[n, 0].flatten(1).to(torch.uint8)
+        textures[n].flatten(1)[:, right] = colours[n, 1].flatten(1).to(torch.uint8)
+    found = {
+        mirrors: _overfit(crops, textures, tables, steps=steps, mirrors=mirrors)
+        for mirrors in (True, False)
+    }
+    assert found[True] < 0.12
+    assert found[False] > 2 * found[True]
+
+
+def _sides(tables):
+    """Texels of the one and of the other half of the body: each a mirror image."""
+    texel = torch.arange(256 * 256)
+    valid = tables.valid.flatten() & (tables.mirror != texel)
+    left = valid & (texel < tables.mirror)
+    return torch.nonzero(left)[:, 0], torch.nonzero(valid & ~left)[:, 0]
+
+
+def _overfit(crops, textures, tables, *, steps, mirrors):
+    from sanreid.config import EncoderConfig
+    from sanreid.train.config import DecoderConfig
+    from sanreid.train.feeding import step_generator
+    from sanreid.train.san import build_san
+    from sanreid.train.transforms import BatchAugmentation
+
+    encoder = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_san(encoder, num_classes=8, decoder=DecoderConfig(width=64))
+    objective = Objective(LossConfig(reconstruction=10.0, tr=0.1))
+    augment = BatchAugmentation(flip=0.5, shift=0.05, brightness=0.05, erasing=0.2)
+    labels = torch.arange(8).repeat_interleave(2)
+    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
+    sure = torch.full_like(textures[:, :1], 255)
+    recent = []
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * (1 - step / steps)
+        batch = augment(crops, generator=step_generator(0, step))
+        mirrored = batch.mirrored if mirrors else torch.zeros_like(batch.mirrored)
+        target, mask = in_step(textures, sure, mirrored, tables)
+        output = network(batch.crops)
+        total, terms = objective(output, Targets(labels, target, mask))
+        assert torch.isclose(
+            terms["reconstruction"], reconstruction_loss(output.texture, target, mask=mask)
+        )
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        recent = [*recent[-19:], float(terms["reconstruction"])]
+    return float(np.mean(recent))
+
+
+def test_fake_pairs_have_the_interface_of_real_ones():
+    from sanreid.train.pairs import Pairs
+
+    real = {name for name in vars(Pairs) if not name.startswith("_")} | {"__len__"}
+    fake = FakePairs(SimpleNamespace(), size=(4, 2))
+    assert all(hasattr(fake, name) for name in real)
