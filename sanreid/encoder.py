@@ -546,6 +546,8 @@ def _expand(paths: object, *, collect: bool) -> tuple[list[Path], list[tuple[Pat
                 f"Item {place} of paths must be a path; got {type(given).__name__}. "
                 "encode() takes other images."
             )
+        if not os.fspath(given):  # pathlib takes it for the current folder
+            raise InputError(f"Item {place} of paths is an empty string; wanted a path.")
         path = Path(given)
         if not path.is_dir():
             files.append(path)

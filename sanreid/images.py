@@ -163,7 +163,9 @@ def iterate_images(images: object) -> Iterable[object]:
     """
     if is_one_image(images):
         return [images]
-    if isinstance(images, Mapping | AbstractSet) or not isinstance(images, Iterable):
+    unordered = isinstance(images, Mapping | AbstractSet)
+    # An open file would give its lines.
+    if unordered or hasattr(images, "read") or not isinstance(images, Iterable):
         raise ImageError(
             f"Expected an image or a sequence of images; got {_kind(images)}. "
             f"An image is {_KINDS}."
@@ -240,6 +242,8 @@ def _read(source: object, color: Color) -> Image.Image:
 
 
 def _from_path(path: str | os.PathLike[str]) -> Image.Image:
+    if not os.fspath(path):  # pathlib takes it for the current folder
+        raise _UnreadableError("the path is empty.")
     try:
         status = Path(path).stat()
     except FileNotFoundError as error:

@@ -361,6 +361,8 @@ def test_wrong_arguments_of_encode_files(tiny_encoder, crop):
         tiny_encoder.encode_files([], on_error="skip")
     with pytest.raises(InputError, match="Item 1 of paths must be a path; got Image"):
         tiny_encoder.encode_files(["a.jpg", crop])
+    with pytest.raises(InputError, match="Item 0 of paths is an empty string"):
+        tiny_encoder.encode_files("")
     for wrong in (5, b"a.jpg"):
         with pytest.raises(InputError, match="paths must be a path or a sequence of paths"):
             tiny_encoder.encode_files(wrong)

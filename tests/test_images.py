@@ -291,6 +291,7 @@ def test_files_that_are_none(tmp_path):
     refused(tmp_path / "empty.jpg", r"'.*empty\.jpg': the file is empty \(0 bytes\)")
     refused(tmp_path / "text.jpg", r"'.*text\.jpg': it is not an image of a known format")
     refused(tmp_path, r"it is a folder; encode_files\(\) takes folders")
+    refused("", "Cannot read '': the path is empty")
     refused("a\0b.jpg", "null")
     refused("x" * 5000, "[Ff]ile name too long")
     refused(b"", r"the image: it is empty \(0 bytes\)")
@@ -469,7 +470,7 @@ def test_one_or_several(images, one):
     assert (given is images) is not one
 
 
-@pytest.mark.parametrize("images", [None, 5, {"a.jpg": 1}, {"a.jpg"}])
+@pytest.mark.parametrize("images", [None, 5, {"a.jpg": 1}, {"a.jpg"}, io.BytesIO(b"a")])
 def test_neither_one_nor_several(images):
     with pytest.raises(ImageError, match=f"sequence of images; got {type(images).__name__}"):
         iterate_images(images)
