@@ -106,10 +106,7 @@ def _run(args: argparse.Namespace) -> int:
     pids = _comparable(sets, args.shared_pids if args.folder else "same")
     encoder = load_encoder(args)
     parts = [_embed(encoder, *part, args) for part in zip(sets, pids, strict=True)]
-    if args.folder:
-        results = _within(_joined(parts), args)
-    else:
-        results = _across(parts[0], parts[1], args)
+    results = _within(_joined(parts), args) if args.folder else _across(parts[0], parts[1], args)
     _print(results, encoder, args)
     return 0
 
