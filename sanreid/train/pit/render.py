@@ -79,7 +79,11 @@ class Picture:
     crop: Array  # (H, W, 3) in [0, 1], lit, before occluders and the camera's faults
     unlit: Array  # (H, W, 3) the texture's colours at the UV map; 0 off the body
     uv: Array  # (H, W, 2) texture coordinates, v down, quantised; -1 off the body
-    seen: NDArray[np.bool_]  # (256, 256) texels seen
+
+    @property
+    def seen(self) -> NDArray[np.bool_]:
+        """Texels seen, (256, 256)."""
+        return seen_texels(self.uv)
 
 
 class Studio:
@@ -194,7 +198,6 @@ def render(
         crop=np.clip(crop, 0, 1).reshape(height, width, 3),
         unlit=unlit.reshape(height, width, 3),
         uv=uv,
-        seen=seen_texels(uv),
     )
 
 
@@ -223,15 +226,20 @@ def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np
 
 def _between(uv: Array) -> Array:
     """Texture coordinates within each four neighbouring pixels of one surface, (N, 2)."""
-    corners = np.stack([uv[:-1, :-1], uv[:-1, 1:], uv[1:, :-1], uv[1:, 1:]], -2)  # (H, W, 4, 2)
-    spread = np.ptp(corners, axis=-2).max(-1) * TEXTURE_SIZE
-    near = (corners[..., 0].min(-1) >= 0) & (spread < _ONE_SURFACE) & (spread > 1)
-    part = np.linspace(0, 1, 5)
+    on = uv[..., 0] >= 0
+    rows, columns = np.nonzero(on[:-1, :-1] & on[:-1, 1:] & on[1:, :-1] & on[1:, 1:])
+    quads = [uv[rows + dy, columns + dx] for dy in (0, 1) for dx in (0, 1)]
+    corners = np.stack(quads, 1)  # (N, 4, 2)
+    lowest = np.minimum(np.minimum(quads[0], quads[1]), np.minimum(quads[2], quads[3]))
+    highest = np.maximum(np.maximum(quads[0], quads[1]), np.maximum(quads[2], quads[3]))
+    spread = np.maximum(*(highest - lowest).T) * TEXTURE_SIZE
+    near = (spread < _ONE_SURFACE) & (spread > 1)
+    part = np.arange(4) / 4
     across, down = (axis.ravel() for axis in np.meshgrid(part, part))
     weights = np.stack(
         [(1 - across) * (1 - down), across * (1 - down), (1 - across) * down, across * down], 1
     )
-    inside: Array = np.einsum("wk,nkc->nwc", weights, corners[near]).reshape(-1, 2)
+    inside: Array = np.matmul(weights.astype(np.float32), corners[near]).reshape(-1, 2)
     return inside
 
 

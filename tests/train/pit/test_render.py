@@ -154,3 +154,24 @@ def test_stages_and_lights_are_colours():
         assert 0 < stage.ground.min() <= stage.ground.max() < 1
         assert np.linalg.norm(light.direction) == pytest.approx(1, abs=1e-5)
         assert light.direction[2] > 0.3
+
+
+def test_a_pixels_texel_lies_on_the_pixels_ray(studio):
+    # The way back: from texture coordinates to the place on the posed body, to the picture.
+    dressed, _, figure, camera, light = a_view(studio, 2)
+    body = Figure(figure.meshes[:1], figure.posed)  # a skirt's corners read texels of the legs
+    picture = render(body, dressed.texture, camera, light, grey, smooth=False)
+    surface = studio.atlas.on_body(figure.meshes[0].vertices, studio.body.faces)
+    rows, columns = np.nonzero(picture.uv[..., 0] >= 0)
+    texel = np.clip((picture.uv[rows, columns] * 256).astype(int), 0, 255)
+    on = studio.atlas.valid[texel[:, 1], texel[:, 0]]
+    place = surface[texel[on, 1], texel[on, 0]]
+    local = (place - camera.position) @ camera.axes.T
+    flat = local[:, :2] / local[:, 2:]
+    left, top, right, bottom = camera.box
+    x = (flat[:, 0] - left) / (right - left) * 128 - 0.5
+    y = (flat[:, 1] - top) / (bottom - top) * 256 - 0.5
+    off = np.hypot((x - columns[on]) * 2, y - rows[on])  # in rows; a column is two wide
+    assert on.mean() > 0.95
+    assert np.median(off) < 1.5
+    assert np.quantile(off, 0.98) < 5
