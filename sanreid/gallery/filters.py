@@ -19,7 +19,7 @@ Meanings:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,7 +28,18 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 
-__all__ = ["MISSING", "And", "Condition", "FieldSource", "Leaf", "Not", "Or", "parse", "select"]
+__all__ = [
+    "MISSING",
+    "And",
+    "Coded",
+    "Condition",
+    "FieldSource",
+    "Leaf",
+    "Not",
+    "Or",
+    "parse",
+    "select",
+]
 
 Scalar = int | float | str | bool | None
 COLUMNS = ("id", "pid", "camid", "timestamp")
@@ -82,6 +93,22 @@ class Not:
 Condition = Leaf | And | Or | Not
 
 
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column as places in the list of its distinct values."""
+
+    values: Sequence[Any]
+    codes: NDArray[np.int32]  # (rows,)
+    places: Mapping[tuple[type, Any], int]  # of the hashable values, with their types
+
+    def find(self, value: Scalar) -> list[int]:
+        """Give the places of what equals ``value``, types being strict."""
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        kinds = (int, float) if number else (type(value),)
+        places = (self.places.get((kind, value)) for kind in kinds)
+        return [place for place in places if place is not None]
+
+
 class FieldSource(Protocol):
     """What a store offers so that a filter can select its rows."""
 
@@ -93,7 +120,7 @@ class FieldSource(Protocol):
         """A numeric column and where it has a value; None for a coded field."""
         ...
 
-    def codes(self, field: str) -> tuple[list[Any], NDArray[np.int32]]:
+    def codes(self, field: str) -> Coded:
         """A field's distinct values, and each row's place among them."""
         ...
 
@@ -242,22 +269,14 @@ def _select_leaf(leaf: Leaf, source: FieldSource) -> NDArray[np.bool_]:
     numeric = source.numbers(leaf.field)
     if numeric is not None:
         return _select_numbers(leaf, *numeric)
-    values, codes = source.codes(leaf.field)
-    if leaf.operator in ("$in", "$nin"):  # one look-up a value instead of a walk of the list
-        assert isinstance(leaf.operand, tuple)  # noqa: S101 - the parser made it so
-        wanted = {(_kind(one), one) for one in leaf.operand}
-        verdicts = [
-            (_kind(value), value) in wanted if _kind(value) in _HASHABLE else False
-            for value in values
-        ]
-        verdict = np.array(verdicts, dtype=bool)
-        verdict = verdict if leaf.operator == "$in" else ~verdict
-    else:
-        verdict = np.array([leaf.holds(value) for value in values], dtype=bool)
-    return verdict[codes] if len(verdict) else np.zeros(len(codes), dtype=bool)
-
-
-_HASHABLE = ("bool", "number", "str", "NoneType")
+    coded = source.codes(leaf.field)
+    if leaf.operator in ("$eq", "$ne", "$in", "$nin"):  # looked up, however many values there are
+        operands = leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
+        wanted = [place for one in operands for place in coded.find(one)]
+        mask = coded.codes == wanted[0] if len(wanted) == 1 else np.isin(coded.codes, wanted)
+        return ~mask if leaf.operator in ("$ne", "$nin") else mask
+    verdict = np.array([leaf.holds(value) for value in coded.values], dtype=bool)
+    return np.asarray(verdict[coded.codes])
 
 
 def _select_numbers(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sanreid.gallery.checks import NO_CAMID
 from sanreid.gallery.exact import Candidates, Exclusion, exact_search
-from sanreid.gallery.filters import Condition, select
+from sanreid.gallery.filters import Coded, Condition, select
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.store import SearchRequest
 from sanreid.gallery.table import Settings, Table
@@ -68,10 +68,11 @@ class Snapshot:
                 return seconds, ~np.isnan(seconds)
         return None
 
-    def codes(self, field: str) -> tuple[list[Any], NDArray[np.int32]]:
+    def codes(self, field: str) -> Coded:
         """Give the distinct values and codes of the pids or of a metadata key."""
         if field == "pid":
-            return self.table.pid_values, self.table.pid_codes.first(self.num_rows)
+            codes = self.table.pid_codes.first(self.num_rows)
+            return Coded(self.table.pid_values, codes, self.table.pid_places)
         return self.table.metadata_codes(field.removeprefix("metadata."), self.num_rows)
 
     def admitted(self, condition: Condition | None) -> NDArray[np.bool_] | None:
@@ -127,7 +128,9 @@ class Snapshot:
         if request.exclude_pids is None:
             return _Exclusions(camids, request.exclude_camids, None, None)
         places = self.table.pid_places
-        asked = [-1 if pid is None else places.get(pid, -1) for pid in request.exclude_pids]
+        asked = [
+            -1 if pid is None else places.get((type(pid), pid), -1) for pid in request.exclude_pids
+        ]
         codes = self.table.pid_codes.first(self.num_rows)
         return _Exclusions(camids, request.exclude_camids, codes, np.array(asked, dtype=np.int32))
 

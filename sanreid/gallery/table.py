@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.gallery.checks import Pid
-from sanreid.gallery.filters import MISSING
+from sanreid.gallery.filters import MISSING, Coded
 from sanreid.gallery.vectors import Vectors
 
 __all__ = ["Change", "Column", "MetadataBlobs", "Settings", "Table"]
@@ -129,7 +129,7 @@ class Codes:
     def __init__(self) -> None:
         self.values: list[Any] = [MISSING]
         self.column = Column(np.int32)
-        self._places: dict[object, int] = {}
+        self.places: dict[tuple[type, Any], int] = {}
 
     def extend(self, blobs: MetadataBlobs, key: str, stop: int) -> None:
         """Read the rows up to ``stop`` that were not read yet."""
@@ -142,14 +142,14 @@ class Codes:
         self.column.extend(codes)
 
     def _place(self, value: Any) -> int:  # noqa: ANN401 - any JSON value
-        mark: object
+        mark: tuple[type, Any]
         if isinstance(value, (dict, list)):
             mark = (type(value), json.dumps(value, sort_keys=True))
         else:
             mark = (type(value), value)
-        place = self._places.get(mark)
+        place = self.places.get(mark)
         if place is None:
-            place = self._places[mark] = len(self.values)
+            place = self.places[mark] = len(self.values)
             self.values.append(value)
         return place
 
@@ -176,7 +176,7 @@ class Table:
         self.timestamps = Column(np.float64)
         self.died = Column(np.int64)
         self.pid_values: list[Pid] = [None]
-        self.pid_places: dict[Pid, int] = {None: 0}
+        self.pid_places: dict[tuple[type, Pid], int] = {(type(None), None): 0}
         self.metadata = MetadataBlobs()
         self.version = 0
         self.num_dead = 0
@@ -253,10 +253,10 @@ class Table:
         places, values = self.pid_places, self.pid_values
         codes = np.empty(len(pids), dtype=np.int32)
         for row, pid in enumerate(pids):
-            place = places.get(pid)
+            place = places.get((type(pid), pid))
             if place is None:
                 values.append(pid)  # before its place is known: a reader may follow at once
-                place = places[pid] = len(values) - 1
+                place = places[type(pid), pid] = len(values) - 1
             codes[row] = place
         return codes
 
@@ -269,7 +269,7 @@ class Table:
             self._row_of = dict(zip(ids.tolist(), alive.tolist(), strict=True))
         return self._row_of
 
-    def metadata_codes(self, key: str, count: int) -> tuple[list[Any], NDArray[np.int32]]:
+    def metadata_codes(self, key: str, count: int) -> Coded:
         """Give a metadata key's distinct values and the codes of the first ``count`` rows."""
         with self._coding:
             codes = self._coded.pop(key, None) or Codes()
@@ -278,7 +278,7 @@ class Table:
             self._coded[key] = codes  # the key used last stands last
             while len(self._coded) > _MAX_CODED_KEYS:
                 del self._coded[next(iter(self._coded))]
-            return codes.values, codes.column.first(count)
+            return Coded(codes.values, codes.column.first(count), codes.places)
 
 
 def joined(metadata: Sequence[bytes]) -> tuple[NDArray[np.int64], bytes]:

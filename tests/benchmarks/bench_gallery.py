@@ -240,7 +240,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--cosine", type=float, default=0.65, help="of two crops of a person")
+    parser.add_argument("--cosine", type=float, default=0.5, help="of two crops of a person")
     parser.add_argument("--repeats", type=int, default=15)
     parts = ["search", "scale", "disk", "approximate"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)

@@ -179,6 +179,23 @@ def test_readers_need_no_permission_to_write(path):
         path.chmod(0o755)
 
 
+def test_what_the_system_refuses_is_our_error(path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", refuse)
+        with pytest.raises(GalleryError, match="cannot be opened for writing: no"):
+            Gallery.open(path)
+        with pytest.raises(GalleryError, match="cannot be opened: no"):
+            Gallery.open(path, mode="r")
+    (log,) = path.glob("*.log")
+    log.unlink()
+    log.mkdir()
+    with pytest.raises(GalleryError, match="cannot be opened"):
+        Gallery.open(path)
+
+
 def test_a_closed_gallery_says_so(path):
     gallery = Gallery.open(path)
     gallery.close()

@@ -7,7 +7,10 @@ import threading
 import numpy as np
 import pytest
 
+from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
+from sanreid.gallery.disk import Disk
+from sanreid.gallery.table import Table
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -70,3 +73,67 @@ def test_importing_the_gallery_loads_neither_torch_nor_faiss():
         "sys.exit(bool({'torch', 'faiss', 'PIL', 'pandas'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_searches_do_not_wait_for_a_slow_disk(tmp_path):
+    writing, go_on = threading.Event(), threading.Event()
+
+    class SlowDisk(Disk):
+        slow = False
+
+        def sync(self, fd):
+            if self.slow:
+                writing.set()
+                assert go_on.wait(20)
+            super().sync(fd)
+
+    disk = SlowDisk()
+    gallery = Gallery._open(tmp_path / "g", 2, "rw", "auto", None, disk)
+    gallery.add([[1, 0]], pids=["old"])
+    disk.slow = True
+    thread = threading.Thread(target=lambda: gallery.add([[1, 0]], pids=["new"]))
+    thread.start()
+    assert writing.wait(20)
+    assert gallery.search([1, 0], k=5).pids[0].tolist() == ["old", None, None, None, None]
+    assert (len(gallery), gallery.find({"pid": "new"}).tolist()) == (1, [])
+    go_on.set()
+    thread.join()
+    assert gallery.search([1, 0], k=2).pids[0].tolist() == ["old", "new"]
+    gallery.close()
+
+
+def test_ctrl_c_in_the_middle_of_adding_changes_nothing(monkeypatch):
+    gallery = Gallery(2)
+    gallery.add([[1, 0]] * 3, pids=[1, 2, 3], metadata=[{"a": 1}] * 3)
+    for place in ("extend", "close"):
+
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Table, place, interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                gallery.update([0], [[0, 1]], pids=["x"])
+        assert gallery.search([1, 0], k=9).ids[0, :4].tolist() == [0, 1, 2, -1]
+        gallery.add([[0, 1]], pids=["y"], metadata=[{"a": 2}])
+        assert gallery.search([0, 1], k=1)[0][0].metadata == {"a": 2}
+        gallery.remove(where={"pid": "y"})
+    assert [entry.pid for entry in gallery.get([0, 1, 2])] == [1, 2, 3]
+
+
+def test_ctrl_c_in_the_middle_of_a_stored_change_asks_for_opening_again(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with Gallery.open(tmp_path / "g", dim=2) as gallery:
+        gallery.add([[1, 0]])
+        with monkeypatch.context() as patch:
+            patch.setattr(Table, "close", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                gallery.add([[0, 1]])
+        assert len(gallery) == 1
+        with pytest.raises(GalleryError, match="Open the gallery again"):
+            gallery.add([[0, 1]])
+    with Gallery.open(tmp_path / "g") as gallery:
+        assert len(gallery) == 2  # it was on disk already
+        gallery.verify()
