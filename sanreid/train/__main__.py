@@ -1,7 +1,7 @@
 """Train, measure, export.
 
     python -m sanreid.train CONFIG.toml [--set key=value]... [--resume]
-    python -m sanreid.train evaluate RUN [--which best|last] [--set evaluation...] [--json]
+    python -m sanreid.train evaluate RUN [--which best|last] [--sets CONFIG] [--set ...] [--json]
     python -m sanreid.train export RUN OUT [--which best|last] [--float32]
     python -m sanreid.train find-lr CONFIG.toml [--set key=value]...
     python -m sanreid.train list
@@ -76,6 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("folder", type=Path, metavar="RUN")
     evaluate.add_argument("--which", choices=("best", "last"), default="best")
+    evaluate.add_argument(
+        "--sets", metavar="CONFIG", help="measure the evaluation sets of this configuration"
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
 
@@ -113,7 +116,7 @@ def _run(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from sanreid.train.evaluate import evaluate_run  # noqa: PLC0415 - keeps --help fast
 
-    found = evaluate_run(args.folder, which=args.which, overrides=args.overrides)
+    found = evaluate_run(args.folder, which=args.which, overrides=args.overrides, sets=args.sets)
     if args.json:
         _say(json.dumps({name: one.to_dict() for name, one in found.items()}, indent=2))
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from sanreid.train.data import CropStore
 from sanreid.train.device import autocast_dtype, resolve_device
 from sanreid.train.export import encoder_state, load_run
 from sanreid.train.feeding import joined_for_evaluation, read_source
-from sanreid.train.settings import override
+from sanreid.train.settings import load_config, override
 from sanreid.train.transforms import normalize_crops
 
 __all__ = [
@@ -192,7 +192,11 @@ def _joined(reports: Sequence[EvaluationReport]) -> Measurement:
 
 
 def evaluate_run(
-    folder: Path, *, which: str = "best", overrides: Sequence[str] = ()
+    folder: Path,
+    *,
+    which: str = "best",
+    overrides: Sequence[str] = (),
+    sets: str | Path | None = None,
 ) -> dict[str, Measurement]:
     """Measure a run's encoder on its evaluation sets.
 
@@ -200,8 +204,11 @@ def evaluate_run(
         folder: The run's folder.
         which: ``"best"`` or ``"last"``.
         overrides: Changes of the run's configuration, as ``--set`` takes them.
+        sets: A configuration whose evaluation sets to take in place of the run's own.
     """
     config, state = load_run(folder, which=which)
+    if sets is not None:
+        config = replace(config, evaluation=load_config(sets).evaluation)
     config = override(config, overrides)
     device = resolve_device(config.run.device)
     encoder = build_sa_enc(config.encoder)

@@ -1,0 +1,115 @@
+"""Two processes on the CPU (gloo) take the step that one takes with the joint batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sanreid.train import distributed
+
+# Run in each process; with WORLD_SIZE=1 it is the reference. Crops 0 to 3 are pid 0 and 1, so
+# the hardest negatives of one process's crops lie in the other's.
+STEP = """
+import sys
+import torch
+from torch import nn
+from sanreid.config import EncoderConfig
+from sanreid.train import distributed
+from sanreid.train.config import DecoderConfig, LossConfig
+from sanreid.train.network import JointForward
+from sanreid.train.objective import Objective, Targets
+from sanreid.train.san import build_san
+
+distributed.start(torch.device("cpu"))
+rank, world = distributed.rank(), distributed.world_size()
+torch.manual_seed(0)
+config = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
+network = build_san(config, num_classes=4, decoder=DecoderConfig(width=32)).double()
+network.eval()  # BatchNorm by its running statistics
+crops = torch.randn(8, 3, 64, 32, dtype=torch.float64)
+pairs = torch.randn(4, 3, 64, 32, dtype=torch.float64)
+textures = torch.rand(8, 3, 256, 256, dtype=torch.float64) * 2 - 1
+pit = torch.rand(4, 3, 256, 256, dtype=torch.float64) * 2 - 1
+mask = torch.rand(8, 1, 256, 256, dtype=torch.float64) * torch.arange(8).view(8, 1, 1, 1) / 7
+labels = torch.arange(4).repeat_interleave(2)
+
+def own(x):
+    share = len(x) // world
+    return x[rank * share : (rank + 1) * share]
+
+forward = JointForward(network, separate_batch_norm=True)
+if world > 1:
+    forward = nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+objective = Objective(LossConfig(reconstruction=1.0, tr=1.0, margin=5.0, tr_margin=50.0))
+output, painted = forward(own(crops), own(pairs))
+targets = Targets(own(labels), own(textures), own(mask), own(pit))
+total, terms = objective(output, targets, painted)
+total.backward()
+optimizer.step()
+distributed.stop()
+if rank == 0:
+    torch.save({"weights": network.state_dict(), "triplet": terms["triplet"].detach(),
+                "tr": terms["tr"].detach()}, sys.argv[1])
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run(command, world):
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1",
+                 "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]  # fmt: skip
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_step_of_one(tmp_path):
+    for world in (1, 2):
+        run(["-c", STEP, str(tmp_path / f"{world}.pt")], world)
+    one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
+    torch.testing.assert_close(two["triplet"], one["triplet"])
+    torch.testing.assert_close(two["tr"], one["tr"])
+    assert one["triplet"] > 0
+    assert one["tr"] > 0
+    for key, x in one["weights"].items():
+        torch.testing.assert_close(two["weights"][key], x, rtol=0, atol=1e-8, msg=key)
+
+
+@pytest.mark.slow
+def test_the_engine_runs_in_two_processes(tiny_run, tmp_path):
+    from sanreid.train.checkpoint import load_checkpoint
+    from sanreid.train.journal import read_journal
+    from tests.train.test_engine import write_toml
+
+    path = write_toml(tiny_run(run={"max_steps": 3}), tmp_path / "run.toml")
+    run(["-m", "sanreid.train", str(path), "--quiet"], 2)
+    rows = read_journal(tmp_path / "run" / "log.jsonl")
+    assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3]
+    assert load_checkpoint(tmp_path / "run" / "last.ckpt")["progress"]["step"] == 3
+
+
+def test_one_process_is_the_identity():
+    x = torch.ones(2, 3, requires_grad=True)
+    assert distributed.gather(x) is x
+    assert distributed.all_sum(x) is x
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
