@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+_MODULES = ("datasets", "errors", "images", "metrics", "viz", "weights")  # loaded when named
+
 _HOME = {
     "ChecksumError": "sanreid.errors",
     "ConfigError": "sanreid.errors",
@@ -86,6 +88,8 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOME[name]), name)
@@ -93,4 +97,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
 
 
 def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(__all__))
+    return sorted({*globals(), *__all__, *_MODULES})

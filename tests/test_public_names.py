@@ -16,6 +16,14 @@ def test_every_public_name_is_there():
         assert name in dir(sanreid)
 
 
+def test_modules_of_the_library_need_no_import_of_their_own():
+    code = (
+        "import sanreid; sanreid.weights.verify; sanreid.metrics.evaluate; sanreid.viz; "
+        "assert 'weights' in dir(sanreid)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'SanEncoder'"):
         sanreid.SanEncoder  # noqa: B018 - the access itself is what is tested

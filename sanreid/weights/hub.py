@@ -177,12 +177,16 @@ def _translated(
             f"{where} has no revision {revision!r}. Give one of its branches, tags or commits."
         ) from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        if local or constants.HF_HUB_OFFLINE:
-            reason = "local_files_only=True" if local else "HF_HUB_OFFLINE"
+        reason = "local_files_only=True" if local else "HF_HUB_OFFLINE"
+        if not filename:
             raise WeightsError(
-                f"{filename or 'The upload'} of {where} at {at} is not in the local cache, and "
-                f"{reason} forbids the network. Load it once with the network on, point "
-                "cache_dir or HF_HOME at a cache that has it, or use the bundled weights."
+                f"Nothing was uploaded to {where}: {reason} forbids the network. Unset it first."
+            ) from error
+        if local or constants.HF_HUB_OFFLINE:
+            raise WeightsError(
+                f"{filename} of {where} at {at} is not in the local cache, and {reason} forbids "
+                "the network. Load it once with the network on, point cache_dir or HF_HOME at a "
+                "cache that has it, or use the bundled weights."
             ) from error
         raise WeightsError(
             f"{filename} of {where} at {at} is not in the local cache and the Hub cannot be "
@@ -195,6 +199,7 @@ def _translated(
         ) from error
     except Exception as error:
         first_line = str(error).strip().partition("\n")[0]
+        deed = "Fetching" if filename else "Uploading to"
         raise WeightsError(
-            f"Talking about {where} at {at} failed: {type(error).__name__}: {first_line}"
+            f"{deed} {where} at {at} failed: {type(error).__name__}: {first_line}"
         ) from error

@@ -66,9 +66,10 @@ def locate(
         _refuse_revision(revision, f"{name!r} is a name of the manifest, already pinned")
         entry = manifest.entry(name)
         if entry.role != "encoder":
+            encoders = sorted(n for n, e in manifest.weights.items() if e.role == "encoder")
             raise WeightsError(
                 f"{name!r} is a {entry.role}, not an encoder; it is used in training. "
-                f"Encoders: {_encoders()}."
+                f"Encoders: {', '.join(encoders)}."
             )
         path = fetch(entry, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         return LocatedWeights(name, path, EncoderConfig.from_dict(entry.config), entry)
@@ -229,11 +230,6 @@ def _in_directory(name: str, directory: Path) -> LocatedWeights:
         )
     config = read_config(directory / CONFIG_NAME)
     return LocatedWeights(name, directory / WEIGHTS_NAME, config, None)
-
-
-def _encoders() -> str:
-    weights = read_manifest().weights
-    return ", ".join(sorted(name for name in weights if weights[name].role == "encoder"))
 
 
 def _refuse_revision(revision: str | None, reason: str) -> None:

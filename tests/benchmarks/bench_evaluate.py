@@ -9,14 +9,13 @@ argsort, a loop over the queries. Every contestant runs in a process of its own.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 
 from sanreid import evaluate
-from tests.benchmarks.crowd import draw_crowd
+from tests.benchmarks.crowd import crowd_parser, draw_crowd
 from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
+
+CONTESTANTS = ("sanreid", "dense NumPy", "matrix product alone")
 
 
 def dense_evaluation(
@@ -71,14 +70,9 @@ def measure(contestant, sizes, repeats):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--gallery", type=int, default=15913)
-    parser.add_argument("--dim", type=int, default=512)
+    parser = crowd_parser(__doc__, CONTESTANTS)
     parser.add_argument("--noise", type=float, default=1.6, help="more is a worse encoder")
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--only", help="run one contestant alone")
-    parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
 
     sizes = {
@@ -87,7 +81,7 @@ def main() -> None:
         "dim": args.dim,
         "noise": args.noise,
     }
-    contestants = [args.only] if args.only else ["sanreid", "dense NumPy", "matrix product alone"]
+    contestants = [args.only] if args.only else CONTESTANTS
     rows = [in_fresh_process(measure, name, sizes, args.repeats) for name in contestants]
     print(f"{args.queries:,} queries x {args.gallery:,} x {args.dim}")
     for row in rows:

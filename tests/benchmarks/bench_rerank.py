@@ -10,15 +10,16 @@ process of its own; the two results are compared number by number.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from sanreid import evaluate_distances, k_reciprocal_rerank
-from tests.benchmarks.crowd import draw_crowd
+from tests.benchmarks.crowd import crowd_parser, draw_crowd
 from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
+
+CONTESTANTS = ("sanreid", "dense NumPy", "all pairs alone")
 
 
 def dense_rerank(queries, gallery, k1=20, k2=6, lambda_value=0.3):
@@ -107,17 +108,12 @@ def compare(folder):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--queries", type=int, default=3368)
-    parser.add_argument("--gallery", type=int, default=15913)
-    parser.add_argument("--dim", type=int, default=512)
+    parser = crowd_parser(__doc__, CONTESTANTS)
     parser.add_argument("--repeats", type=int, default=3, help="the peer runs once")
-    parser.add_argument("--only", help="run one contestant alone")
-    parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
 
     sizes = {"num_queries": args.queries, "num_gallery": args.gallery, "dim": args.dim}
-    contestants = [args.only] if args.only else ["sanreid", "dense NumPy", "all pairs alone"]
+    contestants = [args.only] if args.only else CONTESTANTS
     facts = {"sizes": sizes}
     with tempfile.TemporaryDirectory() as folder:
         rows = [

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
+from pathlib import Path
+
 import numpy as np
 
 PER_PERSON = 20
 CAMERAS = 6
 ROWS_AT_A_TIME = 4096  # keeps the peak memory of a benchmark its contestant's own
+
+
+def crowd_parser(doc, contestants):
+    """A parser with the options of every benchmark that draws a crowd."""
+    parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
+    parser.add_argument("--queries", type=int, default=3368)
+    parser.add_argument("--gallery", type=int, default=15913)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--only", choices=contestants, help="run one contestant alone")
+    parser.add_argument("--json", type=Path, help="write the results here")
+    return parser
 
 
 def draw_crowd(num_queries, num_gallery, *, dim=512, noise=1.6, seed=0):
