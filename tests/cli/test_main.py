@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -135,6 +136,7 @@ def test_an_interrupt_is_status_130(failing):
     assert failing(KeyboardInterrupt()) == (130, "sanreid: interrupted\n")
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 def test_a_reader_that_goes_away_is_no_traceback():
     command = (
         f"{sys.executable} -c 'import sys; from sanreid.cli import main; sys.exit(main())' "
