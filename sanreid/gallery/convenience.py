@@ -36,21 +36,45 @@ class Encoder(Protocol):
         """Give (N, D) rows of norm 1."""
         ...
 
+    def encode_files(self, paths: Any, **options: Any) -> Any:  # noqa: ANN401 - EncodedFiles
+        """Give embeddings, paths and failures."""
+        ...
+
 
 def encoded(
     encoder: Encoder,
     images: Any,  # noqa: ANN401 - any image
+    columns: Mapping[str, Any],
     options: Mapping[str, Any],
-) -> tuple[NDArray[np.float32], list[Any]]:
-    """Give the embeddings, and the images one by one as they were listed."""
+) -> tuple[NDArray[np.float32], list[Any], dict[str, Any]]:
+    """Give the embeddings, the images one by one, and the columns of those that were read.
+
+    Paths alone go through ``encode_files``, so that folders mean their files and, if the encoder
+    is told to collect failures, those files' values are left out of the columns.
+    """
     one = isinstance(images, (str, bytes, PathLike)) or not isinstance(images, Iterable)
-    listed = list(images) if not one and isinstance(images, (list, tuple)) else None
-    if listed is None and not one and not hasattr(images, "shape"):
-        listed = images = list(images)
-    embeddings = encoder.encode(images, **options)
-    if listed is None:
-        listed = [images] if len(embeddings) == 1 else [None] * len(embeddings)
-    return embeddings, listed
+    one = one or hasattr(images, "shape")
+    listed = [images] if one else list(images)
+    if listed and all(isinstance(image, (str, PathLike)) for image in listed):
+        files = encoder.encode_files(listed, **options)
+        failed = {str(path) for path, _ in files.failures}
+        kept = [row for row, path in enumerate(listed) if str(path) not in failed]
+        selected = {name: _selected(column, kept, listed) for name, column in columns.items()}
+        return files.embeddings, list(files.paths), selected
+    embeddings = encoder.encode(images if one else listed, **options)
+    if one and len(embeddings) != 1:  # an array or tensor of several images
+        listed = [None] * len(embeddings)
+    return embeddings, listed, dict(columns)
+
+
+def _selected(
+    column: Iterable[Any] | None, kept: list[int], listed: list[Any]
+) -> Iterable[Any] | None:
+    """Leave the failed files out of a column that has a value for each."""
+    if column is None or len(kept) == len(listed) or isinstance(column, (str, bytes, Mapping)):
+        return column
+    values = list(column)
+    return [values[row] for row in kept] if len(values) == len(listed) else values
 
 
 def with_paths(
@@ -72,7 +96,7 @@ def with_paths(
 
 def add_folder(
     gallery: Gallery,
-    encoder: Any,  # noqa: ANN401 - an Encoder with encode_files
+    encoder: Encoder,
     folder: str | Path,
     *,
     names: NameScheme | Literal["auto"],

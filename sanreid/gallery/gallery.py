@@ -91,27 +91,29 @@ class Gallery(GalleryCore):
 
         Args:
             encoder: A ``SANEncoder``; one other than the gallery's is refused.
-            images: What ``encoder.encode`` takes: one image or a sequence.
+            images: What ``encoder.encode`` takes: one image or a sequence. Where all are paths,
+                what ``encoder.encode_files`` takes: files and folders.
             pids: As in :meth:`add`, one for each image; so are the other columns.
             camids: As in :meth:`add`.
             timestamps: As in :meth:`add`.
             metadata: As in :meth:`add`; a "path" of your own is kept.
             ids: As in :meth:`add`.
-            options: Passed to ``encoder.encode``.
+            options: Passed to the encoder; with ``on_error="collect"`` files that cannot be read
+                are left out, and so are their values.
         """
         from sanreid.gallery.convenience import encoded, with_paths  # noqa: PLC0415 - as above
 
         self._check_fingerprint(checks.checked_fingerprint(encoder.fingerprint))
-        embeddings, listed = encoded(encoder, images, options)
-        return self.add(
-            embeddings,
-            pids=pids,
-            camids=camids,
-            timestamps=timestamps,
-            metadata=with_paths(metadata, listed),
-            ids=ids,
-            encoder_fingerprint=encoder.fingerprint,
-        )
+        columns: dict[str, Any] = {
+            "pids": pids,
+            "camids": camids,
+            "timestamps": timestamps,
+            "metadata": metadata,
+            "ids": ids,
+        }
+        embeddings, listed, columns = encoded(encoder, images, columns, options)
+        columns["metadata"] = with_paths(columns["metadata"], listed)
+        return self.add(embeddings, encoder_fingerprint=encoder.fingerprint, **columns)
 
     def search_images(
         self,

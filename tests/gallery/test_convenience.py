@@ -101,6 +101,34 @@ def test_add_images_keeps_paths_and_own_metadata(tmp_path):
     assert gallery.encoder_fingerprint == encoder.fingerprint
 
 
+def test_files_that_cannot_be_read_are_left_out_with_their_values():
+    gallery, encoder = Gallery(8), FakeEncoder(bad={"b.jpg"})
+    ids = gallery.add_images(
+        encoder,
+        ["a.jpg", Path("b.jpg"), "c.jpg"],
+        pids=np.array([1, 2, 3]),
+        metadata=[{"x": 1}, {"x": 2}, None],
+        on_error="collect",
+    )
+    entries = gallery.get(ids)
+    assert [entry.pid for entry in entries] == [1, 3]
+    assert [entry.metadata for entry in entries] == [{"path": "a.jpg", "x": 1}, {"path": "c.jpg"}]
+    with pytest.raises(InputError, match="pids must have one value a row: 1 rows, 2 values"):
+        gallery.add_images(encoder, ["a.jpg", "b.jpg", "b.jpg"], pids=[1, 2], on_error="collect")
+    with pytest.raises(InputError, match="pids must be a sequence"):
+        gallery.add_images(encoder, ["a.jpg", "b.jpg"], pids="ab", on_error="collect")
+
+
+def test_several_images_in_one_array_or_none():
+    class Stacks(FakeEncoder):
+        def encode(self, images, **options):
+            return super().encode(list(images), **options)
+
+    gallery = Gallery(8)
+    gallery.add_images(Stacks(), np.zeros((3, 4, 4, 3), np.uint8), pids=[1, 2, 3])
+    assert len(gallery) == 3
+
+
 def test_one_image_and_generators():
     gallery, encoder = Gallery(8), FakeEncoder()
     gallery.add_images(encoder, "a.jpg", pids=[1])
