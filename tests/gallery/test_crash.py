@@ -96,5 +96,5 @@ def test_a_few_kills(tmp_path):
 
 
 @pytest.mark.slow
-def test_three_hundred_kills(tmp_path):
-    check_kills(tmp_path, 300)
+def test_two_hundred_and_twenty_kills(tmp_path):
+    check_kills(tmp_path, 220)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sanreid.errors import GalleryError
-from sanreid.gallery import Gallery
+from sanreid.gallery import Gallery, approximate
 from tests.gallery.histories import DIM, contents, step
 
 KINDS = (
@@ -69,11 +69,16 @@ def answers(gallery):
     return contents(gallery), result.ids.tolist(), result.similarities.tobytes()
 
 
-def check_mutations(tmp_path, count):
+def check_mutations(tmp_path, count, *, index="auto"):
     good, rng = tmp_path / "good", np.random.default_rng(4)
-    with Gallery.open(good, dim=DIM) as gallery:
+    with Gallery.open(good, dim=DIM, index=index) as gallery:
         for _ in range(12):
             step(gallery, rng, compacts=False)
+        if index != "auto":
+            gallery.add(
+                rng.standard_normal((300, DIM)), metadata=[{"n": n % 4} for n in range(300)]
+            )
+            gallery.build_index()
         expected = answers(gallery)
     refused = 0
     for number in range(count):
@@ -82,13 +87,18 @@ def check_mutations(tmp_path, count):
         done = mutate(folder, np.random.default_rng(1000 + number))
         try:
             mode = "r" if number % 2 else "rw"
-            with Gallery.open(folder, mode=mode) as gallery:
+            with Gallery.open(folder, mode=mode, index=index) as gallery:
                 found = answers(gallery)
             assert found == expected, f"mutation {number}: {done}"
         except GalleryError:
             refused += 1
         shutil.rmtree(folder)
-    assert refused > count // 2
+    assert refused > count // 3
+
+
+def test_mutations_of_a_gallery_with_an_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(approximate, "MIN_ROWS", 100)
+    check_mutations(tmp_path, 60, index="flat-sq8")
 
 
 def test_a_hundred_mutations(tmp_path):
@@ -96,5 +106,11 @@ def test_a_hundred_mutations(tmp_path):
 
 
 @pytest.mark.slow
-def test_fifteen_hundred_mutations(tmp_path):
-    check_mutations(tmp_path, 1500)
+def test_twelve_hundred_mutations(tmp_path):
+    check_mutations(tmp_path, 1200)
+
+
+@pytest.mark.slow
+def test_many_mutations_of_a_gallery_with_an_index(tmp_path, monkeypatch):
+    monkeypatch.setattr(approximate, "MIN_ROWS", 100)
+    check_mutations(tmp_path, 300, index="flat-sq8")

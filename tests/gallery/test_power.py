@@ -63,7 +63,7 @@ def test_power_cuts(tmp_path):
 
 @pytest.mark.slow
 def test_many_power_cuts(tmp_path):
-    check_power_cuts(tmp_path, steps=60, draws=8)
+    check_power_cuts(tmp_path, steps=50, draws=4)
 
 
 @pytest.mark.parametrize("failing_for", [1, 2, 100])
