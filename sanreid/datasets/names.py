@@ -2,19 +2,19 @@
 
 The schemes are those of the data sets that made them common:
 
-=============  ===========================  ================================================
-scheme         file                         meaning
-=============  ===========================  ================================================
-``market1501`` ``PPPP_cCsS_FFFFFF_NN.jpg``  person (-1 junk, 0 distractor), camera, sequence,
-                                            frame, box; ``PPPP_cC_...`` (DukeMTMC-reID,
-                                            CUHK03-NP) is read too
-``cuhk03``     ``IIII_VV.jpg``              person, view: 00-04 camera 0, 05-09 camera 1
-``cuhk01``     ``IIIINNN.jpg``              person, shot: 001-002 camera 0, 003-004 camera 1
-``pku``        ``PID/CC_V.jpg``             person, camera, view direction
-``folders``    ``PERSON/anything.jpg``      one folder for each person; the camera is the number
-                                            after ``c`` or ``cam`` in the file name
-                                            (``c3_0001.jpg``, ``0001_cam2.png``), else 0
-=============  ===========================  ================================================
+==============  ===========================  ================================================
+scheme          file                         meaning
+==============  ===========================  ================================================
+``market1501``  ``PPPP_cCsS_FFFFFF_NN.jpg``  person (-1 junk, 0 distractor), camera, sequence,
+                                             frame, box; ``PPPP_cC_...`` (DukeMTMC-reID,
+                                             CUHK03-NP) is read too
+``cuhk03``      ``IIII_VV.jpg``              person, view: 00-04 camera 0, 05-09 camera 1
+``cuhk01``      ``IIIINNN.jpg``              person, shot: 001-002 camera 0, 003-004 camera 1
+``pku``         ``PID/CC_V.jpg``             person, camera, view direction
+``folders``     ``PERSON/anything.jpg``      one folder for each person; the camera is the number
+                                             after ``c`` or ``cam`` in the file name
+                                             (``c3_0001.jpg``, ``0001_cam2.png``), else 0
+==============  ===========================  ================================================
 """
 
 from __future__ import annotations
