@@ -452,6 +452,22 @@ def test_numpy_numbers_serve_as_labels_wherever_they_stand():
     assert evaluate_distances([[1, 2]], [7], [0], np.uint64([7, 8]), np.uint8([1, 1])).mAP == 1.0
 
 
+def test_the_largest_and_the_smallest_label():
+    ends = np.array([-(2**63), 2**63 - 1], dtype=object)
+    assert evaluate_distances([[1, 2], [2, 1]], ends, [0, 0], ends, [1, 1]).mAP == 1.0
+
+
+@pytest.mark.parametrize("protocol", ["market1501", "cuhk03"])
+def test_people_may_be_numbered_from_0(protocol):
+    queries, query_pids, query_camids, gallery, pids, camids = scene(7, first_pid=1)
+    from_1 = evaluate(queries, query_pids, query_camids, gallery, pids, camids, protocol=protocol)
+    from_0 = evaluate(
+        queries, query_pids - 1, query_camids, gallery, pids - 1, camids, protocol=protocol
+    )
+    assert (query_pids == 1).any()
+    assert from_0.as_dict() == from_1.as_dict()
+
+
 def test_tensors_that_numpy_cannot_read_are_input_errors():
     with pytest.raises(InputError, match="query_embeddings cannot be read .*requires grad"):
         evaluate(torch.ones(1, 2, requires_grad=True), *ONE[1:])
