@@ -211,12 +211,19 @@ def start(path, *more):
     )
 
 
+def finished(process):
+    """Wait for the end; give the exit status, after a crash its message."""
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode in {0, -signal.SIGKILL, 128 + signal.SIGTERM}, errors
+    return process.returncode
+
+
 def wait_for_steps(folder, count, process):
     log = folder / "log.jsonl"
     for _ in range(1200):
         if log.is_file() and len(read_journal(log)) >= count:
             return
-        assert process.poll() is None, process.stderr.read()
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
     raise AssertionError("the run did not get going")
 
@@ -227,19 +234,17 @@ def test_killed_and_terminated_runs_end_with_the_same_weights(tiny_run, tmp_path
                "evaluation": {"sets": []}}  # fmt: skip
     whole = write_toml(tiny_run("whole", **changes), tmp_path / "whole.toml")
     cut = write_toml(tiny_run("cut", **changes), tmp_path / "cut.toml")
-    process = start(whole)
-    assert process.wait(300) == 0, process.stderr.read()
+    assert finished(start(whole)) == 0
 
     process = start(cut)
     wait_for_steps(tmp_path / "cut", 5, process)
     process.kill()
-    process.wait()
+    assert finished(process) == -signal.SIGKILL
     process = start(cut, "--resume")
     wait_for_steps(tmp_path / "cut", 12, process)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 128 + signal.SIGTERM, process.stderr.read()
-    process = start(cut, "--resume")
-    assert process.wait(300) == 0, process.stderr.read()
+    assert finished(process) == 128 + signal.SIGTERM
+    assert finished(start(cut, "--resume")) == 0
 
     assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
     train = [row["step"] for row in read_journal(tmp_path / "cut" / "log.jsonl")]
