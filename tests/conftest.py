@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,22 +70,36 @@ def build_tiny(config, *, seed=0):
 
     from sanreid.models import build_sa_enc
 
+    with torch.device("meta"):  # no time for values that are replaced
+        module = build_sa_enc(config)
+    weights = tiny_values(config, seed)
+    module.load_state_dict({key: torch.tensor(weights[key]) for key in weights}, assign=True)
+    return module.eval()
+
+
+@cache
+def tiny_values(config, seed):
+    import torch
+
+    from sanreid.models import build_sa_enc
+
     rng = np.random.default_rng(seed)
     with torch.device("meta"):
-        module = build_sa_enc(config)
-    weights = {}
-    for key, like in module.state_dict().items():
-        shape = tuple(like.shape)
+        shapes = {
+            key: tuple(like.shape) for key, like in build_sa_enc(config).state_dict().items()
+        }
+    values = {}
+    for key, shape in shapes.items():
         if key.endswith("num_batches_tracked"):
-            values = np.zeros(shape, np.int64)
-        elif key.endswith("exponent"):
-            values = np.full(shape, 3.0)
+            values[key] = np.zeros(shape, np.int64)
+            continue
+        if key.endswith("exponent"):
+            value = np.full(shape, 3.0)
         elif len(shape) > 1:  # He initialisation by fan-in
-            values = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+            value = rng.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
         elif key.endswith(("running_var", "weight")):
-            values = rng.uniform(0.5, 1.5, shape)
+            value = rng.uniform(0.5, 1.5, shape)
         else:
-            values = rng.normal(0, 0.1, shape)
-        weights[key] = torch.from_numpy(np.asarray(values)).to(like.dtype)
-    module.load_state_dict(weights, assign=True)
-    return module.eval()
+            value = rng.normal(0, 0.1, shape)
+        values[key] = value.astype(np.float32)
+    return values

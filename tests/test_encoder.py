@@ -436,14 +436,14 @@ def test_no_threads_are_left_behind(tiny_encoder, crop):
     list(tiny_encoder.encode_stream([crop] * 9, batch_size=2))
     assert not decode_threads()
 
-    stream = tiny_encoder.encode_stream([crop] * 50, batch_size=2)
+    stream = tiny_encoder.encode_stream([crop] * 20, batch_size=2)
     next(stream)
     assert decode_threads()
     stream.close()
     assert not decode_threads()
 
     def consume():
-        for index, _ in tiny_encoder.encode_stream([crop] * 50, batch_size=2):
+        for index, _ in tiny_encoder.encode_stream([crop] * 20, batch_size=2):
             1 / (3 - index)
 
     with pytest.raises(ZeroDivisionError):
@@ -451,7 +451,7 @@ def test_no_threads_are_left_behind(tiny_encoder, crop):
     assert not decode_threads()
 
     with pytest.raises(ImageError):
-        tiny_encoder.encode([crop] * 50 + [None] + [crop] * 50, batch_size=2)
+        tiny_encoder.encode([crop] * 9 + [None] + [crop] * 9, batch_size=2)
     assert not decode_threads()
 
 
