@@ -151,7 +151,7 @@ class _Scan:
         if len(self._buffer) < len(block) * count:
             self._buffer = np.empty(len(block) * count, dtype=np.float32)
         similarities = self._buffer[: len(block) * count].reshape(len(block), count)
-        np.matmul(block, self._queries_t, out=similarities)
+        _product(block, self._queries_t, similarities)
         if barred is not None:
             similarities[barred] = -np.inf
         if excluded is not None:
@@ -203,6 +203,13 @@ class _Scan:
         self._places, self._rows = [places[kept]], [rows[kept]]
         self._similarities = [values[kept]]
         self._held = int(kept.sum())
+
+
+def _product(
+    block: NDArray[np.float32], queries_t: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """The one place where sums may be taken in any order."""
+    np.matmul(block, queries_t, out=out)
 
 
 def _blocks(

@@ -106,6 +106,24 @@ def test_result_does_not_depend_on_blocks(monkeypatch):
     np.testing.assert_array_equal(whole.similarities, pieces.similarities)
 
 
+def test_result_does_not_depend_on_the_rounding_of_products(monkeypatch):
+    rng = np.random.default_rng(3)
+    near = rng.standard_normal(256) + 3e-5 * rng.standard_normal((400, 256))
+    gallery = Gallery(256)
+    gallery.add(np.concatenate([near, rng.standard_normal((2000, 256))]))
+    plain = gallery.search(near[:5], k=9)
+
+    def noisy(block, queries_t, out):
+        np.matmul(block, queries_t, out=out)
+        out += rng.uniform(-1, 1, out.shape) * 256 * 2.0**-24  # as wrong as a product may be
+
+    monkeypatch.setattr(exact, "_product", noisy)
+    for _ in range(3):
+        again = gallery.search(near[:5], k=9)
+        np.testing.assert_array_equal(again.ids, plain.ids)
+        np.testing.assert_array_equal(again.similarities, plain.similarities)
+
+
 def test_rising_similarities_do_not_pile_up_candidates():
     # Each row is nearer than all before it: the worst order for a running threshold.
     angles = np.linspace(3.0, 0.001, 60_000)
