@@ -106,7 +106,7 @@ class GalleryCore:
     def load(
         cls, path: str | Path, *, index: str = "auto", encoder_fingerprint: str | None = None
     ) -> Self:
-        """Read a gallery from disk into memory; every byte is checked.
+        """Read a gallery from disk into memory; all that is read is checked.
 
         Raises:
             GalleryError: Not there, damaged, foreign, of a newer format or another encoder's.

@@ -36,6 +36,8 @@ __all__ = ["Gallery"]
 class Gallery(GalleryCore):
     """A searchable set of embeddings, in memory; :meth:`open` keeps one on disk.
 
+    Several threads may search while one changes it: each search sees one state, whole.
+
     Args:
         dim: D, the width of the embeddings.
         index: "flat" is exact, and so is "auto", which says so in the log when an approximate

@@ -64,17 +64,19 @@ class IndexKeeper:
         found = None if index is None else approximate.searched(index, snapshot, request)
         return snapshot.search(request) if found is None else found
 
-    def ready(self, snapshot: Snapshot, owner: IndexOwner) -> ApproximateIndex | None:
-        """Give an index for the snapshot's table, built or read if need be; None for exact."""
+    def ready(
+        self, snapshot: Snapshot, owner: IndexOwner, *, wait: bool = False
+    ) -> ApproximateIndex | None:
+        """Give an index for the snapshot's table, built or read if need be; None for exact.
+
+        While another thread builds it, searches are answered exactly unless told to ``wait``.
+        """
         if self.facts(snapshot)["exact"]:
-            if self.kind == "auto" and snapshot.num_entries >= _MANY and not self._told:
-                self._told = True
-                logger.info(
-                    'index="auto" searches %d entries exactly; index="ivf" is quicker and '
-                    "approximate.", snapshot.num_entries,
-                )  # fmt: skip
+            self._tell(snapshot)
             return None
-        with self._mutex:
+        if not self._mutex.acquire(blocking=wait):
+            return None
+        try:
             known = None if self._table is None else self._table()
             if self._index is None or known is not snapshot.table:
                 if not owner.is_current(snapshot):
@@ -86,6 +88,18 @@ class IndexKeeper:
             assert self._index is not None  # noqa: S101 - built just above
             self._index.extend(snapshot)
             return self._index
+        finally:
+            self._mutex.release()
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        """Say once that an approximate index would be quicker."""
+        if self.kind == "auto" and snapshot.num_entries >= _MANY and not self._told:
+            self._told = True
+            logger.info(
+                'index="auto" searches %d entries exactly; index="ivf" is quicker and '
+                "approximate.",
+                snapshot.num_entries,
+            )
 
     def build(self, snapshot: Snapshot, owner: IndexOwner, *, progress: bool | None) -> None:
         """Train and fill the index now; exact search needs none."""

@@ -199,7 +199,7 @@ class LocalStore:
     def recall(self, k: int, sample: int, seed: int) -> float:
         """Measure the index against exact search."""
         snapshot = self.snapshot()
-        index = self.keeper.ready(snapshot, self)
+        index = self.keeper.ready(snapshot, self, wait=True)
         if index is None:
             return 1.0
         return agreement(index, snapshot, k, sample, np.random.default_rng(seed))

@@ -197,6 +197,27 @@ def test_no_room_for_the_cache_is_no_error(tmp_path, monkeypatch, caplog):
     assert "The index cannot be kept" in caplog.text
 
 
+def test_searches_do_not_wait_while_the_index_is_built(monkeypatch):
+    gallery, exact = filled(Gallery(DIM, index="flat-sq8")), filled(Gallery(DIM))
+    building, go_on = threading.Event(), threading.Event()
+    build = approximate.ApproximateIndex.build
+
+    def slow(*arguments, **options):
+        building.set()
+        assert go_on.wait(20)
+        return build(*arguments, **options)
+
+    monkeypatch.setattr(approximate.ApproximateIndex, "build", slow)
+    thread = threading.Thread(target=gallery.build_index)
+    thread.start()
+    assert building.wait(20)
+    queries = crops(seed=1, count=5)[0]
+    np.testing.assert_array_equal(gallery.search(queries).ids, exact.search(queries).ids)
+    go_on.set()
+    thread.join()
+    assert gallery.stats()["indexed_rows"] == COUNT
+
+
 def test_searches_while_the_index_grows():
     gallery = filled(Gallery(DIM, index="ivf"))
     problems, done = [], threading.Event()
