@@ -14,13 +14,13 @@ from sanreid.gallery.segments import MappedVectors
 from sanreid.gallery.snapshot import Snapshot
 from sanreid.gallery.table import Change, Settings, Table, joined
 
-__all__ = ["change_columns", "replay", "snapshot_columns"]
+__all__ = ["change_columns", "replay", "snapshot_columns", "table_columns"]
 
 
 def snapshot_columns(
     content: Snapshot | Settings, rows: NDArray[np.int64]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give a record's content for a whole snapshot's entries, in rising id."""
+    """Give a record's content for some rows of a snapshot, or for none."""
     if isinstance(content, Settings):
         nothing = np.empty(0, np.int64)
         change = Change(
@@ -49,6 +49,19 @@ def snapshot_columns(
         blob,
         np.empty(0, np.int64),
     )
+
+
+def table_columns(
+    snapshot: Snapshot, vectors: MappedVectors
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Give a record's content for all rows, the removed ones too, as they lie in their file."""
+    fields, arrays = snapshot_columns(snapshot, np.arange(snapshot.num_rows))
+    alive = snapshot.alive()
+    if alive is not None:
+        arrays["ended"] = np.flatnonzero(~alive).astype("<i8")
+    sums, stops = vectors.blocks()
+    arrays["sums"], arrays["stops"] = sums.astype("<u4"), stops.astype("<i8")
+    return fields, arrays
 
 
 def change_columns(change: Change) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -112,7 +125,7 @@ def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> 
         ended = arrays["ended"]
         if record.first_row != len(table) or lengths != {count}:
             raise ValueError("its rows do not follow the last")  # noqa: TRY301 - caught just below
-        if len(ended) and not 0 <= ended.min() <= ended.max() < len(table):
+        if len(ended) and not 0 <= ended.min() <= ended.max() < len(table) + count:
             raise ValueError("it ends rows that are not there")  # noqa: TRY301 - caught just below
         borders, blob = arrays["borders"], arrays["metadata"]
         if len(borders) != count + 1 or (np.diff(borders) < 0).any() or borders[-1] != len(blob):
@@ -121,7 +134,7 @@ def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> 
         places = table.coded(fields["pids"])
         if count and not 0 <= codes.min() <= codes.max() < len(places):
             raise ValueError("it has a person without a name")  # noqa: TRY301 - caught just below
-        vectors.extend(count, arrays["sums"])
+        vectors.extend(count, arrays["sums"], stops=arrays.get("stops"))
         table.extend(
             arrays["ids"],
             places[codes] if count else codes,

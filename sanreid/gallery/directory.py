@@ -7,6 +7,7 @@ The order of writes and syncs here is what durability rests on; see
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import os
 import time
@@ -27,6 +28,7 @@ from sanreid.gallery.folder import (
     sweep_folder,
     vectors_path,
 )
+from sanreid.gallery.generation import merge_commits
 from sanreid.gallery.layout import (
     PAGE,
     Head,
@@ -40,10 +42,14 @@ from sanreid.gallery.layout import (
 )
 from sanreid.gallery.lock import is_locked
 from sanreid.gallery.segments import MappedVectors, block_sums
+from sanreid.gallery.snapshot import Snapshot
 from sanreid.gallery.table import Change, Table
 
 __all__ = ["Directory"]
 
+logger = logging.getLogger(__name__)
+
+MANY_COMMITS = 4096  # read at about 20,000 a second
 _RETRIES = 20
 
 
@@ -79,6 +85,20 @@ class Directory:
     def head(self) -> Head:
         """The last commit read or written."""
         return self._head
+
+    def merge(self, snapshot: Snapshot) -> bool:
+        """Make one commit of all, if they are many; True if the files were replaced.
+
+        After that, done or failed half-way, the directory must be opened again.
+        """
+        if self._head.seq < MANY_COMMITS:
+            return False
+        try:
+            merge_commits(self.folder, snapshot, self._vectors, self.disk)
+        except OSError as error:
+            logger.info("The commits of %s stay as they are: %s", self.folder, error)
+            return self.is_outdated()
+        return True
 
     def sweep(self) -> list[Path]:
         """Delete files of other generations; give those that are held by a reader's mapping."""

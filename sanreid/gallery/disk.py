@@ -49,6 +49,10 @@ class Disk:
         """Put ``source`` in the place of ``target`` in one step."""
         os.replace(source, target)  # noqa: PTH105 - named like the call it stands for
 
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name."""
+        os.link(source, target)
+
     def remove(self, path: Path) -> None:
         """Delete a file if it is there."""
         with contextlib.suppress(FileNotFoundError):

@@ -77,18 +77,30 @@ def write_description(folder: Path, description: Description, disk: Disk) -> Non
 
 def sweep_folder(folder: Path, generation: int, disk: Disk) -> list[Path]:
     """Delete what an interrupted or finished change of generation left; give what would not go."""
-    left = []
     keep = {log_path(folder, generation).name, vectors_path(folder, generation).name}
-    for pattern in ("entries-*.log", "vectors-*.f32", "index-*.faiss*", _TEMPORARY):
-        for path in folder.glob(pattern):
-            fresh = path.name.endswith(".new")
-            stale = pattern.startswith("index-") and f"-{generation:06d}-" not in path.name
-            stale |= fresh
-            if path.name not in keep and (stale or not pattern.startswith("index-")):
-                try:
-                    disk.remove(path)
-                except OSError:  # Windows keeps files that are mapped somewhere
-                    left.append(path)
+    stale = [
+        path
+        for pattern in ("entries-*.log", "vectors-*.f32", _TEMPORARY)
+        for path in folder.glob(pattern)
+        if path.name not in keep
+    ]
+    stale += [
+        path
+        for path in folder.glob("index-*.faiss*")
+        if path.name.endswith(".new") or f"-{generation:06d}-" not in path.name
+    ]
+    if not stale:
+        return []
+    try:
+        disk.sync_folder(folder)  # what names this generation is safe before the rest goes
+    except OSError:
+        return stale
+    left = []
+    for path in stale:
+        try:
+            disk.remove(path)
+        except OSError:  # Windows keeps files that are mapped somewhere
+            left.append(path)
     return left
 
 

@@ -6,13 +6,15 @@ import contextlib
 import os
 import secrets
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.commits import snapshot_columns
+from sanreid.gallery.commits import snapshot_columns, table_columns
 from sanreid.gallery.disk import Disk
 from sanreid.gallery.folder import (
     fresh_prefix,
@@ -25,11 +27,11 @@ from sanreid.gallery.folder import (
     write_description,
 )
 from sanreid.gallery.layout import PAGE, Description, Head, encode_first_page, encode_record
-from sanreid.gallery.segments import block_sums, rows_per_block
+from sanreid.gallery.segments import MappedVectors, block_sums, rows_per_block
 from sanreid.gallery.snapshot import Snapshot
 from sanreid.gallery.table import Settings
 
-__all__ = ["create_directory", "write_snapshot"]
+__all__ = ["create_directory", "merge_commits", "write_snapshot"]
 
 _COPY_ROWS = 8192
 
@@ -82,6 +84,26 @@ def write_snapshot(folder: Path, snapshot: Snapshot | Settings, dim: int, disk: 
         disk.sync_folder(folder)
 
 
+def merge_commits(folder: Path, snapshot: Snapshot, vectors: MappedVectors, disk: Disk) -> None:
+    """Put one commit in the place of many small ones, which are slow to read.
+
+    The embeddings stay where they are: their file gets a second name, and loses the first.
+
+    Raises:
+        OSError: The disk refuses, or knows no second names; what was there stays.
+    """
+    description = read_description(folder)
+    following = Description(description.uuid, description.dim, description.generation + 1)
+    named = vectors_path(folder, following.generation)
+    disk.remove(named)
+    disk.link(vectors_path(folder, description.generation), named)
+    fields, arrays = table_columns(snapshot, vectors)
+    _write_log(folder, following, snapshot.num_rows, fields, arrays, disk)
+    disk.sync_folder(folder)
+    write_description(folder, following, disk)
+    sweep_folder(folder, following.generation, disk)
+
+
 def write_generation(
     folder: Path, description: Description, content: Snapshot | Settings, disk: Disk
 ) -> None:
@@ -105,8 +127,21 @@ def write_generation(
         disk.close(fd)
     fields, arrays = snapshot_columns(content, rows)
     arrays["sums"] = np.concatenate(sums) if sums else np.empty(0, np.uint32)
-    record, chain = encode_record(1, 0, len(rows), fields, arrays, 0)
-    heads = Head(0, PAGE, 0, 0), Head(1, PAGE + len(record), len(rows), chain)
+    _write_log(folder, description, len(rows), fields, arrays, disk)
+    disk.sync_folder(folder)
+
+
+def _write_log(
+    folder: Path,
+    description: Description,
+    num_rows: int,
+    fields: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    disk: Disk,
+) -> None:
+    """Write and sync a log of one commit."""
+    record, chain = encode_record(1, 0, num_rows, fields, arrays, 0)
+    heads = Head(0, PAGE, 0, 0), Head(1, PAGE + len(record), num_rows, chain)
     fd = disk.create(log_path(folder, description.generation))
     try:
         disk.write(fd, encode_first_page(description, heads), 0)
@@ -114,4 +149,3 @@ def write_generation(
         disk.sync(fd)
     finally:
         disk.close(fd)
-    disk.sync_folder(folder)

@@ -290,6 +290,9 @@ class LocalStore:
     def _reopen(self) -> None:
         assert self.folder is not None  # noqa: S101 - only a stored gallery is opened
         self._directory = Directory(self.folder, self._disk, write=self.write)
+        if self.write and self._directory.merge(Snapshot.of(self._directory.table)):
+            self._directory.close()
+            self._directory = Directory(self.folder, self._disk, write=self.write)
         self._table = self._directory.table
         self.dim = self._directory.description.dim
         self._publish()

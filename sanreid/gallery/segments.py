@@ -63,15 +63,33 @@ class MappedVectors:
         """Take rows that the caller has just written to the file."""
         self.extend(len(rows), block_sums(rows), checked=True)
 
-    def extend(self, count: int, sums: NDArray[np.uint32], *, checked: bool = False) -> None:
+    def extend(
+        self,
+        count: int,
+        sums: NDArray[np.uint32],
+        *,
+        stops: NDArray[np.int64] | None = None,
+        checked: bool = False,
+    ) -> None:
         """Take ``count`` committed rows more, with the sums of their blocks.
 
+        Args:
+            count: Rows.
+            sums: One a block.
+            stops: Where each block ends, counted from the first of the rows; None for blocks of
+                the usual size.
+            checked: The rows were written just now.
+
         Raises:
-            GalleryError: There are not as many sums as blocks, or not as many rows in the file.
+            GalleryError: The blocks do not make up the rows, or the file has too few.
         """
-        starts = np.arange(self._num_rows, self._num_rows + count, rows_per_block(self.dim))
-        if len(starts) != len(sums):
-            raise GalleryError(f"{self.path}: {len(starts)} blocks, {len(sums)} checksums.")
+        if stops is None:
+            step = rows_per_block(self.dim)
+            stops = np.minimum(np.arange(step, count + step, step), count)
+        starts = np.append(0, stops[:-1])[: len(stops)]
+        whole = int(stops[-1]) == count if len(stops) else count == 0
+        if len(stops) != len(sums) or not whole or (starts >= stops).any():
+            raise GalleryError(f"{self.path}: its blocks and checksums do not agree.")
         size = os.fstat(self._fd).st_size
         if size < (self._num_rows + count) * self.dim * 4:
             raise GalleryError(
@@ -81,8 +99,8 @@ class MappedVectors:
         with self._lock:
             self._block_sums.extend(sums)
             self._checked.extend(np.full(len(sums), checked))
-            self._block_stops.extend(np.append(starts[1:], self._num_rows + count)[: len(starts)])
-            self._block_starts.extend(starts)
+            self._block_stops.extend(stops + self._num_rows)
+            self._block_starts.extend(starts + self._num_rows)
             if checked and self._all_checked == self._num_rows:
                 self._all_checked += count
             self._num_rows += count
@@ -111,6 +129,11 @@ class MappedVectors:
             return chunks[0][rows]
         firsts = [place * self._rows_per_chunk for place in range(len(chunks))]
         return take_from(rows, firsts, chunks, self.dim)
+
+    def blocks(self) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+        """Give the sums of all blocks and where each ends."""
+        count = len(self._block_starts)
+        return self._block_sums.first(count), self._block_stops.first(count)
 
     def rows_sum(self, count: int) -> int | None:
         """Give one checksum over the first ``count`` rows, by those of their blocks."""

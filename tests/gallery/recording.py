@@ -52,6 +52,11 @@ class RecordingDisk(Disk):
             self._numbers[str(target / Path(old).relative_to(source))] = self._numbers.pop(old)
         self.events.append(("replace", str(source), str(target)))
 
+    def link(self, source, target):
+        super().link(source, target)
+        self._numbers[str(target)] = self._numbers[str(source)]
+        self.events.append(("link", str(source), str(target)))
+
     def remove(self, path):
         super().remove(path)
         self._numbers.pop(str(path), None)
@@ -82,7 +87,7 @@ class Medium:
             for change in self.pending[event[1]]:
                 self.synced[event[1]] = changed(self.synced[event[1]], change)
             self.pending[event[1]] = []
-        elif kind == "replace":
+        elif kind in ("replace", "link"):
             self.pending_names.append((str(Path(event[2]).parent), event))
         elif kind == "remove":
             self.pending_names.append((str(Path(event[1]).parent), event))
@@ -126,6 +131,8 @@ def rename(names, operation):
         names[operation[1]] = operation[2]
     elif operation[0] == "remove":
         names.pop(operation[1], None)
+    elif operation[0] == "link":
+        names[operation[2]] = names[operation[1]]
     else:
         _, source, target = operation
         for old in list(names):
@@ -168,6 +175,10 @@ class FailingDisk(Disk):
     def truncate(self, fd, size):
         self._count()
         super().truncate(fd, size)
+
+    def link(self, source, target):
+        self._count()
+        super().link(source, target)
 
     def replace(self, source, target):
         self._count()

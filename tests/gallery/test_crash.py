@@ -51,6 +51,11 @@ def killed_after(path, copy, seed, delay):
     return [struct.unpack_from("<Bi", told, place) for place in range(0, len(told) - 4, 5)]
 
 
+@pytest.fixture(autouse=True)
+def few_commits_are_many(monkeypatch):
+    monkeypatch.setattr("sanreid.gallery.directory.MANY_COMMITS", 5)
+
+
 def check_kills(tmp_path, kills):
     path, copy = tmp_path / "g", tmp_path / "copy"
     Gallery.open(path, dim=DIM).close()

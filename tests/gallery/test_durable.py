@@ -136,6 +136,44 @@ def test_a_forked_child_neither_writes_nor_holds_the_lock(path):
     assert answers.get() == 3
 
 
+def test_many_small_commits_become_one(path, monkeypatch):
+    with Gallery.open(path) as gallery:
+        for number in range(30):
+            gallery.add(EYE[number % 4], pids=[number], metadata=[{"n": number}])
+        gallery.remove([1, 5])
+        gallery.update([6], [EYE[0] + EYE[1]])
+        expected, hits = contents(gallery), gallery.search(EYE, k=40).ids.tolist()
+        log = path / "entries-000001.log"
+        size = log.stat().st_size
+    monkeypatch.setattr("sanreid.gallery.directory.MANY_COMMITS", 20)
+    with Gallery.open(path, mode="r") as reader:
+        for _ in range(2):
+            with Gallery.open(path) as gallery:
+                assert contents(gallery) == expected
+                assert gallery.search(EYE, k=40).ids.tolist() == hits
+                assert gallery.stats()["removed_rows"] == 3
+                gallery.verify()
+        assert not log.exists()
+        assert (path / "entries-000002.log").stat().st_size < size / 2
+        assert contents(reader) == expected
+        with Gallery.open(path) as gallery:
+            assert gallery.add(EYE[:1]).tolist() == [33]
+            gallery.verify()
+        reader.refresh()
+        assert len(reader) == len(expected) + 1
+
+
+def test_commits_stay_many_where_files_have_one_name(path, monkeypatch):
+    def refuse(*_):
+        raise OSError("no second names here")
+
+    monkeypatch.setattr("sanreid.gallery.directory.MANY_COMMITS", 1)
+    monkeypatch.setattr("sanreid.gallery.disk.Disk.link", refuse)
+    with Gallery.open(path) as gallery:
+        assert len(gallery) == 3
+        assert (path / "entries-000001.log").exists()
+
+
 def test_readers_see_a_fixed_state_until_they_refresh(path):
     with Gallery.open(path) as writer, Gallery.open(path, mode="r") as reader:
         writer.add(EYE[3:], pids=["new"])

@@ -13,6 +13,11 @@ from tests.gallery.histories import DIM, contents, step
 from tests.gallery.recording import FailingDisk, Medium, RecordingDisk
 
 
+@pytest.fixture(autouse=True)
+def few_commits_are_many(monkeypatch):
+    monkeypatch.setattr("sanreid.gallery.directory.MANY_COMMITS", 3)
+
+
 def open_on(path, disk, dim=None):
     return Gallery._open(path, dim, "rw", "auto", None, disk)
 
@@ -22,13 +27,18 @@ def check_power_cuts(tmp_path, steps, draws):
     path.parent.mkdir()
     rng = np.random.default_rng(1)
     states = []
-    with open_on(path, disk, DIM) as gallery:
+    gallery = open_on(path, disk, DIM)
+    states.append(contents(gallery))
+    disk.events.append(("ack", 0))
+    for number in range(1, steps):
+        if number % 4 == 0:  # opening makes one commit of many
+            gallery.close()
+            gallery = open_on(path, disk)
+        step(gallery, rng)
         states.append(contents(gallery))
-        disk.events.append(("ack", 0))
-        for number in range(1, steps):
-            step(gallery, rng)
-            states.append(contents(gallery))
-            disk.events.append(("ack", number))
+        disk.events.append(("ack", number))
+    gallery.close()
+    assert any(event[0] == "link" for event in disk.events)
     medium, acknowledged, chance = Medium(), -1, np.random.default_rng(2)
     for place, event in enumerate(disk.events):
         if event[0] == "ack":
@@ -37,6 +47,33 @@ def check_power_cuts(tmp_path, steps, draws):
             medium.take(event)
         for draw in range(draws):
             check_one(tmp_path / f"{place}-{draw}", medium, path, states, acknowledged, chance)
+
+
+def test_a_kill_and_then_a_power_cut(tmp_path, monkeypatch):
+    """The next writer must not delete what a rename, not yet on the medium, replaces."""
+    disk, path = RecordingDisk(), tmp_path / "live" / "g"
+    path.parent.mkdir()
+    gallery = open_on(path, disk, DIM)
+    gallery.add(np.ones((3, DIM)), pids=["a", "b", "c"])
+    gallery.remove([1])
+    expected, sync_folder = contents(gallery), RecordingDisk.sync_folder
+
+    def killed(self, folder):
+        if (path / "gallery.json").read_text().count('"generation": 1') == 0:
+            raise KeyboardInterrupt
+        sync_folder(self, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RecordingDisk, "sync_folder", killed)
+        with pytest.raises(KeyboardInterrupt):
+            gallery.compact()
+    gallery.close()
+    open_on(path, disk).close()
+    medium, chance = Medium(), np.random.default_rng(0)
+    for event in disk.events:
+        medium.take(event)
+    for draw in range(40):
+        check_one(tmp_path / str(draw), medium, path, [expected], 0, chance)
 
 
 def check_one(root, medium, path, states, acknowledged, chance):
@@ -88,6 +125,10 @@ def test_a_full_disk_loses_nothing_acknowledged(tmp_path, failing_for):
             assert "cannot be written" in message
             assert contents(gallery) == before
             gallery.close()
+            disk.fail_at(number % 5 + 1)  # while commits are merged, too
+            with contextlib.suppress(GalleryError):
+                open_on(path, disk).close()
+            disk.fail_at(10**9)
             gallery = open_on(path, disk)
             if contents(gallery) != before:  # whole, though it was not acknowledged
                 assert "Nothing was changed" not in message
