@@ -50,13 +50,13 @@ class Journal:
         self._board: Any = None
         if not enabled:
             return
+        if tensorboard:
+            self._board = _summary_writer(folder / "tensorboard", purge_step=resume_step)
         path = folder / "log.jsonl"
         kept = [] if resume_step is None or not path.is_file() else read_journal(path)
         kept = [row for row in kept if row["step"] <= (resume_step or 0)]
         write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a", encoding="utf-8")
-        if tensorboard:
-            self._board = _summary_writer(folder / "tensorboard", purge_step=resume_step)
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
         """Write one event; numbers also go to TensorBoard."""
