@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 __all__ = ["Disk"]
@@ -39,7 +40,12 @@ class Disk:
 
     def sync(self, fd: int) -> None:
         """Return when what was written is on the medium."""
-        os.fsync(fd)
+        if sys.platform == "darwin":  # fsync stops at the drive's own cache there
+            import fcntl  # noqa: PLC0415 - Windows lacks it
+
+            fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+        else:
+            os.fsync(fd)
 
     def truncate(self, fd: int, size: int) -> None:
         """Cut a file."""

@@ -56,7 +56,13 @@ class IndexKeeper:
     def facts(self, snapshot: Snapshot) -> dict[str, Any]:
         """Say how a search would be answered now."""
         exact = self.kind in ("auto", "flat") or snapshot.num_entries < approximate.MIN_ROWS
-        return {"index": self.kind, "exact": exact, "indexed_rows": self.covered}
+        used = "flat" if exact else self.kind
+        return {
+            "index": self.kind,
+            "index_in_use": used,
+            "exact": exact,
+            "indexed_rows": self.covered,
+        }
 
     def search(self, snapshot: Snapshot, request: SearchRequest, owner: IndexOwner) -> Candidates:
         """Answer a search by the index where there is one, else exactly."""

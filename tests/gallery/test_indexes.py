@@ -61,6 +61,7 @@ def test_every_kind_searches_filters_and_forgets(kind):
     gallery, exact = filled(Gallery(DIM, index=kind)), filled(Gallery(DIM))
     check_against_exact(gallery, exact)
     assert gallery.stats()["exact"] is False
+    assert gallery.stats()["index_in_use"] == kind
     assert gallery.stats()["indexed_rows"] == COUNT
     assert gallery.recall(k=5, sample=60) >= 0.9
     for one in (gallery, exact):
@@ -94,6 +95,7 @@ def test_auto_and_flat_and_small_galleries_are_exact():
     for kind in ("auto", "flat"):
         gallery = filled(Gallery(DIM, index=kind))
         assert gallery.stats()["exact"] is True
+        assert gallery.stats()["index_in_use"] == "flat"
         assert gallery.recall() == 1.0
         gallery.build_index()
         assert gallery.stats()["indexed_rows"] == 0
@@ -128,6 +130,24 @@ def test_new_entries_are_found_before_and_after_the_index_takes_them_in():
     assert gallery.stats()["indexed_rows"] == COUNT + 1101
     gallery.compact()
     assert gallery.search(one, k=1).pids.tolist() == [["one"]]
+
+
+@pytest.mark.parametrize("where", [{"camid": 1}, {"camid": {"$in": [0, 1, None]}}])
+def test_rules_hold_for_entries_the_index_does_not_cover(where, monkeypatch):
+    monkeypatch.setattr(approximate, "_SPARSE", 0.0)
+    gallery, exact = Gallery(DIM, index="ivf"), Gallery(DIM)
+    rows, pids = crops(count=COUNT + 200)
+    camids = [[0, 1, 2, None][number % 4] for number in range(len(rows))]
+    queries = crops(seed=2, count=30)[0]
+    for part in (slice(COUNT), slice(COUNT, None)):
+        for one in (gallery, exact):
+            one.add(rows[part], pids=pids[part], camids=camids[part])
+        gallery.search(queries[:1])
+    assert gallery.stats()["indexed_rows"] == COUNT
+    monkeypatch.setattr(gallery._store.keeper._index, "width", 60)  # all lists: nothing missed
+    for rules in ({}, {"query_camids": [0, None, 2] * 10}):
+        found, true = (one.search(queries, 7, where=where, **rules) for one in (gallery, exact))
+        np.testing.assert_array_equal(found.ids, true.ids)
 
 
 def test_a_progress_bar_if_asked_for(capsys):

@@ -67,9 +67,19 @@ def test_a_threshold_one_can_see():
     assert found.false_match_rate == 0
     assert found.threshold == pytest.approx(0.6, abs=1e-4)
     assert found.interval == (0.0, pytest.approx(-math.log(0.05) / 3))
-    found = Gallery(4).calibrate(rows, [1, 1, 2, 2, 3, 3], false_match_rate=0.4)
+    found = Gallery(4).calibrate(rows, [1, 1, 2, 2, 3, 3], false_match_rate=1 / 3)
     assert found.false_match_rate == pytest.approx(4 / 12)
     assert found.threshold == pytest.approx(0.0, abs=1e-4)
+
+
+def test_rates_count_pairs_on_the_threshold_as_matches(monkeypatch):
+    monkeypatch.setattr(calibration, "_BINS", 64)
+    rows, pids, _ = crops(12, 3)
+    found = Gallery(12).calibrate(rows, pids, false_match_rate=0.1)
+    matched, missed, _ = rates_by_loops(rows, pids, None, found.threshold)
+    assert found.false_match_rate == pytest.approx(matched)
+    assert found.false_non_match_rate == pytest.approx(missed)
+    assert found.threshold * 32 == round(found.threshold * 32)
 
 
 def test_the_interval_holds_for_other_people():
@@ -153,6 +163,7 @@ def test_identify_by_the_best_entry(people):
     assert (found.pid, found.candidate, found.entry_ids) == ("bert", "bert", (3,))
     assert found.similarity == pytest.approx(1 / math.sqrt(1.01))
     assert found.margin == pytest.approx(1 / math.sqrt(1.01) - 1 / math.sqrt(1.25))
+    assert people.identify([[1, 0.1, 0]], threshold=1.0)[0].pid == "bert"  # on the threshold
     (unknown,) = people.identify([[0, 0, 1]], threshold=0.9)
     assert (unknown.pid, unknown.candidate) == (None, "anna")
 

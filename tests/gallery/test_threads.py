@@ -10,6 +10,7 @@ import pytest
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
 from sanreid.gallery.disk import Disk
+from sanreid.gallery.filters import parse
 from sanreid.gallery.table import Table
 
 
@@ -49,6 +50,23 @@ def test_searches_beside_a_writer_see_only_states_that_existed(tmp_path, stored)
         thread.join()
     gallery.close()
     assert problems == []
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_state_stays_while_others_follow(tmp_path, stored):
+    gallery = Gallery.open(tmp_path / "g", dim=2) if stored else Gallery(2)
+    gallery.add([[1, 0], [0, 1]], pids=["a", "b"], metadata=[{"n": 1}, {"n": 2}])
+    state = gallery._store.snapshot()
+    rows = lambda: np.flatnonzero(state.matching(parse({"n": {"$gte": 1}}))).tolist()  # noqa: E731
+    gallery.remove([0])
+    assert (state.num_entries, rows()) == (2, [0, 1])
+    gallery.update([1], pids=["c"], metadata=[{"n": 3}])
+    gallery.add([[1, 1]], metadata=[{"n": 4}])
+    assert rows() == [0, 1]
+    gallery.compact()
+    assert [entry.pid for entry in state.entries(np.arange(2))] == ["a", "b"]
+    assert gallery.find({"n": {"$gte": 1}}).tolist() == [1, 2]
+    gallery.close()
 
 
 def test_two_threads_adding_lose_nothing():
