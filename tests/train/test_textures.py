@@ -26,6 +26,15 @@ TINY = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
 NARROW = DecoderConfig(width=32)
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """The networks are tiny: threads that wait for one another would cost more than they give."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     with torch.random.fork_rng(devices=[]):

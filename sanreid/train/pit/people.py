@@ -150,9 +150,9 @@ def _contrast(rng: Rng, colour: Array) -> Array:
 def _legs_and_feet(rng: Rng, *, female: bool) -> list[Garment]:
     kind = _pick(
         rng,
-        {"trousers": 0.36, "jeans": 0.28, "shorts": 0.16, "skirt": 0.14, "leggings": 0.08}
+        {"trousers": 0.42, "jeans": 0.22, "shorts": 0.15, "skirt": 0.13, "leggings": 0.08}
         if female
-        else {"trousers": 0.46, "jeans": 0.34, "shorts": 0.20},
+        else {"trousers": 0.55, "jeans": 0.26, "shorts": 0.19},
     )
     waist = float(rng.uniform(0.24, 0.30))
     worn: list[Garment] = []
@@ -181,7 +181,7 @@ def _legs_and_feet(rng: Rng, *, female: bool) -> list[Garment]:
     cut = {"waist": waist, "length": float(length), "flare": float(rng.uniform(0.03, 0.30))}
     loose = float(rng.uniform(0.008, 0.036))
     if kind == "jeans":
-        blue = rng.uniform(0.12, 0.5)
+        blue = rng.uniform(0.1, 0.4)
         ground = np.array([blue * 0.62, blue * 0.82, blue * 1.12], np.float32)
         if rng.random() < 0.3:
             ground = draw_colour(rng, LEGS[:5])

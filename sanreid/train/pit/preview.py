@@ -59,7 +59,7 @@ def neutral_views(studio: Studio, texture: Array) -> list[Picture]:
     )
     white = np.full(3, 1.0, np.float32)
     light = Light(
-        np.array([0.0, 0.0, 1.0], np.float32), white * 0.1, white * 0.75, white * 0.4, 1.0
+        np.array([0.0, 0.0, 1.0], np.float32), white * 0.12, white * 1.2, white * 0.65, 1.0
     )
 
     def backdrop(_origins: Array, rays: Array) -> Array:

@@ -145,11 +145,11 @@ def draw_stage(rng: np.random.Generator) -> Stage:
     """Draw a ground and a wall."""
     kinds = ("tiles", "asphalt", "grass", "planks", "plain")
     kind = str(rng.choice(kinds, p=[0.35, 0.3, 0.12, 0.08, 0.15]))
-    grey = rng.uniform(0.22, 0.78)
+    grey = rng.uniform(0.18, 0.68)
     ground = np.full((2, 3), grey) + rng.normal(0, 0.018, (2, 3)) + rng.normal(0, 0.06, (2, 1))
     if kind == "grass":
         ground = np.array([[0.30, 0.36, 0.20], [0.36, 0.40, 0.24]]) * rng.uniform(0.6, 1.3)
-    wall = rng.uniform(0.15, 0.75, (2, 1)) + rng.normal(0, 0.025, (2, 3))
+    wall = rng.uniform(0.1, 0.66, (2, 1)) + rng.normal(0, 0.025, (2, 3))
     return Stage(
         seed=int(rng.integers(2**31)),
         kind=kind,
