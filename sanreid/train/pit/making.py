@@ -109,6 +109,8 @@ def make_pair(
     jpeg, faults = degrade(crop, rng)
     facts = {
         "activity": pose.activity,
+        "angles_deg": {name: round(angle, 1) for name, angle in pose.angles.items()},
+        "light": light.describe(),
         "background": behind,
         "camera": camera.describe(),
         "occluder": occluder,

@@ -57,6 +57,15 @@ class Light:
     bounce: Array  # (3,) RGB from below
     softness: float  # 0 hard shadows, 1 none
 
+    def describe(self) -> dict[str, Any]:
+        """Give the light as plain values, for the index."""
+        return {
+            "direction": [round(float(x), 3) for x in self.direction],
+            "sun": [round(float(x), 3) for x in self.sun],
+            "sky": [round(float(x), 3) for x in self.sky],
+            "softness": round(self.softness, 3),
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
