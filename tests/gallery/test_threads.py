@@ -19,7 +19,7 @@ def test_searches_beside_a_writer_see_only_states_that_existed(tmp_path, stored)
     # Batch b replaces all of batch b - 1 in two steps, so a state holds one batch or two that
     # follow each other, always whole.
     gallery = Gallery.open(tmp_path / "g", dim=4) if stored else Gallery(4)
-    size, batches = 50, 30
+    size, batches = 50, 21
     rng = np.random.default_rng(0)
     gallery.add(rng.standard_normal((size, 4)), pids=[0] * size, metadata=[{"b": 0}] * size)
     done, problems = threading.Event(), []
