@@ -56,6 +56,8 @@ def test_searches_beside_a_writer_see_only_states_that_existed(tmp_path, stored)
 def test_a_state_stays_while_others_follow(tmp_path, stored):
     gallery = Gallery.open(tmp_path / "g", dim=2) if stored else Gallery(2)
     gallery.add([[1, 0], [0, 1]], pids=["a", "b"], metadata=[{"n": 1}, {"n": 2}])
+    gallery.add([[1, 0]], metadata=[{"n": 9}])
+    gallery.remove([2])
     state = gallery._store.snapshot()
     rows = lambda: np.flatnonzero(state.matching(parse({"n": {"$gte": 1}}))).tolist()  # noqa: E731
     gallery.remove([0])
@@ -65,7 +67,7 @@ def test_a_state_stays_while_others_follow(tmp_path, stored):
     assert rows() == [0, 1]
     gallery.compact()
     assert [entry.pid for entry in state.entries(np.arange(2))] == ["a", "b"]
-    assert gallery.find({"n": {"$gte": 1}}).tolist() == [1, 2]
+    assert gallery.find({"n": {"$gte": 1}}).tolist() == [1, 3]
     gallery.close()
 
 
