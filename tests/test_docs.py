@@ -62,17 +62,12 @@ def prepared(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def load_once():
-    """The bundled weights are loaded once for all pages; other weights each time."""
-    loaded = {}
+def load_once(tiny_encoder):
+    """A tiny encoder stands for the bundled one, which ``sanreid demo`` tests; others load."""
     real = SANEncoder.from_pretrained
 
     def from_pretrained(name=None, **options):
-        if name is not None:
-            return real(name, **options)
-        if "encoder" not in loaded:
-            loaded["encoder"] = real()
-        return loaded["encoder"]
+        return tiny_encoder if name is None else real(name, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SANEncoder, "from_pretrained", from_pretrained)

@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     try:
         status: int = args.run(args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None where the caller closed it
+            sys.stdout.flush()
     except SanreidError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
@@ -63,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Python flushes standard output once more on its way out; let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except MemoryError:
+        return _fail("There is not enough memory; a smaller --batch-size may help.")
     except OSError as error:
         return _fail(_describe(error))
     return status
@@ -95,7 +98,7 @@ def _describe(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename is not None else reason
 
 
-def _print_any_path(stream: TextIO) -> None:
+def _print_any_path(stream: TextIO | None) -> None:
     """Let a file name that the terminal cannot show be printed with escapes, not crash."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sanreid.cli.options import add_encoder_options, load_encoder
+from sanreid.cli.options import add_encoder_options, file_path, load_encoder
 from sanreid.cli.output import check_writable, print_rows
 
 __all__ = ["add_to"]
@@ -25,7 +25,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument(
         "--output",
-        type=Path,
+        type=file_path,
         default=Path("demo.png"),
         metavar="PICTURE",
         help="where to draw the ranking, .png or .jpg (default: demo.png)",

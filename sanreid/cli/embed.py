@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
     add_on_error_option,
     encode_files,
+    file_path,
     load_encoder,
 )
 from sanreid.cli.output import check_writable, print_json, whole_file
@@ -33,8 +33,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", nargs="+", type=Path, metavar="SOURCE")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.npz")
+    parser.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
+    parser.add_argument("-o", "--output", type=file_path, required=True, metavar="FILE.npz")
     add_on_error_option(parser)
     add_format_options(parser, csv=False)
     add_encoder_options(parser)

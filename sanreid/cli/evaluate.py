@@ -11,6 +11,7 @@ from sanreid.cli.options import (
     add_format_options,
     add_on_error_option,
     encode_files,
+    file_path,
     load_encoder,
 )
 from sanreid.cli.output import print_json, print_rows, say
@@ -50,10 +51,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_argument_group("data")
-    data.add_argument("--query", type=Path, metavar="DIR")
-    data.add_argument("--gallery", type=Path, metavar="DIR")
+    data.add_argument("--query", type=file_path, metavar="DIR")
+    data.add_argument("--gallery", type=file_path, metavar="DIR")
     data.add_argument(
-        "--folder", type=Path, action="append", metavar="DIR", help="may be given several times"
+        "--folder",
+        type=file_path,
+        action="append",
+        metavar="DIR",
+        help="may be given several times",
     )
     data.add_argument(
         "--names",
@@ -66,15 +71,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         choices=("same", "different"),
         help="whether a number in two folders is one person or two; needed where that happens",
     )
-    data.add_argument("--pids", type=Path, metavar="FILE", help=f"keep these people: {_FILTERS}")
     data.add_argument(
-        "--pids-exclude", type=Path, metavar="FILE", help=f"leave these out: {_FILTERS}"
+        "--pids", type=file_path, metavar="FILE", help=f"keep these people: {_FILTERS}"
+    )
+    data.add_argument(
+        "--pids-exclude", type=file_path, metavar="FILE", help=f"leave these out: {_FILTERS}"
     )
     add_on_error_option(data)  # type: ignore[arg-type] # a group takes arguments like a parser
     parser.add_argument(
         "--split",
         choices=("cross-camera", "market1501", "first-per-camera", "both"),
-        default="both",
         help="queries and gallery of --folder (default: both)",
     )
     parser.add_argument(
@@ -101,6 +107,8 @@ def _run(args: argparse.Namespace) -> int:
     pair = (args.query is not None, args.gallery is not None)
     if bool(args.folder) == any(pair) or any(pair) != all(pair):
         args.usage_error("give --query DIR with --gallery DIR, or --folder DIR")
+    if any(pair) and (args.split or args.shared_pids):
+        args.usage_error("--split and --shared-pids go with --folder")
     folders = args.folder or [args.query, args.gallery]
     sets = [_kept(crops, args) for crops in _read_all(folders, args)]
     pids = _comparable(sets, args.shared_pids if args.folder else "same")
@@ -122,7 +130,10 @@ def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
     for file, keep in ((args.pids, True), (args.pids_exclude, False)):
         if file is None:
             continue
-        words = file.read_text(encoding="utf-8").split()
+        try:
+            words = file.read_text(encoding="utf-8").split()
+        except UnicodeDecodeError:
+            raise InputError(f"{file} is not a text of {_FILTERS}.") from None
         numbers = {int(word) for word in words if word.lstrip("-").isdigit()}
         labels = crops.labels or [""] * len(crops)
         listed = [
@@ -136,10 +147,10 @@ def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
 
 
 def _comparable(sets: list[CropSet], shared: str | None) -> list[NDArray[np.int64]]:
-    """Number the people of all sets from 1; 0 stands for a distractor, -1 for junk.
+    """Number the people of all sets together, from 1; 0 stands for a distractor, -1 for junk.
 
-    Some data sets count their people from 0, which the metrics take for a distractor, and a
-    folder whose people have names numbers them for itself.
+    Folders number people named by text each for itself, one number may be two people in two
+    folders, and whether 0 is a person is known to the folder's naming scheme alone.
 
     Raises:
         InputError: A person's number or name is in two sets and nobody said what that means.
@@ -208,7 +219,8 @@ def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
     import sanreid
     from sanreid.cli.protocols import SPLITS, combine
 
-    names = ("cross-camera", "market1501") if args.split == "both" else (args.split,)
+    both = args.split in (None, "both")
+    names = ("cross-camera", "market1501") if both else (args.split,)
     results = []
     for name in names:
         sets = SPLITS[name](crops.pids, crops.camids)

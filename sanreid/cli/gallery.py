@@ -12,15 +12,17 @@ from sanreid.cli.options import (
     add_format_options,
     add_on_error_option,
     encode_files,
+    file_path,
     fraction,
     json_object,
     load_encoder,
     positive_int,
 )
 from sanreid.cli.output import check_writable, print_json, print_rows, say
+from sanreid.errors import GalleryError, InputError
 
 if TYPE_CHECKING:
-    from sanreid.encoder import SANEncoder
+    from sanreid.encoder import EncodedFiles, SANEncoder
     from sanreid.gallery import Gallery, SearchResult
 
 __all__ = ["add_to"]
@@ -46,8 +48,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add = actions.add_parser("add", help="embed files and folders into an existing gallery")
     add.set_defaults(run=_add)
     for action in (build, add):
-        action.add_argument("source", nargs="+", type=Path, metavar="SOURCE")
-        action.add_argument("path", type=Path, metavar="PATH", help="the gallery's directory")
+        action.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
+        action.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
         action.add_argument(
             "--names",
             choices=_NAMES,
@@ -60,14 +62,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         add_encoder_options(action)
 
     search = actions.add_parser("search", help="find the entries most like each query image")
-    search.add_argument("path", type=Path, metavar="PATH", help="the gallery's directory")
-    search.add_argument("query", nargs="+", type=Path, metavar="QUERY", help="images or folders")
+    search.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
+    search.add_argument(
+        "query", nargs="+", type=file_path, metavar="QUERY", help="images or folders"
+    )
     search.add_argument("-k", type=positive_int, default=10, help="hits a query (default: 10)")
     search.add_argument("--where", type=json_object, metavar="JSON", help=_WHERE)
     search.add_argument(
         "--min-similarity", type=fraction, metavar="S", help="leave out hits below this cosine"
     )
-    search.add_argument("--picture", type=Path, metavar="FILE", help="draw the ranked lists")
+    search.add_argument("--picture", type=file_path, metavar="FILE", help="draw the ranked lists")
     add_format_options(search)
     add_encoder_options(search)
     search.set_defaults(run=_search)
@@ -77,35 +81,52 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verify = actions.add_parser("verify", help="read everything and compare all checksums")
     verify.set_defaults(run=_verify)
     for action in (info, verify):
-        action.add_argument("path", type=Path, metavar="PATH", help="the gallery's directory")
+        action.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
         add_format_options(action, csv=False)
 
 
 def _build(args: argparse.Namespace) -> int:
-    from sanreid.errors import GalleryError
     from sanreid.gallery import Gallery
+    from sanreid.gallery.folder import is_gallery
 
     if args.path.exists() and not args.overwrite:
         raise GalleryError(
             f"{args.path} exists already. Extend it with 'sanreid gallery add', or replace it "
             "with --overwrite."
         )
+    if args.path.exists() and not (is_gallery(args.path) or _is_empty_folder(args.path)):
+        raise GalleryError(f"{args.path} is neither a gallery nor an empty folder; left as it is.")
     encoder = load_encoder(args)
     gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
-    count = _fill(gallery, encoder, args)
+    encoded, people = _fill(gallery, encoder, args)
     gallery.save(args.path)
-    return count
+    return _say_added(gallery, encoded, people, args)
 
 
 def _add(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
+    _check_is_there(args.path)
     encoder = load_encoder(args)
     with Gallery.open(args.path, encoder_fingerprint=encoder.fingerprint) as gallery:
-        return _fill(gallery, encoder, args)
+        encoded, people = _fill(gallery, encoder, args)
+        return _say_added(gallery, encoded, people, args)
 
 
-def _fill(gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace) -> int:
+def _check_is_there(path: Path) -> None:
+    """Find out before the long work whether there is a gallery."""
+    from sanreid.gallery.folder import is_gallery
+
+    if not is_gallery(path):
+        raise GalleryError(
+            f"There is no gallery at {path}. Make one with 'sanreid gallery build'."
+        )
+
+
+def _fill(
+    gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace
+) -> tuple[EncodedFiles, list[Person]]:
+    """Embed the sources and add them."""
     named = _read_names(args.source, args.names)
     encoded = encode_files(encoder, list(named), args)
     people = [named.get(Path(path), NOBODY) for path in encoded.paths]
@@ -116,6 +137,12 @@ def _fill(gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace) -> in
         metadata=[{"path": str(path)} for path in encoded.paths],
         encoder_fingerprint=encoder.fingerprint,
     )
+    return encoded, people
+
+
+def _say_added(
+    gallery: Gallery, encoded: EncodedFiles, people: list[Person], args: argparse.Namespace
+) -> int:
     count = len({pid for pid, _ in people if pid is not None})
     if args.json:
         failures = [{"path": str(path), "reason": reason} for path, reason in encoded.failures]
@@ -128,7 +155,7 @@ def _fill(gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace) -> in
             }
         )
         return 0
-    who = f"{count} people by their file names" if count else "nobody named"
+    who = f"{count} people by their file names" if count else "nobody named, see --names"
     print(f"{args.path}: {len(encoded.paths)} added ({who}), {len(gallery)} entries")
     return 0
 
@@ -142,7 +169,16 @@ def _read_names(sources: Sequence[Path], names: str) -> dict[Path, Person]:
         known = {} if names == "none" else _named(source, names)
         files = find_images(source) if source.is_dir() else [source]
         found |= {path: known.get(path, NOBODY) for path in files}
+    for path in found:
+        if str(path) != str(path).encode(errors="replace").decode():
+            raise InputError(
+                f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
+            )
     return found
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and next(path.iterdir(), None) is None
 
 
 def _named(source: Path, names: str) -> dict[Path, Person]:
@@ -161,7 +197,9 @@ def _named(source: Path, names: str) -> dict[Path, Person]:
         if names == "auto":
             return {}
         raise
-    labels: Sequence[int | str] = crops.labels or crops.pids.tolist()
+    labels: Sequence[int | str | None] = crops.labels or [
+        None if pid in crops.ignored_pids else pid for pid in crops.pids.tolist()
+    ]
     people = zip(labels, crops.camids.tolist(), strict=True)
     return dict(zip(crops.paths, people, strict=True))
 
@@ -170,12 +208,19 @@ def _search(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
     if args.picture is not None:
+        from sanreid.viz import check_suffix
+
+        check_suffix(args.picture)
         check_writable(args.picture)
+    _check_is_there(args.path)
     encoder = load_encoder(args)
     with Gallery.open(args.path, mode="r", encoder_fingerprint=encoder.fingerprint) as gallery:
         encoded = encode_files(encoder, args.query, args)
         result = gallery.search(
-            encoded.embeddings, args.k, where=args.where, min_similarity=args.min_similarity
+            encoded.embeddings,
+            max(1, min(args.k, len(gallery))),  # places beyond would be printed by nobody
+            where=args.where,
+            min_similarity=args.min_similarity,
         )
     queries = [str(path) for path in encoded.paths]
     if args.picture is not None:

@@ -16,6 +16,7 @@ __all__ = [
     "add_encoder_options",
     "add_format_options",
     "encode_files",
+    "file_path",
     "fraction",
     "json_object",
     "load_encoder",
@@ -91,11 +92,21 @@ def encode_files(
     encoded = encoder.encode_files(
         paths, on_error=on_error, batch_size=args.batch_size, flip=args.flip
     )
+    if encoded.failures and not len(encoded.paths):
+        path, reason = encoded.failures[0]
+        raise ImageError(
+            f"None of the {len(encoded.failures)} files could be read; first {path}: {reason}"
+        )
     for path, reason in encoded.failures:
         print(f"sanreid: passed over {path}: {reason}", file=sys.stderr)
-    if encoded.failures and not len(encoded.paths):
-        raise ImageError(f"None of the {len(encoded.failures)} files could be read.")
     return encoded
+
+
+def file_path(text: str) -> Path:
+    """Read a path; an empty one (of an unset shell variable, say) is not the current folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("a path is wanted, not an empty text")
+    return Path(text)
 
 
 def positive_int(text: str) -> int:
@@ -124,8 +135,12 @@ def json_object(text: str) -> dict[str, Any]:
     """Read a JSON object."""
     try:
         value = json.loads(text)
+    except RecursionError:
+        raise argparse.ArgumentTypeError("nested too deep") from None
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"not JSON ({error}): {text}") from None
+        raise argparse.ArgumentTypeError(f"not JSON ({error}): {text[:200]}") from None
     if not isinstance(value, dict):
-        raise argparse.ArgumentTypeError(f'an object such as {{"camid": 2}} is wanted, not {text}')
+        raise argparse.ArgumentTypeError(
+            f'an object such as {{"camid": 2}} is wanted, not {text[:200]}'
+        )
     return value

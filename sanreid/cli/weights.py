@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sanreid.cli.options import add_format_options, positive_int
+from sanreid.cli.options import add_format_options, file_path, positive_int
 from sanreid.cli.output import print_json, print_rows
 
 if TYPE_CHECKING:
@@ -43,8 +42,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Read a checkpoint of SAN's released code, of torchreid's resnet50_fc512 or "
         "of torchvision's ResNet-50, and write a weights directory for --weights.",
     )
-    convert.add_argument("source", type=Path, metavar="IN")
-    convert.add_argument("directory", type=Path, metavar="OUT_DIR")
+    convert.add_argument("source", type=file_path, metavar="IN")
+    convert.add_argument("directory", type=file_path, metavar="OUT_DIR")
     convert.add_argument(
         "--input-size",
         type=positive_int,

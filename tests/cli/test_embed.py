@@ -65,7 +65,8 @@ def test_nothing_readable_is_an_error_under_collect_too(run, tiny, tmp_path):
         "embed", bad, "-o", tmp_path / "a.npz", "--weights", tiny, "--on-error", "collect"
     )
     assert status == 1
-    assert "None of the 1 files could be read." in err
+    assert "None of the 1 files could be read; first " in err
+    assert err.count("\n") == 1
     assert not (tmp_path / "a.npz").exists()
 
 

@@ -99,6 +99,19 @@ def test_a_person_counted_from_0_is_a_person(run_json, tiny, tmp_path):
     assert answer["num_valid_queries"] == 4
 
 
+def test_a_query_folder_numbered_from_0(run_json, tiny, tmp_path):
+    for folder, camera in (("query", 1), ("gallery", 2)):
+        (tmp_path / folder).mkdir()
+        for person in range(3):
+            path = tmp_path / folder / f"{person:04d}_c{camera}s1_000001_00.jpg"
+            draw_person(person + 1, camera, size=(64, 32)).save(path)
+    answer = run_json(
+        "evaluate", "--query", tmp_path / "query", "--gallery", tmp_path / "gallery",
+        "--weights", tiny,
+    )  # fmt: skip
+    assert answer["num_valid_queries"] == 3
+
+
 def test_queries_without_a_match_are_mentioned(run, tiny, tmp_path):
     write_people(tmp_path, identities=2, cameras=2, size=(64, 32))
     draw_person(3, 1, size=(64, 32)).save(tmp_path / "0003_c1s1_000001_00.jpg")
@@ -119,6 +132,10 @@ def test_pids_choose_people(run_json, run, tiny, people, tmp_path):
     status, _, err = run(*evaluate, "--pids", tmp_path / "missing.txt")
     assert status == 1
     assert "missing.txt: No such file" in err
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    status, _, err = run(*evaluate, "--pids", tmp_path / "binary")
+    assert status == 1
+    assert "binary is not a text of pids" in err
 
 
 def test_several_folders_and_numbers_used_in_both(run, run_json, tiny, people, tmp_path):

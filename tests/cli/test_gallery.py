@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from sanreid.cli import main
 from sanreid.gallery import Gallery
-from tests.people import write_people
+from tests.people import draw_person, write_people
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +133,7 @@ def test_a_path_without_a_gallery(run, people, tiny, tmp_path):
         status, _, err = run(*command)
         assert status == 1
         assert "no gallery" in err
+        assert "dim" not in err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -171,6 +173,50 @@ def test_names(run, tiny, tmp_path):
     found, text = build(crops / "deeper")
     assert found == [None]
     assert "nobody named" in text
+
+
+def test_distractors_and_junk_are_nobody(run_json, tiny, tmp_path):
+    write_people(tmp_path / "crops", identities=1, cameras=1, size=(64, 32))
+    for number, name in enumerate(("0000_c2s1_000001_00.jpg", "-1_c2s1_000001_00.jpg")):
+        draw_person(8 + number, 2, size=(64, 32)).save(tmp_path / "crops" / name)
+    run_json("gallery", "build", tmp_path / "crops", tmp_path / "g", "--weights", tiny)
+    assert sorted(pids(tmp_path / "g"), key=str) == [1, None, None]
+
+
+def test_a_build_that_cannot_be_saved_says_nothing_else(run, people, tiny, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path, message in (
+        (tmp_path / "file", "neither a gallery nor an empty folder"),
+        (tmp_path / "file" / "g", "cannot be written"),
+    ):
+        build = ("gallery", "build", people, path, "--overwrite", "--weights", tiny)
+        status, text, err = run(*build)
+        assert (status, text, err.count("\n")) == (1, "", 1)
+        assert message in err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_name_that_is_not_utf8_is_told(run, tiny, tmp_path):
+    name = tmp_path / os.fsdecode(b"crop\xff.png")
+    try:
+        draw_person(1, size=(64, 32)).save(name)
+    except (OSError, UnicodeError):
+        pytest.skip("the file system allows UTF-8 names alone")
+    status, text, err = run("gallery", "build", name, tmp_path / "g", "--weights", tiny)
+    assert (status, text, err.count("\n")) == (1, "", 1)
+    assert "is not UTF-8" in err
+    assert not (tmp_path / "g").exists()
+
+
+def test_a_search_wants_no_more_than_there_is(run_json, built, people, tiny):
+    query = min(people.iterdir())
+    (row,) = run_json("gallery", "search", built, query, "-k", 10**20, "--weights", tiny)
+    assert len(row["hits"]) == 16
+
+
+def test_a_wrong_picture_is_told_before_the_work(run, built, people):
+    search = ("gallery", "search", built, people, "--weights", "no such weights")
+    assert "A picture is written as" in run(*search, "--picture", "a.gif")[2]
 
 
 def test_people_named_by_their_folders(run_json, tiny, tmp_path):

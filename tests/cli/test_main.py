@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 import sanreid
 from sanreid import cli
 from sanreid.cli import main
+from sanreid.encoder import SANEncoder
 from sanreid.errors import ChecksumError
 
 
@@ -101,6 +103,10 @@ def test_python_m_sanreid_is_the_same():
         (["gallery", "search", "g", "q", "--min-similarity", "1.1"], "a number from -1 to 1"),
         (["gallery", "search", "g", "q", "--min-similarity", "x"], "a number from -1 to 1"),
         (["gallery", "search", "g", "q", "--json", "--csv"], "not allowed with argument"),
+        (["gallery", "search", "g", "q", "--where", "[" * 100_000], "nested too deep"),
+        (["embed", "", "-o", "a.npz"], "a path is wanted, not an empty text"),
+        (["gallery", "info", ""], "a path is wanted, not an empty text"),
+        (["evaluate", "--query", "a", "--gallery", "b", "--split", "both"], "go with --folder"),
         (["evaluate"], "give --query DIR with --gallery DIR, or --folder DIR"),
         (["evaluate", "--query", "a"], "give --query DIR with --gallery DIR, or --folder DIR"),
         (["evaluate", "--query", "a", "--gallery", "b", "--folder", "c"], "give --query DIR"),
@@ -130,6 +136,22 @@ def test_our_errors_are_one_line_and_status_1(failing):
 )
 def test_errors_of_the_system_are_one_line_and_status_1(failing, error, line):
     assert failing(error) == (1, f"sanreid: {line}\n")
+
+
+def test_too_little_memory_is_one_line_and_status_1(failing):
+    status, err = failing(MemoryError())
+    assert (status, err.count("\n")) == (1, 1)
+    assert "not enough memory" in err
+
+
+def test_a_closed_standard_output_is_no_error(monkeypatch, failing):
+    monkeypatch.setattr(
+        cli,
+        "add_demo",
+        lambda commands: commands.add_parser("quiet").set_defaults(run=lambda _: 0),
+    )
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["quiet"]) == 0
 
 
 def test_an_interrupt_is_status_130(failing):
@@ -174,31 +196,26 @@ def test_a_name_the_terminal_cannot_show_is_escaped(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_an_interrupt_in_the_middle_leaves_nothing(people, tiny, tmp_path):
-    code = (
-        "import os, signal, sys\n"
-        "from sanreid import SANEncoder\n"
-        "from sanreid.cli import main\n"
-        "SANEncoder.encode_files = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
-        "sys.exit(main(sys.argv[1:]))"
-    )
-    out = tmp_path / "a.npz"
-    done = subprocess.run(
-        [sys.executable, "-c", code, "embed", people, "-o", out, "--weights", tiny],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (130, "sanreid: interrupted\n")
+def test_an_interrupt_in_the_middle_leaves_nothing(run, monkeypatch, people, tiny, tmp_path):
+    def interrupt(*_, **__):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(SANEncoder, "encode_files", interrupt)
+    for command in (
+        ("embed", people, "-o", tmp_path / "a.npz"),
+        ("gallery", "build", people, tmp_path / "g"),
+    ):
+        assert run(*command, "--weights", tiny) == (130, "", "sanreid: interrupted\n")
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("heavy", ["torch", "numpy", "PIL", "faiss", "huggingface_hub"])
-def test_help_loads_nothing_heavy(heavy):
+def test_help_loads_nothing_heavy():
     code = (
         "import sys\nfrom sanreid.cli import main\n"
         "try:\n    main(['evaluate', '--help'])\nexcept SystemExit:\n    pass\n"
-        f"sys.exit({heavy!r} in sys.modules)"
+        "heavy = {'torch', 'numpy', 'PIL', 'faiss', 'huggingface_hub'} & set(sys.modules)\n"
+        "sys.exit(f'loaded: {heavy}' if heavy else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert done.returncode == 0
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from sanreid import weights
@@ -50,6 +52,16 @@ def test_download_of_bundled_weights_is_a_look(run):
     assert "already pinned" in err
 
 
+def test_convert_hands_its_options_on(run, monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(weights, "convert", lambda *args, **options: calls.append((args, options)))
+    status, text, _ = run("weights", "convert", "a.pth", "out", "--input-size", 64, 32)
+    assert (status, text) == (0, "out: written; use it with --weights out\n")
+    paths = (Path("a.pth"), Path("out"))
+    assert calls == [(paths, {"input_size": (64, 32), "last_stride": None})]
+
+
+@pytest.mark.slow
 def test_convert(run, tmp_path):
     import torchvision
 
