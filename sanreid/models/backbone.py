@@ -1,7 +1,9 @@
-"""The trunk: a torchvision ResNet without its classifier, giving the map of every stage.
+"""The trunk: a ResNet without its classifier, giving the map of every stage.
 
 Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, in torchvision's
-form (the stride of a bottleneck on its 3x3 convolution). ``last_stride=1`` keeps layer4 at the
+form: the stride of a bottleneck is on its 3x3 convolution, and the keys are torchvision's, so
+its weight files fit. It is written out because ``import torchvision`` also loads torch's
+compiler, which takes longer than loading the weights. ``last_stride=1`` keeps layer4 at the
 resolution of layer3, as the SAN paper and most reID work since Sun et al. (PCB, ECCV 2018) do.
 
 Shapes for a crop of 3 x 256 x 128 (channels, height, width), ResNet-50, last stride 1:
@@ -11,10 +13,65 @@ Shapes for a crop of 3 x 256 x 128 (channels, height, width), ResNet-50, last st
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torchvision.models import resnet
-from torchvision.models.resnet import BasicBlock
 
 __all__ = ["ResNetTrunk"]
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut: (N, C_in, H, W) to (N, width, H', W')."""
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv(in_channels, width, kernel=3, stride=stride)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, kernel=3)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _downsample(in_channels, width, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the residual to the shortcut."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        residual = self.relu(self.bn1(self.conv1(x)))
+        residual = self.bn2(self.conv2(residual))
+        output: Tensor = self.relu(residual.add_(shortcut))
+        return output
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 beside a shortcut: (N, C_in, H, W) to (N, 4 width, H', W')."""
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, width: int, *, stride: int) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = _conv(in_channels, width, kernel=1)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv(width, width, kernel=3, stride=stride)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = _conv(width, out_channels, kernel=1)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _downsample(in_channels, out_channels, stride=stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add the residual to the shortcut."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        residual = self.relu(self.bn1(self.conv1(x)))
+        residual = self.relu(self.bn2(self.conv2(residual)))
+        residual = self.bn3(self.conv3(residual))
+        output: Tensor = self.relu(residual.add_(shortcut))
+        return output
+
+
+_BLOCKS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+}
 
 
 class ResNetTrunk(nn.Module):
@@ -27,19 +84,16 @@ class ResNetTrunk(nn.Module):
 
     def __init__(self, name: str, *, last_stride: int = 1) -> None:
         super().__init__()
-        network = getattr(resnet, name)(weights=None)
-        if last_stride == 1:
-            first = network.layer4[0]
-            strided = first.conv1 if isinstance(first, BasicBlock) else first.conv2
-            strided.stride = first.downsample[0].stride = (1, 1)
-        self.conv1 = network.conv1
-        self.bn1 = network.bn1
-        self.relu = network.relu
-        self.maxpool = network.maxpool
-        self.layer1 = network.layer1
-        self.layer2 = network.layer2
-        self.layer3 = network.layer3
-        self.layer4 = network.layer4
+        block, depths = _BLOCKS[name]
+        self.conv1 = _conv(3, 64, kernel=7, stride=2)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(kernel_size=3, stride=2, padding=1)
+        wide = block.expansion
+        self.layer1 = _stage(block, 64, 64, depth=depths[0], stride=1)
+        self.layer2 = _stage(block, 64 * wide, 128, depth=depths[1], stride=2)
+        self.layer3 = _stage(block, 128 * wide, 256, depth=depths[2], stride=2)
+        self.layer4 = _stage(block, 256 * wide, 512, depth=depths[3], stride=last_stride)
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Map normalised crops (N, 3, H, W) to the four stage maps, fine to coarse."""
@@ -48,3 +102,30 @@ class ResNetTrunk(nn.Module):
         stage2 = self.layer2(stage1)
         stage3 = self.layer3(stage2)
         return stage1, stage2, stage3, self.layer4(stage3)
+
+
+def _stage(
+    block: type[BasicBlock | Bottleneck], in_channels: int, width: int, *, depth: int, stride: int
+) -> nn.Sequential:
+    first = block(in_channels, width, stride=stride)
+    out_channels = width * block.expansion
+    return nn.Sequential(first, *(block(out_channels, width, stride=1) for _ in range(depth - 1)))
+
+
+def _downsample(in_channels: int, out_channels: int, *, stride: int) -> nn.Sequential | None:
+    """The shortcut's projection, where the block changes the shape of the map."""
+    if stride == 1 and in_channels == out_channels:
+        return None
+    return nn.Sequential(
+        _conv(in_channels, out_channels, kernel=1, stride=stride), nn.BatchNorm2d(out_channels)
+    )
+
+
+def _conv(in_channels: int, out_channels: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
+    """A convolution without bias, initialised as for a ReLU behind it (He et al., ICCV 2015)."""
+    conv = nn.Conv2d(
+        in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
+    )
+    if not conv.weight.is_meta:  # no values there, and drawing them would load torch's compiler
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv

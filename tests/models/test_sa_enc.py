@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
+import torchvision
 from torchvision.models import resnet18, resnet50
 
 from sanreid.config import EncoderConfig
@@ -35,6 +39,41 @@ def test_trunk_with_stride_two_equals_torchvision(name, build):
     with torch.inference_mode():
         last = trunk(crops(2))[-1]
         torch.testing.assert_close(last.mean(dim=(2, 3)), whole(crops(2)))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
+def test_keys_and_their_order_are_those_of_torchvision(name):
+    with torch.device("meta"):
+        trunk, whole = ResNetTrunk(name), getattr(torchvision.models, name)(weights=None)
+    for ours, theirs in (
+        (trunk.state_dict(), whole.state_dict()),
+        (dict(trunk.named_parameters()), dict(whole.named_parameters())),  # optimisers number them
+    ):
+        shapes = [(key, value.shape) for key, value in theirs.items() if not key.startswith("fc.")]
+        assert [(key, value.shape) for key, value in ours.items()] == shapes
+
+
+def test_new_convolutions_have_the_spread_of_torchvisions():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        trunk, whole = ResNetTrunk("resnet18"), resnet18(weights=None)
+    for key, value in trunk.state_dict().items():
+        wanted = whole.state_dict()[key]
+        if value.ndim == 4:
+            assert value.std().item() == pytest.approx(wanted.std().item(), rel=0.05)
+        else:
+            assert torch.equal(value, wanted)
+
+
+def test_building_on_the_meta_device_loads_neither_compiler_nor_torchvision():
+    code = (
+        "import sys, torch\n"
+        "from sanreid.config import EncoderConfig\n"
+        "from sanreid.models import build_sa_enc\n"
+        "with torch.device('meta'): build_sa_enc(EncoderConfig())\n"
+        "sys.exit('torch._dynamo' in sys.modules or 'torchvision' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet34", "resnet50"])
