@@ -192,6 +192,25 @@ def test_broken_files_are_weights_errors(tmp_path):
         weights.read_state_dict(tmp_path)
 
 
+def test_finite_values_whose_sum_overflows_are_taken():
+    module = nn.Linear(2, 3).half()
+    large = {"weight": torch.full((3, 2), 60_000.0).half(), "bias": torch.zeros(3).half()}
+    assert not large["weight"].sum().isfinite()
+    weights.load_into(module, large, origin="here")
+    assert torch.equal(module.weight, large["weight"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("values", [(torch.nan,), (torch.inf,), (torch.inf, -torch.inf)])
+def test_broken_values_are_seen_in_every_precision(dtype, values):
+    weight = torch.ones(3, 2, dtype=dtype)
+    weight.view(-1)[: len(values)] = torch.tensor(values, dtype=dtype)
+    with pytest.raises(WeightsError, match="NaN or infinity in weight"):
+        weights.load_into(
+            nn.Linear(2, 3), {"weight": weight, "bias": torch.ones(3)}, origin="here"
+        )
+
+
 def test_load_into_wants_every_key_or_changes_nothing():
     module = nn.Linear(2, 3)
     before = {key: value.clone() for key, value in module.state_dict().items()}
