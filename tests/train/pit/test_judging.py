@@ -48,6 +48,20 @@ def test_a_perfect_painter_and_the_trivial_answers():
     assert report["patterned"]["flat"]["psnr_seen"] == pytest.approx(20.17, abs=0.05)
 
 
+def test_seen_and_unseen_texels_are_kept_apart():
+    pairs = Pairs()
+
+    def half_right(crops):  # right where the crops look, 51 off elsewhere
+        painted = np.stack([pairs[int(c[0, 0, 0])].texture for c in crops]).astype(np.float32)
+        painted[:, :, 128:] += 51
+        return painted
+
+    mean = np.zeros((256, 256, 3), np.float32)
+    figures = judge_on_pairs(half_right, pairs, mean_texture=mean)["all"]["generator"]
+    assert figures["l1_seen"] == 0
+    assert figures["l1_unseen"] == pytest.approx(0.2, abs=1e-6)
+
+
 def test_flat_answers_keep_each_parts_mean():
     texture = (np.random.default_rng(0).random((256, 256, 3)) * 255).astype(np.uint8)
     answer, regions = flat_answer(texture), load_tables()["regions"]

@@ -59,4 +59,8 @@ def test_flexion_goes_forward(studio):
     assert joints(elbow_at_R=90.0)["wrist.R"][1] < before["wrist.R"][1] - 0.1
     assert joints(shoulder_out_at_L=60.0)["lowerarm01.L"][0] > before["lowerarm01.L"][0] + 0.1
     assert joints(shoulder_out_at_R=60.0)["lowerarm01.R"][0] < before["lowerarm01.R"][0] - 0.1
+    assert joints(twist=20.0)["upperarm01.L"][1] > before["upperarm01.L"][1] + 0.02  # to the left
+    assert joints(lean=30.0)["head"][1] < before["head"][1] - 0.1
+    assert joints(bend=10.0)["head"][0] > before["head"][0] + 0.03
+    assert joints(head_nod=30.0)["eye.L"][2] < before["eye.L"][2] - 0.02
     assert abs(before["wrist.L"][0]) < 0.32  # hanging arms lie beside the body

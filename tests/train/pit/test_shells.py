@@ -77,6 +77,14 @@ def test_the_tube_lies_about_the_legs_and_reads_their_texels(studio):
     apart = np.linalg.norm(surface - tube.vertices[tube.faces], axis=2)
     assert np.median(apart) < 0.05
     np.testing.assert_allclose(tube.skin.sum(1), 1, atol=1e-4)
+    # In the middle, front and back, it hangs from both legs alike; at the sides from its own.
+    left = tube.skin[:, [b.endswith(".L") for b in studio.body.bones]].sum(1)
+    right = tube.skin[:, [b.endswith(".R") for b in studio.body.bones]].sum(1)
+    low = tube.level < -0.2
+    middle = low & (np.abs(tube.vertices[:, 0]) < 1e-4)
+    assert middle.any()
+    np.testing.assert_allclose(left[middle], right[middle], atol=0.02)
+    assert left[low & (tube.vertices[:, 0] > 0.15)].min() > 0.9
     neutral = studio.body.shape(NEUTRAL)
     wide = tube_vertices(tube, studio.body, neutral, flare=0.3, off=0.0, top=0.1)
     tight = tube_vertices(tube, studio.body, neutral, flare=0.0, off=0.0, top=0.1)
