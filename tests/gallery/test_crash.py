@@ -13,7 +13,11 @@ import pytest
 from sanreid.gallery import Gallery
 from tests.gallery.histories import DIM, contents, step
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill"),
+    # Python 3.12 and later warn of fork beside threads; the children here use none.
+    pytest.mark.filterwarnings("ignore:This process:DeprecationWarning"),
+]
 
 
 def work(path, copy, seed, pipe):

@@ -111,6 +111,7 @@ def test_the_lock_dies_with_its_object(path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_neither_writes_nor_holds_the_lock(path):
     gallery = Gallery.open(path)
     context = multiprocessing.get_context("fork")
@@ -351,6 +352,7 @@ def test_galleries_in_the_making_are_swept_when_their_maker_is_gone(path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_reader_follows_a_writer_through_compactions(path):
     context = multiprocessing.get_context("fork")
 
