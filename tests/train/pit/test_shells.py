@@ -85,6 +85,9 @@ def test_the_tube_lies_about_the_legs_and_reads_their_texels(studio):
     assert middle.any()
     np.testing.assert_allclose(left[middle], right[middle], atol=0.02)
     assert left[low & (tube.vertices[:, 0] > 0.15)].min() > 0.9
+    beside = low & (np.abs(tube.vertices[:, 0] - 0.03) < 0.025)
+    assert beside.any()
+    assert left[beside].max() < 0.9  # it passes from one leg to the other gradually
     neutral = studio.body.shape(NEUTRAL)
     wide = tube_vertices(tube, studio.body, neutral, flare=0.3, off=0.0, top=0.1)
     tight = tube_vertices(tube, studio.body, neutral, flare=0.0, off=0.0, top=0.1)
