@@ -84,9 +84,10 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Loading the pixels of a lazily opened PIL image is not safe in two threads, and one image may
-# stand twice in the same call.
-_LOADING = threading.Lock()
+# A lazily opened PIL image must not be loaded in two threads at once, and a caller may pass the
+# same one twice: each has its lock here, shared with few others. Files that are opened here need
+# none.
+_LOADING = tuple(threading.Lock() for _ in range(64))
 
 
 def load_image(
@@ -147,7 +148,7 @@ def is_one_image(images: object) -> bool:
     if isinstance(images, str | os.PathLike | bytes | bytearray | memoryview | Image.Image):
         return True
     if isinstance(images, np.ndarray):
-        numeric = images.dtype.kind not in "OUS"
+        numeric = images.dtype.kind not in "OUS" or images.ndim == 0
         return numeric and images.ndim != 4 and images.shape != (0,)
     if isinstance(images, TensorLike):
         shape = tuple(getattr(images, "shape", ()))
@@ -230,7 +231,8 @@ def _read(source: object, color: Color) -> Image.Image:
             raise _UnreadableError("it is empty (0 bytes).")
         return _from_file(io.BytesIO(data))
     if isinstance(source, Image.Image):
-        return _decoded(source)
+        with _LOADING[id(source) // 16 % len(_LOADING)]:  # ids are multiples of 16
+            return _decoded(source)
     if isinstance(source, TensorLike):
         return _from_array(_tensor_to_array(source), color)
     if hasattr(source, "__array__"):
@@ -298,9 +300,8 @@ def _reason(error: BaseException) -> str:
 def _decoded(image: Image.Image) -> Image.Image:
     """Load the pixels, apply the EXIF turn, give RGB; ``image`` keeps its own pixels."""
     try:
-        with _LOADING:
-            image.load()
-            turn = _turn(image)
+        image.load()
+        turn = _turn(image)
         rgb = _rgb(image)
     except _UnreadableError:
         raise

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -360,6 +363,44 @@ def test_no_limit_is_the_users_choice(monkeypatch):
     assert load_image(encoded(picture())).shape == (31, 17, 3)
 
 
+def load_in_two_threads(sources, monkeypatch, *, patience_s):
+    """Load both at once; give the most threads that were in Pillow's decoder together."""
+    load, inside, most = FileImage.load, [], []
+    both = threading.Barrier(2)
+
+    def slow(image):
+        if not image.tile:  # decoded already
+            return load(image)
+        inside.append(image)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(timeout=patience_s)
+        most.append(len(inside))
+        try:
+            return load(image)
+        finally:
+            inside.pop()
+
+    monkeypatch.setattr(FileImage, "load", slow)
+    with ThreadPoolExecutor(2) as threads:
+        arrays = list(threads.map(load_image, sources))
+    monkeypatch.undo()
+    np.testing.assert_array_equal(arrays[0], arrays[1])
+    return max(most)
+
+
+def test_files_are_decoded_side_by_side(tmp_path, monkeypatch):
+    paths = [tmp_path / "a.png", tmp_path / "b.png"]
+    for path in paths:
+        picture().save(path)
+    assert load_in_two_threads(paths, monkeypatch, patience_s=10) == 2
+
+
+def test_one_pil_image_is_decoded_in_one_thread_at_a_time(tmp_path, monkeypatch):
+    picture().save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as lazy:
+        assert load_in_two_threads([lazy, lazy], monkeypatch, patience_s=0.2) == 1
+
+
 def test_pillows_global_settings_stay():
     before = (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     load_image(encoded(picture()))
@@ -454,6 +495,7 @@ def test_objects_that_give_an_array():
         (np.zeros((4, 2, 2, 3)), False),
         (np.zeros((0, 2, 2, 3)), False),
         (np.array([]), False),
+        (np.array("a.jpg", dtype=object), True),
         (np.array(["a.jpg", "b.jpg"]), False),
         (np.array([Path("a.jpg")], dtype=object), False),
         (torch.zeros(3, 2, 2), True),
