@@ -7,6 +7,7 @@ what a failure means to it.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def embed_in_batches(
         config: For the size of the crops and of the embeddings.
         options: How to embed.
         alone: Messages name no place: there is one image, or the paths are enough.
-        in_order: Embed what waits for its batch before giving a failure.
+        in_order: Embed what waits for its batch before giving a failure, or before raising what
+            ``images`` raises.
 
     Raises:
         WeightsError: The network gives NaN, infinity or another number of dimensions.
@@ -91,18 +93,23 @@ def embed_in_batches(
         waiting.clear()
         return _embed(backend, list(indices), np.stack(crops), options, config.embedding_dim)
 
-    ahead = _BATCHES_AHEAD * options.batch_size
+    ahead = min(_BATCHES_AHEAD * int(options.batch_size), sys.maxsize)
     prepared = map_ahead(prepare, images, workers=default_workers(), ahead=ahead)
     with closing(prepared):
-        for index, crop in enumerate(prepared):
-            if isinstance(crop, ImageError):
-                if in_order and waiting:
+        try:
+            for index, crop in enumerate(prepared):
+                if isinstance(crop, ImageError):
+                    if in_order and waiting:
+                        yield embed()
+                    yield Failure(index, crop)
+                    continue
+                waiting.append((index, crop))
+                if len(waiting) == options.batch_size:
                     yield embed()
-                yield Failure(index, crop)
-                continue
-            waiting.append((index, crop))
-            if len(waiting) == options.batch_size:
+        except Exception:  # of the images' iterator
+            if in_order and waiting:
                 yield embed()
+            raise
         if waiting:
             yield embed()
 

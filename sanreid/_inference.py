@@ -7,6 +7,8 @@ one that is always there. It works on a private copy, so the module it was made 
 from __future__ import annotations
 
 import copy
+import logging
+import os
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -20,7 +22,19 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import InputError
 from sanreid.models import SAEnc
 
-__all__ = ["Backend", "TorchBackend", "compute_dtype", "resolve_device", "resolve_dtype"]
+__all__ = [
+    "LOADED_IN",
+    "Backend",
+    "TorchBackend",
+    "compute_dtype",
+    "resolve_device",
+    "resolve_dtype",
+    "warn_of_fork",
+]
+
+logger = logging.getLogger(__name__)
+
+LOADED_IN = os.getpid()  # the process that loaded torch; another one was forked from it
 
 Backend: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -46,7 +60,7 @@ def resolve_device(device: str | int | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
+        torch.zeros(0, device=resolved).cpu()  # "meta" makes tensors, but has no values
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
         first_line = str(error).partition("\n")[0]
         raise InputError(
@@ -86,6 +100,16 @@ def _has_native_bfloat16(device: torch.device) -> bool:
     # Torch has no public question for these two; a release without them means float32.
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, question, bool)() for question in questions)
+
+
+def warn_of_fork(device: torch.device) -> None:
+    """Say, before it happens, why a forked process may hang."""
+    if device.type == "cpu" and torch.get_num_threads() > 1:
+        logger.warning(
+            "This process was forked after torch was loaded. PyTorch's threads do not survive a "
+            "fork, so encoding may wait for ever: start processes with multiprocessing's 'spawn' "
+            "method, or call torch.set_num_threads(1) in the forked process first."
+        )
 
 
 class TorchBackend:

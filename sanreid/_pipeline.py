@@ -36,6 +36,7 @@ def map_ahead(
 
     ``items`` is read in the consumer's thread, at most ``ahead`` items before the one given. The
     threads end when the generator does: at its end, at an exception, or when it is closed.
+    An exception of ``items`` is raised after the results of the items before it.
 
     Args:
         function: Called in any thread; its exception is raised when the item's turn comes.
@@ -43,6 +44,24 @@ def map_ahead(
         workers: Threads, at least 1. One item alone is computed without a thread.
         ahead: Items in flight, at least 1.
     """
+    errors: list[Exception] = []
+    yield from _map_ahead(function, _until_error(items, errors), workers=workers, ahead=ahead)
+    if errors:
+        raise errors.pop()
+
+
+def _until_error(items: Iterable[T], errors: list[Exception]) -> Generator[T, None, None]:
+    """End where ``items`` raises, and keep what it raised."""
+    try:
+        for item in items:  # noqa: UP028 - "yield from" would close the caller's generator too
+            yield item
+    except Exception as error:  # noqa: BLE001 - raised again when its turn comes
+        errors.append(error)
+
+
+def _map_ahead(
+    function: Callable[[int, T], R], items: Iterable[T], *, workers: int, ahead: int
+) -> Generator[R, None, None]:
     source = enumerate(items)
     first = list(islice(source, 2))
     if len(first) < 2:  # an image alone: a thread would cost more than it gives

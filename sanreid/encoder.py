@@ -25,7 +25,15 @@ from torch import nn
 from sanreid import weights
 from sanreid._batches import Batch, Failure, Options, embed_in_batches
 from sanreid._detections import crop_boxes
-from sanreid._inference import Backend, TorchBackend, compute_dtype, resolve_device, resolve_dtype
+from sanreid._inference import (
+    LOADED_IN,
+    Backend,
+    TorchBackend,
+    compute_dtype,
+    resolve_device,
+    resolve_dtype,
+    warn_of_fork,
+)
 from sanreid._progress import progress_bar
 from sanreid._weights_state import assign, compact, fingerprint, weights_state
 from sanreid.config import EncoderConfig
@@ -66,6 +74,9 @@ class EncodedFiles:
 class SANEncoder:
     """Turns person crops into embeddings. Calls from several threads are safe.
 
+    For several processes start them by ``"spawn"``: an encoder can be pickled, but a forked
+    process waits for ever for the threads that PyTorch had in its parent.
+
     Most users load released weights by :meth:`from_pretrained`; training code gives its module
     to the constructor.
 
@@ -104,6 +115,7 @@ class SANEncoder:
         self._module = module.to(device=self._device, dtype=torch.float32).eval()
         self._name = name
         self._released: tuple[object, weights.WeightsEntry] | None = None
+        self._process = LOADED_IN
         self._lock = threading.Lock()  # over the two that are made when first needed
         self._backend: tuple[object, Backend] | None = None
         self._fingerprint: tuple[object, str] | None = None
@@ -370,7 +382,7 @@ class SANEncoder:
 
         Raises:
             ImageError: While iterating, as ``on_error`` says. An exception of ``images`` itself
-                passes through.
+                passes through, after the embeddings of the images before it.
             InputError: An argument is wrong; at once.
         """
         if on_error not in ("raise", "skip"):
@@ -478,6 +490,7 @@ class SANEncoder:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.Lock()
+        self._process = LOADED_IN
 
     # ------------------------------------------------------------------ the work
 
@@ -494,6 +507,9 @@ class SANEncoder:
         )
 
     def _current_backend(self) -> Backend:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            warn_of_fork(self._device)
         with self._lock:
             state = weights_state(self._module)
             if self._backend is None or self._backend[0] != state:

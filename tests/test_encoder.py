@@ -6,6 +6,7 @@ import copy
 import io
 import logging
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -374,6 +375,7 @@ def test_wrong_arguments_of_encode_files(tiny_encoder, crop):
 def test_a_stream_gives_indices_and_embeddings_in_order(tiny_encoder):
     images = crops_of(7)
     given = list(tiny_encoder.encode_stream(iter(images), batch_size=3))
+    assert len(list(tiny_encoder.encode_stream(images, batch_size=sys.maxsize))) == 7
     assert [index for index, _ in given] == list(range(7))
     rows = np.stack([embedding for _, embedding in given])
     np.testing.assert_allclose(rows, tiny_encoder.encode(images), atol=1e-5)
@@ -417,15 +419,27 @@ def test_a_stream_can_skip_bad_images(tiny_encoder, crop, caplog):
         tiny_encoder.encode_stream([], on_error="collect")
 
 
-def test_an_exception_of_the_source_passes_through(tiny_encoder, crop):
+@pytest.mark.parametrize("n", [0, 1, 2, 7])
+def test_an_exception_of_the_source_comes_after_the_images_before_it(n, tiny_encoder, crop):
     def broken():
-        yield crop
-        yield crop
+        yield from [crop] * n
         raise OSError("camera unplugged")
 
+    stream = tiny_encoder.encode_stream(broken(), batch_size=4)
+    assert [next(stream)[0] for _ in range(n)] == list(range(n))
     with pytest.raises(OSError, match="camera unplugged"):
-        list(tiny_encoder.encode_stream(broken()))
+        next(stream)
+    with pytest.raises(OSError, match="camera unplugged"):
+        tiny_encoder.encode(broken(), batch_size=4)
     assert not decode_threads()
+
+
+def test_a_stream_that_is_closed_leaves_its_source_open(tiny_encoder, crop):
+    source = (crop for _ in range(50))
+    stream = tiny_encoder.encode_stream(source, batch_size=2)
+    next(stream)
+    stream.close()
+    assert next(source) is crop
 
 
 def decode_threads():

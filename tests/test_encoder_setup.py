@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import sys
@@ -65,7 +66,7 @@ def test_other_precisions_are_refused(dtype, tiny_config):
         fresh(tiny_config, dtype=dtype)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", object()])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", object()])
 def test_devices_that_are_not_there(device, tiny_config):
     with pytest.raises(InputError, match="cannot be used here"):
         fresh(tiny_config, device=device)
@@ -435,3 +436,23 @@ def test_cuda_agrees_with_the_cpu(dtype, tiny_config, tiny_encoder):
     np.testing.assert_allclose(encoder.encode(on_card), embeddings, atol=1e-3)
     moved = encoder.to("cpu", "float32").encode(images)
     np.testing.assert_allclose(moved, tiny_encoder.encode(images), atol=1e-5)
+
+
+# ------------------------------------------------------------------- processes
+
+
+def test_a_forked_process_is_warned_once(tiny_config, crop, monkeypatch, caplog):
+    monkeypatch.setattr("sanreid.encoder.LOADED_IN", -1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    encoder = fresh(tiny_config)
+    encoder.encode(crop)
+    encoder.encode(crop)
+    copy.deepcopy(encoder).encode(crop)  # as a pool of processes gets it
+    assert [r.message.count("forked") for r in caplog.records] == [2, 2]
+
+
+def test_a_forked_process_of_one_thread_is_not_warned(tiny_config, crop, monkeypatch, caplog):
+    monkeypatch.setattr("sanreid.encoder.LOADED_IN", -1)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    fresh(tiny_config).encode(crop)
+    assert not caplog.records
