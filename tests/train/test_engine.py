@@ -170,6 +170,17 @@ def test_bf16_and_progressive_sizes_and_accumulation_run(tiny_run):
     assert outcome.step == 2 * -(-len(Engine(tiny_run("y", run=run)).batches) // 4)
 
 
+def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):
+    pytest.importorskip("tensorboard")
+    run = {"precision": "fp16", "tensorboard": True}
+    Engine(tiny_run(run={**run, "max_steps": 2})).run()
+    scale = load_checkpoint(tmp_path / "run" / "last.ckpt")["scaler"]["scale"]
+    engine = Engine(tiny_run(run={**run, "max_steps": 3}), resume=True)
+    assert engine.scaler.get_scale() == scale
+    assert engine.run().step == 3
+    assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
 def test_no_sources_is_an_error():
     with pytest.raises(ConfigError, match="data.sources is empty"):
         Engine(TrainConfig())
