@@ -168,8 +168,8 @@ def _unpickled(source: Path) -> object:
         ) from None  # torch's own message advises to run the file's code
     except Exception as error:  # a damaged pickle fails in every way there is
         raise WeightsError(
-            f"{source} cannot be read as a checkpoint: {type(error).__name__}: "
-            f"{str(error).strip().partition(chr(10))[0]}"
+            f"{source} cannot be read as a checkpoint; it is damaged or something else "
+            f"({type(error).__name__}: {str(error).strip().partition(chr(10))[0]})."
         ) from error
 
 
