@@ -3,6 +3,9 @@
 Source: the encoder of Jin et al., "Semantics-Aligned Representation Learning for Person
 Re-identification", AAAI 2020, arXiv:1905.13143. The decoder that shapes its features during
 training is thrown away, so an embedding costs what a plain ResNet costs.
+
+The file is long because it is one class whose docstrings are the reference; the work itself is
+in the private modules beside it.
 """
 
 from __future__ import annotations
