@@ -63,6 +63,7 @@ def test_every_kind_searches_filters_and_forgets(kind):
     assert gallery.stats()["exact"] is False
     assert gallery.stats()["index_in_use"] == kind
     assert gallery.stats()["indexed_rows"] == COUNT
+    assert gallery._store.keeper._index.index.ntotal == COUNT
     assert gallery.recall(k=5, sample=60) >= 0.9
     for one in (gallery, exact):
         one.remove(where={"camid": 3})
