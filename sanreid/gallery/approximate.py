@@ -36,13 +36,13 @@ KINDS = (
     "flat-sq8", "flat-pq", "ivf", "ivf-sq8", "ivf-pq", "hnsw", "hnsw-sq8", "hnsw-pq",
 )  # fmt: skip
 MIN_ROWS = 10_000  # below, exact search is quick and an index would be badly trained
-_TRAIN_PER_LIST = 64
+_TRAIN_PER_LIST = 32
 _TRAIN_ROWS = 100_000  # enough for 256 centroids of a quantiser
-_ROUNDS = 10  # of k-means
+_ROUNDS = 6  # of k-means
 _ADD_ROWS = 65_536
 _TAIL_SHARE = 0.05  # rows not yet covered, as a share of the covered, that are searched exactly
 _SPARSE = 0.03  # below this share of admitted rows, exact search of those alone is quicker
-_TARGET_RECALL = 0.97
+_TARGET_RECALL = 0.965
 _TUNING_QUERIES, _TUNING_K = 64, 10
 
 
@@ -296,7 +296,7 @@ def _nearest(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArr
 
 
 def _num_lists(count: int) -> int:
-    return int(min(65_536, max(1, round(2 * math.sqrt(count)))))
+    return int(min(65_536, max(1, round(4 * math.sqrt(count)))))
 
 
 def _recipe(kind: str, dim: int, num_lists: int) -> str:
