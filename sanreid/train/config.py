@@ -163,7 +163,9 @@ class DecoderConfig:
     Args:
         width: Channels after the reduction; the blocks have 1/2, 1/8, 1/16 and 1/32 of it.
             Source: 512, the released code.
-        output: ``"tanh"`` keeps the texture in [-1, 1]; ``"linear"`` is the released code.
+        output: ``"tanh"`` keeps the texture in [-1, 1], but saturates for good where the
+            learning rate is far too high (a reconstruction loss that stays near 1);
+            ``"linear"`` is the released code.
     """
 
     width: int = 512
