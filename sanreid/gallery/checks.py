@@ -37,6 +37,7 @@ Pid = int | str | None
 INT64 = np.iinfo(np.int64)
 NO_CAMID = int(INT64.min)  # stands for None in a camid column
 _CHUNK_NUMBERS = 1 << 17  # normalised at a time: the float64 copy stays in the cache
+_MAX_DEPTH = 100  # of metadata: a reader's own calls may stand deep when it is parsed
 _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -84,8 +85,8 @@ def checked_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray
     normalised = np.empty(rows.shape, dtype=np.float32)
     step = max(1, _CHUNK_NUMBERS // dim)
     for start in range(0, len(rows), step):
-        part = rows[start : start + step].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            part = rows[start : start + step].astype(np.float64)
             norms = np.sqrt(np.einsum("ij,ij->i", part, part))
             odd = ~((norms > 1e-150) & (norms < 1e150))
             if odd.any():
@@ -122,10 +123,10 @@ def checked_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") 
             continue
         if type(value) is int:
             _check_int64(value, row, name)
-        elif isinstance(value, np.integer):
+        elif isinstance(value, (int, np.integer)) and not isinstance(value, bool):
             values[row] = _check_int64(int(value), row, name)
         elif isinstance(value, str):
-            values[row] = str(value)
+            values[row] = str.__str__(value)  # its own characters: str(member) names an Enum's
         else:
             raise InputError(
                 f"{name} must be int, str or None; row {row} is {_short(value)}"
@@ -164,7 +165,7 @@ def checked_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[
         if value is None:
             continue
         number = isinstance(value, (int, float, np.integer, np.floating))
-        if isinstance(value, bool) or not number or not math.isfinite(value):
+        if isinstance(value, bool) or not number or not _finite(value):
             raise InputError(
                 "timestamps must be finite seconds (float) or None; "
                 f"row {row} is {_short(value)} of type {type(value).__name__}."
@@ -182,7 +183,7 @@ def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 
         raise InputError("metadata must be one dict a row: pass a list of dicts, not one dict.")
     rows = []
     for row, value in enumerate(_column(metadata, count, "metadata")):
-        if value is None or value == {}:
+        if value is None:
             rows.append(b"")
             continue
         if not isinstance(value, dict):
@@ -190,6 +191,9 @@ def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 
                 f"metadata must be a dict or None; row {row} is {_short(value)}"
                 f" of type {type(value).__name__}."
             )
+        if not value:
+            rows.append(b"")
+            continue
         try:
             _check_keys(value, row)
             rows.append(_JSON.encode(value).encode("utf-8"))
@@ -228,7 +232,7 @@ def checked_ids(ids: Any, *, name: str = "ids") -> NDArray[np.int64]:  # noqa: A
 def checked_similarity(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
     """Give a finite similarity as a float."""
     number = isinstance(value, (int, float, np.integer, np.floating))
-    if isinstance(value, bool) or not number or not math.isfinite(value):
+    if isinstance(value, bool) or not number or not _finite(value):
         raise InputError(f"{name} must be a finite number, a cosine; got {_short(value)}.")
     return float(value)
 
@@ -278,14 +282,25 @@ def _listed(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - as passed
     return list(values)
 
 
+def _finite(value: Any) -> bool:  # noqa: ANN401 - a number
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an int beyond all floats
+        return False
+
+
 def _check_int64(value: int, row: int, name: str) -> int:
     if not INT64.min < value <= INT64.max:
         raise InputError(f"{name} must fit in 64 bits; row {row} is {value}.")
     return value
 
 
-def _check_keys(value: Any, row: int) -> None:  # noqa: ANN401 - any JSON value
-    """JSON would silently turn the key 1 into "1"; we refuse it."""
+def _check_keys(value: Any, row: int, depth: int = 0) -> None:  # noqa: ANN401 - any JSON value
+    """JSON would silently turn the key 1 into "1"; we refuse it, and what is hard to read back."""
+    if depth > _MAX_DEPTH:
+        raise InputError(
+            f"metadata of row {row} cannot be kept: it is nested more than {_MAX_DEPTH} deep."
+        )
     if isinstance(value, dict):
         for key, inner in value.items():
             if not isinstance(key, str):
@@ -293,10 +308,10 @@ def _check_keys(value: Any, row: int) -> None:  # noqa: ANN401 - any JSON value
                     f"metadata keys must be str; row {row} has the key {_short(key)}"
                     f" of type {type(key).__name__}."
                 )
-            _check_keys(inner, row)
+            _check_keys(inner, row, depth + 1)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            _check_keys(inner, row)
+            _check_keys(inner, row, depth + 1)
 
 
 def _short(value: object) -> str:

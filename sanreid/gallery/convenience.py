@@ -83,14 +83,17 @@ def with_paths(
     """Give each row's metadata with the image's path under "path", where it has one."""
     given: Sequence[Mapping[str, Any] | None]
     given = [None] * len(images) if metadata is None else metadata
-    if isinstance(given, Mapping) or len(given) != len(images):
+    if isinstance(given, Mapping) or not isinstance(given, Iterable):
+        raise InputError(f"metadata must have one dict an image: {len(images)} images.")
+    given = list(given)
+    if len(given) != len(images):
         raise InputError(f"metadata must have one dict an image: {len(images)} images.")
     rows: list[dict[str, Any] | None] = []
     for image, own in zip(images, given, strict=True):
-        if isinstance(image, (str, PathLike)):
+        if isinstance(own, Mapping | None) and isinstance(image, (str, PathLike)):
             rows.append({"path": str(fspath(image)), **(own or {})})
         else:
-            rows.append(None if own is None else dict(own))
+            rows.append(dict(own) if isinstance(own, Mapping) else own)  # add() refuses others
     return rows
 
 

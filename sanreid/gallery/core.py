@@ -30,6 +30,7 @@ from sanreid.gallery.table import Settings
 __all__ = ["GalleryCore", "Where"]
 
 Where = Mapping[str, Any]
+_MAX_PLACES = 1 << 28  # of a result; each takes about 40 bytes
 
 
 class GalleryCore:
@@ -315,6 +316,11 @@ class GalleryCore:
         """
         self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
         request = self._request(queries, k, where, query_pids, query_camids, min_similarity)
+        if request.k > len(self) and request.k * len(request.queries) > _MAX_PLACES:
+            raise InputError(
+                f"k={request.k} for {len(request.queries)} queries is more places than fit in "
+                f"memory; the gallery has {len(self)} entries: k={max(len(self), 1)} gives all."
+            )
         return self._store.search(request)
 
     def _request(
@@ -348,7 +354,7 @@ class GalleryCore:
             min_similarity=(
                 None
                 if min_similarity is None
-                else checks.checked_similarity(min_similarity, "min_similarity")
+                else np.clip(checks.checked_similarity(min_similarity, "min_similarity"), -2, 2)
             ),
         )
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,12 @@ from sanreid.gallery.checks import NO_CAMID
 from sanreid.gallery.snapshot import Snapshot
 
 __all__ = ["read_npz", "write_npz"]
+
+# RuntimeError: encrypted, packed in an unknown way, JSON nested without end
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def write_npz(path: Path, snapshot: Snapshot) -> None:
@@ -89,7 +96,7 @@ def read_npz(path: Path) -> dict[str, Any]:
         elif "paths" in arrays:
             columns["metadata"] = [{"path": path} for path in arrays["paths"].tolist()]
         columns["encoder_fingerprint"] = str(arrays.get("encoder_fingerprint", "")) or None
-    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise GalleryError(f"{path} is not a file of exported entries: {error}") from error
     return columns
 

@@ -219,7 +219,7 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
             f"{operator} on {field!r} takes a str, number, bool or None; got {value!r}"
             f" of type {type(value).__name__}."
         )
-    return value
+    return str.__str__(value) if isinstance(value, str) else value  # plain: types are strict
 
 
 def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # noqa: ANN401 - any

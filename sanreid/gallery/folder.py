@@ -33,7 +33,10 @@ _TEMPORARY = "gallery.json.new"
 
 def is_gallery(path: Path) -> bool:
     """Tell whether a directory says it is a gallery."""
-    return (path / DESCRIPTION).is_file()
+    try:
+        return (path / DESCRIPTION).is_file()
+    except OSError as error:  # a name too long, a folder that may not be looked into
+        raise GalleryError(f"No gallery can be at {path}: {error}") from error
 
 
 def log_path(folder: Path, generation: int) -> Path:

@@ -159,3 +159,13 @@ def test_another_encoder_is_refused_before_it_works():
 def test_metadata_must_be_one_dict_an_image(metadata):
     with pytest.raises(InputError, match="one dict an image: 2 images"):
         Gallery(8).add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=metadata)
+
+
+def test_metadata_of_other_kinds_is_refused_by_its_row():
+    gallery = Gallery(8)
+    with pytest.raises(InputError, match="must be a dict or None; row 1 is 'x'"):
+        gallery.add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=[{}, "x"])
+    with pytest.raises(InputError, match="one dict an image: 2 images"):
+        gallery.add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=3)
+    ids = gallery.add_images(FakeEncoder(), ["a.jpg"], metadata=({"n": n} for n in [5]))
+    assert gallery.get(ids)[0].metadata == {"path": "a.jpg", "n": 5}

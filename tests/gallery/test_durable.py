@@ -91,6 +91,12 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_name_the_system_refuses(tmp_path):
+    for call in (Gallery.load, Gallery.open, Gallery(2).save):
+        with pytest.raises(GalleryError, match="No gallery can be at"):
+            call(tmp_path / ("a" * 300))
+
+
 def test_one_writer_named_to_the_second(path):
     with Gallery.open(path):
         with pytest.raises(GalleryError, match=f"open for writing by process {os.getpid()}"):

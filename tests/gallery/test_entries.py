@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import enum
+
 import numpy as np
 import pytest
 
@@ -140,9 +142,11 @@ def test_pids_of_numpy_become_plain(gallery):
         ({"camids": np.array([1, -(2**63)])}, "camids must fit in 64 bits; row 1"),
         ({"timestamps": [1, float("nan")]}, "timestamps must be finite seconds.*row 1 is nan"),
         ({"timestamps": [float("inf"), 1]}, "timestamps must be finite seconds.*row 0 is inf"),
+        ({"timestamps": [10**400, 1]}, "timestamps must be finite seconds.*row 0 is 1000"),
         ({"timestamps": ["now", 1]}, "row 0 is 'now' of type str"),
         ({"timestamps": [True, 1]}, "row 0 is True of type bool"),
         ({"metadata": [{}, "x"]}, "metadata must be a dict or None; row 1 is 'x'"),
+        ({"metadata": [{}, np.zeros(2)]}, "metadata must be a dict or None; row 1 is array"),
         ({"metadata": {"a": 1}}, "metadata must be one dict a row"),
         ({"metadata": [{}, {"a": {1}}]}, "metadata of row 1 cannot be kept as JSON"),
         ({"metadata": [{}, {"a": float("nan")}]}, "metadata of row 1 cannot be kept as JSON"),
@@ -172,6 +176,45 @@ def test_ids_run_out_at_the_last_one():
     with pytest.raises(InputError, match="No 1 ids are left"):
         gallery.add([[1, 0]])
     gallery.add([[1, 0]], ids=[5])
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).max == np.finfo(np.float64).max, reason="long double is double here"
+)
+def test_numbers_beyond_float64_are_refused():
+    with pytest.raises(InputError, match="Row 0 of embeddings holds NaN or infinity"):
+        Gallery(2).add(np.full((1, 2), np.finfo(np.longdouble).max))
+
+
+class Name(str, enum.Enum):  # noqa: UP042 - the kind whose str() is not its value
+    ANNA = "anna"
+
+
+class Number(enum.IntEnum):
+    SEVEN = 7
+
+
+def test_members_of_enums_are_the_values_they_stand_for(gallery):
+    ids = gallery.add(EYE[:2], pids=[Name.ANNA, Number.SEVEN])
+    assert [entry.pid for entry in gallery.get(ids)] == ["anna", 7]
+    assert [type(entry.pid) for entry in gallery.get(ids)] == [str, int]
+    assert gallery.find({"pid": Name.ANNA}).tolist() == [1, 3]
+    assert gallery.find({"pid": {"$in": [Number.SEVEN]}}).tolist() == [0, 4]
+    assert gallery.find({"pid": {"$gte": Name.ANNA}}).tolist() == [1, 3]
+
+
+@pytest.mark.parametrize(("depth", "fits"), [(100, True), (101, False)])
+def test_metadata_is_nested_no_deeper_than_any_reader_can_parse(depth, fits):
+    deep: object = 1
+    for _ in range(depth):
+        deep = {"a": deep}
+    gallery = Gallery(2)
+    if fits:
+        gallery.add([[1, 0]], metadata=[deep])
+        assert gallery.get(0)[0].metadata == deep
+    else:
+        with pytest.raises(InputError, match="row 0 cannot be kept: it is nested more than 100"):
+            gallery.add([[1, 0]], metadata=[deep])
 
 
 def test_metadata_nested_without_end_is_refused():

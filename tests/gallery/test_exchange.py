@@ -72,6 +72,20 @@ def test_a_cut_file_is_refused(tmp_path):
             Gallery(6).import_from(tmp_path / "g.npz")
 
 
+def test_packed_files_with_wrong_bytes_are_refused(tmp_path):
+    path, rng = tmp_path / "g.npz", np.random.default_rng(0)
+    np.savez_compressed(path, embeddings=np.eye(6))
+    raw = path.read_bytes()
+    for place in range(0, len(raw), 3):
+        damaged = bytearray(raw)
+        damaged[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(damaged)
+        try:
+            Gallery(6).import_from(path)  # a date, say, may be anything
+        except GalleryError as error:
+            assert "is not a file of exported entries" in str(error)  # noqa: PT017 - or none
+
+
 def test_tracklets_are_pooled_and_linked():
     gallery = Gallery(2)
     ids = gallery.add_tracklets(

@@ -139,6 +139,8 @@ def test_min_similarity_takes_in_its_own_value(square):
     assert square.search([[1.0, 0.0]], k=4, min_similarity=0.0).counts.tolist() == [3]
     assert square.search([[1.0, 0.0]], k=4, min_similarity=-5).counts.tolist() == [4]
     assert square.search([[1.0, 0.0]], k=4, min_similarity=1.5).counts.tolist() == [0]
+    assert square.search([[1.0, 0.0]], k=4, min_similarity=1e300).counts.tolist() == [0]
+    assert square.search([[1.0, 0.0]], k=4, min_similarity=-1e300).counts.tolist() == [4]
 
 
 def test_market_rule_leaves_out_same_person_under_same_camera(square):
@@ -184,11 +186,13 @@ def test_a_rule_that_bars_thousands_still_fills_k():
         ({"k": 0}, "k must be at least 1; got 0"),
         ({"k": True}, "k must be an int of at least 1; got True"),
         ({"k": 2.0}, "k must be an int"),
+        ({"k": 2**63 - 1}, "more places than fit in memory; the gallery has 4 entries: k=4"),
         ({"query_pids": [1]}, "query_pids need query_camids"),
         ({"query_pids": [1, 2], "query_camids": [1]}, "query_pids must have one value a row"),
         ({"query_camids": [1, 2]}, "query_camids must have one value a row: 1 rows, 2 values"),
         ({"query_camids": ["1"]}, "query_camids must be int or None; row 0 is '1'"),
         ({"min_similarity": float("nan")}, "min_similarity must be a finite number"),
+        ({"min_similarity": 10**400}, "min_similarity must be a finite number"),
         ({"min_similarity": "0.5"}, "min_similarity must be a finite number"),
         ({"min_similarity": True}, "min_similarity must be a finite number"),
         ({"where": 3}, "where must be a dict"),
