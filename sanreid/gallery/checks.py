@@ -233,7 +233,7 @@ def checked_similarity(value: Any, name: str) -> float:  # noqa: ANN401 - as pas
     """Give a finite similarity as a float."""
     number = isinstance(value, (int, float, np.integer, np.floating))
     if isinstance(value, bool) or not number or not _finite(value):
-        raise InputError(f"{name} must be a finite number, a cosine; got {_short(value)}.")
+        raise InputError(f"{name} must be a finite number; got {_short(value)}.")
     return float(value)
 
 

@@ -9,7 +9,7 @@ Handbook of Face Recognition, 2nd ed., 2011 (detection and identification rate).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -86,7 +86,7 @@ def identify(
         return totals[pid]
 
     answers: list[Identification | None] = [None] * len(request.queries)
-    k = _FIRST_K * depth
+    k = min(_FIRST_K * depth, len(store) + 1)  # one more than there are: then all were seen
     while open_queries := [place for place, answer in enumerate(answers) if answer is None]:
         part = replace(
             request,
@@ -133,8 +133,10 @@ def open_set_report(
     similarity[np.isnan(similarity)] = -np.inf  # nothing was left to compare with
     strangers = np.sort(similarity[~inside])[::-1]
     thresholds, measured, rates = [], [], []
+    if not isinstance(false_alarm_rates, Iterable):
+        raise InputError(f"false_alarm_rates must be a list; got {false_alarm_rates!r}.")
     for rate in false_alarm_rates:
-        if not 0 <= rate <= 1:
+        if not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 1:
             raise InputError(f"false_alarm_rates must lie between 0 and 1; got {rate!r}.")
         allowed = int(np.floor(rate * len(strangers) + 1e-9))
         threshold = _just_above(strangers, allowed)

@@ -270,3 +270,19 @@ def test_open_set_needs_both_kinds_of_queries(people):
             people.evaluate_open_set([[1, 0, 0]], pids)
     with pytest.raises(InputError, match="false_alarm_rates must lie between 0 and 1; got 2"):
         people.evaluate_open_set([[1, 0, 0]] * 2, ["anna", "x"], false_alarm_rates=[2])
+
+
+def test_a_mean_over_more_than_there_are_is_one_over_all():
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [0, 1], [0, 1]], pids=[1, 1, 2])
+    for top in (2, 10**18):
+        (found,) = gallery.identify([[0, 1]], group="mean", top=top, threshold=0.5)
+        assert (found.pid, found.similarity, found.margin) == (2, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("rates", [0.1, ["0.1"], [float("nan")], [1.5]])
+def test_bad_false_alarm_rates(rates):
+    gallery = Gallery(2)
+    gallery.add([[1, 0]], pids=[1])
+    with pytest.raises(InputError, match="false_alarm_rates must"):
+        gallery.evaluate_open_set([[1, 0], [0, 1]], [1, 2], false_alarm_rates=rates)
