@@ -84,8 +84,8 @@ class SearchResult:
         return (self[query] for query in range(len(self)))
 
     def __repr__(self) -> str:
-        queries, k = self.ids.shape
-        lines = [f"SearchResult({queries} queries, k={k}, {int(self.counts.sum())} hits)"]
+        queries = len(self)
+        lines = [f"SearchResult({self._size()})"]
         for query in range(min(queries, 3)):
             hits = [f"{hit.similarity:.3f} id={hit.id} pid={hit.pid!r}" for hit in self[query][:3]]
             more = ", ..." if self.counts[query] > 3 else ""
@@ -147,13 +147,19 @@ class SearchResult:
             )
         )  # fmt: skip
         queries, k = self.ids.shape
-        caption = f"{queries} queries, k={k}, {int(self.counts.sum())} hits"
+        caption = self._size()
         if queries > _SHOWN_QUERIES or k > _SHOWN_HITS:
             caption += f"; the first {_SHOWN_QUERIES} queries and {_SHOWN_HITS} hits are shown"
         return (
             f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table>"
         )
+
+    def _size(self) -> str:
+        queries, k = self.ids.shape
+        hits = int(self.counts.sum())
+        asked = "1 query" if queries == 1 else f"{queries} queries"
+        return f"{asked}, k={k}, {hits} {'hit' if hits == 1 else 'hits'}"
 
     def _hit(self, query: int, place: int) -> Hit:
         raw = self._metadata[query, place]

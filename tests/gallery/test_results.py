@@ -47,6 +47,7 @@ def test_a_result_stays_what_it_was():
     gallery = Gallery(2)
     gallery.add([[1, 0]], pids=[1], metadata=[{"a": 1}])
     result = gallery.search([[1, 0]], k=1)
+    assert repr(result).startswith("SearchResult(1 query, k=1, 1 hit)")
     gallery.update([0], pids=[2], metadata=[{"a": 2}])
     gallery.remove([0])
     gallery.compact()
