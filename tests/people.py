@@ -197,7 +197,7 @@ def write_people(
     for identity in range(1, identities + 1):
         for camera in range(1, cameras + 1):
             for shot in range(shots):
-                name = f"{identity:04d}_c{camera}s1_{shot * 25 + 1:06d}_00{suffix}"
+                name = f"{identity:04d}_c{camera}_drawn_{shot}{suffix}"
                 if names == "folders":
                     name = f"{identity:03d}/{camera:02d}_{shot}{suffix}"
                 path = folder / name
