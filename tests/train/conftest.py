@@ -1,4 +1,4 @@
-"""A tiny data set of painted crops, and configurations that train on it in seconds."""
+"""A tiny data set of painted crops, configurations that train on it in seconds, tiny networks."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from sanreid.config import EncoderConfig
+from sanreid.train.config import DecoderConfig
+from sanreid.train.san import build_san_pg
 from sanreid.train.settings import config_from_dict
+from sanreid.train.textures import save_generator
 
 
 def paint_people(folder: Path, *, people: int, crops: int, seed: int = 0) -> Path:
@@ -67,3 +72,23 @@ def tiny_run(people, others, tmp_path):
         return config_from_dict(values)
 
     return build
+
+
+@pytest.fixture
+def one_thread():
+    """The networks are tiny: threads that wait for one another would cost more than they give."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_generator(tmp_path_factory):
+    """The folder of an untrained texture generator for crops of 64 x 32."""
+    encoder = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+    decoder = DecoderConfig(width=32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = build_san_pg(encoder, decoder)
+    return save_generator(module, encoder, decoder, tmp_path_factory.mktemp("weights") / "pg")

@@ -9,38 +9,18 @@ from torch import nn
 from sanreid.config import EncoderConfig
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError, InputError, WeightsError
-from sanreid.train.config import DecoderConfig
 from sanreid.train.data import TextureStore
 from sanreid.train.pit.tables import load_tables
 from sanreid.train.sa_dec import DecoderOutput
-from sanreid.train.san import build_san_pg
 from sanreid.train.textures import (
     Generator,
     load_generator,
     main,
     make_textures,
-    save_generator,
 )
 
 TINY = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
-NARROW = DecoderConfig(width=32)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The networks are tiny: threads that wait for one another would cost more than they give."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory):
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = build_san_pg(TINY, NARROW)
-    return save_generator(module, TINY, NARROW, tmp_path_factory.mktemp("weights") / "pg")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
@@ -83,19 +63,19 @@ def test_a_painter_true_to_the_sides_agrees_with_its_mirrored_self():
     assert swapped.confidences[0, 0][paired].max() < 0.1
 
 
-def test_saving_and_loading_paints_the_same(saved, crops):
-    generator = load_generator(saved)
-    assert (saved / "model.safetensors").stat().st_size < 30_000_000
+def test_saving_and_loading_paints_the_same(tiny_generator, crops):
+    generator = load_generator(tiny_generator)
+    assert (tiny_generator / "model.safetensors").stat().st_size < 30_000_000
     batch = torch.randint(0, 255, (2, 3, 64, 32), dtype=torch.uint8)
-    first, second = generator.paint(batch), load_generator(saved).paint(batch)
+    first, second = generator.paint(batch), load_generator(tiny_generator).paint(batch)
     torch.testing.assert_close(first.textures, second.textures)
     assert first.textures.shape == (2, 3, 256, 256)
     assert first.confidences.shape == (2, 1, 256, 256)
     assert 0 <= first.confidences.min() <= first.confidences.max() <= 1
 
 
-def test_a_store_is_made_and_gone_on_with(saved, crops, tmp_path):
-    generator, out = load_generator(saved), tmp_path / "textures.bin"
+def test_a_store_is_made_and_gone_on_with(tiny_generator, crops, tmp_path):
+    generator, out = load_generator(tiny_generator), tmp_path / "textures.bin"
     make_textures(crops.select(np.arange(3)), out, generator, batch_size=2)
     size = out.stat().st_size
     make_textures(crops, out, generator, batch_size=2)
@@ -116,17 +96,17 @@ def test_a_store_is_made_and_gone_on_with(saved, crops, tmp_path):
         make_textures(crops, out, generator, quality=50)
 
 
-def test_the_command(saved, crops, tmp_path, capsys):
+def test_the_command(tiny_generator, crops, tmp_path, capsys):
     folder = crops.paths[0].parent
     out = tmp_path / "t.bin"
-    assert main([str(folder), str(out), "--weights", str(saved), "--device", "cpu"]) == 0
+    assert main([str(folder), str(out), "--weights", str(tiny_generator), "--device", "cpu"]) == 0
     assert "5 textures" in capsys.readouterr().out
     assert main([str(folder), str(out), "--weights", str(tmp_path / "none")]) == 1
     assert "no name of the manifest" in capsys.readouterr().err
 
 
-def test_wrong_input_is_refused(saved, crops, tmp_path):
-    generator = load_generator(saved)
+def test_wrong_input_is_refused(tiny_generator, crops, tmp_path):
+    generator = load_generator(tiny_generator)
     with pytest.raises(InputError, match=r"\(N, 3, 64, 32\)"):
         generator.paint(torch.zeros(1, 3, 32, 64, dtype=torch.uint8))
     with pytest.raises(InputError, match="batch_size"):
@@ -136,7 +116,7 @@ def test_wrong_input_is_refused(saved, crops, tmp_path):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"decoder": {}}')
     (tmp_path / "odd" / "model.safetensors").write_bytes(
-        (saved / "model.safetensors").read_bytes()
+        (tiny_generator / "model.safetensors").read_bytes()
     )
     with pytest.raises(WeightsError, match="no SAN-PG"):
         load_generator(tmp_path / "odd")
