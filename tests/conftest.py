@@ -1,4 +1,4 @@
-"""What many tests share: a tiny encoder, the same one saved, a drawn crop, the real data."""
+"""What many tests share: a tiny encoder, the same one saved, a rendered crop, the real data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.people import draw_person
+from tests.people import rendered_person
 
 
 def pytest_collection_modifyitems(items):
@@ -52,8 +52,8 @@ def tiny_weights(tiny_encoder, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def crop():
-    """One drawn crop, a PIL image of 128 x 64 (height, width)."""
-    return draw_person(1, size=(128, 64))
+    """One rendered crop, a PIL image of 128 x 64 (height, width)."""
+    return rendered_person(1, size=(128, 64))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the documentation and the README show works, on drawn people.
+"""What the documentation and the README show works, on rendered people.
 
 Blocks fenced as ``python`` are run, page by page in one namespace; lines ``$ sanreid ...`` in
 blocks fenced as ``console`` are run too. Blocks fenced as ``bash`` need what a test has not: a
@@ -21,7 +21,7 @@ from PIL import Image
 
 from sanreid.cli import main
 from sanreid.encoder import SANEncoder
-from tests.people import draw_person, write_people
+from tests.people import rendered_person, write_people
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -53,10 +53,10 @@ def prepared(tmp_path_factory):
             (root / "query").mkdir(exist_ok=True)
             path.rename(root / "query" / path.name)
     for name, camera in (("query", 1), ("a", 1), ("b", 2), ("c", 3)):
-        draw_person(1, camera, 1, size=(128, 64)).save(root / f"{name}.jpg")
+        rendered_person(1, camera, 1, size=(128, 64)).save(root / f"{name}.jpg")
     frame = Image.new("RGB", (320, 280), (120, 120, 120))
-    frame.paste(draw_person(1), (8, 4))
-    frame.paste(draw_person(2), (160, 4))
+    frame.paste(rendered_person(1), (8, 4))
+    frame.paste(rendered_person(2), (160, 4))
     frame.save(root / "frame.png")
     return root
 

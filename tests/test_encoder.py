@@ -20,13 +20,13 @@ from sanreid import EncodedFiles, SANEncoder
 from sanreid.config import EncoderConfig
 from sanreid.errors import ImageError, InputError, WeightsError
 from tests.conftest import build_tiny
-from tests.people import draw_person, write_people
+from tests.people import rendered_person, write_people
 
 COSINE_OF_BFLOAT16 = 0.999
 
 
 def crops_of(n, size=(80, 40)):
-    return [draw_person(identity, size=size) for identity in range(n)]
+    return [rendered_person(identity, size=size) for identity in range(n)]
 
 
 def plain_torchvision(module, config, images):

@@ -17,7 +17,7 @@ from sanreid._pipeline import default_workers, map_ahead
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, SanreidError, UnknownWeightsError, WeightsError
 from tests.conftest import build_tiny
-from tests.people import draw_person
+from tests.people import rendered_person
 
 
 def fresh(config, **options):
@@ -365,7 +365,7 @@ def test_every_item_comes_once(n, ahead):
 
 
 def test_the_bundled_weights(tmp_path):
-    images = [draw_person(identity) for identity in range(4)]
+    images = [rendered_person(identity) for identity in range(4)]
     full = SANEncoder.from_pretrained("baseline-r50", device="cpu", dtype="float32")
     lower = SANEncoder.from_pretrained("baseline-r50", device="cpu", dtype="bfloat16")
     assert full.name == "baseline-r50"
@@ -389,7 +389,7 @@ def test_a_long_stream_holds_its_memory():
     config = EncoderConfig(embedding_dim=3, input_size=(32, 32))
     encoder = SANEncoder(MeanColour(), config, device="cpu", dtype="float32")
     picture = io.BytesIO()
-    draw_person(1, size=(32, 32)).save(picture, "JPEG")
+    rendered_person(1, size=(32, 32)).save(picture, "JPEG")
     stream = (picture.getvalue() for _ in range(100_000))
 
     def peak_mib():
@@ -427,7 +427,7 @@ def test_real_crops(real_data):
 @pytest.mark.gpu
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_cuda_agrees_with_the_cpu(dtype, tiny_config, tiny_encoder):
-    images = [draw_person(identity, size=(64, 32)) for identity in range(5)]
+    images = [rendered_person(identity, size=(64, 32)) for identity in range(5)]
     encoder = fresh(tiny_config, device="cuda", dtype=dtype)
     embeddings = encoder.encode(images)
     assert (embeddings * tiny_encoder.encode(images)).sum(axis=1).min() > 0.999

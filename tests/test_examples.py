@@ -1,4 +1,4 @@
-"""The scripts of examples/ do what they say, on drawn people."""
+"""The scripts of examples/ do what they say, on rendered people."""
 
 from __future__ import annotations
 

@@ -1,55 +1,44 @@
-"""The drawn people, and the sample crops in the package that are drawn from them."""
+"""The rendered people in the package, and the tests' use of them."""
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
-
 import numpy as np
 import pytest
-from PIL import Image
 
 from sanreid.datasets import read_crops
-from tests.people import draw_person, person, write_people, write_samples
+from tests.people import CAMERAS, PEOPLE, SAMPLES, rendered_person, write_people
 
 
-def packaged() -> list[Path]:
-    folder = Path(str(resources.files("sanreid"))) / "demo"
-    return sorted(folder.glob("*.jpg"))
-
-
-def test_the_packaged_samples_are_these_drawings(tmp_path):
-    drawn = write_samples(tmp_path)
-    assert [path.name for path in packaged()] == [path.name for path in drawn]
-    for ours, theirs in zip(drawn, packaged(), strict=True):
-        a = np.asarray(Image.open(ours), dtype=float)
-        b = np.asarray(Image.open(theirs), dtype=float)
-        # Pillow may round or compress by a level differently from version to version.
-        assert np.abs(a - b).mean() < 1.0, ours.name
+def test_the_packaged_samples_are_eight_people_under_four_cameras():
+    crops = read_crops(SAMPLES, names="market1501")
+    assert crops.pids.tolist() == np.repeat(np.arange(1, PEOPLE + 1), CAMERAS).tolist()
+    assert crops.camids.tolist() == [1, 2, 3, 4] * PEOPLE
+    for path in crops.paths:
+        assert path.name.endswith("_rendered_0.jpg"), "a name must not pass for a data set's"
 
 
 def test_the_packaged_samples_stay_small():
-    assert sum(path.stat().st_size for path in packaged()) < 400_000
+    assert sum(path.stat().st_size for path in SAMPLES.glob("*.jpg")) < 250_000
 
 
-def test_a_drawing_is_the_same_each_time_and_another_for_each_number():
-    first = np.asarray(draw_person(3, 2, 1, size=(64, 32)))
-    assert np.array_equal(first, np.asarray(draw_person(3, 2, 1, size=(64, 32))))
-    for other in (
-        draw_person(4, 2, 1, size=(64, 32)),
-        draw_person(3, 1, 1, size=(64, 32)),
-        draw_person(3, 2, 2, size=(64, 32)),
-        draw_person(3, 2, 1, size=(64, 32), seed=1),
-    ):
-        assert np.abs(first - np.asarray(other, dtype=float)).mean() > 1
+def test_numbers_choose_other_crops():
+    crops = [
+        np.asarray(rendered_person(identity, 1, shot, size=(64, 32)), dtype=float)
+        for identity in range(1, PEOPLE * CAMERAS + 1)
+        for shot in (0, 1)
+    ]
+    for index, crop in enumerate(crops):
+        for other in crops[:index]:
+            assert np.abs(crop - other).mean() > 1
+
+
+def test_people_come_again_under_the_next_camera():
+    again = rendered_person(PEOPLE + 3, camera=CAMERAS)
+    assert np.array_equal(np.asarray(again), np.asarray(rendered_person(3, camera=1)))
 
 
 def test_size_is_height_and_width():
-    assert draw_person(1, size=(100, 40)).size == (40, 100)
-
-
-def test_many_people_can_be_told_apart_by_their_traits():
-    assert len({person(i) for i in range(1, 60)}) == 59
+    assert rendered_person(1, size=(100, 40)).size == (40, 100)
 
 
 @pytest.mark.parametrize(("names", "scheme"), [("market1501", "market1501"), ("folders", "pku")])

@@ -20,7 +20,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser = commands.add_parser(
         "demo",
         help="embed sample crops, search them, draw the ranking",
-        description="Embed packaged crops of drawn people, build a gallery of cameras 2 to 4, "
+        description="Embed packaged crops of rendered people, build a gallery of cameras 2 to 4, "
         "search it for each person of camera 1, print the ranking and draw it.",
     )
     parser.add_argument(
@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
         embeddings[~asks], crops.pids[~asks], crops.camids[~asks],
     )  # fmt: skip
     print(f"\n* is the right person: rank-1 {report.rank1:.0%}, mAP {report.mAP:.0%}.")
-    print("Drawings are easy; 'sanreid evaluate' measures on crops of your own.")
+    print("Eight rendered people say little; 'sanreid evaluate' measures on crops of your own.")
 
     picture = ranked_list(
         crops.select(asks).paths,

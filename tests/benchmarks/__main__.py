@@ -3,7 +3,7 @@
     python -m tests.benchmarks [--out FOLDER] [NAME ...]
 
 Writes ``FOLDER/NAME.json``. Close other programs first: the figures are wall-clock times. The
-crops are those of ``SANREID_DATA`` where it is set, else drawn people.
+crops are those of ``SANREID_DATA`` where it is set, else rendered people.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ usual feature extractors do. Each contestant runs in a process of its own; the c
 before the clock starts, so that the disk's cache is warm for everyone.
 
 Crops: the first of Market-1501's training folder where SANREID_DATA is set (64 x 128 files that
-the resize makes larger), else drawn people of the same size.
+the resize makes larger), else rendered people of the same size.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torchvision import transforms
 
 from sanreid import SANEncoder
 from tests.benchmarks.report import in_fresh_process, repeat, write_report
-from tests.people import draw_person
+from tests.people import rendered_person
 
 INPUT_SIZE = (256, 128)
 CONTESTANTS = ("plain torchvision float32", "sanreid float32", "sanreid auto")
@@ -109,8 +109,8 @@ def crops(count: int, folder: Path) -> tuple[list[Path], str]:
         return paths[:: max(1, len(paths) // count)][:count], "Market-1501 training crops"
     paths = [folder / f"{index:05d}.jpg" for index in range(count)]
     for index, path in enumerate(paths):
-        draw_person(index, camera=index % 6 + 1, size=(128, 64)).save(path, quality=92)
-    return paths, "drawn people"
+        rendered_person(index, camera=index % 6 + 1, size=(128, 64)).save(path, quality=92)
+    return paths, "rendered people"
 
 
 def main() -> None:

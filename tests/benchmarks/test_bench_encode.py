@@ -21,7 +21,7 @@ def test_benchmark_runs_small(tmp_path):
     subprocess.run(command, check=True, cwd=root, env=environment, capture_output=True)
     report = json.loads(output.read_text(encoding="utf-8"))
     assert report["benchmark"] == "encode"
-    assert report["crops"] == "drawn people"
+    assert report["crops"] == "rendered people"
     plain, float32, auto = report["rows"]
     assert plain["times_plain"] == 1
     assert float32["lowest_cosine_to_plain"] > 0.99999

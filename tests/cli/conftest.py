@@ -1,4 +1,4 @@
-"""A tiny encoder on disk and folders of drawn people: what the commands need to run fast."""
+"""A tiny encoder on disk and folders of rendered people: what the commands need to run fast."""
 
 from __future__ import annotations
 

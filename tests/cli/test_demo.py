@@ -9,8 +9,10 @@ def test_the_demo_ranks_and_draws(run, tmp_path):
     picture = tmp_path / "ranking.png"
     status, text, err = run("demo", "--output", picture)
     assert (status, err) == (0, "")
-    assert "Embedded 24 crops of 6 people" in text
-    assert "rank-1 100%" in text
+    assert "Embedded 32 crops of 8 people" in text
+    # Persons 3 and 4 both wear purple; whichever weights are the default find most people.
+    rank1 = int(text.partition("rank-1 ")[2].partition("%")[0])
+    assert rank1 >= 75
     assert f"The ranking is drawn in {picture}" in text
     with Image.open(picture) as image:
         assert image.format == "PNG"

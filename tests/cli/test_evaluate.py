@@ -10,7 +10,7 @@ import pytest
 
 import sanreid
 from sanreid.datasets import read_crops
-from tests.people import draw_person, write_people
+from tests.people import rendered_person, write_people
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def split(tmp_path_factory):
         if "_c1" in path.name:
             (root / "query").mkdir(exist_ok=True)
             path.rename(root / "query" / path.name)
-    draw_person(8, 2, size=(64, 32)).save(root / "gallery" / "0000_c2s1_000001_00.jpg")
-    draw_person(9, 2, size=(64, 32)).save(root / "gallery" / "-1_c2s1_000001_00.jpg")
+    rendered_person(8, 2, size=(64, 32)).save(root / "gallery" / "0000_c2s1_000001_00.jpg")
+    rendered_person(9, 2, size=(64, 32)).save(root / "gallery" / "-1_c2s1_000001_00.jpg")
     return root
 
 
@@ -94,7 +94,7 @@ def test_a_person_counted_from_0_is_a_person(run_json, tiny, tmp_path):
     for person in range(2):
         for view in (0, 5):
             path = tmp_path / f"{person:04d}_{view:02d}.jpg"
-            draw_person(person + 1, 1 + view // 5, size=(64, 32)).save(path)
+            rendered_person(person + 1, 1 + view // 5, size=(64, 32)).save(path)
     answer = run_json("evaluate", "--folder", tmp_path, "--weights", tiny)
     assert answer["num_valid_queries"] == 4
 
@@ -104,7 +104,7 @@ def test_a_query_folder_numbered_from_0(run_json, tiny, tmp_path):
         (tmp_path / folder).mkdir()
         for person in range(3):
             path = tmp_path / folder / f"{person:04d}_c{camera}s1_000001_00.jpg"
-            draw_person(person + 1, camera, size=(64, 32)).save(path)
+            rendered_person(person + 1, camera, size=(64, 32)).save(path)
     answer = run_json(
         "evaluate", "--query", tmp_path / "query", "--gallery", tmp_path / "gallery",
         "--weights", tiny,
@@ -114,7 +114,7 @@ def test_a_query_folder_numbered_from_0(run_json, tiny, tmp_path):
 
 def test_queries_without_a_match_are_mentioned(run, tiny, tmp_path):
     write_people(tmp_path, identities=2, cameras=2, size=(64, 32))
-    draw_person(3, 1, size=(64, 32)).save(tmp_path / "0003_c1s1_000001_00.jpg")
+    rendered_person(3, 1, size=(64, 32)).save(tmp_path / "0003_c1s1_000001_00.jpg")
     status, _, err = run("evaluate", "--folder", tmp_path, "--weights", tiny)
     assert status == 0
     assert "without a match" in err
@@ -139,7 +139,7 @@ def test_pids_choose_people(run_json, run, tiny, people, tmp_path):
 
 
 def test_several_folders_and_numbers_used_in_both(run, run_json, tiny, people, tmp_path):
-    write_people(tmp_path / "more", identities=2, cameras=2, size=(64, 32), seed=9)
+    write_people(tmp_path / "more", identities=2, cameras=2, size=(64, 32), first=5)
     evaluate = ("evaluate", "--folder", people, "--folder", tmp_path / "more", "--weights", tiny)
     status, _, err = run(*evaluate)
     assert status == 1
@@ -157,7 +157,7 @@ def test_people_with_names_are_matched_by_name(run_json, tiny, tmp_path):
         for name in names:
             (tmp_path / folder / name).mkdir(parents=True)
             camera = 1 if folder == "query" else 2
-            crop = draw_person(len(name) + ord(name[1]), camera, size=(64, 32))
+            crop = rendered_person(len(name) + ord(name[1]), camera, size=(64, 32))
             crop.save(tmp_path / folder / name / f"c{camera}.png")
     answer = run_json(
         "evaluate", "--query", tmp_path / "query", "--gallery", tmp_path / "gallery",

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sanreid.cli import main
 from sanreid.gallery import Gallery
-from tests.people import draw_person, write_people
+from tests.people import rendered_person, write_people
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_picture_of_the_ranking(run, built, people, tiny, tmp_path):
 
 
 def test_add_info_and_verify(run, run_json, built, tiny, tmp_path):
-    write_people(tmp_path / "more", identities=2, cameras=1, size=(64, 32), seed=9)
+    write_people(tmp_path / "more", identities=2, cameras=1, size=(64, 32), first=5)
     answer = run_json("gallery", "add", tmp_path / "more", built, "--weights", tiny)
     assert (answer["added"], answer["entries"]) == (2, 18)
     info = run_json("gallery", "info", built)
@@ -178,7 +178,7 @@ def test_names(run, tiny, tmp_path):
 def test_distractors_and_junk_are_nobody(run_json, tiny, tmp_path):
     write_people(tmp_path / "crops", identities=1, cameras=1, size=(64, 32))
     for number, name in enumerate(("0000_c2s1_000001_00.jpg", "-1_c2s1_000001_00.jpg")):
-        draw_person(8 + number, 2, size=(64, 32)).save(tmp_path / "crops" / name)
+        rendered_person(8 + number, 2, size=(64, 32)).save(tmp_path / "crops" / name)
     run_json("gallery", "build", tmp_path / "crops", tmp_path / "g", "--weights", tiny)
     assert sorted(pids(tmp_path / "g"), key=str) == [1, None, None]
 
@@ -199,7 +199,7 @@ def test_a_build_that_cannot_be_saved_says_nothing_else(run, people, tiny, tmp_p
 def test_a_name_that_is_not_utf8_is_told(run, tiny, tmp_path):
     name = tmp_path / os.fsdecode(b"crop\xff.png")
     try:
-        draw_person(1, size=(64, 32)).save(name)
+        rendered_person(1, size=(64, 32)).save(name)
     except (OSError, UnicodeError):
         pytest.skip("the file system allows UTF-8 names alone")
     status, text, err = run("gallery", "build", name, tmp_path / "g", "--weights", tiny)

@@ -10,7 +10,7 @@ from sanreid.errors import InputError
 from sanreid.gallery.results import Hit
 from sanreid.viz import contact_sheet, ranked_list
 from sanreid.viz.sheets import CAPTION, EMPTY, FRAME, FRAMES, GAP, HEADER, MARGIN, TITLE
-from tests.people import draw_person
+from tests.people import rendered_person
 
 SIZE = (64, 32)
 STEP = (32 + 2 * FRAME + GAP, 64 + 2 * FRAME + CAPTION + GAP)
@@ -28,7 +28,7 @@ def frame_at(sheet: Image.Image, column: int, row: int = 0, *, top: int, apart: 
 
 
 def test_a_contact_sheet_is_a_grid():
-    crops = [draw_person(i, size=SIZE) for i in range(1, 6)]
+    crops = [rendered_person(i, size=SIZE) for i in range(1, 6)]
     sheet = contact_sheet(crops, columns=3, crop_size=SIZE)
     assert sheet.size == (2 * MARGIN + 3 * STEP[0] - GAP, 2 * MARGIN + 2 * STEP[1] - GAP)
     inner = MARGIN + FRAME
@@ -37,14 +37,14 @@ def test_a_contact_sheet_is_a_grid():
 
 
 def test_fewer_crops_than_columns_make_a_narrow_sheet():
-    sheet = contact_sheet([draw_person(1, size=SIZE)], columns=8, crop_size=SIZE)
+    sheet = contact_sheet([rendered_person(1, size=SIZE)], columns=8, crop_size=SIZE)
     assert sheet.width == 2 * MARGIN + STEP[0] - GAP
 
 
 def test_marks_choose_the_frame():
     marks = ["right", "wrong", "query", "none"]
     sheet = contact_sheet(
-        [draw_person(1, size=SIZE)] * 4, marks=marks, labels=["a\nb"] * 4, crop_size=SIZE
+        [rendered_person(1, size=SIZE)] * 4, marks=marks, labels=["a\nb"] * 4, crop_size=SIZE
     )
     seen = [frame_at(sheet, column, top=MARGIN) for column in range(4)]
     assert seen == [FRAMES[mark] for mark in marks]
@@ -55,7 +55,7 @@ def test_an_empty_sheet_is_a_picture_all_the_same():
 
 
 def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
-    crop = draw_person(1, size=SIZE)
+    crop = rendered_person(1, size=SIZE)
     plain = contact_sheet([crop], crop_size=SIZE)
     titled = contact_sheet([crop], crop_size=SIZE, title="A title wider than one crop")
     assert titled.width > plain.width
@@ -75,11 +75,11 @@ def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
 )
 def test_a_contact_sheet_says_what_is_wrong(arguments, message):
     with pytest.raises(InputError, match=message):
-        contact_sheet([draw_person(1, size=SIZE)] * 2, **arguments)
+        contact_sheet([rendered_person(1, size=SIZE)] * 2, **arguments)
 
 
 def test_a_ranked_list_frames_right_and_wrong(tmp_path):
-    crop = draw_person(1, size=SIZE)
+    crop = rendered_person(1, size=SIZE)
     crop.save(tmp_path / "crop.png")
     hits = [hit(0, pid=7, camid=2, path=tmp_path / "crop.png"), hit(1, pid=8), hit(2)]
     sheet = ranked_list([crop], [hits], query_pids=[7], query_camids=[1], crop_size=SIZE)
@@ -92,14 +92,14 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
 
 
 def test_without_pids_nobody_is_right_or_wrong():
-    crop = draw_person(1, size=SIZE)
+    crop = rendered_person(1, size=SIZE)
     sheet = ranked_list([crop], [[hit(0, pid=7)]], crop_size=SIZE)
     assert frame_at(sheet, 1, top=MARGIN + HEADER, apart=2 * GAP) == FRAMES["none"]
 
 
 @pytest.mark.parametrize("path", [None, "moved away.jpg"])
 def test_a_crop_that_is_gone_is_an_empty_field(path):
-    crop = draw_person(1, size=SIZE)
+    crop = rendered_person(1, size=SIZE)
     sheet = ranked_list([crop], [[hit(0, path=path)]], crop_size=SIZE)
     x = MARGIN + STEP[0] + 2 * GAP + FRAME + 3
     assert sheet.getpixel((x, MARGIN + HEADER + FRAME + 3)) == EMPTY
@@ -113,7 +113,7 @@ def test_given_images_go_before_the_metadata():
 
 
 def test_queries_without_hits_and_lists_of_unequal_length():
-    crop = draw_person(1, size=SIZE)
+    crop = rendered_person(1, size=SIZE)
     sheet = ranked_list([crop, crop], [[], [hit(0), hit(1)]], crop_size=SIZE)
     assert sheet.width == 2 * MARGIN + 3 * STEP[0] - GAP + 2 * GAP
     assert ranked_list([crop], [[]], crop_size=SIZE).width == 2 * MARGIN + STEP[0] - GAP
@@ -127,7 +127,7 @@ def test_queries_without_hits_and_lists_of_unequal_length():
     ],
 )
 def test_a_ranked_list_says_what_is_wrong(arguments, message):
-    crop = draw_person(1, size=SIZE)
+    crop = rendered_person(1, size=SIZE)
     with pytest.raises(InputError, match=message):
         ranked_list([crop] * 2, [[], []], **arguments)
     with pytest.raises(InputError, match="result must be one a query; got 1 for 2"):

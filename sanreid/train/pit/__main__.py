@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     crops.add_argument("out", type=Path, metavar="OUT")
     crops.add_argument("--height", type=int, default=256, choices=(128, 256))
+    only = "write these identities alone, numbered from 1; all when left out"
+    crops.add_argument("--people", type=int, nargs="+", metavar="NUMBER", help=only)
     crops.set_defaults(run=_crops)
 
     judge = commands.add_parser("judge", help="measure a texture generator")
@@ -109,7 +111,7 @@ def _crops(args: argparse.Namespace) -> None:
         args.identities, args.images_per_identity, args.seed,
         None if args.backgrounds is None else str(args.backgrounds), adults_only=True,
     )  # fmt: skip
-    paths = write_crops(Studio.open(), settings, args.out, height=args.height)
+    paths = write_crops(Studio.open(), settings, args.out, people=args.people, height=args.height)
     sys.stdout.write(f"{args.out}: {len(paths)} crops\n")
 
 

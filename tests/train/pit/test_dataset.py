@@ -14,7 +14,6 @@ from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.backdrop import list_backgrounds, photo_backdrop
 from sanreid.train.pit.degrade import degrade, occlude
 from sanreid.train.pit.making import MakingSettings, make_identity, make_pair, render_dataset
-from sanreid.train.pit.samples import write_crops
 from sanreid.train.pit.scene import Camera
 from sanreid.train.pit.shards import read_seen
 
@@ -129,19 +128,6 @@ def test_pairs_are_the_same_for_the_same_numbers(studio):
     assert other.jpeg != made[0].jpeg
     assert made[0].seen[~studio.atlas.valid].sum() == 0
     assert json.loads(json.dumps(made[0].facts))["camera"]["box"]
-
-
-def test_sample_crops_have_reid_names(studio, tmp_path):
-    from sanreid.datasets import read_crops
-
-    paths = write_crops(
-        studio, MakingSettings(2, 1, adults_only=True), tmp_path / "crops", height=128
-    )
-    assert [p.name for p in paths] == ["0001_c1s1_001000_00.jpg", "0002_c1s1_001025_00.jpg"]
-    with Image.open(paths[0]) as crop:
-        assert crop.size == (64, 128)
-    crops = read_crops(tmp_path / "crops")
-    assert sorted(crops.pids.tolist()) == [1, 2]
 
 
 def test_wrong_settings_are_refused(tmp_path):

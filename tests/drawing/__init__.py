@@ -1,1 +1,0 @@
-"""The drawing of people for the tests: who is drawn, where, and how."""
