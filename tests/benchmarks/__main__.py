@@ -1,9 +1,10 @@
-"""Every benchmark, one after the other, each in a process of its own.
+"""Every benchmark, one after the other, each in a process of its own; then the page of them.
 
     python -m tests.benchmarks [--out FOLDER] [NAME ...]
 
-Writes ``FOLDER/NAME.json``. Close other programs first: the figures are wall-clock times. The
-crops are those of ``SANREID_DATA`` where it is set, else rendered people.
+Writes ``FOLDER/NAME.json``; where FOLDER is the documentation's, its pictures and its page too.
+Close other programs first: the figures are wall-clock times. The crops are those of
+``SANREID_DATA`` where it is set, else rendered people. The largest runs want 8 GB of memory.
 """
 
 from __future__ import annotations
@@ -13,24 +14,40 @@ import subprocess
 import sys
 from pathlib import Path
 
-NAMES = ("encode", "evaluate", "rerank", "gallery")
+from tests.benchmarks import page
+
+MSMT17 = "--queries 11659 --gallery 82161 --only sanreid --repeats 1"
+RUNS = {  # file name: module and its options
+    "encode": "bench_encode",
+    "evaluate": "bench_evaluate",
+    "evaluate-msmt17": f"bench_evaluate {MSMT17}",
+    "evaluate-large": "bench_evaluate --queries 10000 --gallery 500000 --only sanreid --repeats 1",
+    "rerank": "bench_rerank",
+    "rerank-msmt17": f"bench_rerank {MSMT17}",
+    "gallery": "bench_gallery --size 100000 --parts search scale",
+    "gallery-million": "bench_gallery --size 1000000 --parts scale disk approximate",
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
-    parser.add_argument("--out", type=Path, default=Path("benchmarks"), metavar="FOLDER")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)}")
+    parser.add_argument("--out", type=Path, default=page.RESULTS, metavar="FOLDER")
     args = parser.parse_args()
-    if unknown := [name for name in args.names if name not in NAMES]:
-        parser.error(f"no benchmark is named {unknown[0]!r}; there are {', '.join(NAMES)}")
+    if unknown := [name for name in args.names if name not in RUNS]:
+        parser.error(f"no benchmark is named {unknown[0]!r}; there are {', '.join(RUNS)}")
 
     failed = []
-    for name in args.names or NAMES:
+    for name in args.names or RUNS:
         print(f"\n{name}", flush=True)
-        module = f"tests.benchmarks.bench_{name}"
-        command = [sys.executable, "-m", module, "--json", str(args.out / f"{name}.json")]
+        module, *options = RUNS[name].split()
+        command = [sys.executable, "-m", f"tests.benchmarks.{module}", *options]
+        command += ["--json", str(args.out / f"{name}.json")]
         if subprocess.run(command, check=False).returncode:
             failed.append(name)
+    if args.out == page.RESULTS:
+        page.draw()
+        page.PAGE.write_text(page.page(), encoding="utf-8")
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return len(failed)

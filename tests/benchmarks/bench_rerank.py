@@ -5,7 +5,8 @@
 
 The peer does what the authors' NumPy code does, with the same dense N x N matrices, where N is
 queries and gallery together (about 10 GB at the default size). Every contestant runs in a
-process of its own; the two results are compared number by number.
+process of its own; the two results are compared number by number. The floor is the matrix product
+of all pairs of queries and gallery together.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy as np
 
 from sanreid import evaluate_distances, k_reciprocal_rerank
 from tests.benchmarks.crowd import crowd_parser, draw_crowd
+from tests.benchmarks.floors import above_floor, measure_rates
 from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
+from tests.benchmarks.tables import floor_text, table, time_text
 
 CONTESTANTS = ("sanreid", "dense NumPy", "all pairs alone")
 
@@ -107,6 +110,40 @@ def compare(folder):
     return {"largest_difference": largest, "share_above_1e-4": off / ours.size}
 
 
+def section(reports):
+    """The page's section: every size, and agreement where the peer ran."""
+    lines, agreements = [], []
+    for report in reports:
+        sizes = report["sizes"]
+        shape = f"{sizes['num_queries']:,} x {sizes['num_gallery']:,} x {sizes['dim']}"
+        rows = {row["contestant"]: row for row in report["rows"]}
+        peer = rows.get("dense NumPy")
+        for name, row in rows.items():
+            ratio = f"{peer['median_s'] / row['median_s']:.1f}" if peer else ""
+            shown = "`k_reciprocal_rerank`" if name == "sanreid" else name
+            memory = f"{row['work_peak_mib']:,.0f} MiB"
+            lines.append(
+                [shape, shown, time_text(row["median_s"]), ratio, memory, floor_text(row)]
+            )
+        if peer:
+            agreements.append(
+                f"At {shape} it takes {report['memory_share']:.0%} of the peer's memory; no pair "
+                f"of the two results differs by more than {report['largest_difference']:.1e}."
+            )
+    return "\n\n".join(
+        [
+            "## k-reciprocal re-ranking",
+            (
+                "Queries x gallery x dimensions. The peer does what the authors' NumPy code does, "
+                "with dense matrices of all pairs of queries and gallery together; it runs once. "
+                "Inputs and the result (four bytes a pair) are part of the peak memory."
+            ),
+            table(["size", "contestant", "time", "times faster", "peak memory", "floor"], lines),
+            *agreements,
+        ]
+    )
+
+
 def main() -> None:
     parser = crowd_parser(__doc__, CONTESTANTS)
     parser.add_argument("--repeats", type=int, default=3, help="the peer runs once")
@@ -114,7 +151,8 @@ def main() -> None:
 
     sizes = {"num_queries": args.queries, "num_gallery": args.gallery, "dim": args.dim}
     contestants = [args.only] if args.only else CONTESTANTS
-    facts = {"sizes": sizes}
+    rates = measure_rates()
+    facts = {"sizes": sizes, "rates": rates}
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             in_fresh_process(
@@ -128,11 +166,15 @@ def main() -> None:
         ]
         if not args.only:
             facts |= compare(folder)
+    gflop = 2 * (args.queries + args.gallery) ** 2 * args.dim / 1e9
+    for row in rows:
+        row.update(above_floor(row["median_s"], rates, gflop=gflop))
     print(f"{args.queries:,} queries x {args.gallery:,} x {args.dim}")
     for row in rows:
         print(
             f"  {row['contestant']:<16} {row['median_s']:8.3f} s (IQR {row['iqr_s']:.3f})  "
-            f"peak {row['work_peak_mib']:8.1f} MiB, of it inputs {row['inputs_mib']:.1f}"
+            f"peak {row['work_peak_mib']:8.1f} MiB, of it inputs {row['inputs_mib']:.1f}  "
+            f"{row['times_floor']} x the floor"
             + (f"  mAP {row['mAP']:.6f}" if "mAP" in row else "")
         )
     if not args.only:

@@ -4,7 +4,9 @@ A benchmark measures each contestant in a process of its own, so that one's memo
 counted to another::
 
     row = in_fresh_process(measure, "ours", sizes)   # measure is a top-level function
-    write_report(args.json, "evaluate", [row])
+    write_report(args.json, "evaluate", [row], rates=measure_rates())
+
+What it wrote becomes its section of the page of benchmarks, see :mod:`tests.benchmarks.page`.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+UNTOLD = ("--json", "--plot", "--folder")  # options that say where on this machine
 PACKAGES = ("sanreid", "numpy", "torch", "torchvision", "faiss-cpu", "onnxruntime", "openvino")
 
 
@@ -37,8 +40,9 @@ def machine() -> dict[str, Any]:
         "when_utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
+        "memory_gib": _memory_gib(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": versions,
     }
@@ -88,12 +92,39 @@ def in_fresh_process(
 def write_report(
     path: Path | None, name: str, rows: list[dict[str, Any]], **facts: object
 ) -> None:
-    """Write ``{"benchmark", "machine", "rows", ...}`` as JSON; nothing when ``path`` is None."""
+    """Write a benchmark's result as JSON; nothing when ``path`` is None.
+
+    Args:
+        path: ``docs/benchmarks/NAME.json`` for what the documentation shows. A benchmark may have
+            several such files, of different sizes or parts.
+        name: Of the benchmark: ``bench_<name>`` makes its section of the page.
+        rows: One a contestant or a size; with ``contestant``, ``median_s`` and ``peak_mib``.
+        facts: Whatever else the section needs; ``rates`` as the machine has them.
+    """
     if path is None:
         return
-    report = {"benchmark": name, "machine": machine(), **facts, "rows": rows}
+    report = {
+        "benchmark": name,
+        "command": _command(),
+        "machine": machine(),
+        **facts,
+        "rows": rows,
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _command() -> str:
+    """The command line that is running, without the options that say where results go."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    words = iter(sys.argv[1:])
+    told = []
+    for word in words:
+        if word in UNTOLD:
+            next(words, None)
+        elif word.partition("=")[0] not in UNTOLD:
+            told.append(word)
+    return " ".join(["python -m", module.name if module else Path(sys.argv[0]).stem, *told])
 
 
 def _with_peak(
@@ -101,6 +132,12 @@ def _with_peak(
 ) -> dict[str, Any]:
     row = measure(*args, **kwargs)
     return {**row, "peak_mib": round(peak_memory_mib(), 1)}
+
+
+def _memory_gib() -> int | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
 
 
 def _cpu_name() -> str:

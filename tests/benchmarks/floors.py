@@ -1,0 +1,96 @@
+"""What the machine could do at best, measured, and how far a figure is from it.
+
+The floor of a piece of work is its operations over the rate of a large matrix product, or its
+bytes over the rate at which memory is read, whichever takes longer. Nothing can be quicker; what
+is much slower says so.
+
+    rates = measure_rates()                                # 3 seconds, both kinds of rate
+    row |= above_floor(row["median_s"], rates, gflop=26.4)  # floor_s, bound_by, times_floor
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from tests.benchmarks.report import in_fresh_process
+
+_SIDE = 3072  # of the square matrices multiplied
+_BYTES = 512 << 20  # read once, far more than any cache holds
+_REPEATS = 5
+
+
+def measure_rates(*precisions: str) -> dict[str, float]:
+    """The machine's rates, in a process of its own, with as many threads as the work uses.
+
+    Args:
+        precisions: Beside NumPy's float32, matrix products of PyTorch: "bfloat16", "float16" or
+            "torch_float32".
+
+    Returns:
+        ``<precision>_gflops`` (1e9 operations a second, a multiply-add being two) and
+        ``read_gb_per_s`` (1e9 bytes a second).
+    """
+    found = in_fresh_process(_measure, precisions)
+    found.pop("peak_mib")
+    return found
+
+
+def above_floor(
+    seconds: float,
+    rates: dict[str, float],
+    *,
+    gflop: float = 0.0,
+    gigabytes: float = 0.0,
+    precision: str = "float32",
+) -> dict[str, Any]:
+    """The floor of a piece of work and how many times longer it took.
+
+    Args:
+        seconds: What it took.
+        rates: As :func:`measure_rates` gives them.
+        gflop: 1e9 operations that cannot be avoided.
+        gigabytes: 1e9 bytes that must be read from or written to memory.
+        precision: Of the operations.
+    """
+    arithmetic = gflop / rates[f"{precision}_gflops"]
+    memory = gigabytes / rates["read_gb_per_s"]
+    floor = max(arithmetic, memory)
+    return {
+        "floor_s": round(floor, 6),
+        "bound_by": "arithmetic" if arithmetic >= memory else "memory",
+        "times_floor": round(seconds / floor, 2),
+    }
+
+
+def _measure(precisions: tuple[str, ...]) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    square = rng.standard_normal((_SIDE, _SIDE), dtype=np.float32)
+    out = np.empty_like(square)
+    work = 2 * _SIDE**3 / 1e9
+    rates = {"float32_gflops": work / _best(lambda: np.matmul(square, square, out=out))}
+    if precisions:
+        import torch  # NumPy's own benchmarks do without
+
+        with torch.inference_mode():
+            for name in precisions:
+                one = torch.from_numpy(square).to(getattr(torch, name.removeprefix("torch_")))
+                rates[f"{name}_gflops"] = work / _best(lambda one=one: torch.mm(one, one))
+    rows = np.ones((_BYTES // 4096, 1024), dtype=np.float32)
+    vector = np.ones(1024, dtype=np.float32)
+    rates["read_gb_per_s"] = rows.nbytes / 1e9 / _best(lambda: rows @ vector)
+    return {name: round(rate, 1) for name, rate in rates.items()}
+
+
+def _best(work: Callable[[], object]) -> float:
+    """The shortest of several times: what disturbs only makes longer."""
+    work()
+    seconds = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
