@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from sanreid._files import whole_file
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
@@ -12,7 +13,7 @@ from sanreid.cli.options import (
     file_path,
     load_encoder,
 )
-from sanreid.cli.output import check_writable, print_json, whole_file
+from sanreid.cli.output import check_writable, print_json
 
 __all__ = ["add_to"]
 

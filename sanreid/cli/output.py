@@ -1,19 +1,17 @@
-"""How commands answer: a table for people, JSON or CSV; files that are whole or not there."""
+"""How commands answer: a table for people, JSON or CSV."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from sanreid._files import whole_file
 from sanreid.errors import InputError
 
-__all__ = ["check_writable", "print_json", "print_rows", "say", "whole_file"]
+__all__ = ["check_writable", "print_json", "print_rows", "say"]
 
 Row = Mapping[str, Any]
 
@@ -73,34 +71,6 @@ def check_writable(path: Path) -> None:
             pass
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error
-
-
-@contextmanager
-def whole_file(path: Path, *, keep: bool = True) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only when it is complete.
-
-    It is written beside its place; an error or an interrupt removes it, and what was there
-    before stays. ``keep=False`` always removes it.
-    """
-    # delete=False: on success the file is renamed, and Windows cannot rename an open one.
-    file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed and renamed below
-        dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-    )
-    temporary = Path(file.name)
-    try:
-        with file:
-            yield file
-        if keep:
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _cell(value: object) -> str:

@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
+from sanreid._files import whole_file
 from sanreid.errors import TrainingError
 
-__all__ = ["FORMAT_VERSION", "load_checkpoint", "save_checkpoint", "write_atomically"]
+__all__ = ["FORMAT_VERSION", "load_checkpoint", "save_checkpoint"]
 
 FORMAT_VERSION = 1
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors and plain values) to ``path``, whole or not at all."""
-    with _replacing(path) as temporary:
-        torch.save({"format_version": FORMAT_VERSION, **state}, temporary.path)
+    """Write ``state`` (tensors and plain values) to ``path``, whole or not at all.
+
+    Raises:
+        TrainingError: It cannot be written, on a full disk for example; the one there before
+            stays.
+    """
+    try:
+        with whole_file(path, durable=True) as file:
+            torch.save({"format_version": FORMAT_VERSION, **state}, file)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises the second
+        raise TrainingError(
+            f"The checkpoint {path} cannot be written: {error}. The one before it, if there is "
+            "one, is whole: make room and go on with --resume."
+        ) from error
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -43,42 +53,3 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} has the checkpoint format {version!r}; this sanreid reads {FORMAT_VERSION}."
         )
     return state
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small text file, whole or not at all."""
-    with _replacing(path) as temporary:
-        temporary.path.write_text(text, encoding="utf-8")
-
-
-class _replacing:  # noqa: N801 - used as a statement
-    """A temporary file beside ``path`` that takes its place when the block ends well."""
-
-    def __init__(self, path: Path) -> None:
-        self.target = path
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        self.path = Path(name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is not None:
-            self.path.unlink(missing_ok=True)
-            return
-        mask = os.umask(0)  # mkstemp lets the owner alone read; files here are as any other
-        os.umask(mask)
-        self.path.chmod(0o666 & ~mask)
-        _sync(self.path)
-        self.path.replace(self.target)
-        if os.name == "posix":
-            _sync(self.target.parent)  # the new name itself survives a power cut
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -23,10 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sanreid._files import write_whole
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import distributed
 from sanreid.train.batches import Batch, Batches, CropBatches, PairBatches, ReadAhead
-from sanreid.train.checkpoint import save_checkpoint, write_atomically
+from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype, resolve_device
 from sanreid.train.ema import WeightAverage
@@ -264,7 +265,7 @@ class Engine:
         names = self.batches.names(batch.places)
         path = self.folder / f"not-finite-rank{distributed.rank()}.json"
         record = {"step": self.progress.step, "what": what, "crops": names}
-        write_atomically(path, json.dumps(record, indent=2) + "\n")
+        write_whole(path, json.dumps(record, indent=2) + "\n")
         shown = ", ".join(names[:4])
         return TrainingError(
             f"At step {self.progress.step} {what} is NaN or infinite; the last checkpoint is "

@@ -9,8 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from sanreid._files import write_whole
 from sanreid.errors import TrainingError
-from sanreid.train.checkpoint import load_checkpoint, write_atomically
+from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.san import build_san_pg
 from sanreid.train.settings import config_from_dict, config_to_dict
@@ -81,7 +82,7 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
     save_directory(out, state_dict=tensors, config=config.encoder, entry=draft)
     weights = out / "model.safetensors"
     row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
-    write_atomically(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out
 
 
@@ -104,7 +105,7 @@ def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) 
         "metrics": [{"dataset": name, **one} for name, one in state["metrics"].items()],
         "trained_with": _trained_with(config, state),
     }
-    write_atomically(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from sanreid._files import write_whole
 from sanreid.errors import MissingExtraError
-from sanreid.train.checkpoint import write_atomically
 
 __all__ = ["Journal", "Meter", "Stopwatch", "progress_bar", "read_journal"]
 
@@ -55,7 +55,7 @@ class Journal:
         path = folder / "log.jsonl"
         kept = [] if resume_step is None or not path.is_file() else read_journal(path)
         kept = [row for row in kept if row["step"] <= (resume_step or 0)]
-        write_atomically(path, "".join(json.dumps(row) + "\n" for row in kept))
+        write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from sanreid._files import whole_file
 from sanreid.train.sa_dec import TEXTURE_SIZE
 
 __all__ = ["sheet", "write_sheet"]
@@ -59,7 +60,8 @@ def sheet(
 def write_sheet(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write a sheet as PNG or JPEG, by the name's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
+    with whole_file(path) as file:
+        Image.fromarray(pixels).save(file, "JPEG" if path.suffix in {".jpg", ".jpeg"} else "PNG")
 
 
 def _bytes(images: Tensor) -> NDArray[np.uint8]:

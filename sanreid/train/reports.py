@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 import sanreid
+from sanreid._files import write_whole
 from sanreid.train import distributed
 from sanreid.train.batches import Batches
-from sanreid.train.checkpoint import write_atomically
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype
 from sanreid.train.evaluate import EvaluationSet, measure_all
@@ -100,7 +100,7 @@ def describe(
 ) -> None:
     """Write ``config.json`` and ``run.json``: settings, versions, data."""
     settings = json.dumps(config_to_dict(config), indent=2) + "\n"
-    write_atomically(folder / "config.json", settings)
+    write_whole(folder / "config.json", settings)
     about = {
         "sanreid": sanreid.__version__,
         "torch": torch.__version__,
@@ -112,4 +112,4 @@ def describe(
         "training_data": batches.training_data,
         **more,
     }
-    write_atomically(folder / "run.json", json.dumps(about, indent=2) + "\n")
+    write_whole(folder / "run.json", json.dumps(about, indent=2) + "\n")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 from PIL import Image
 
+from sanreid._files import whole_file
 from sanreid.errors import InputError
 
 __all__ = ["check_suffix", "save_picture"]
@@ -38,14 +37,5 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
     """
     path = Path(path)
     kind = check_suffix(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            picture.save(file, format=kind, **({"quality": 92} if kind != "PNG" else {}))
-        mask = os.umask(0)  # mkstemp gives the owner alone access; a picture is as any file
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        picture.save(file, format=kind, **({"quality": 92} if kind != "PNG" else {}))

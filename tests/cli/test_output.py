@@ -9,7 +9,8 @@ import tempfile
 
 import pytest
 
-from sanreid.cli.output import check_writable, print_json, print_rows, say, whole_file
+from sanreid._files import whole_file
+from sanreid.cli.output import check_writable, print_json, print_rows, say
 from sanreid.errors import InputError
 
 ROWS = [

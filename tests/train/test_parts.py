@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from sanreid._files import write_whole
 from sanreid.config import EncoderConfig
 from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError, InputError, MissingExtraError, TrainingError, WeightsError
-from sanreid.train.checkpoint import load_checkpoint, save_checkpoint, write_atomically
+from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.config import (
     DecoderConfig,
     EvaluationSetConfig,
@@ -137,7 +138,7 @@ def test_checkpoints_come_back_and_a_failure_leaves_the_old_one(tmp_path, monkey
     path = tmp_path / "last.ckpt"
     save_checkpoint(path, {"x": torch.arange(3), "n": 1})
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(RuntimeError, match="disk"):
+    with pytest.raises(TrainingError, match=r"cannot be written: the disk is full.*--resume"):
         save_checkpoint(path, {"x": torch.zeros(3), "n": 2})
     assert load_checkpoint(path)["n"] == 1
     assert [one.name for one in tmp_path.iterdir()] == ["last.ckpt"]
@@ -157,7 +158,7 @@ def test_foreign_checkpoints_are_refused(tmp_path):
 def test_the_log_drops_what_will_happen_again_and_a_line_cut_short(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = [json.dumps({"kind": "train", "step": n}) for n in (1, 2, 3)]
-    write_atomically(path, "\n".join(lines) + '\n{"kind": "tr')
+    write_whole(path, "\n".join(lines) + '\n{"kind": "tr')
     assert len(read_journal(path)) == 3
     journal = Journal(tmp_path, resume_step=2, tensorboard=False)
     journal.write("train", 3, {"total": 1.0})

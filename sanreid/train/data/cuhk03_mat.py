@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sanreid._files import write_whole
 from sanreid.errors import DatasetError, MissingExtraError
 
 __all__ = ["extract_cuhk03"]
@@ -76,9 +77,7 @@ def extract_cuhk03(mat: str | Path, folder: str | Path, *, workers: int | None =
             _array(file, reference).astype(int).tolist()
             for reference in np.ravel(file["testsets"][:])
         ]
-    partial = target / "testsets.json.part"
-    partial.write_text(json.dumps(testsets), encoding="utf-8")
-    partial.replace(target / "testsets.json")
+    write_whole(target / "testsets.json", json.dumps(testsets))
 
 
 def _write_crops(file: Any, boxes: str, target: Path, workers: int) -> None:  # noqa: ANN401 - h5py
