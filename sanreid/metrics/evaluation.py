@@ -255,6 +255,8 @@ def _report(ranked: list[_Ranked], labels: Labels, rules: _Rules) -> EvaluationR
         query_index=query_index,
         query_pids=labels.query_pids[query_index],
         average_precision=average_precision,
+        num_matches=counts.astype(np.int64),
+        match_places=places.astype(np.int64),
     )
 
 

@@ -30,6 +30,9 @@ class EvaluationReport:
         query_index: (num_valid_queries,) int64, the valid queries' places in the input, rising.
         query_pids: (num_valid_queries,) the valid queries' pids, as they were given.
         average_precision: (num_valid_queries,) float64, one a valid query.
+        num_matches: (num_valid_queries,) int64, admissible matches of each valid query.
+        match_places: (sum of num_matches,) int64, the places of the matches in the rankings,
+            from 1, rising within a query, query after query.
     """
 
     mAP: float  # noqa: N815 - the name of the field
@@ -42,6 +45,8 @@ class EvaluationReport:
     query_index: NDArray[np.int64]
     query_pids: NDArray[Any]
     average_precision: NDArray[np.float64]
+    num_matches: NDArray[np.int64]
+    match_places: NDArray[np.int64]
 
     @property
     def rank1(self) -> float:
@@ -80,6 +85,32 @@ class EvaluationReport:
         means = (drawn @ precision) / (drawn @ queries)
         low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
         return float(low), float(high)
+
+    def precision_recall(
+        self, *, num_points: int = 100
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Precision at rising recall, the mean over all valid queries.
+
+        Not interpolated: a query's precision at a recall is that at the place of the match
+        which reaches it, so the mean of its steps is its average precision.
+
+        Args:
+            num_points: Recalls, evenly spaced, the last of them 1.
+
+        Returns:
+            (num_points,) recall, above 0 and rising, and (num_points,) precision.
+
+        Raises:
+            InputError: ``num_points`` is below 1.
+        """
+        check_whole(num_points, "num_points")
+        wanted = np.arange(1, num_points + 1)
+        ends = np.cumsum(self.num_matches)
+        total = np.zeros(num_points)
+        for end, count in zip(ends, self.num_matches, strict=True):
+            nth = -(-wanted * count // num_points)  # the match that reaches the recall, from 1
+            total += nth / self.match_places[end - count + nth - 1]
+        return wanted / num_points, total / len(ends)
 
     def as_dict(self) -> dict[str, Any]:
         """The figures as plain numbers, ready for JSON; without the arrays of single queries."""

@@ -1,8 +1,62 @@
-"""Pictures of results: ranked lists and contact sheets, drawn with Pillow alone."""
+"""Pictures of results, loaded when first named.
+
+Contact sheets, ranked lists and the browsable page need Pillow alone; figures, which are
+``matplotlib.figure.Figure``, need the extra ``viz``.
+"""
 
 from __future__ import annotations
 
-from sanreid.viz.sheets import contact_sheet, ranked_list
-from sanreid.viz.storage import check_suffix, save_picture
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["check_suffix", "contact_sheet", "ranked_list", "save_picture"]
+if TYPE_CHECKING:
+    from sanreid.viz.curves import cmc_figure, precision_recall_figure, similarity_histogram
+    from sanreid.viz.maps import activation_map, similarity_map, stage_maps
+    from sanreid.viz.rankings import ranked_list_figure
+    from sanreid.viz.scatter import gallery_map
+    from sanreid.viz.sheets import contact_sheet, ranked_list
+    from sanreid.viz.storage import check_suffix, save_picture
+    from sanreid.viz.textures import texture_sheet
+
+__all__ = [
+    "activation_map",
+    "check_suffix",
+    "cmc_figure",
+    "contact_sheet",
+    "gallery_map",
+    "precision_recall_figure",
+    "ranked_list",
+    "ranked_list_figure",
+    "save_picture",
+    "similarity_histogram",
+    "similarity_map",
+    "stage_maps",
+    "texture_sheet",
+]
+
+_HOME = {
+    "activation_map": "maps",
+    "check_suffix": "storage",
+    "cmc_figure": "curves",
+    "contact_sheet": "sheets",
+    "gallery_map": "scatter",
+    "precision_recall_figure": "curves",
+    "ranked_list": "sheets",
+    "ranked_list_figure": "rankings",
+    "save_picture": "storage",
+    "similarity_histogram": "curves",
+    "similarity_map": "maps",
+    "stage_maps": "maps",
+    "texture_sheet": "textures",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

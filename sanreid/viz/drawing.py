@@ -1,0 +1,157 @@
+"""What all figures share: colours that everyone tells apart, and figures without pyplot.
+
+Colours are Okabe and Ito's, chosen for those who do not tell red from green. No figure touches
+pyplot's state; text and axes follow the user's matplotlib style, dark ones too.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import ImageError, InputError, MissingExtraError
+from sanreid.images import ImageSource, load_crop
+
+try:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+except ImportError as error:
+    raise MissingExtraError(
+        "Figures need matplotlib: install it with pip install 'sanreid[viz]'."
+    ) from error
+
+__all__ = [
+    "BLUE",
+    "GREEN",
+    "GREY",
+    "SERIES",
+    "VERMILION",
+    "Axes",
+    "Figure",
+    "axes_for",
+    "checked_count",
+    "finish_tiles",
+    "fitting",
+    "frame",
+    "label_axes",
+    "picture",
+    "readable",
+]
+
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = (
+    "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9",
+)  # fmt: skip
+GREY = "#8A8F98"
+SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+
+_EDGE = 0.04
+_EMPTY = 241  # the grey of a crop that is not there
+
+
+class _ShownFigure(Figure):
+    """Shows itself in a notebook, whether or not pyplot was ever imported there."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=max(self.dpi, 100), bbox_inches="tight")
+        return buffer.getvalue()
+
+
+def axes_for(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """Give the axes to draw on and their figure: the caller's, or new ones.
+
+    Args:
+        ax: The caller's, or None.
+        size: (width, height) in inches of a new figure.
+    """
+    if ax is None:
+        figure: Figure = _ShownFigure(figsize=size, layout="constrained")
+        return figure, figure.subplots()
+    owner = ax.get_figure(root=True)
+    if owner is None:
+        raise InputError("ax must belong to a figure; it was removed from its own.")
+    return owner, ax
+
+
+def label_axes(ax: Axes, *, x: str, y: str, title: str | None) -> None:
+    """Name the axes and take away the lines that say nothing."""
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    if title:
+        ax.set_title(title, loc="left")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(visible=True, alpha=0.25, linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def picture(
+    ax: Axes,
+    pixels: NDArray[Any],
+    box: tuple[float, float, float, float],
+    **options: Any,  # noqa: ANN401 - imshow's own
+) -> None:
+    """Draw an image or a map into ``box``: left, top, width, height; y points down."""
+    left, top, width, height = box
+    ax.imshow(
+        pixels, extent=(left, left + width, top + height, top), aspect="auto", zorder=2, **options
+    )
+
+
+def readable(
+    image: ImageSource | None, size: tuple[int, int] | None
+) -> tuple[NDArray[np.uint8], bool]:
+    """Give a crop's pixels and True, or a grey field and False where it cannot be read."""
+    size = size or (128, 64)
+    if image is not None:
+        try:
+            return load_crop(image, size), True
+        except ImageError:
+            pass  # moved or damaged since it was embedded: the rest is still worth seeing
+    return np.full((*size, 3), _EMPTY, np.uint8), False
+
+
+def frame(
+    ax: Axes, box: tuple[float, float, float, float], colour: str, *, width: float = 2.0
+) -> None:
+    """Draw a frame around ``box``: left, top, width, height."""
+    left, top, across, down = box
+    ax.add_patch(
+        Rectangle(
+            (left, top), across, down, fill=False, edgecolor=colour, linewidth=width, zorder=3
+        )
+    )
+
+
+def finish_tiles(ax: Axes, width: float, height: float, *, title: str | None) -> None:
+    """End axes that hold pictures: the whole area, square units, y down, no axes."""
+    ax.set_xlim(-_EDGE, width + _EDGE)  # half a frame's line lies outside
+    ax.set_ylim(height + _EDGE, -_EDGE)
+    ax.set_aspect("equal")
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title, loc="left")
+
+
+def fitting(text: str, room: int) -> str:
+    """Shorten a text to ``room`` characters; matplotlib's own signs are taken literally."""
+    line = " ".join(text.split())
+    line = line if len(line) <= room else line[: room - 1] + "…"
+    return line.replace("$", r"\$")
+
+
+def checked_count(name: str, values: Sequence[Any] | None, count: int) -> list[Any]:
+    """Give one value an item; None stands for nothing known of any.
+
+    Raises:
+        InputError: There are more or fewer.
+    """
+    if values is None:
+        return [None] * count
+    if len(values) != count:
+        raise InputError(f"{name} must be one a picture; got {len(values)} for {count}.")
+    return list(values)

@@ -1,0 +1,127 @@
+"""Ranked lists as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from sanreid.errors import InputError
+from sanreid.images import ImageSource
+from sanreid.viz.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    VERMILION,
+    Axes,
+    Figure,
+    axes_for,
+    checked_count,
+    finish_tiles,
+    fitting,
+    frame,
+    picture,
+    readable,
+)
+
+if TYPE_CHECKING:
+    from sanreid.gallery import Hit, SearchResult
+
+__all__ = ["ranked_list_figure"]
+
+# In units of a crop's width; a crop is twice as high as wide.
+_STEP, _APART, _CAPTION, _HEADER = 1.16, 0.25, 0.62, 0.32
+_PIXELS = (160, 80)
+_INCHES = 0.82  # a crop's width
+
+
+def ranked_list_figure(
+    queries: Sequence[ImageSource],
+    result: SearchResult | Sequence[Sequence[Hit]],
+    *,
+    query_pids: Sequence[int | str | None] | None = None,
+    query_camids: Sequence[int | None] | None = None,
+    images: Mapping[int, ImageSource] | None = None,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Figure:
+    """Draw search results: a row for each query, the query first, then its hits, best first.
+
+    A right hit has a green frame and a tick, a wrong one a red frame and a cross. For pictures
+    of many queries :func:`ranked_list`, which needs Pillow alone, is quicker.
+
+    Args:
+        queries: Q crops, anything that ``SANEncoder.encode`` takes.
+        result: Of ``Gallery.search`` with these queries, or a list of hits for each.
+        query_pids: Who the queries are; left out, what the result knows of them.
+        query_camids: The queries' cameras, for the captions; as ``query_pids``.
+        images: The crop of an entry's id. Left out, or an id not in it: the entry's metadata
+            under "path". A crop that is not there is a grey field.
+        ax: Draw here; a new figure when None.
+        title: A line above.
+
+    Raises:
+        InputError: The arguments are not one a query.
+    """
+    count = len(queries)
+    if len(result) != count:
+        raise InputError(f"result must be one a query; got {len(result)} for {count} queries.")
+    if query_pids is None:
+        query_pids = getattr(result, "query_pids", None)
+    if query_camids is None:
+        query_camids = getattr(result, "query_camids", None)
+    pids = checked_count("query_pids", query_pids, count)
+    camids = checked_count("query_camids", query_camids, count)
+    rows = [list(result[row]) for row in range(count)]
+    places = max(map(len, rows), default=0)
+    width = 1 + places * _STEP + (_APART if places else 0)
+    pitch = 2 + _CAPTION
+    height = _HEADER + count * pitch
+    figure, ax = axes_for(
+        ax, (max(width * _INCHES, 2.5), max(height, 1) * _INCHES + (0.4 if title else 0))
+    )
+    for row, hits in enumerate(rows):
+        top = _HEADER + row * pitch
+        _tile(ax, queries[row], 0.0, top, BLUE, "", _who(pids[row], camids[row]))
+        for rank, hit in enumerate(hits):
+            colour, sign = GREY, ""
+            if pids[row] is not None:
+                right = hit.pid == pids[row]
+                colour, sign = (GREEN, "✓") if right else (VERMILION, "✗")
+            crop = (images or {}).get(hit.id, hit.metadata.get("path"))
+            caption = f"{hit.similarity:.3f} {sign}".rstrip(), *_who(hit.pid, hit.camid)
+            _tile(ax, crop, _APART + (rank + 1) * _STEP, top, colour, sign, caption)
+    header = ["query", *(str(rank + 1) for rank in range(places))]
+    for column, text in enumerate(header if count else []):
+        x = column * _STEP + (_APART if column else 0) + 0.5
+        ax.text(x, _HEADER - 0.12, text, ha="center", va="bottom", fontsize=9, alpha=0.7)
+    finish_tiles(ax, width, height, title=title)
+    return figure
+
+
+def _who(pid: object, camid: object) -> tuple[str, ...]:
+    person = "" if pid is None else f"id {pid}"
+    return person, "" if camid is None else f"cam {camid}"
+
+
+def _tile(
+    ax: Axes,
+    image: ImageSource | None,
+    left: float,
+    top: float,
+    colour: str,
+    sign: str,
+    caption: Sequence[str],
+) -> None:
+    box = (left, top, 1.0, 2.0)
+    pixels, found = readable(image, _PIXELS)
+    picture(ax, pixels, box)
+    frame(ax, box, colour, width=2.5 if sign else 1.5)
+    middle = left + 0.5
+    if not found:
+        ax.text(middle, top + 1, "no picture", ha="center", va="center", fontsize=7, color="0.4")
+    first, *others = [text for text in caption if text] or [""]
+    others_line = " · ".join(others)
+    ax.text(middle, top + 2.07, fitting(first, 14), ha="center", va="top", fontsize=9)
+    ax.text(
+        middle, top + 2.31, fitting(others_line, 18), ha="center", va="top", fontsize=7, alpha=0.75
+    )

@@ -1,0 +1,89 @@
+"""Maps of the network: the right stage, the right places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sanreid.errors import ImageError, InputError
+from tests.people import draw_person
+
+pytest.importorskip("matplotlib", reason="the viz extra is not installed")
+
+from sanreid.viz import activation_map, similarity_map, stage_maps
+from sanreid.viz.maps import _mutual
+
+
+@pytest.fixture
+def crops():
+    return [draw_person(i, size=(64, 32)) for i in (1, 2)]
+
+
+def test_stage_maps_are_those_of_the_module(tiny_encoder, crops):
+    import torch
+
+    config = tiny_encoder.config
+    pixels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
+    normal = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(config.mean).view(3, 1, 1)) / (
+        torch.tensor(config.std).view(3, 1, 1)
+    )
+    with torch.inference_mode():
+        stages = tiny_encoder.module(normal).stages
+    for number, stage in enumerate(stages, start=1):
+        maps = stage_maps(tiny_encoder, crops, stage=number)
+        np.testing.assert_allclose(maps, stage.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_activation_is_the_norm_of_a_place(tiny_encoder, crops):
+    figure = activation_map(tiny_encoder, crops[0], title="T")
+    plain, grey, heat = (image.get_array() for image in figure.axes[0].images)
+    maps = stage_maps(tiny_encoder, crops[:1])[0]
+    np.testing.assert_allclose(heat, np.linalg.norm(maps, axis=0), rtol=1e-5)
+    assert plain.shape == (256, 128, 3)
+    assert grey.shape == (256, 128)
+
+
+def test_a_crop_matches_itself_place_by_place(tiny_encoder, crops):
+    figure = similarity_map(tiny_encoder, crops[0], crops[0], matches=5)
+    lines = figure.axes[0].get_lines()
+    assert len(lines) == 5
+    for line in lines:
+        (x0, x1), (y0, y1) = line.get_data()
+        assert y0 == y1
+        assert x1 - x0 == pytest.approx(1.35)  # the second crop begins there
+    heat = figure.axes[0].images[1].get_array()
+    np.testing.assert_allclose(heat, 1, atol=1e-5)
+
+
+def test_one_place_is_compared_with_all_of_the_other(tiny_encoder, crops):
+    figure = similarity_map(tiny_encoder, *crops, place=(0.99, 0.0))
+    first, second = stage_maps(tiny_encoder, crops)
+    asked = first[:, -1, 0]
+    expected = np.einsum("c,chw->hw", asked / np.linalg.norm(asked), second)
+    expected /= np.maximum(np.linalg.norm(second, axis=0), 1e-12)
+    np.testing.assert_allclose(figure.axes[0].images[2].get_array(), expected, atol=1e-5)
+
+
+def test_mutual_places_by_loops():
+    rng = np.random.default_rng(0)
+    cosine = rng.uniform(-1, 1, (7, 5)).astype(np.float32)
+    expected = [
+        (a, b)
+        for a in range(7)
+        for b in range(5)
+        if cosine[a, b] == cosine[a].max() and cosine[a, b] == cosine[:, b].max()
+    ]
+    expected.sort(key=lambda pair: -cosine[pair])
+    assert _mutual(cosine) == expected
+    assert expected
+
+
+def test_maps_say_what_is_wrong(tiny_encoder, crops):
+    with pytest.raises(InputError, match="stage must be 1, 2, 3 or 4; got 5"):
+        activation_map(tiny_encoder, crops[0], stage=5)
+    with pytest.raises(InputError, match="fractions from 0 to 1"):
+        similarity_map(tiny_encoder, *crops, place=(1.2, 0))
+    with pytest.raises(InputError, match="this encoder has none"):
+        activation_map(object(), crops[0])
+    with pytest.raises(ImageError, match="image 1 of the input"):
+        similarity_map(tiny_encoder, crops[0], "gone.jpg")
