@@ -11,7 +11,7 @@ import pytest
 from sanreid import Gallery, evaluate
 from sanreid.errors import InputError
 from sanreid.gallery.results import Hit
-from tests.people import draw_person
+from tests.people import rendered_person
 
 matplotlib = pytest.importorskip("matplotlib", reason="the viz extra is not installed")
 
@@ -160,7 +160,7 @@ def hit(entry, pid, path=None):
 
 
 def test_a_ranked_list_frames_right_and_wrong(tmp_path):
-    crop = draw_person(1, size=(64, 32))
+    crop = rendered_person(1, size=(64, 32))
     crop.save(tmp_path / "a.png")
     hits = [hit(0, 7, str(tmp_path / "a.png")), hit(1, 8), hit(2, None)]
     figure = viz.ranked_list_figure([crop, crop], [hits, []], query_pids=[7, None])
@@ -188,7 +188,7 @@ def test_captions_are_short_and_taken_literally():
 
 
 def test_textures_stand_beside_their_crops():
-    crops = [draw_person(i, size=(64, 32)) for i in (1, 2, 3)]
+    crops = [rendered_person(i, size=(64, 32)) for i in (1, 2, 3)]
     painted = np.linspace(-1, 1, 3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
     whole = np.zeros((8, 8, 3), np.uint8)
     figure = viz.texture_sheet(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sanreid.errors import ImageError, InputError
-from tests.people import draw_person
+from tests.people import rendered_person
 
 pytest.importorskip("matplotlib", reason="the viz extra is not installed")
 
@@ -16,7 +16,7 @@ from sanreid.viz.maps import _mutual
 
 @pytest.fixture
 def crops():
-    return [draw_person(i, size=(64, 32)) for i in (1, 2)]
+    return [rendered_person(i, size=(64, 32)) for i in (1, 2)]
 
 
 def test_stage_maps_are_those_of_the_module(tiny_encoder, crops):
