@@ -19,6 +19,7 @@ from sanreid.errors import GalleryError, InputError
 __all__ = [
     "NO_CAMID",
     "Pid",
+    "camids_or_none",
     "check_encoder",
     "checked_camids",
     "checked_count",
@@ -155,6 +156,11 @@ def checked_camids(
             )
         column[row] = _check_int64(int(value), row, name)
     return column
+
+
+def camids_or_none(camids: NDArray[np.int64]) -> list[Pid]:
+    """Give a camid column as the caller knows it: None where there is no camera."""
+    return [None if camid == NO_CAMID else camid for camid in camids.tolist()]
 
 
 def checked_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[np.float64]:

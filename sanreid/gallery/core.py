@@ -321,7 +321,11 @@ class GalleryCore:
                 f"k={request.k} for {len(request.queries)} queries is more places than fit in "
                 f"memory; the gallery has {len(self)} entries: k={max(len(self), 1)} gives all."
             )
-        return self._store.search(request)
+        camids = request.exclude_camids
+        return self._store.search(request).with_queries(
+            pids=request.exclude_pids,
+            camids=None if camids is None else checks.camids_or_none(camids),
+        )
 
     def _request(
         self,
@@ -455,6 +459,35 @@ class GalleryCore:
             "path": None if self._store.folder is None else str(self._store.folder),
             "vector_bytes": snapshot.num_rows * self.dim * 4,
         }
+
+    def counts(self, field: Literal["pid", "camid"]) -> dict[checks.Pid, int]:
+        """Count the entries of each person, or of each camera.
+
+        Args:
+            field: "pid" or "camid".
+
+        Returns:
+            Entries by value, most first, equal numbers in the order of adding; None stands for
+            entries without one.
+
+        Raises:
+            InputError: Another field.
+        """
+        snapshot = self._store.snapshot()
+        rows, table = snapshot.alive_rows(), snapshot.table
+        if field == "pid":
+            codes = table.pid_codes.first(snapshot.num_rows)[rows]
+            values: Sequence[checks.Pid] = table.pid_values
+        elif field == "camid":
+            camids, codes = np.unique(
+                table.camids.first(snapshot.num_rows)[rows], return_inverse=True
+            )
+            values = checks.camids_or_none(camids)
+        else:
+            raise InputError(f'field must be "pid" or "camid"; got {field!r}.')
+        numbers = np.bincount(codes, minlength=1)
+        order = np.argsort(-numbers, kind="stable")
+        return {values[code]: int(numbers[code]) for code in order if numbers[code]}
 
     def _check_fingerprint(self, fingerprint: str | None) -> None:
         checks.check_encoder(self.encoder_fingerprint, fingerprint)

@@ -130,9 +130,19 @@ class Gallery(GalleryCore):
             GalleryError: The gallery's embeddings come from another encoder.
         """
         self._check_fingerprint(checks.checked_fingerprint(encoder.fingerprint))
-        return self.search(
-            encoder.encode(images), k, encoder_fingerprint=encoder.fingerprint, **options
+        from sanreid.images import iterate_images  # noqa: PLC0415 - with an encoder only
+
+        listed = list(iterate_images(images))
+        found = self.search(
+            encoder.encode(listed), k, encoder_fingerprint=encoder.fingerprint, **options
         )
+        return found.with_queries(listed)
+
+    def _repr_html_(self) -> str:
+        """Give counts and sample crops for notebooks; every value is escaped."""
+        from sanreid.viz.notebook import gallery_html  # noqa: PLC0415 - when one is shown
+
+        return gallery_html(self)
 
     def add_tracklets(
         self,

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import MissingExtraError
+from sanreid.errors import InputError, MissingExtraError
 from sanreid.gallery.checks import Pid
 
 if TYPE_CHECKING:
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Hit", "SearchResult"]
 
-_SHOWN_QUERIES = 10
-_SHOWN_HITS = 10
+_KEPT_IMAGES = 10  # of queries: as many as are shown, and no batch is kept alive for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,9 @@ class SearchResult:
         camids: (Q, k) object: int or None.
         timestamps: (Q, k) float64 seconds, NaN where there is none.
         counts: (Q,) int64, hits of each query.
+        query_pids: (Q,) who the queries show, where :meth:`with_queries` or the search was told.
+        query_camids: (Q,) their cameras, likewise.
+        query_images: Crops of the first queries, likewise.
     """
 
     ids: NDArray[np.int64]
@@ -70,6 +71,9 @@ class SearchResult:
     timestamps: NDArray[np.float64]
     counts: NDArray[np.int64]
     _metadata: NDArray[np.object_]  # (Q, k) JSON as bytes, read when a hit is made
+    query_pids: tuple[Pid, ...] | None = None
+    query_camids: tuple[int | None, ...] | None = None
+    query_images: tuple[Any, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -85,7 +89,7 @@ class SearchResult:
 
     def __repr__(self) -> str:
         queries = len(self)
-        lines = [f"SearchResult({self._size()})"]
+        lines = [f"SearchResult({self.summary()})"]
         for query in range(min(queries, 3)):
             hits = [f"{hit.similarity:.3f} id={hit.id} pid={hit.pid!r}" for hit in self[query][:3]]
             more = ", ..." if self.counts[query] > 3 else ""
@@ -121,41 +125,44 @@ class SearchResult:
         frame["pid"] = frame["pid"].astype(object)
         return frame.astype({"query": "int64", "rank": "int64", "id": "int64"})
 
-    def _repr_html_(self) -> str:
-        """Give a table for notebooks; every value is escaped."""
-        rows = []
-        for query in range(min(len(self), _SHOWN_QUERIES)):
-            hits = self[query][:_SHOWN_HITS]
-            for rank, hit in enumerate(hits, start=1):
-                similarity, metadata = f"{hit.similarity:.4f}", hit.metadata or ""
-                place = (query, rank, hit.id, similarity)
-                cells = (*place, hit.pid, hit.camid, hit.timestamp, metadata)
-                rows.append(
-                    "<tr>"
-                    + "".join(
-                        f"<td>{'' if cell is None else html.escape(str(cell))}</td>"
-                        for cell in cells
-                    )
-                    + "</tr>"
-                )
-            if not hits:
-                rows.append(f'<tr><td>{query}</td><td colspan="7">no hits</td></tr>')
-        head = "".join(
-            f"<th>{name}</th>"
-            for name in (
-                "query", "rank", "id", "similarity", "pid", "camid", "timestamp", "metadata",
-            )
-        )  # fmt: skip
-        queries, k = self.ids.shape
-        caption = self._size()
-        if queries > _SHOWN_QUERIES or k > _SHOWN_HITS:
-            caption += f"; the first {_SHOWN_QUERIES} queries and {_SHOWN_HITS} hits are shown"
-        return (
-            f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table>"
-        )
+    def with_queries(
+        self,
+        images: Sequence[Any] | None = None,
+        *,
+        pids: Sequence[Pid] | None = None,
+        camids: Sequence[Any] | None = None,
+    ) -> SearchResult:
+        """Give the same result, knowing more of its queries: who sees it sees them, too.
 
-    def _size(self) -> str:
+        Args:
+            images: (Q,) the query crops, anything that an encoder takes; the first few are kept.
+            pids: (Q,) who they show; hits are then right or wrong.
+            camids: (Q,) their cameras.
+
+        Raises:
+            InputError: There is not one value a query.
+        """
+        known: dict[str, Any] = {}
+        for name, values in (("images", images), ("pids", pids), ("camids", camids)):
+            if values is None:
+                continue
+            if len(values) != len(self):
+                raise InputError(
+                    f"{name} must have one value a query: {len(self)} queries, "
+                    f"{len(values)} values."
+                )
+            kept = values[:_KEPT_IMAGES] if name == "images" else values
+            known[f"query_{name}"] = tuple(kept)
+        return replace(self, **known)
+
+    def _repr_html_(self) -> str:
+        """Give rows of crops for notebooks; every value is escaped."""
+        from sanreid.viz.notebook import result_html  # noqa: PLC0415 - when one is shown
+
+        return result_html(self)
+
+    def summary(self) -> str:
+        """Say in a few words how much was asked and found."""
         queries, k = self.ids.shape
         hits = int(self.counts.sum())
         asked = "1 query" if queries == 1 else f"{queries} queries"

@@ -136,3 +136,9 @@ class EvaluationReport:
 
     def __repr__(self) -> str:
         return f"<EvaluationReport {self}>"
+
+    def _repr_html_(self) -> str:
+        """Give the figures and the CMC curve for notebooks."""
+        from sanreid.viz.notebook import report_html  # noqa: PLC0415 - when one is shown
+
+        return report_html(self)

@@ -1,7 +1,6 @@
 """What all figures share: colours that everyone tells apart, and figures without pyplot.
 
-Colours are Okabe and Ito's, chosen for those who do not tell red from green. No figure touches
-pyplot's state; text and axes follow the user's matplotlib style, dark ones too.
+No figure touches pyplot's state; text and axes follow the user's matplotlib style, dark ones too.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import ImageError, InputError, MissingExtraError
 from sanreid.images import ImageSource, load_crop
+from sanreid.viz.palette import BLUE, GREEN, GREY, SERIES, VERMILION
 
 try:
     from matplotlib.axes import Axes
@@ -42,12 +42,6 @@ __all__ = [
     "picture",
     "readable",
 ]
-
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = (
-    "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9",
-)  # fmt: skip
-GREY = "#8A8F98"
-SERIES = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 
 _EDGE = 0.04
 _EMPTY = 241  # the grey of a crop that is not there

@@ -1,0 +1,97 @@
+"""Pieces of HTML that stand anywhere: in a notebook, light or dark, or in a page.
+
+Styles are inline and colours come from the surroundings, because a notebook strips style sheets
+of what it does not trust and has a theme of its own. All text goes through :func:`text`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+from sanreid.viz.palette import BLUE, GREEN, GREY, VERMILION
+from sanreid.viz.thumbnails import data_uri
+
+__all__ = ["Mark", "block", "row", "table", "text", "tile"]
+
+Mark = Literal["right", "wrong", "query", "none"]
+
+_FRAMES = {"right": GREEN, "wrong": VERMILION, "query": BLUE, "none": GREY}
+_SIGNS = {"right": " ✓", "wrong": " ✗", "query": "", "none": ""}
+_LONGEST = 60  # characters of a value that is shown
+_MISSING = (
+    "display:flex;align-items:center;justify-content:center;width:64px;height:128px;"
+    "box-sizing:content-box;background:#9aa0a626;font-size:10px;text-align:center;"
+)
+
+
+def text(value: object, longest: int = _LONGEST) -> str:
+    """Give a value as one line of harmless HTML, shortened."""
+    line = " ".join(str(value).split())
+    line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
+    return html.escape(line if len(line) <= longest else line[: longest - 1] + "…")
+
+
+def tile(
+    jpeg: bytes | None, mark: Mark, first: str, second: str, *, about: str, lazy: bool = False
+) -> str:
+    """Give one framed crop with its caption; a grey field where there is no picture.
+
+    Args:
+        jpeg: The picture.
+        mark: Its frame; "right" and "wrong" have a sign beside the caption, too.
+        first: The caption's first line.
+        second: Its second, fainter line.
+        about: What is said to those who do not see the picture, and on pointing at it.
+        lazy: Decode it when it comes into view.
+    """
+    frame = f"border:3px solid {_FRAMES[mark]};border-radius:4px;"
+    title = text(about, 300)
+    if jpeg is None:
+        picture = f'<div style="{_MISSING}{frame}" title="{title}">no picture</div>'
+    else:
+        loading = ' loading="lazy"' if lazy else ""
+        picture = (
+            f'<img src="{data_uri(jpeg)}" alt="{title}" title="{title}" width="64" height="128"'
+            f'{loading} style="display:block;max-width:none;box-sizing:content-box;{frame}">'
+        )
+    line = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
+    return (
+        '<div style="flex:none;width:70px;font-size:11px;line-height:1.35;text-align:center">'
+        f'{picture}<div style="{line}font-weight:600">{text(first)}{_SIGNS[mark]}</div>'
+        f'<div style="{line}opacity:.75">{text(second)}</div></div>'
+    )
+
+
+def row(tiles: Iterable[str], *, apart: bool = False) -> str:
+    """Lay tiles side by side, wrapping; ``apart`` sets the first one off."""
+    cells = list(tiles)
+    line = "display:flex;flex-wrap:wrap;gap:8px;"
+    if not apart or len(cells) < 2:
+        return f'<div style="{line}margin:6px 0">{"".join(cells)}</div>'
+    rule = "border-left:2px solid #9aa0a666;padding-left:12px;"
+    return (
+        f'<div style="display:flex;gap:12px;margin:6px 0">{cells[0]}'
+        f'<div style="{line}{rule}min-width:0">{"".join(cells[1:])}</div></div>'
+    )
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
+    """Give a table; every value is escaped and shortened."""
+    body = "".join(
+        "<tr>" + "".join(f"<td>{'' if cell is None else text(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for cells in rows
+    )  # fmt: skip
+    names = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
+    title = f"<caption>{text(caption, 200)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def block(caption: str, *parts: str) -> str:
+    """Put parts below a caption."""
+    return (
+        '<div style="overflow-x:auto"><div style="font-size:12px;opacity:.85">'
+        f"{text(caption, 300)}</div>{''.join(parts)}</div>"
+    )

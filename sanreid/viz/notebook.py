@@ -1,0 +1,157 @@
+"""How results show themselves in notebooks: HTML that carries its pictures with it.
+
+The classes' ``_repr_html_`` call these; nothing here is loaded before one is shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sanreid.viz.markup import Mark, block, row, table, text, tile
+from sanreid.viz.plots import bars, cmc_plot
+from sanreid.viz.thumbnails import thumbnail
+
+if TYPE_CHECKING:
+    from sanreid.gallery.gallery import Gallery
+    from sanreid.gallery.results import Hit, SearchResult
+    from sanreid.metrics.report import EvaluationReport
+
+__all__ = ["gallery_html", "report_html", "result_html"]
+
+SHOWN_QUERIES = 10
+SHOWN_TILES = 100  # of hits, over all queries shown
+_SHOWN_GROUPS = 12  # cameras, and people, of a gallery
+_SAMPLES = 10
+
+
+def result_html(result: SearchResult) -> str:
+    """Show a search result: a row of crops for each query, or a table where there are none."""
+    queries = min(len(result), SHOWN_QUERIES)
+    places = max(10, SHOWN_TILES // max(queries, 1))
+    shown = [result[query][:places] for query in range(queries)]
+    caption = result.summary()
+    if len(result) > queries or int(result.counts.max(initial=0)) > places:
+        caption += f"; the first {queries} queries and {places} hits are shown"
+    has_pictures = result.query_images is not None or any(
+        "path" in hit.metadata for hits in shown for hit in hits
+    )
+    if not has_pictures:
+        return block(caption, _result_table(shown))
+    rows = []
+    for query, hits in enumerate(shown):
+        pid = None if result.query_pids is None else result.query_pids[query]
+        tiles = [_query_tile(result, query), *(_hit_tile(hit, rank, pid) for rank, hit in
+                                                enumerate(hits, start=1))]  # fmt: skip
+        if not hits:
+            tiles.append('<div style="align-self:center;font-size:12px">no hits</div>')
+        rows.append(row(tiles, apart=True))
+    return block(caption, *rows)
+
+
+def gallery_html(gallery: Gallery) -> str:
+    """Show a gallery: what it holds by camera and person, and some of its crops."""
+    stats = gallery.stats()
+    where = f"at {stats['path']}" if stats["path"] else "in memory"
+    caption = (
+        f"Gallery {where}: {stats['entries']:,} entries, {stats['pids']:,} people, "
+        f"{stats['camids']:,} cameras, dim {gallery.dim}"
+    )
+    calibration = gallery.calibration
+    if calibration is not None:
+        caption += (
+            f"; threshold {calibration.threshold:.3f} at "
+            f"{calibration.false_match_rate:.2g} false matches"
+        )
+    ids = gallery.ids
+    if not len(ids):
+        return block(caption)
+    places = sorted({round(i * (len(ids) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)})
+    tiles = []
+    for entry in gallery.get(ids[places]):
+        picture = thumbnail(entry.metadata.get("path"))
+        if picture is not None:
+            who = "" if entry.pid is None else f"id {entry.pid}"
+            camera = "" if entry.camid is None else f"cam {entry.camid}"
+            tiles.append(tile(picture, "none", who or f"#{entry.id}", camera,
+                              about=f"entry {entry.id}, {_path(entry.metadata)}"))  # fmt: skip
+    charts = []
+    for counted, name, nobody in (
+        (gallery.counts("camid"), "camera", "no camera"),
+        (gallery.counts("pid"), "person", "nobody"),
+    ):
+        counts = list(counted.items())
+        groups = [
+            (nobody if value is None else f"{name} {value}", number)
+            for value, number in counts[:_SHOWN_GROUPS]
+        ]
+        if len(counts) > _SHOWN_GROUPS:
+            rest = sum(number for _, number in counts[_SHOWN_GROUPS:])
+            groups.append((f"{len(counts) - _SHOWN_GROUPS:,} more", rest))
+        charts.append(bars(f"Entries by {name}", groups))
+    side = '<div style="display:flex;flex-wrap:wrap;gap:28px">' + "".join(charts) + "</div>"
+    return block(caption, *([row(tiles)] if tiles else []), side)
+
+
+def report_html(report: EvaluationReport) -> str:
+    """Show an evaluation: its figures and the CMC curve."""
+    ranks = [(f"rank-{k}", report.cmc[k - 1]) for k in (1, 5, 10) if k <= len(report.cmc)]
+    figures = [("mAP", report.mAP), *ranks, ("mINP", report.mINP)]
+    caption = (
+        f"Protocol {report.protocol}: {report.num_valid_queries:,} of {report.num_queries:,} "
+        f"queries, gallery of {report.num_gallery:,}"
+    )
+    cells = "".join(
+        '<div style="min-width:64px"><div style="font-size:19px;font-weight:600">'
+        f'{value * 100:.1f} %</div><div style="font-size:11px;opacity:.75">{text(name)}</div>'
+        "</div>"
+        for name, value in figures
+    )
+    line = "display:flex;flex-wrap:wrap;gap:18px;margin:8px 0"
+    return block(caption, f'<div style="{line}">{cells}</div>', cmc_plot(report.cmc))
+
+
+def _query_tile(result: SearchResult, query: int) -> str:
+    images = result.query_images
+    image = images[query] if images is not None and query < len(images) else None
+    pid = None if result.query_pids is None else result.query_pids[query]
+    camid = None if result.query_camids is None else result.query_camids[query]
+    who = "query" if pid is None else f"id {pid}"
+    about = f"query {query}" + ("" if pid is None else f", id {pid}")
+    return tile(
+        thumbnail(image), "query", who, "" if camid is None else f"cam {camid}", about=about
+    )
+
+
+def _hit_tile(hit: Hit, rank: int, asked: int | str | None) -> str:
+    mark: Mark = "none"
+    if asked is not None:
+        mark = "right" if hit.pid == asked else "wrong"
+    person = "" if hit.pid is None else f"id {hit.pid}"
+    camera = "" if hit.camid is None else f"cam {hit.camid}"
+    told = [f"rank {rank}", f"similarity {hit.similarity:.4f}", f"entry {hit.id}", person, camera]
+    told += ["" if mark == "none" else mark, _path(hit.metadata)]
+    return tile(
+        thumbnail(hit.metadata.get("path")),
+        mark,
+        f"{hit.similarity:.3f}",
+        " · ".join(filter(None, (person, camera))),
+        about=", ".join(filter(None, told)),
+    )
+
+
+def _path(metadata: dict[str, object]) -> str:
+    return str(metadata.get("path", ""))
+
+
+def _result_table(shown: list[list[Hit]]) -> str:
+    head = ("query", "rank", "id", "similarity", "pid", "camid", "timestamp", "metadata")
+    rows: list[tuple[object, ...]] = []
+    for query, hits in enumerate(shown):
+        rows += [
+            (query, rank, hit.id, f"{hit.similarity:.4f}", hit.pid, hit.camid, hit.timestamp,
+             hit.metadata or None)
+            for rank, hit in enumerate(hits, start=1)
+        ]  # fmt: skip
+        if not hits:
+            rows.append((query, None, None, "no hits", None, None, None, None))
+    return table(head, rows)
