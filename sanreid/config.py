@@ -12,7 +12,7 @@ from sanreid.errors import ConfigError
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "EncoderConfig"]
 
-Backbone = Literal["resnet18", "resnet34", "resnet50"]
+Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet50-c4"]
 Head = Literal["pool", "fc", "bnneck"]
 Pooling = Literal["avg", "gem"]
 
@@ -22,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _DIMS = (1, 65_536)
 _SIDES = (32, 4096)  # pixels; a configuration from elsewhere must not ask for all memory
 
-TRUNK_CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048}
+TRUNK_CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet50-c4": 1024}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class EncoderConfig:
     """Everything that decides which embedding a crop gets, apart from the weights.
 
     Args:
-        backbone: Name of the ResNet.
+        backbone: Name of the ResNet; ``"resnet50-c4"`` is ResNet-50 cut after layer3.
         last_stride: Stride of layer4, 1 (SAN and most reID work) or 2 (torchvision).
         pooling: ``"avg"``, or ``"gem"`` (generalised mean, Radenovic et al., TPAMI 2018).
         head: ``"pool"``: the pooled map itself (the SAN paper). ``"fc"``: Linear, BatchNorm,

@@ -71,6 +71,7 @@ _BLOCKS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int
     "resnet18": (BasicBlock, (2, 2, 2, 2)),
     "resnet34": (BasicBlock, (3, 4, 6, 3)),
     "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet50-c4": (Bottleneck, (3, 4, 6, 0)),
 }
 
 
@@ -78,7 +79,9 @@ class ResNetTrunk(nn.Module):
     """Stem and four stages; its keys are torchvision's names without ``fc``.
 
     Args:
-        name: ``"resnet18"``, ``"resnet34"`` or ``"resnet50"``.
+        name: ``"resnet18"``, ``"resnet34"``, ``"resnet50"``, or ``"resnet50-c4"``: ResNet-50
+            without layer4, a third of its weights, whose last two stage maps are the same (the
+            C4 features of He et al., "Mask R-CNN", ICCV 2017).
         last_stride: Stride of layer4, 1 or 2.
     """
 
@@ -107,6 +110,8 @@ class ResNetTrunk(nn.Module):
 def _stage(
     block: type[BasicBlock | Bottleneck], in_channels: int, width: int, *, depth: int, stride: int
 ) -> nn.Sequential:
+    if depth == 0:
+        return nn.Sequential()  # passes its input on
     first = block(in_channels, width, stride=stride)
     out_channels = width * block.expansion
     return nn.Sequential(first, *(block(out_channels, width, stride=1) for _ in range(depth - 1)))

@@ -33,8 +33,7 @@ def load_start(module: SAN | SANPG, config: InitConfig) -> None:
         elif any(key.startswith("trunk.") for key in state):
             _load_encoder(module.encoder, state, config.weights)
         else:
-            dropped = {k: x for k, x in state.items() if not k.startswith("fc.")}
-            _load_part(module.encoder.trunk, dropped, config.weights)
+            _load_part(module.encoder.trunk, _trunk_of(state, module), config.weights)
     if config.decoder:
         if module.decoder is None:
             raise WeightsError("init.decoder is given but no loss needs a decoder.")
@@ -87,6 +86,13 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
+
+
+def _trunk_of(state: Mapping[str, Tensor], module: SAN | SANPG) -> dict[str, Tensor]:
+    """Drop of a torchvision ResNet what the trunk does not have: the classifier, a cut layer4."""
+    is_cut = not list(module.encoder.trunk.get_submodule("layer4").children())
+    unused = ("fc.", "layer4.") if is_cut else ("fc.",)
+    return {k: x for k, x in state.items() if not k.startswith(unused)}
 
 
 def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

@@ -53,6 +53,16 @@ def test_keys_and_their_order_are_those_of_torchvision(name):
         assert [(key, value.shape) for key, value in ours.items()] == shapes
 
 
+def test_c4_is_resnet50_up_to_layer3():
+    whole, cut = ResNetTrunk("resnet50").eval(), ResNetTrunk("resnet50-c4").eval()
+    shared = {k: x for k, x in whole.state_dict().items() if not k.startswith("layer4.")}
+    cut.load_state_dict(shared, strict=True)
+    with torch.inference_mode():
+        wanted, found = whole(crops(1)), cut(crops(1))
+    for one, other in zip((*wanted[:3], wanted[2]), found, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_new_convolutions_have_the_spread_of_torchvisions():
     with torch.random.fork_rng():
         torch.manual_seed(0)

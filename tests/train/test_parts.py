@@ -15,6 +15,7 @@ from sanreid._files import write_whole
 from sanreid.config import EncoderConfig
 from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError, InputError, MissingExtraError, TrainingError, WeightsError
+from sanreid.models.backbone import ResNetTrunk
 from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.config import (
     DecoderConfig,
@@ -229,6 +230,16 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
     assert torch.equal(other.encoder.trunk.conv1.weight, san_pg.encoder.trunk.conv1.weight)
     other = started(weights=str(tmp_path / "weights"), decoder=str(tmp_path / "last.ckpt"))
     assert torch.equal(other.decoder.paint.weight, san_pg.decoder.paint.weight)
+
+
+def test_a_whole_resnet_starts_one_cut_after_layer3(tmp_path):
+    whole = ResNetTrunk("resnet50")
+    save_file({"fc.bias": torch.zeros(10), **whole.state_dict()}, tmp_path / "whole.safetensors")
+    config = EncoderConfig(backbone="resnet50-c4", head="pool", embedding_dim=1024)
+    cut = build_san_pg(config, DecoderConfig(width=32))
+    load_start(cut, InitConfig(weights=str(tmp_path / "whole.safetensors")))
+    for name, value in cut.encoder.trunk.state_dict().items():
+        assert torch.equal(value, whole.state_dict()[name])
 
 
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
