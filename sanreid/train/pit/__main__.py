@@ -15,12 +15,12 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+    """Run one command; give the exit status: 0 done, 1 an error, said in a line, 2 bad usage."""
     args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         args.run(args)
-    except SanreidError as error:
+    except (SanreidError, OSError) as error:  # OSError: a place that cannot be written
         sys.stderr.write(f"sanreid: {error}\n")
         return 1
     return 0
@@ -92,13 +92,16 @@ def _preview(args: argparse.Namespace) -> None:
     from sanreid.train.pit.making import MakingSettings  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.preview import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.viz import check_suffix, save_picture  # noqa: PLC0415 - fast --help
+
+    check_suffix(args.out)
 
     settings = MakingSettings(
         args.identities, args.images_per_identity, args.seed,
         None if args.backgrounds is None else str(args.backgrounds), adults_only=True,
     )  # fmt: skip
     sheet = pair_sheet if args.textures else contact_sheet
-    Image.fromarray(sheet(Studio.open(), settings)).save(args.out)
+    save_picture(Image.fromarray(sheet(Studio.open(), settings)), args.out)
     sys.stdout.write(f"{args.out}\n")
 
 

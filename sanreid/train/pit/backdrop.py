@@ -53,10 +53,16 @@ def photo_backdrop(path: Path, rng: np.random.Generator) -> Callable[[Array, Arr
     """A random part of a photograph, the same for each ray of a pixel's row and column.
 
     The returned function must first be called with the rays of all pixels.
+
+    Raises:
+        DatasetError: The photograph cannot be read.
     """
     height, width = CROP_SIZE
-    with Image.open(path) as opened:
-        photo = opened.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            photo = opened.convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow has all three
+        raise DatasetError(f"The background {path} cannot be read: {error}.") from error
     share = rng.uniform(0.4, 1.0)
     tall = min(photo.height, photo.width * 2) * share
     left = rng.uniform(0, photo.width - tall / 2)

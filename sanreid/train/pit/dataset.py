@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zlib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -53,15 +54,14 @@ class PITDataset:
         path = self.folder / "index.json"
         try:
             index = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise DatasetError(
                 f"{self.folder} has no readable index.json ({error}). Make the pairs, or finish "
                 "making them: python -m sanreid.train.pit render FOLDER."
             ) from error
-        if index.get("format") != FORMAT:
-            raise DatasetError(
-                f"{path} is of format {index.get('format')}; {FORMAT} is read here."
-            )
+        if not isinstance(index, dict) or index.get("format") != FORMAT:
+            found = index.get("format") if isinstance(index, dict) else None
+            raise DatasetError(f"{path} is of format {found}; {FORMAT} is read here.")
         rows: list[dict[str, Any]] = index["rows"]
         identities = sorted({row["identity"] for row in rows})
         if split not in ("all", "train", "val"):
@@ -81,16 +81,23 @@ class PITDataset:
         """Read one pair.
 
         Raises:
-            DatasetError: A shard is missing or cut short.
+            DatasetError: A shard is missing, cut short or damaged.
         """
         row = self.rows[number]
-        return PITSample(
-            crop=_picture(self._member(row, "crop")),
-            texture=_picture(self._member(row, "texture")),
-            seen=read_seen(self._member(row, "seen")),
-            uv=read_uv(self._member(row, "uv")),
-            identity=int(row["identity"]),
-        )
+        members = {name: self._member(row, name) for name in ("crop", "texture", "seen", "uv")}
+        try:
+            return PITSample(
+                crop=_picture(members["crop"]),
+                texture=_picture(members["texture"]),
+                seen=read_seen(members["seen"]),
+                uv=read_uv(members["uv"]),
+                identity=int(row["identity"]),
+            )
+        except (OSError, ValueError, SyntaxError, zlib.error) as error:  # Pillow has all three
+            raise DatasetError(
+                f"The shard {row['shard']} of {self.folder} is damaged at image {row['image']} of "
+                f"identity {row['identity']}: {error}."
+            ) from error
 
     def facts(self, number: int) -> dict[str, Any]:
         """Give what was drawn for a pair: pose, camera, person."""

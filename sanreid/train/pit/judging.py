@@ -4,6 +4,10 @@ On pairs the truth is known: the mean absolute difference and the PSNR are measu
 texels the crop shows and over those it hides, beside two trivial answers, the mean texture and
 one flat colour for each part of the body. On real crops there is no truth; but the colour of the
 painted chest and legs must follow that of the crop's own torso and leg areas.
+
+Red, green and blue of crops rise and fall together with the light, so that a network which knows
+no more than how bright a crop is correlates well with all three. Two figures beside them do not
+see the light: the chroma of each part, and the difference of the upper part from the lower.
 """
 
 from __future__ import annotations
@@ -99,14 +103,18 @@ def judge_on_crops(
 ) -> dict[str, list[float]]:
     """Correlate the crops' torso and leg colours with those of the painted chest and legs.
 
+    Colours are means over the boxes of the crop and over the parts of the texture.
+
     Args:
         paint: The generator.
         crops: (H, W, 3) uint8 crops, all of one size.
         batch_size: Crops painted at once.
 
     Returns:
-        For ``upper`` and ``lower`` the correlation over the crops in red, green and blue; 0
-        where the painted colour never changes.
+        The correlation over the crops, 0 where the painted colour never changes: ``upper`` and
+        ``lower`` in red, green and blue; ``upper_chroma`` and ``lower_chroma`` of red less green
+        and of blue less the mean of both; ``difference`` of the upper part's red, green and
+        blue less the lower's.
 
     Raises:
         InputError: Fewer than two crops.
@@ -129,12 +137,30 @@ def judge_on_crops(
             columns = slice(round(left * width), round(right * width))
             shown[part] += list(batch[:, rows, columns].mean((1, 2)))
             made[part] += list(painted[:, masks[part]].mean(1))
+    theirs, ours = (
+        _figures(np.stack(colours["upper"]), np.stack(colours["lower"]))
+        for colours in (shown, made)
+    )
     return {
-        part: [
-            _correlation(np.stack(shown[part])[:, c], np.stack(made[part])[:, c]) for c in range(3)
-        ]
-        for part in BOXES
+        name: [_correlation(x, y) for x, y in zip(theirs[name].T, ours[name].T, strict=True)]
+        for name in theirs
     }
+
+
+def _figures(upper: Array, lower: Array) -> dict[str, Array]:
+    """What is correlated, (N, channels) each, from (N, 3) mean colours of both parts."""
+    return {
+        "upper": upper,
+        "lower": lower,
+        "upper_chroma": _chroma(upper),
+        "lower_chroma": _chroma(lower),
+        "difference": upper - lower,
+    }
+
+
+def _chroma(colours: Array) -> Array:
+    red, green, blue = colours.T
+    return np.stack([red - green, blue - (red + green) / 2], 1)
 
 
 def _correlation(x: Array, y: Array) -> float:

@@ -13,7 +13,8 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -23,9 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid._files import write_whole
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit.backdrop import list_backgrounds, photo_backdrop, stage_backdrop
-from sanreid.train.pit.body import Array, load_body
+from sanreid.train.pit.body import Array, load_body, require_extra
 from sanreid.train.pit.degrade import degrade, occlude
 from sanreid.train.pit.people import draw_person
 from sanreid.train.pit.poses import draw_pose
@@ -164,34 +166,29 @@ def render_dataset(
         The path of the index.
 
     Raises:
-        DatasetError: The folder holds a data set of other settings.
-        MissingExtraError: The extra ``pit`` is not installed.
+        DatasetError: The folder holds a data set of other settings, or a damaged one; it cannot
+            be written; there are no backgrounds; a process was killed.
+        InputError: ``processes`` is below 1.
+        MissingExtraError: The extra ``pit`` is not installed; nothing was written then.
     """
+    if processes is not None and processes < 1:
+        raise InputError(f"At least 1 process is needed; got {processes}.")
     out = Path(out)
+    require_extra()
     if settings.backgrounds is not None:
         list_backgrounds(Path(settings.backgrounds))
-    _claim(out, settings)
-    load_body()  # build it once, before the workers ask for it
-    count = -(-settings.identities // IDENTITIES_PER_SHARD)
-    missing = [n for n in range(count) if not _shard(out, n).exists()]
-    workers = min(processes or os.cpu_count() or 1, max(len(missing), 1))
-    started, done = time.monotonic(), count - len(missing)
-    if missing:
-        context = multiprocessing.get_context("spawn")
-        with _one_thread_each(), ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = [
-                pool.submit(_make_shards, out, settings, missing[w::workers])
-                for w in range(workers)
-            ]
-            while not all(job.done() for job in jobs):
-                time.sleep(0.2)
-                now = sum(_shard(out, n).exists() for n in missing) + count - len(missing)
-                if now > done:
-                    done = now
-                    logger.info("%d of %d shards, %.0f s", done, count, time.monotonic() - started)
-            for job in jobs:
-                job.result()
-    return _write_index(out, settings, count)
+    try:
+        _claim(out, settings)
+        count = -(-settings.identities // IDENTITIES_PER_SHARD)
+        missing = [n for n in range(count) if not _shard(out, n).exists()]
+        for number in set(range(count)) - set(missing):
+            _listing(out, settings, number)
+        if missing:
+            load_body()  # build it once, before the workers ask for it
+            _make_shards(out, settings, missing, processes or os.cpu_count() or 1)
+        return _write_index(out, settings, count)
+    except OSError as error:
+        raise DatasetError(f"The pairs cannot be made in {out}: {error}.") from error
 
 
 @lru_cache(maxsize=4)
@@ -199,13 +196,44 @@ def _photos(folder: str) -> list[Path]:
     return list_backgrounds(Path(folder))
 
 
-def _make_shards(out: Path, settings: MakingSettings, numbers: list[int]) -> None:
-    """Make these shards, one after another; the work of one process."""
-    studio = Studio.open()
-    for number in numbers:
-        first = number * IDENTITIES_PER_SHARD
-        last = min(first + IDENTITIES_PER_SHARD, settings.identities)
-        write_shard(_shard(out, number), _rows(studio, settings, range(first, last)))
+def _make_shards(out: Path, settings: MakingSettings, missing: list[int], processes: int) -> None:
+    """Make these shards; an error, or an interrupt, stops at the next one."""
+    count = -(-settings.identities // IDENTITIES_PER_SHARD)
+    started, done = time.monotonic(), count - len(missing)
+    context = multiprocessing.get_context("spawn")
+    with (
+        _one_thread_each(),
+        ProcessPoolExecutor(min(processes, len(missing)), mp_context=context) as pool,
+    ):
+        try:
+            jobs = [pool.submit(_make_shard, out, settings, number) for number in missing]
+            for job in as_completed(jobs):
+                job.result()
+                done += 1
+                logger.info("%d of %d shards, %.0f s", done, count, time.monotonic() - started)
+        except BrokenProcessPool as error:
+            raise DatasetError(
+                "A process that rendered was killed, as happens when memory runs out. What is "
+                "whole was kept: run the same command again, perhaps with fewer --processes."
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _make_shard(out: Path, settings: MakingSettings, number: int) -> None:
+    """Make one shard; the work of another process."""
+    write_shard(_shard(out, number), _rows(_studio(), settings, _identities(settings, number)))
+
+
+@lru_cache(maxsize=1)
+def _studio() -> Studio:
+    """The body, opened once in each process."""
+    return Studio.open()
+
+
+def _identities(settings: MakingSettings, shard: int) -> range:
+    first = shard * IDENTITIES_PER_SHARD
+    return range(first, min(first + IDENTITIES_PER_SHARD, settings.identities))
 
 
 def _rows(
@@ -231,29 +259,49 @@ def _claim(out: Path, settings: MakingSettings) -> None:
     wanted = {"format": FORMAT, **asdict(settings)}
     if wanted["backgrounds"] is not None:
         wanted["backgrounds"] = Path(str(wanted["backgrounds"])).name
-    if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        if there != wanted:
-            raise DatasetError(
-                f"{out} holds pairs made with other settings.\n  there   {there}\n"
-                f"  wanted  {wanted}\nName another folder, or delete that one."
-            )
-        return
     (out / "shards").mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(wanted, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    for left in (out / "shards").glob("*.part"):  # of a run that was killed
+        left.unlink(missing_ok=True)
+    if not path.exists():
+        write_whole(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
+        return
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path} is no settings file of pairs: {error}.") from error
+    if there != wanted:
+        raise DatasetError(
+            f"{out} holds pairs made with other settings.\n  there   {there}\n"
+            f"  wanted  {wanted}\nName another folder, or delete that one."
+        )
+
+
+def _listing(out: Path, settings: MakingSettings, number: int) -> list[dict[str, Any]]:
+    """Read a shard's own list of rows, and check that both belong to this data set."""
+    shard = _shard(out, number)
+    images = range(settings.images_per_identity)
+    wanted = [(i, n) for i in _identities(settings, number) for n in images]
+    try:
+        rows: list[dict[str, Any]] = json.loads(shard.with_suffix(".json").read_text("utf-8"))
+        whole = [(row["identity"], row["image"]) for row in rows] == wanted
+        ends = [sum(row[name]) for row in rows for name in ("texture", "crop", "facts")]
+        whole = whole and shard.stat().st_size >= max(ends)
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise DatasetError(
+            f"{shard} is cut short, or is none of this data set's. Delete it and run the same "
+            "command again: it is made anew."
+        )
+    return rows
 
 
 def _write_index(out: Path, settings: MakingSettings, count: int) -> Path:
     """Join the shards' own lists into the data set's."""
-    rows: list[dict[str, Any]] = []
-    for number in range(count):
-        listing = _shard(out, number).with_suffix(".json")
-        rows += json.loads(listing.read_text(encoding="utf-8"))
+    rows = [row for number in range(count) for row in _listing(out, settings, number)]
     index = {"format": FORMAT, "seed": settings.seed, "rows": rows}
     path = out / "index.json"
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(index, separators=(",", ":")) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(index, separators=(",", ":")) + "\n")
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sanreid.images import find_images, load_crop
-from sanreid.train.pit.body import Array
+from sanreid.train.pit.body import Array, require_extra
 from sanreid.train.pit.dataset import PITDataset
 from sanreid.train.pit.judging import judge_on_crops, judge_on_pairs
 from sanreid.train.pit.preview import neutral_views
 from sanreid.train.pit.render import Studio
 from sanreid.train.textures import Generator, load_generator
+from sanreid.viz import check_suffix, save_picture
 
-__all__ = ["judge", "mean_texture", "painted_sheet"]
+__all__ = ["judge", "mean_texture", "painted_sheet", "untrained"]
 
 _CROPS = 1000  # real crops judged on, spread over the folder
 _SHOWN = 20  # on the sheet
@@ -42,29 +45,58 @@ def judge(
         sheet: Where to write crops beside their textures; needs the extra ``pit``.
 
     Returns:
-        ``pairs`` as :func:`judge_on_pairs` gives it, and ``crops`` as :func:`judge_on_crops`.
+        ``pairs`` as :func:`judge_on_pairs` gives it, and ``crops``, as :func:`judge_on_crops`
+        gives it, of the ``generator``, of the same network ``untrained``, and of a ``constant``
+        answer, the mean texture.
+
+    Raises:
+        DatasetError: The pairs cannot be read.
+        InputError: ``held_out`` leaves nobody; ``crops`` holds no two images; ``sheet`` is no
+            picture's name.
+        MissingExtraError: A sheet is asked for and the extra ``pit`` is not installed.
+        WeightsError: The weights are no texture generator's.
     """
+    if sheet is not None:
+        check_suffix(sheet)
+        require_extra()
     generator = load_generator(weights)
     val = PITDataset(pairs, split="val", held_out=held_out)
     train = PITDataset(pairs, split="train", held_out=held_out)
 
+    mean = mean_texture(train)
+
     def paint(batch: NDArray[np.uint8]) -> Array:
         return _painted(generator, batch)
 
-    report: dict[str, Any] = {
-        "pairs": judge_on_pairs(paint, val, mean_texture=mean_texture(train))
-    }
+    report: dict[str, Any] = {"pairs": judge_on_pairs(paint, val, mean_texture=mean)}
     real: list[NDArray[np.uint8]] = []
     if crops is not None:
         paths = find_images(crops)
         step = max(len(paths) // _CROPS, 1)
         real = [load_crop(path, (256, 128)) for path in paths[::step][:_CROPS]]
-        report["crops"] = judge_on_crops(paint, real)
+        fresh = untrained(generator)
+        report["crops"] = {
+            "generator": judge_on_crops(paint, real),
+            "untrained": judge_on_crops(lambda batch: _painted(fresh, batch), real),
+            "constant": judge_on_crops(lambda batch: np.stack([mean] * len(batch)), real),
+        }
     if sheet is not None:
         shown = real or [val[n].crop for n in range(0, len(val), max(len(val) // _SHOWN, 1))]
         chosen = shown[:: max(len(shown) // _SHOWN, 1)][:_SHOWN]
-        Image.fromarray(painted_sheet(Studio.open(), generator, chosen)).save(sheet)
+        save_picture(Image.fromarray(painted_sheet(Studio.open(), generator, chosen)), sheet)
     return report
+
+
+def untrained(generator: Generator) -> Generator:
+    """Give the same network with random weights: PyTorch's own start, of seed 0."""
+    module = deepcopy(generator.module)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for part in module.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if callable(reset):
+                reset()
+    return replace(generator, module=module, name=f"{generator.name}, untrained")
 
 
 def mean_texture(pairs: PITDataset) -> Array:

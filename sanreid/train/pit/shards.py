@@ -25,6 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from sanreid._files import whole_file, write_whole
+
 if TYPE_CHECKING:
     from sanreid.train.pit.making import Pair
     from sanreid.train.pit.render import Dressed
@@ -41,10 +43,15 @@ def write_shard(path: Path, people: Iterable[tuple[int, Dressed, list[Pair]]]) -
     Args:
         path: ``.../00000.tar``; the list goes beside it as ``.json``.
         people: Identity number, the identity, its images.
+
+    Raises:
+        OSError: The system does not allow it, or the disk is full; no shard is there then.
     """
     rows: list[dict[str, Any]] = []
-    partial = path.with_suffix(".partial")
-    with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        whole_file(path) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
 
         def add(name: str, data: bytes) -> list[int]:
             info = tarfile.TarInfo(name)  # no time, no owner: the same bytes each time
@@ -74,8 +81,7 @@ def write_shard(path: Path, people: Iterable[tuple[int, Dressed, list[Pair]]]) -
                     "facts": add(f"{stem}.json", json.dumps(facts).encode()),
                     "patterned": dressed.person.is_patterned,
                 })  # fmt: skip
-    path.with_suffix(".json").write_text(json.dumps(rows), encoding="utf-8")
-    partial.replace(path)
+        write_whole(path.with_suffix(".json"), json.dumps(rows))
 
 
 def read_uv(data: bytes) -> NDArray[np.float32]:

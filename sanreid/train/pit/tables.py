@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid._files import whole_file
+
 if TYPE_CHECKING:
     from sanreid.train.pit.render import Studio
 
@@ -55,6 +57,7 @@ def compute_tables(studio: Studio) -> dict[str, NDArray[np.generic]]:
 def write_tables(studio: Studio, path: Path) -> None:
     """Compute the tables and write them to a file."""
     tables = compute_tables(studio)
-    np.savez_compressed(
-        path, mirror=tables["mirror"], valid=tables["valid"], regions=tables["regions"]
-    )
+    with whole_file(path) as file:
+        np.savez_compressed(
+            file, mirror=tables["mirror"], valid=tables["valid"], regions=tables["regions"]
+        )

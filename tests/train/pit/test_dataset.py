@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 
 import numpy as np
 import pytest
@@ -10,10 +9,9 @@ from PIL import Image
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit import PITDataset
-from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.backdrop import list_backgrounds, photo_backdrop
 from sanreid.train.pit.degrade import degrade, occlude
-from sanreid.train.pit.making import MakingSettings, make_identity, make_pair, render_dataset
+from sanreid.train.pit.making import MakingSettings, make_identity, make_pair
 from sanreid.train.pit.scene import Camera
 from sanreid.train.pit.shards import read_seen
 
@@ -53,12 +51,19 @@ def test_damage_is_said(folder, tmp_path_factory):
     shard.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DatasetError, match="cut short"):
         PITDataset(path)[5]
+    shard.write_bytes(b"\x07" * len(whole))
+    with pytest.raises(DatasetError, match="damaged at image 1 of identity 2"):
+        PITDataset(path)[5]
     shard.unlink()
     with pytest.raises(DatasetError, match="cannot be read"):
         PITDataset(path)[0]
     (path / "index.json").write_text(json.dumps({"format": 99, "rows": []}))
     with pytest.raises(DatasetError, match="format 99"):
         PITDataset(path)
+    for content in (b"[1, 2]", b"\xff\xfe"):
+        (path / "index.json").write_bytes(content)
+        with pytest.raises(DatasetError, match="format None|no readable index"):
+            PITDataset(path)
 
 
 def test_a_loader_reads_it(folder):
@@ -128,31 +133,3 @@ def test_pairs_are_the_same_for_the_same_numbers(studio):
     assert other.jpeg != made[0].jpeg
     assert made[0].seen[~studio.atlas.valid].sum() == 0
     assert json.loads(json.dumps(made[0].facts))["camera"]["box"]
-
-
-def test_wrong_settings_are_refused(tmp_path):
-    with pytest.raises(InputError, match="at least 1 identity"):
-        MakingSettings(0, 10)
-    assert main(["render", str(tmp_path), "--backgrounds", str(tmp_path)]) == 1
-
-
-@pytest.mark.slow
-def test_bytes_do_not_depend_on_processes_and_runs_resume(studio, tmp_path, caplog):
-    settings = MakingSettings(10, 2, seed=1)
-    with caplog.at_level(logging.INFO):
-        render_dataset(tmp_path / "one", settings, processes=1)
-        render_dataset(tmp_path / "two", settings, processes=2)
-    names = ("index.json", "shards/00000.tar", "shards/00001.tar")
-    first, second = (
-        [(tmp_path / f / name).read_bytes() for name in names] for f in ("one", "two")
-    )
-    assert first == second
-    kept = tmp_path / "two" / "shards" / "00000.tar"
-    stamp = kept.stat().st_mtime_ns
-    (tmp_path / "two" / "shards" / "00001.tar").unlink()
-    render_dataset(tmp_path / "two", settings, processes=1)
-    assert kept.stat().st_mtime_ns == stamp
-    assert [(tmp_path / "two" / name).read_bytes() for name in names] == first
-    with pytest.raises(DatasetError, match="other settings"):
-        render_dataset(tmp_path / "two", MakingSettings(11, 2, seed=1))
-    assert len(PITDataset(tmp_path / "two")) == 20

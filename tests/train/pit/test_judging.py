@@ -86,13 +86,41 @@ def test_colours_that_follow_correlate_and_constant_ones_do_not():
         return np.full((len(batch), 256, 256, 3), 128, np.float32)
 
     good = judge_on_crops(follow, crops, batch_size=16)
-    assert min(good["upper"] + good["lower"]) > 0.99
-    assert judge_on_crops(constant, crops) == {"upper": [0, 0, 0], "lower": [0, 0, 0]}
+    assert min(good["upper"] + good["lower"] + good["upper_chroma"]) > 0.99
+    assert {x for row in judge_on_crops(constant, crops).values() for x in row} == {0}
 
     def upside_down(batch):
         return follow(255 - batch)
 
     assert max(judge_on_crops(upside_down, crops)["upper"]) < -0.99
+
+
+def test_knowing_the_light_alone_passes_in_rgb_and_fails_in_chroma_and_difference():
+    rng = np.random.default_rng(2)
+    regions = load_tables()["regions"]
+    crops = []
+    for _ in range(60):
+        light, upper, lower = rng.uniform(0.1, 1), rng.random(3), rng.random(3)
+        crop = np.zeros((64, 32, 3))
+        crop[:32], crop[32:] = light * (0.8 + 0.2 * upper), light * (0.8 + 0.2 * lower)
+        crops.append((crop * 255).astype(np.uint8))
+
+    def light_alone(batch):
+        bright = batch.mean((1, 2, 3))[:, None, None, None]
+        return np.broadcast_to(bright, (len(batch), 256, 256, 3)).astype(np.float32)
+
+    def seeing(batch):
+        painted = np.zeros((len(batch), 256, 256, 3), np.float32)
+        for n, crop in enumerate(batch):
+            painted[n, regions == 1 + REGIONS.index("chest")] = crop[5, 0]
+            painted[n, regions == 1 + REGIONS.index("legs")] = crop[60, 0]
+        return painted
+
+    blind = judge_on_crops(light_alone, crops)
+    assert min(blind["upper"] + blind["lower"]) > 0.9
+    for name in ("upper_chroma", "lower_chroma", "difference"):
+        assert max(np.abs(blind[name])) < 0.5, name
+        assert min(judge_on_crops(seeing, crops)[name]) > 0.99, name
 
 
 def test_too_little_is_refused():

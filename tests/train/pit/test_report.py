@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sanreid.train.pit import PITDataset
 from sanreid.train.pit.__main__ import main
-from sanreid.train.pit.report import mean_texture
+from sanreid.train.pit.report import mean_texture, untrained
+from sanreid.train.textures import load_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -36,7 +38,27 @@ def test_an_untrained_generator_fails_the_check_on_crops(folder, tiny_generator,
     report = json.loads(capsys.readouterr().out)
     assert set(report["pairs"]["all"]) == {"generator", "mean", "flat"}
     assert "patterned" not in report["pairs"]  # the held-out person wears nothing patterned
-    assert min(report["crops"]["upper"] + report["crops"]["lower"]) < 0.7
+    assert set(report["crops"]) == {"generator", "untrained", "constant"}
+    for answer in ("generator", "untrained", "constant"):  # the first is untrained here, too
+        figures = report["crops"][answer]
+        assert min(figures["upper"] + figures["lower"]) < 0.7, answer
+
+
+def test_an_untrained_copy_has_other_weights_and_leaves_the_generator_alone(tiny_generator):
+    generator = load_generator(tiny_generator)
+    before = {key: value.clone() for key, value in generator.module.state_dict().items()}
+    fresh, again = untrained(generator), untrained(generator)
+    for key, value in generator.module.state_dict().items():
+        assert torch.equal(value, before[key]), key
+        assert torch.equal(fresh.module.state_dict()[key], again.module.state_dict()[key]), key
+    first = "encoder.trunk.conv1.weight"
+    assert not torch.equal(fresh.module.state_dict()[first], before[first])
+
+
+def test_a_wrong_sheet_is_told_before_the_work(tmp_path, capsys):
+    arguments = ["judge", str(tmp_path), "--weights", "no such weights"]
+    assert main([*arguments, "--sheet", str(tmp_path / "sheet.gif")]) == 1
+    assert "A picture is written as" in capsys.readouterr().err
 
 
 def test_a_sheet_shows_textures_on_a_body(studio, folder, tiny_generator, tmp_path):
