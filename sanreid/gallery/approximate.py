@@ -1,9 +1,9 @@
 """Approximate indexes by FAISS: candidates quickly, then scored again with the stored vectors.
 
-An index covers the rows up to some number; rows behind it are searched exactly until there are
-enough of them to be taken in. Whatever an index proposes is scored with the stored vectors, so
-similarities are exact and only the choice of candidates is approximate. A query for which it
-proposes fewer than k admissible rows is answered exactly.
+An index holds the rows along the few axes that matter, plain or coded, up to some row; rows behind
+it are searched exactly until there are enough of them to be taken in. Whatever an index proposes
+is scored with the stored vectors, so similarities are exact and only the choice of candidates is
+approximate. A query for which it proposes fewer than k admissible rows is answered exactly.
 
 Sources: Sivic and Zisserman, "Video Google", ICCV 2003 (inverted lists); Malkov and Yashunin,
 arXiv:1603.09320 (HNSW); Jegou et al., "Product Quantization for Nearest Neighbor Search",
@@ -24,11 +24,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.exact import Candidates, exact_search, rank_candidates
+from sanreid.gallery.exact import Candidates, exact_search, nearly_best, rank_candidates
+from sanreid.gallery.reduction import centres, nearest_centres, principal_axes, projected
 from sanreid.gallery.snapshot import Snapshot
 from sanreid.gallery.store import SearchRequest
+from sanreid.gallery.tuning import Truth, tune
 
-__all__ = ["KINDS", "ApproximateIndex", "agreement", "load_faiss", "searched"]
+__all__ = ["KINDS", "ApproximateIndex", "load_faiss", "searched"]
 
 logger = logging.getLogger(__name__)
 
@@ -38,12 +40,13 @@ KINDS = (
 MIN_ROWS = 10_000  # below, exact search is quick and an index would be badly trained
 _TRAIN_PER_LIST = 32
 _TRAIN_ROWS = 100_000  # enough for 256 centroids of a quantiser
-_ROUNDS = 6  # of k-means
+_AXES_SHARE = 0.9  # of the rows' squared length that the axes of an index hold
 _ADD_ROWS = 65_536
 _TAIL_SHARE = 0.05  # rows not yet covered, as a share of the covered, that are searched exactly
 _SPARSE = 0.03  # below this share of admitted rows, exact search of those alone is quicker
-_TARGET_RECALL = 0.965
-_TUNING_QUERIES, _TUNING_K = 64, 10
+_TARGET_RECALL = 0.98
+_TUNING_QUERIES, _TUNING_K = 256, 10
+_WIDEST_GRAPH = 1024  # neighbours an HNSW search holds at most
 
 
 def load_faiss() -> Any:  # noqa: ANN401 - its types do not know its Python layer
@@ -56,14 +59,24 @@ class ApproximateIndex:
 
     Args:
         kind: One of :data:`KINDS`.
-        index: The trained FAISS index.
+        index: The trained FAISS index, by inner product.
+        axes: (D, d) what rows and queries are projected on; None for the rows as they are.
         covered: Rows in it.
         width: Lists or neighbours looked at in a search.
         overfetch: Candidates taken for each entry wanted.
     """
 
-    def __init__(self, kind: str, index: Any, covered: int, width: int, overfetch: int) -> None:  # noqa: ANN401 - FAISS has no types
-        self.kind, self.index, self.covered = kind, index, covered
+    def __init__(
+        self,
+        kind: str,
+        index: Any,  # noqa: ANN401 - FAISS has no types
+        axes: NDArray[np.float32] | None,
+        *,
+        covered: int = 0,
+        width: int = 1,
+        overfetch: int = 1,
+    ) -> None:
+        self.kind, self.index, self.axes, self.covered = kind, index, axes, covered
         self.width, self.overfetch = width, overfetch
         self._gate = _Gate()
 
@@ -71,41 +84,52 @@ class ApproximateIndex:
     def build(cls, kind: str, snapshot: Snapshot, *, progress: bool | None) -> ApproximateIndex:
         """Train on a sample of the rows, take all in, and set the width by measuring recall."""
         faiss = load_faiss()
-        dim, count = snapshot.table.vectors.dim, snapshot.num_rows
-        num_lists = 1 if not kind.startswith("ivf") else _num_lists(count)
-        metric = faiss.METRIC_L2 if kind.startswith("hnsw") else faiss.METRIC_INNER_PRODUCT
-        index = faiss.index_factory(dim, _recipe(kind, dim, num_lists), metric)
-        _calm(faiss, index)
+        count = snapshot.num_rows
+        num_lists = _num_lists(count) if kind.startswith("ivf") else 1
         rng = np.random.default_rng(0)
         sample = min(count, max(_TRAIN_ROWS, _TRAIN_PER_LIST * num_lists))
-        rows = np.sort(rng.choice(count, sample, replace=False))
+        training = snapshot.table.vectors.take(np.sort(rng.choice(count, sample, replace=False)))
+        axes = principal_axes(training, _AXES_SHARE)
+        training = projected(training, axes)
+        recipe = _recipe(kind, training.shape[1], num_lists)
+        index = faiss.index_factory(training.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
+        _calm(faiss, index)
         with _bar(progress, kind, count) as update:
             if not index.is_trained:
-                training = snapshot.table.vectors.take(rows)
-                if _is_ivf(kind):  # FAISS keeps the centroids it finds there
-                    index.quantizer.add(_centroids(training, num_lists, rng))
+                if _is_ivf(kind):  # FAISS keeps the centres it finds there
+                    index.quantizer.add(centres(training, num_lists, rng))
                 index.train(training)
-                del training
-            own = cls(kind, index, 0, 1, _overfetch(kind))
+            del training
+            own = cls(kind, index, axes)
             own._take_in(snapshot, update)
-        own._tune(snapshot, rng)
+        truth = Truth(snapshot, _TUNING_K, _TUNING_QUERIES, rng)
+        widest = _WIDEST_GRAPH if kind.startswith("hnsw") else num_lists
+        tune(
+            own, lambda: truth.recall(searched(own, snapshot, truth.request)),
+            _TARGET_RECALL, widest,
+        )  # fmt: skip
         logger.info(
-            "Built a %s index over %d rows: width %d, %d candidates for each entry.",
-            kind, count, own.width, own.overfetch,
+            "Built a %s index over %d rows: %d of %d axes, width %d of %d, %d candidates for "
+            "each entry.",
+            kind, count, index.d, snapshot.table.vectors.dim, own.width, widest, own.overfetch,
         )  # fmt: skip
         return own
 
+    def lags(self, snapshot: Snapshot) -> bool:
+        """Tell whether many rows were added since."""
+        return snapshot.num_rows - self.covered > max(1024, _TAIL_SHARE * self.covered)
+
     def extend(self, snapshot: Snapshot) -> None:
-        """Take in rows added since, once they are many."""
-        if snapshot.num_rows - self.covered > max(1024, _TAIL_SHARE * self.covered):
-            with self._gate.alone():
-                self._take_in(snapshot, lambda _: None)
+        """Take in all rows added since."""
+        with self._gate.alone():
+            self._take_in(snapshot, lambda _: None)
 
     def propose(
         self, queries: NDArray[np.float32], count: int, admitted: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
         """Give (query, row) pairs of about ``count`` candidates a query, and the rows covered."""
         faiss = load_faiss()
+        asked = projected(queries, self.axes)
         with self._gate.shared():
             covered = self.covered
             selector = None
@@ -120,42 +144,24 @@ class ApproximateIndex:
                 parameters = faiss.SearchParameters(sel=selector)
             else:
                 parameters = faiss.SearchParametersIVF(nprobe=self.width, sel=selector)
-            _, rows = self.index.search(queries, min(count, covered), params=parameters)
+            _, rows = self.index.search(asked, min(count, covered), params=parameters)
         places, ranks = np.nonzero(rows >= 0)
         return places, rows[places, ranks], covered
 
     def _take_in(self, snapshot: Snapshot, update: Any) -> None:  # noqa: ANN401 - a bar's method
         for start in range(self.covered, snapshot.num_rows, _ADD_ROWS):
             rows = np.arange(start, min(snapshot.num_rows, start + _ADD_ROWS))
-            self._add(snapshot.table.vectors.take(rows))
+            self._add(projected(snapshot.table.vectors.take(rows), self.axes))
             self.covered = int(rows[-1]) + 1
             update(len(rows))
 
-    def _add(self, vectors: NDArray[np.float32]) -> None:
+    def _add(self, rows: NDArray[np.float32]) -> None:
         if not _is_ivf(self.kind):
-            self.index.add(vectors)
+            self.index.add(rows)
             return
         faiss = load_faiss()
-        centroids = self.index.quantizer.reconstruct_n(0, self.index.nlist)
-        lists = _nearest(vectors, centroids)
-        pointers = faiss.swig_ptr(vectors), None, faiss.swig_ptr(lists)
-        self.index.add_core(len(vectors), *pointers)
-
-    def _tune(self, snapshot: Snapshot, rng: np.random.Generator) -> None:
-        """Widen the search until stored rows find their neighbours."""
-        widest = self.index.nlist if self.kind.startswith("ivf") else 1
-        self.width = min(widest, 4)
-        if self.kind.startswith("hnsw"):
-            self.width, widest = 16, 1024
-        for _ in range(24):
-            if agreement(self, snapshot, _TUNING_K, _TUNING_QUERIES, rng) >= _TARGET_RECALL:
-                return
-            if self.width < widest:
-                self.width = min(widest, self.width * 2)
-            elif self.overfetch < 256:
-                self.overfetch *= 2
-            else:
-                return
+        lists = nearest_centres(rows, self.index.quantizer.reconstruct_n(0, self.index.nlist))
+        self.index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(lists))
 
 
 def searched(
@@ -179,6 +185,7 @@ def searched(
     if exclusion is not None:
         allowed = ~exclusion.pairs(places, rows)
         places, rows = places[allowed], rows[allowed]
+    places, rows = nearly_best(queries, places, rows, vectors, request.k)
     if covered < num_rows:
         tail = exact_search(
             queries, vectors, num_rows, ids, request.k,
@@ -206,39 +213,6 @@ def searched(
         np.concatenate([found[1], more[1]])[order],
         np.concatenate([found[2], more[2]])[order],
     )
-
-
-def agreement(
-    index: ApproximateIndex, snapshot: Snapshot, k: int, sample: int, rng: np.random.Generator
-) -> float:
-    """Recall at k of stored rows asked for their neighbours, themselves left out.
-
-    A neighbour as near as the exact k-th counts, whichever of equal ones it is.
-    """
-    alive = snapshot.alive_rows()
-    chosen = np.sort(rng.choice(alive, min(sample, len(alive)), replace=False))
-    request = SearchRequest(
-        queries=snapshot.table.vectors.take(chosen),
-        k=min(k + 1, len(alive)),
-        condition=None,
-        exclude_pids=None,
-        exclude_camids=None,
-        min_similarity=None,
-    )
-    found = searched(index, snapshot, request)
-    if found is None or request.k < 2:
-        return 1.0
-    exact = exact_search(
-        request.queries, snapshot.table.vectors, snapshot.num_rows,
-        snapshot.table.ids.first(snapshot.num_rows), request.k, admitted=snapshot.alive(),
-    )  # fmt: skip
-    shares = []
-    for place, row in enumerate(chosen.tolist()):
-        true = exact[2][(exact[0] == place) & (exact[1] != row)]
-        got = found[2][(found[0] == place) & (found[1] != row)]
-        true = true[: request.k - 1]
-        shares.append(np.minimum((got >= true[-1]).sum(), len(true)) / len(true))
-    return float(np.mean(shares))
 
 
 class _Gate:
@@ -271,30 +245,6 @@ def _is_ivf(kind: str) -> bool:
     return kind.startswith("ivf") or kind == "flat-pq"
 
 
-def _centroids(
-    rows: NDArray[np.float32], count: int, rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Spherical k-means by NumPy, whose matrix product is several times as fast as FAISS's."""
-    centroids = rows[rng.choice(len(rows), count, replace=False)]
-    for _ in range(_ROUNDS):
-        nearest = _nearest(rows, centroids)
-        order = np.argsort(nearest, kind="stable")
-        lists, starts = np.unique(nearest[order], return_index=True)
-        centroids = rows[rng.choice(len(rows), count, replace=False)]  # lists that went empty
-        centroids[lists] = np.add.reduceat(rows[order], starts, axis=0)
-        centroids /= np.maximum(np.linalg.norm(centroids, axis=1, keepdims=True), 1e-12)
-    return centroids
-
-
-def _nearest(rows: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The centroid of the largest inner product for each row."""
-    nearest = np.empty(len(rows), dtype=np.int64)
-    for start in range(0, len(rows), 4096):
-        part = slice(start, start + 4096)
-        nearest[part] = (rows[part] @ centroids.T).argmax(axis=1)
-    return nearest
-
-
 def _num_lists(count: int) -> int:
     return int(min(65_536, max(1, round(4 * math.sqrt(count)))))
 
@@ -311,10 +261,6 @@ def _recipe(kind: str, dim: int, num_lists: int) -> str:
 def _sub_vectors(dim: int) -> int:
     """The most parts, of at least four numbers if there are as many, that divide ``dim``."""
     return max(parts for parts in range(1, max(1, dim // 4) + 1) if dim % parts == 0)
-
-
-def _overfetch(kind: str) -> int:
-    return {"": 1, "sq8": 2, "pq": 8}[kind.partition("-")[2]]
 
 
 def _calm(faiss: Any, index: Any) -> None:  # noqa: ANN401 - FAISS has no types

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sanreid.gallery.vectors import Vectors
 
-__all__ = ["Exclusion", "exact_search", "rank_candidates"]
+__all__ = ["Exclusion", "exact_search", "nearly_best", "rank_candidates"]
 
 _BLOCK = 8192  # stored rows multiplied at once; with 64 queries 2 MiB of similarities
 _FIRST_BLOCK = 1024  # a small first block finds a threshold cheaply
@@ -122,6 +122,41 @@ def rank_candidates(
     return places[kept], rows[order], similarities[order]
 
 
+def nearly_best(
+    queries: NDArray[np.float32],
+    places: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    vectors: Vectors,
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Keep the (query, row) pairs that may be among the k best of their query.
+
+    Args:
+        queries: (Q, D).
+        places: (C,) query of each pair, rising.
+        rows: (C,) row of each pair.
+        vectors: The stored rows.
+        k: Pairs wanted per query.
+
+    Returns:
+        Queries and rows of the kept; of each query the k best, and those that float32 cannot
+        tell from the k-th.
+    """
+    similarities = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _RESCORE):
+        part = slice(start, start + _RESCORE)
+        np.einsum(
+            "ij,ij->i", queries[places[part]], vectors.take(rows[part]), out=similarities[part]
+        )
+    counts = np.bincount(places, minlength=len(queries))
+    starts = np.cumsum(counts) - counts
+    table = np.full((len(queries), max(k, int(counts.max(initial=0)))), -np.inf, np.float32)
+    table[places, np.arange(len(places)) - starts[places]] = similarities
+    kth = np.partition(table, -k, axis=1)[:, -k] - _slack(queries.shape[1])
+    kept = similarities >= kth[places]
+    return places[kept], rows[kept]
+
+
 class _Scan:
     """Candidates of one batch of queries, gathered block by block."""
 
@@ -129,7 +164,7 @@ class _Scan:
         self._queries_t = np.ascontiguousarray(queries.T)
         count, dim = queries.shape
         self._k = k
-        self._slack = np.float32((dim + 8) * 2.0**-23)  # twice the bound of one product
+        self._slack = _slack(dim)
         floor = -2.0 if min_similarity is None else max(min_similarity, -2.0) - self._slack
         self._threshold = np.full(count, floor, dtype=np.float32)
         self._best = np.full((count, k), -np.inf, dtype=np.float32)
@@ -203,6 +238,11 @@ class _Scan:
         self._places, self._rows = [places[kept]], [rows[kept]]
         self._similarities = [values[kept]]
         self._held = int(kept.sum())
+
+
+def _slack(dim: int) -> np.float32:
+    """Twice the bound of one product's error: what float32 cannot tell apart."""
+    return np.float32((dim + 8) * 2.0**-23)
 
 
 def _product(

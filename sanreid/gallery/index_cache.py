@@ -2,7 +2,7 @@
 
 The cache is derived from the entries, bound to them by a checksum, and never trusted: a damaged,
 foreign or outdated one is passed over and the index is built again. The file is what FAISS
-writes, then what it covers as JSON, and the checksum of both.
+writes, then the axes as float32, then what it covers as JSON, and the checksum of all three.
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import struct
 import zlib
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sanreid.gallery.approximate import ApproximateIndex, load_faiss
 from sanreid.gallery.directory import Directory
@@ -42,14 +45,16 @@ def write_index(index: ApproximateIndex, directory: Directory) -> None:
             "uuid": directory.description.uuid,
             "kind": index.kind,
             "covered": index.covered,
+            "axes": None if index.axes is None else list(index.axes.shape),
             "width": index.width,
             "overfetch": index.overfetch,
             "rows_sum": directory.rows_sum(index.covered),
         }
         text = json.dumps(facts).encode()
-        total = zlib.crc32(text, _sum(fresh, fresh.stat().st_size))
+        axes = b"" if index.axes is None else index.axes.astype("<f4").tobytes()
+        total = zlib.crc32(axes + text, _sum(fresh, fresh.stat().st_size))
         with fresh.open("ab") as file:
-            file.write(text + _END.pack(len(text), total, _MAGIC))
+            file.write(axes + text + _END.pack(len(text), total, _MAGIC))
             file.flush()
             os.fsync(file.fileno())
         directory.disk.replace(fresh, path)
@@ -65,7 +70,7 @@ def read_index(kind: str, num_rows: int, directory: Directory) -> ApproximateInd
         return None
     path = cache_path(directory, kind)
     try:
-        facts = _checked_facts(path)
+        facts, axes = _checked(path)
         covered = facts["covered"]
         if (
             facts["uuid"] != directory.description.uuid
@@ -78,11 +83,13 @@ def read_index(kind: str, num_rows: int, directory: Directory) -> ApproximateInd
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
         logger.warning("The index %s is not used and is built again: %s", path, error)
         return None
-    return ApproximateIndex(kind, index, covered, facts["width"], facts["overfetch"])
+    return ApproximateIndex(
+        kind, index, axes, covered=covered, width=facts["width"], overfetch=facts["overfetch"]
+    )
 
 
-def _checked_facts(path: Path) -> dict[str, Any]:
-    """Read what a cache says of itself, once all its bytes agree with their checksum."""
+def _checked(path: Path) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
+    """Read what a cache says of itself, and its axes, once all bytes agree with their checksum."""
     size = path.stat().st_size
     with path.open("rb") as file:
         file.seek(max(0, size - _END.size))
@@ -94,7 +101,13 @@ def _checked_facts(path: Path) -> dict[str, Any]:
     if _sum(path, size - _END.size) != total:
         raise ValueError("its checksum does not agree")
     facts: dict[str, Any] = json.loads(text)
-    return facts
+    if facts["axes"] is None:
+        return facts, None
+    dim, count = facts["axes"]
+    axes = np.fromfile(
+        path, "<f4", dim * count, offset=size - _END.size - length - 4 * dim * count
+    )
+    return facts, axes.reshape(dim, count).astype(np.float32)
 
 
 def _sum(path: Path, size: int) -> int:
@@ -111,7 +124,7 @@ def _sum(path: Path, size: int) -> int:
 def cache_problem(path: Path) -> str | None:
     """Say what is wrong with a cache's bytes; None if nothing is."""
     try:
-        _checked_facts(path)
-    except (OSError, ValueError, struct.error) as error:
+        _checked(path)
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
         return f"{path} is damaged: {error}. It is rebuilt when it is next needed."
     return None

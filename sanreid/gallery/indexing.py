@@ -43,26 +43,33 @@ class IndexKeeper:
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
-        self._index: ApproximateIndex | None = None
-        self._table: weakref.ref[Table] | None = None
+        self._held: tuple[ApproximateIndex, weakref.ref[Table]] | None = None
         self._mutex = threading.Lock()
         self._told = False
 
     @property
     def covered(self) -> int:
         """Rows the index holds."""
-        return 0 if self._index is None else self._index.covered
+        return 0 if self._held is None else self._held[0].covered
 
     def facts(self, snapshot: Snapshot) -> dict[str, Any]:
         """Say how a search would be answered now."""
         exact = self.kind in ("auto", "flat") or snapshot.num_entries < approximate.MIN_ROWS
         used = "flat" if exact else self.kind
-        return {
+        facts = {
             "index": self.kind,
             "index_in_use": used,
             "exact": exact,
             "indexed_rows": self.covered,
         }
+        index = None if exact else self._of(snapshot.table)
+        if index is not None:
+            facts |= {
+                "index_axes": index.index.d,
+                "index_width": index.width,
+                "candidates_per_entry": index.overfetch,
+            }
+        return facts
 
     def search(self, snapshot: Snapshot, request: SearchRequest, owner: IndexOwner) -> Candidates:
         """Answer a search by the index where there is one, else exactly."""
@@ -80,22 +87,30 @@ class IndexKeeper:
         if self.facts(snapshot)["exact"]:
             self._tell(snapshot)
             return None
+        index = self._of(snapshot.table)
+        if index is not None and not index.lags(snapshot):
+            return index
         if not self._mutex.acquire(blocking=wait):
             return None
         try:
-            known = None if self._table is None else self._table()
-            if self._index is None or known is not snapshot.table:
+            index = self._of(snapshot.table)
+            if index is None:
                 if not owner.is_current(snapshot):
                     return None  # compacted meanwhile: not worth an index
-                self._index = owner.read_index(snapshot)
-                if self._index is None:
-                    self._build(snapshot, owner, progress=None)
-                self._table = weakref.ref(snapshot.table)
-            assert self._index is not None  # noqa: S101 - built just above
-            self._index.extend(snapshot)
-            return self._index
+                index = owner.read_index(snapshot)
+                if index is None:
+                    index = self._build(snapshot, owner, progress=None)
+                self._held = index, weakref.ref(snapshot.table)
+            if index.lags(snapshot):
+                index.extend(snapshot)
+            return index
         finally:
             self._mutex.release()
+
+    def _of(self, table: Table) -> ApproximateIndex | None:
+        """Give the index held, if its rows are numbered as the table's are."""
+        held = self._held  # replaced whole, so that it is read without the lock
+        return held[0] if held is not None and held[1]() is table else None
 
     def _tell(self, snapshot: Snapshot) -> None:
         """Say once that an approximate index would be quicker."""
@@ -112,9 +127,12 @@ class IndexKeeper:
         if self.facts(snapshot)["exact"]:
             return
         with self._mutex:
-            self._build(snapshot, owner, progress=progress)
-            self._table = weakref.ref(snapshot.table)
+            index = self._build(snapshot, owner, progress=progress)
+            self._held = index, weakref.ref(snapshot.table)
 
-    def _build(self, snapshot: Snapshot, owner: IndexOwner, *, progress: bool | None) -> None:
-        self._index = ApproximateIndex.build(self.kind, snapshot, progress=progress)
-        owner.keep_index(self._index, snapshot)
+    def _build(
+        self, snapshot: Snapshot, owner: IndexOwner, *, progress: bool | None
+    ) -> ApproximateIndex:
+        index = ApproximateIndex.build(self.kind, snapshot, progress=progress)
+        owner.keep_index(index, snapshot)
+        return index

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError, InputError, UnknownIdError
-from sanreid.gallery.approximate import ApproximateIndex, agreement
+from sanreid.gallery.approximate import ApproximateIndex, searched
 from sanreid.gallery.checks import check_encoder
 from sanreid.gallery.directory import Directory
 from sanreid.gallery.disk import Disk
@@ -29,6 +29,7 @@ from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.snapshot import Snapshot
 from sanreid.gallery.store import NewRows, Revision, SearchRequest
 from sanreid.gallery.table import Change, Settings, Table, joined
+from sanreid.gallery.tuning import Truth
 from sanreid.gallery.vectors import MemoryVectors
 
 __all__ = ["LocalStore"]
@@ -202,7 +203,8 @@ class LocalStore:
         index = self.keeper.ready(snapshot, self, wait=True)
         if index is None:
             return 1.0
-        return agreement(index, snapshot, k, sample, np.random.default_rng(seed))
+        truth = Truth(snapshot, k, sample, np.random.default_rng(seed))
+        return truth.recall(searched(index, snapshot, truth.request))
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Tell whether a snapshot's rows are numbered as the store's are now."""

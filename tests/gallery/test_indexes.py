@@ -63,7 +63,7 @@ def test_every_kind_searches_filters_and_forgets(kind):
     assert gallery.stats()["exact"] is False
     assert gallery.stats()["index_in_use"] == kind
     assert gallery.stats()["indexed_rows"] == COUNT
-    assert gallery._store.keeper._index.index.ntotal == COUNT
+    assert gallery._store.keeper._held[0].index.ntotal == COUNT
     assert gallery.recall(k=5, sample=60) >= 0.9
     for one in (gallery, exact):
         one.remove(where={"camid": 3})
@@ -145,7 +145,9 @@ def test_rules_hold_for_entries_the_index_does_not_cover(where, monkeypatch):
             one.add(rows[part], pids=pids[part], camids=camids[part])
         gallery.search(queries[:1])
     assert gallery.stats()["indexed_rows"] == COUNT
-    monkeypatch.setattr(gallery._store.keeper._index, "width", 10_000)  # all lists: nothing missed
+    monkeypatch.setattr(
+        gallery._store.keeper._held[0], "width", 10_000
+    )  # all lists: nothing missed
     for rules in ({}, {"query_camids": [0, None, 2] * 10}):
         found, true = (one.search(queries, 7, where=where, **rules) for one in (gallery, exact))
         np.testing.assert_array_equal(found.ids, true.ids)
