@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import checks
 from sanreid.gallery.disk import Disk
-from sanreid.gallery.filters import And, Condition, parse
+from sanreid.gallery.filters import Condition, matches_all, parse
 from sanreid.gallery.folder import LOCK, is_gallery
 from sanreid.gallery.generation import create_directory, write_snapshot
 from sanreid.gallery.indexing import INDEX_KINDS
@@ -250,14 +250,14 @@ class GalleryCore:
 
         Raises:
             UnknownIdError: An id is not in the gallery; nothing was removed.
-            InputError: Neither or both are given, or ``where`` is empty.
+            InputError: Neither or both are given, or ``where`` compares nothing, as ``{}`` does.
         """
         if (ids is None) == (where is None):
             raise InputError("Give either ids or where to remove().")
         if ids is not None:
             return self._store.remove(checks.checked_ids(ids))
         condition = parse(where)
-        if condition == And(()):
+        if matches_all(condition):
             raise InputError(
                 "An empty where matches every entry. To remove them all, say so: "
                 'remove(where={"id": {"$gte": 0}}).'
@@ -511,4 +511,4 @@ def _check_stored(store: LocalStore, dim: int | None, fingerprint: str | None) -
 
 
 def _some(condition: Condition) -> Condition | None:
-    return None if condition == And(()) else condition
+    return None if matches_all(condition) else condition

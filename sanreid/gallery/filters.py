@@ -37,6 +37,7 @@ __all__ = [
     "Leaf",
     "Not",
     "Or",
+    "matches_all",
     "parse",
     "select",
 ]
@@ -151,6 +152,26 @@ def select(condition: Condition, source: FieldSource) -> NDArray[np.bool_]:
             for part in parts:
                 mask |= select(part, source)
             return mask
+
+
+def matches_all(condition: Condition) -> bool:
+    """Tell whether every entry matches for want of any comparison, as with an empty dict."""
+    return _constant(condition) is True
+
+
+def _constant(condition: Condition) -> bool | None:
+    """What a condition without comparisons says of every row; None where rows decide."""
+    match condition:
+        case Not(part):
+            inner = _constant(part)
+            return None if inner is None else not inner
+        case And(parts) | Or(parts):
+            decisive = isinstance(condition, Or)
+            found = {_constant(part) for part in parts}
+            if decisive in found:
+                return decisive
+            return None if None in found else not decisive
+    return None
 
 
 def _parse(where: Any, depth: int) -> Condition:  # noqa: ANN401 - recursive over any input

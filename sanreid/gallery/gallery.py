@@ -5,7 +5,7 @@ Images through an encoder, tracklets, identity or unknown, and files to hand on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -307,7 +307,8 @@ class Gallery(GalleryCore):
         Args:
             queries: (Q, D), some of people in the gallery, some of strangers.
             pids: (Q,) who they show.
-            camids: (Q,) entries of the same person under the same camera are left out then.
+            camids: (Q,) entries of the same person under the same camera are left out then; a
+                query whose person has no others is one of a stranger.
             false_alarm_rates: Shares of strangers that may be given an identity.
             group: As in :meth:`identify`.
             top: As in :meth:`identify`.
@@ -317,24 +318,33 @@ class Gallery(GalleryCore):
             InputError: The queries are all of enrolled people or all of strangers, or bad input
                 as in :meth:`identify`.
         """
+        pids = list(pids) if isinstance(pids, Iterator) else pids  # both are read twice
+        camids = list(camids) if isinstance(camids, Iterator) else camids
         found = self.identify(
             queries,
             group=group,
             top=top,
             threshold=-1.0,
             where=where,
-            query_pids=None if camids is None else (pids := list(pids)),
+            query_pids=None if camids is None else pids,
             query_camids=camids,
         )
         people = checks.checked_pids(pids, len(found))
-        enrolled: set[checks.Pid] = {
-            pid for pid in set(people) if pid is not None and self._knows(pid, where)
-        }
-        return open_set_report(found, people, enrolled, false_alarm_rates)
+        cameras = checks.checked_camids(camids, len(found)).tolist()
+        seen = list(zip(people, cameras, strict=True))
+        enrolled = {one for one in set(seen) if self._knows(*one, where)}
+        return open_set_report(found, people, [one in enrolled for one in seen], false_alarm_rates)
 
-    def _knows(self, pid: checks.Pid, where: Where | None) -> bool:
-        condition: Where = {"pid": pid} if where is None else {"$and": [{"pid": pid}, where]}
-        return len(self.find(condition)) > 0
+    def _knows(self, pid: checks.Pid, camid: int, where: Where | None) -> bool:
+        """Whether a query of this person under this camera may find an entry of the person."""
+        if pid is None:
+            return False
+        wanted: list[Where] = [{"pid": pid}]
+        if camid != checks.NO_CAMID:
+            wanted.append({"camid": {"$ne": camid}})
+        if where is not None:
+            wanted.append(where)
+        return len(self.find({"$and": wanted})) > 0
 
     def export(self, path: str | Path) -> None:
         """Write all entries to one ``.npz`` file, without pickle.

@@ -108,7 +108,7 @@ def identify(
 def open_set_report(
     found: Sequence[Identification],
     pids: Sequence[Pid],
-    enrolled: set[Pid],
+    enrolled: Sequence[bool],
     false_alarm_rates: Sequence[float],
 ) -> OpenSetReport:
     """Count identities and false alarms over thresholds.
@@ -116,13 +116,13 @@ def open_set_report(
     Args:
         found: Of each query, whatever the threshold was.
         pids: The queries' true people.
-        enrolled: The people in the gallery.
+        enrolled: Of each query, whether its person has an entry that it may find.
         false_alarm_rates: Between 0 and 1.
 
     Raises:
         InputError: No query of an enrolled person, none of a stranger, or a rate out of range.
     """
-    inside = np.array([pid in enrolled for pid in pids], dtype=bool)
+    inside = np.array(enrolled, dtype=bool)
     if not inside.any() or inside.all():
         raise InputError(
             f"Open-set evaluation needs queries of people in the gallery ({int(inside.sum())}) "

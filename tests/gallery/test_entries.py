@@ -256,9 +256,11 @@ def test_remove_wants_one_of_ids_and_where(gallery):
         gallery.remove()
     with pytest.raises(InputError, match="either ids or where"):
         gallery.remove([0], where={"pid": 7})
-    for empty in ({}, {"$and": [{}]}):
-        if empty:
-            continue
+    nothing_compared = (
+        {}, {"$and": [{}]}, {"$or": [{"pid": 7}, {}]}, {"$not": {"$not": {}}},
+        {"$and": [{}, {"$not": {"$or": [{"$not": {}}]}}]},
+    )  # fmt: skip
+    for empty in nothing_compared:
         with pytest.raises(InputError, match="An empty where matches every entry"):
             gallery.remove(where=empty)
     assert len(gallery) == 3

@@ -261,7 +261,22 @@ def test_open_set_leaves_out_the_querys_camera():
         [[1, 0], [1, 0], [0, -1]], ["anna", "anna", "x"], [1, 2, 1],
         false_alarm_rates=[1.0], where={"camid": 1},
     )  # fmt: skip
-    assert report.identification_rates == (0.5,)
+    assert report.identification_rates == (1.0,)
+    assert (report.num_enrolled, report.num_strangers) == (1, 2)
+
+
+def test_a_person_seen_by_the_querys_camera_alone_is_a_stranger_to_it():
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [1, 0], [0, 1]], pids=["anna", "anna", "bert"], camids=[1, None, 1])
+    queries, pids = [[1, 0], [0, 1], [0, 1]], ["anna", "bert", "bert"]
+    # anna's entry without a camera is left; bert's only entry is left out for camera 1.
+    report = gallery.evaluate_open_set(
+        queries, iter(pids), iter([1, 1, None]), false_alarm_rates=[1.0]
+    )
+    assert (report.num_enrolled, report.num_strangers) == (2, 1)
+    assert report.identification_rates == (1.0,)
+    with pytest.raises(InputError, match="people in the gallery .* and of strangers"):
+        gallery.evaluate_open_set(queries, pids, false_alarm_rates=[1.0])
 
 
 def test_open_set_needs_both_kinds_of_queries(people):
