@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     build.add_argument("--overwrite", action="store_true", help="replace a gallery that is there")
     build.set_defaults(run=_build)
     add = actions.add_parser("add", help="embed files and folders into an existing gallery")
+    add.add_argument(
+        "--new-only",
+        action="store_true",
+        help="leave out files that the gallery holds already, by their path",
+    )
     add.set_defaults(run=_add)
     for action in (build, add):
         action.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
@@ -109,7 +114,7 @@ def _add(args: argparse.Namespace) -> int:
     _check_is_there(args.path)
     encoder = load_encoder(args)
     with Gallery.open(args.path, encoder_fingerprint=encoder.fingerprint) as gallery:
-        encoded, people = _fill(gallery, encoder, args)
+        encoded, people = _fill(gallery, encoder, args, new_only=args.new_only)
         return _say_added(gallery, encoded, people, args)
 
 
@@ -124,10 +129,19 @@ def _check_is_there(path: Path) -> None:
 
 
 def _fill(
-    gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace
+    gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace, *, new_only: bool = False
 ) -> tuple[EncodedFiles, list[Person]]:
     """Embed the sources and add them."""
     named = _read_names(args.source, args.names)
+    again = _held_already(gallery, named)
+    if again and new_only:
+        named = {path: person for path, person in named.items() if path not in again}
+        say(f"{len(again)} files that the gallery holds already are left out")
+    elif again:
+        say(
+            f"{len(again)} of these files are in the gallery already and are added once more; "
+            "--new-only leaves them out"
+        )
     encoded = encode_files(encoder, list(named), args)
     people = [named.get(Path(path), NOBODY) for path in encoded.paths]
     gallery.add(
@@ -138,6 +152,11 @@ def _fill(
         encoder_fingerprint=encoder.fingerprint,
     )
     return encoded, people
+
+
+def _held_already(gallery: Gallery, paths: Iterable[Path]) -> set[Path]:
+    held = gallery.find({"path": {"$in": [str(path) for path in paths]}}) if len(gallery) else []
+    return {Path(entry.metadata["path"]) for entry in gallery.get(held)}
 
 
 def _say_added(

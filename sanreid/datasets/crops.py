@@ -64,6 +64,12 @@ class CropSet:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def __repr__(self) -> str:
+        return (
+            f"CropSet({self.name!r}, {len(self)} crops of {self.num_identities} people "
+            f"under {len(np.unique(self.camids))} cameras)"
+        )
+
     @property
     def identities(self) -> NDArray[np.int64]:
         """The distinct pids in rising order, without ``ignored_pids``."""

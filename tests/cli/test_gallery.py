@@ -228,3 +228,22 @@ def test_people_named_by_their_folders(run_json, tiny, tmp_path):
     )  # fmt: skip
     assert answer["entries"] == 3
     assert pids(tmp_path / "g") == ["anna", "ben", "ben"]
+
+
+def test_adding_the_same_files_again_is_said(run, built, people, tiny):
+    status, text, err = run("gallery", "add", people, built, "--weights", tiny)
+    assert (status, text.split(",")[-1]) == (0, " 32 entries\n")
+    assert "16 of these files are in the gallery already and are added once more" in err
+    assert "--new-only leaves them out" in err
+
+
+def test_new_only_adds_what_the_gallery_does_not_hold(run, built, people, tiny, tmp_path):
+    new = tmp_path / "0009_c1_new.jpg"
+    rendered_person(9).save(new)
+    add = ("gallery", "add", people, new, built, "--weights", tiny, "--new-only")
+    status, text, err = run(*add)
+    assert (status, err) == (0, "sanreid: 16 files that the gallery holds already are left out\n")
+    assert text == f"{built}: 1 added (1 people by their file names), 17 entries\n"
+    status, text, err = run(*add)
+    assert (status, err) == (0, "sanreid: 17 files that the gallery holds already are left out\n")
+    assert text.endswith("17 entries\n")

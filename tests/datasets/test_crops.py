@@ -26,6 +26,11 @@ def test_a_set_keeps_its_own_locked_copies():
         crops.pids[0] = 1
 
 
+def test_a_set_shows_itself_in_one_line():
+    crops = crops_of([5, -1, 2, 5], camids=[1, 1, 2, 3])
+    assert repr(crops) == "CropSet('set', 4 crops of 2 people under 3 cameras)"
+
+
 def test_identities_leave_out_junk_and_distractors():
     crops = crops_of([5, -1, 0, 2, 5], ignored_pids=(-1, 0))
     assert crops.identities.tolist() == [2, 5]
