@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sanreid.cli.options import add_format_options, file_path, positive_int
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from sanreid.weights import WeightsEntry
 
 __all__ = ["add_to"]
+
+_SHOWN = {"rank1": "rank-1"}  # names of figures that read otherwise
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -82,11 +85,17 @@ def _list(args: argparse.Namespace) -> int:
             count = f"{data['identities']:,} people, {data['crops']:,} crops"
             print(f"  trained on {data['name']}: {count}; {data['terms']}")
         for metric in entry.metrics:
-            print(
-                f"  reaches mAP {metric['mAP']:.3f}, rank-1 {metric['rank1']:.3f} on "
-                f"{metric['dataset']} ({metric['protocol']})"
-            )
+            print(f"  reaches {_figures(metric)} on {metric['dataset']} ({metric['protocol']})")
     return 0
+
+
+def _figures(metric: Mapping[str, Any]) -> str:
+    """The numbers of one measurement, by name."""
+    numbers = {name: value for name, value in metric.items() if isinstance(value, int | float)}
+    return ", ".join(
+        f"{_SHOWN.get(name, name.replace('_', ' '))} {value:.3f}"
+        for name, value in numbers.items()
+    )
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -137,7 +146,8 @@ def _convert(args: argparse.Namespace) -> int:
 
 
 def _row(entry: WeightsEntry, default: str) -> dict[str, Any]:
-    height, width = entry.config.get("input_size", (None, None))
+    encoder = entry.config if entry.role == "encoder" else entry.config.get("encoder", {})
+    height, width = encoder.get("input_size", (None, None))
     return {
         "name": entry.name,
         "star": " *" if entry.name == default else "",

@@ -102,7 +102,15 @@ def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) 
         "config": {name: values[name] for name in ("encoder", "decoder")},
         "license": "trained on rendered people; the terms of the first weights",
         "training_data": list(state["training_data"]),
-        "metrics": [{"dataset": name, **one} for name, one in state["metrics"].items()],
+        "metrics": [
+            {
+                "dataset": f"PIT, {name}",
+                "protocol": "textures in [-1, 1]; the mean texture is of the held-out people",
+                **figures,
+                "command": "python -m sanreid.train.pit judge PAIRS --weights RUN",
+            }
+            for name, figures in state["metrics"].items()
+        ],
         "trained_with": _trained_with(config, state),
     }
     write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")

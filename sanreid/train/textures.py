@@ -152,7 +152,7 @@ def load_generator(weights: str | Path, *, device: torch.device | None = None) -
 def save_generator(
     module: SANPG, encoder: EncoderConfig, decoder: DecoderConfig, directory: str | Path
 ) -> Path:
-    """Write a SAN-PG as ``config.json`` and ``model.safetensors``, in half precision.
+    """Write a SAN-PG as ``config.json`` and ``model.safetensors``, its matrices in float16.
 
     The encoder's head takes no part in painting and is left out.
     """
@@ -163,7 +163,7 @@ def save_generator(
     settings = {"encoder": encoder.to_dict(), "decoder": asdict(decoder)}
     (directory / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     kept = {
-        key: value.detach().cpu().half().contiguous()
+        key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()
         if key.startswith(("encoder.trunk.", "decoder.")) and value.is_floating_point()
     }

@@ -29,12 +29,10 @@ Role = Literal["encoder", "texture-generator"]
 _REQUIRED = ("role", "sha256", "size_bytes", "config", "license", "training_data", "metrics")
 _OPTIONAL = ("file", "hub", "trained_with")
 _TRAINING_DATA = {"name": str, "terms": str, "identities": int, "crops": int}
-_METRICS = {
-    "dataset": str,
-    "protocol": str,
-    "mAP": int | float,
-    "rank1": int | float,
-    "command": str,
+_MEASURED = {"dataset": str, "protocol": str, "command": str}
+_METRICS: dict[str, dict[str, type | UnionType]] = {
+    "encoder": {**_MEASURED, "mAP": int | float, "rank1": int | float},
+    "texture-generator": {**_MEASURED},
 }
 
 
@@ -52,17 +50,17 @@ class WeightsEntry:
     """One row of the manifest.
 
     Args:
-        name: The row's name. One that begins with ``san-`` was trained with texture
-            reconstruction and the triplet constraint on; anything else is a baseline.
+        name: The row's name. An encoder's that begins with ``san-`` was trained with texture
+            reconstruction and the triplet constraint on; any other encoder is a baseline.
         role: ``"encoder"``, or ``"texture-generator"`` (used in training alone).
         sha256: 64 lower-case hexadecimal digits of the safetensors file.
         size_bytes: Size of that file.
         config: How the network is built; :class:`~sanreid.config.EncoderConfig`'s keys when
-            ``role`` is ``"encoder"``.
+            ``role`` is ``"encoder"``, else ``encoder`` and ``decoder``, each with its own.
         license: The terms of the weights, which are not those of the code.
         training_data: A mapping with ``name``, ``terms``, ``identities`` and ``crops`` each.
-        metrics: A mapping with ``dataset``, ``protocol``, ``mAP``, ``rank1`` (fractions) and
-            ``command`` each.
+        metrics: A mapping with ``dataset``, ``protocol``, ``command`` and figures each; an
+            encoder's are ``mAP`` and ``rank1``, fractions.
         trained_with: ``commit``, ``config`` and ``seed`` of the training run, as far as known.
         file: Place of a bundled file, relative to the folder the package lies in; None for one
             on the Hub.
@@ -180,12 +178,12 @@ def _entry(name: str, row: object, path: Path) -> WeightsEntry:
         (isinstance(row["config"], dict), "needs a 'config', an object"),
         (_is_text(row["license"]), "needs a 'license', the terms of the weights in words"),
         (
-            _are_records(row["training_data"], _TRAINING_DATA if role == "encoder" else {}),
+            _are_records(row["training_data"], _TRAINING_DATA),
             f"needs 'training_data', a list of objects with {_joined(_TRAINING_DATA)}",
         ),
         (
-            _are_records(row["metrics"], _METRICS if role == "encoder" else {}),
-            f"needs 'metrics', a list of objects with {_joined(_METRICS)}",
+            _are_records(row["metrics"], _METRICS.get(str(role), {})),
+            f"needs 'metrics', a list of objects with {_joined(_METRICS.get(str(role), {}))}",
         ),
         (isinstance(row.get("trained_with"), dict | None), "needs an object as 'trained_with'"),
         (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,6 +29,28 @@ def test_list_says_the_terms(run, run_json):
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["default"] for row in rows].count("yes") == 1
     assert all(row["licence"] for row in rows)
+
+
+def test_list_shows_a_texture_generator_too(run, run_json, monkeypatch):
+    encoder = list_weights()["baseline-r50"]
+    generator = replace(
+        encoder,
+        name="painter",
+        role="texture-generator",
+        config={"encoder": {"input_size": [96, 48]}, "decoder": {"width": 32}},
+        metrics=(
+            {"dataset": "rendered", "protocol": "held out", "l1_seen": 0.0712, "command": "judge"},
+        ),
+    )
+    both = weights.Manifest(encoder.name, {encoder.name: encoder, "painter": generator})
+    monkeypatch.setattr(weights, "read_manifest", lambda: both)
+    _, text, _ = run("weights", "list")
+    (row,) = (line for line in text.splitlines() if line.startswith("painter "))
+    assert "texture-generator" in row
+    assert "96 x 48" in row
+    assert "  reaches l1 seen 0.071 on rendered (held out)\n" in text
+    assert "  reaches mAP 0.653, rank-1 0.684 on CUHK03" in text
+    assert run_json("weights", "list")[1]["metrics"][0]["l1_seen"] == 0.0712
 
 
 def test_verify(run):

@@ -66,6 +66,14 @@ def test_rows_by_name(tmp_path):
         ({"training_data": [{"name": "D"}]}, "needs 'training_data'"),
         ({"metrics": [1]}, "needs 'metrics', a list of objects with 'dataset'"),
         ({"metrics": {"dataset": "D"}}, "needs 'metrics'"),
+        (
+            {"metrics": [{"dataset": "D", "protocol": "P", "command": "C"}]},
+            "'command', 'mAP', 'rank1'",
+        ),
+        (
+            {"role": "texture-generator", "metrics": [{"dataset": "D", "l1_seen": 0.1}]},
+            "objects with 'dataset', 'protocol', 'command'",
+        ),
         ({"trained_with": "care"}, "an object as 'trained_with'"),
         ({"file": None, "hub": {**HUB, "repo_id": 5}}, "repo_id must be 'owner/name'"),
         ({"role": "decoder"}, "role 'decoder'; known: encoder, texture-generator"),

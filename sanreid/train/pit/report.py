@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from sanreid.viz import check_suffix, save_picture
 
 __all__ = ["judge", "mean_texture", "painted_sheet", "untrained"]
 
+_T = TypeVar("_T")
 _CROPS = 1000  # real crops judged on, spread over the folder
 _SHOWN = 20  # on the sheet
 
@@ -81,9 +83,14 @@ def judge(
             "constant": judge_on_crops(lambda batch: np.stack([mean] * len(batch)), real),
         }
     if sheet is not None:
-        shown = real or [val[n].crop for n in range(0, len(val), max(len(val) // _SHOWN, 1))]
-        chosen = shown[:: max(len(shown) // _SHOWN, 1)][:_SHOWN]
-        save_picture(Image.fromarray(painted_sheet(Studio.open(), generator, chosen)), sheet)
+        if real:
+            picture = painted_sheet(Studio.open(), generator, _spread(real))
+        else:
+            chosen = [val[n] for n in _spread(range(len(val)))]
+            truths = [sample.texture for sample in chosen]
+            crops_shown = [sample.crop for sample in chosen]
+            picture = painted_sheet(Studio.open(), generator, crops_shown, truths=truths)
+        save_picture(Image.fromarray(picture), sheet)
     return report
 
 
@@ -110,17 +117,30 @@ def mean_texture(pairs: PITDataset) -> Array:
 
 
 def painted_sheet(
-    studio: Studio, generator: Generator, crops: list[NDArray[np.uint8]]
+    studio: Studio,
+    generator: Generator,
+    crops: list[NDArray[np.uint8]],
+    *,
+    truths: list[NDArray[np.uint8]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Give crops (256 x 128), each beside its texture and that on a neutral body, in two rows."""
+    """Give crops (256 x 128), two a row, each beside its texture and that on a neutral body.
+
+    Where ``truths`` are given, the true texture stands before the painted one.
+    """
     panels = []
-    for crop in crops:
+    for number, crop in enumerate(crops):
         texture = _painted(generator, crop[None])[0]
         views = neutral_views(studio, texture / 255)
-        panels.append(np.concatenate([crop, texture.round().astype(np.uint8), *views], 1))
+        truth = [] if truths is None else [truths[number]]
+        panels.append(np.concatenate([crop, *truth, texture.round().astype(np.uint8), *views], 1))
     panels += [np.zeros_like(panels[0])] * (len(panels) % 2)
     rows = [np.concatenate(panels[n : n + 2], 1) for n in range(0, len(panels), 2)]
     return np.concatenate(rows)
+
+
+def _spread(items: Sequence[_T]) -> list[_T]:
+    """At most ``_SHOWN`` of them, evenly."""
+    return list(items[:: max(len(items) // _SHOWN, 1)][:_SHOWN])
 
 
 def _painted(generator: Generator, batch: NDArray[np.uint8]) -> Array:

@@ -67,4 +67,6 @@ def test_a_sheet_shows_textures_on_a_body(studio, folder, tiny_generator, tmp_pa
     arguments = ["judge", str(path), "--weights", str(tiny_generator), "--held-out", "1"]
     assert main([*arguments, "--sheet", str(sheet)]) == 0
     with Image.open(sheet) as picture:
-        assert picture.size == (2 * (128 + 256 + 128 + 128), 256)
+        assert picture.size == (2 * (128 + 256 + 256 + 128 + 128), 256)
+        truth = np.asarray(picture)[:, 128:384]
+    np.testing.assert_array_equal(truth, PITDataset(path, split="val", held_out=1)[0].texture)
