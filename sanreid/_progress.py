@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 __all__ = ["Bar", "progress_bar"]
 
@@ -25,26 +26,36 @@ class _NoBar:
         """Show nothing."""
 
 
-def progress_bar(progress: bool | None, *, total: int | None) -> AbstractContextManager[Bar]:
+def progress_bar(
+    progress: bool | None, *, total: int | None, doing: str = "Encoding"
+) -> AbstractContextManager[Bar]:
     """Give a tqdm bar on standard error; ``None`` shows it where a person watches.
 
     Args:
         progress: True: always. False: never. None: on a terminal or in a notebook, once the
             work has lasted some seconds.
         total: Images to come, if known.
+        doing: What is done, the word before the bar.
     """
     if not (_is_watched() if progress is None else progress):
         return nullcontext(_NoBar())
-    from tqdm.auto import tqdm  # noqa: PLC0415 - costs time, and most calls show no bar
-
+    tqdm = _bar_kind()
     bar: AbstractContextManager[Bar] = tqdm(
         total=total,
         unit="image",
-        desc="Encoding",
+        desc=doing,
         delay=_PATIENCE_S if progress is None else 0.0,
         dynamic_ncols=True,
     )
     return bar
+
+
+def _bar_kind() -> Any:  # noqa: ANN401 - tqdm has no types
+    """The notebook's bar where its widgets are installed, else the terminal's, without a word."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from tqdm.auto import tqdm  # noqa: PLC0415 - costs time, and most calls show no bar
+    return tqdm
 
 
 def _is_watched() -> bool:

@@ -20,6 +20,7 @@ from sanreid.cli.demo import add_to as add_demo
 from sanreid.cli.embed import add_to as add_embed
 from sanreid.cli.evaluate import add_to as add_evaluate
 from sanreid.cli.gallery import add_to as add_gallery
+from sanreid.cli.style import paint
 from sanreid.cli.weights import add_to as add_weights
 from sanreid.errors import SanreidError
 
@@ -31,6 +32,7 @@ start with:
   sanreid embed crops/ -o crops.npz             embeddings of a folder
   sanreid gallery build crops/ people.gallery   a gallery on disk
   sanreid gallery search people.gallery query.jpg -k 5
+  sanreid gallery browse people.gallery -o people.html
   sanreid evaluate --query query/ --gallery bounding_box_test/
   sanreid weights list                          weights and the terms they come under
 """
@@ -89,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 def _fail(message: str) -> int:
     """Say what went wrong in one line, however many the message has."""
     lines = (line.strip() for line in message.splitlines())
-    print("sanreid:", " ".join(filter(None, lines)), file=sys.stderr)
+    mark = paint("sanreid:", "red", sys.stderr)
+    print(mark, " ".join(filter(None, lines)), file=sys.stderr)
     return 1
 
 

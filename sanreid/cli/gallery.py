@@ -1,4 +1,4 @@
-"""``sanreid gallery``: build one on disk, add to it, search it, look at it, check it."""
+"""``sanreid gallery``: build one on disk, add to it, search it, browse it, check it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sanreid.cli.browse import add_to as add_browse
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
@@ -39,7 +40,9 @@ NOBODY: Person = (None, None)
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the commands."""
-    parser = commands.add_parser("gallery", help="build, extend, search and check a gallery")
+    parser = commands.add_parser(
+        "gallery", help="build, extend, search, browse and check a gallery"
+    )
     actions = parser.add_subparsers(required=True, metavar="ACTION", title="actions")
 
     build = actions.add_parser("build", help="embed files and folders into a new gallery")
@@ -81,6 +84,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_encoder_options(search)
     search.set_defaults(run=_search)
 
+    add_browse(actions, _WHERE)
     info = actions.add_parser("info", help="what a gallery holds")
     info.set_defaults(run=_info)
     verify = actions.add_parser("verify", help="read everything and compare all checksums")
@@ -252,7 +256,7 @@ def _search(args: argparse.Namespace) -> int:
         print_json([{"query": q, "hits": h} for q, h in zip(queries, hits, strict=True)])
         return 0
     columns = ("query", "rank", "similarity", "pid", "camid", "id", "path")
-    print_rows(_rows(queries, result), columns, args)
+    print_rows(_rows(queries, result), columns, args, group="query")
     return 0
 
 

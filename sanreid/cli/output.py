@@ -9,20 +9,32 @@ from pathlib import Path
 from typing import Any
 
 from sanreid._files import whole_file
+from sanreid.cli.style import paint, room
 from sanreid.errors import InputError
 
 __all__ = ["check_writable", "print_json", "print_rows", "say"]
 
 Row = Mapping[str, Any]
 
+_NARROWEST = 12  # a column of text is not cut below
 
-def print_rows(rows: Sequence[Row], columns: Sequence[str], args: argparse.Namespace) -> None:
+
+def print_rows(
+    rows: Sequence[Row],
+    columns: Sequence[str],
+    args: argparse.Namespace,
+    *,
+    group: str | None = None,
+) -> None:
     """Print rows as a table, or as CSV with ``--csv``.
+
+    On a terminal the table is made to fit: long texts keep their end.
 
     Args:
         rows: Values by column; None is shown as ``-`` in the table and left empty in CSV.
         columns: The columns to print, in order.
         args: With ``csv``.
+        group: A column whose value the table shows where it changes, not in every row.
     """
     if args.csv:
         import csv
@@ -35,13 +47,40 @@ def print_rows(rows: Sequence[Row], columns: Sequence[str], args: argparse.Names
     right = [
         all(isinstance(row[column], int | float | None) for row in rows) for column in columns
     ]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
-    for line in [list(columns), ["-" * width for width in widths], *cells]:
-        padded = [
-            text.rjust(width) if is_right else text.ljust(width)
-            for text, width, is_right in zip(line, widths, right, strict=True)
-        ]
-        print("  ".join(padded).rstrip())
+    widths = _fitting([max(map(len, c)) for c in zip(columns, *cells, strict=True)], right, room())
+    print(paint(_line(columns, widths, right), "bold"))
+    print(paint(_line(["-" * width for width in widths], widths, right), "faint"))
+    grouped = None if group is None else list(columns).index(group)
+    last = None
+    for line in cells:
+        if grouped is not None:
+            line[grouped], last = ("" if line[grouped] == last else line[grouped]), line[grouped]
+        print(_line(line, widths, right))
+
+
+def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
+    short = [
+        text if len(text) <= width else "…" + text[len(text) - width + 1 :]
+        for text, width in zip(texts, widths, strict=True)
+    ]
+    padded = [
+        text.rjust(width) if is_right else text.ljust(width)
+        for text, width, is_right in zip(short, widths, right, strict=True)
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def _fitting(widths: list[int], right: Sequence[bool], most: int | None) -> list[int]:
+    """Narrow the widest columns of text until a line has at most ``most`` signs."""
+    excess = 0 if most is None else sum(widths) + 2 * (len(widths) - 1) - most
+    texts = [place for place, is_right in enumerate(right) if not is_right]
+    while excess > 0 and texts:
+        widest = max(texts, key=lambda place: widths[place])
+        if widths[widest] <= _NARROWEST:
+            break
+        widths[widest] -= 1
+        excess -= 1
+    return widths
 
 
 def print_json(value: object) -> None:
@@ -76,7 +115,11 @@ def check_writable(path: Path) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    text = f"{value:.4f}" if isinstance(value, float) else str(value)
+    if text.isprintable():
+        return text
+    # A file name may hold what moves the cursor, or a line's end.
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _plain(value: object) -> object:

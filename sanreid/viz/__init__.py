@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sanreid.viz.browse import GalleryPage, write_gallery_page
     from sanreid.viz.curves import cmc_figure, precision_recall_figure, similarity_histogram
     from sanreid.viz.maps import activation_map, similarity_map, stage_maps
     from sanreid.viz.rankings import ranked_list_figure
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sanreid.viz.textures import texture_sheet
 
 __all__ = [
+    "GalleryPage",
     "activation_map",
     "check_suffix",
     "cmc_figure",
@@ -32,9 +34,11 @@ __all__ = [
     "similarity_map",
     "stage_maps",
     "texture_sheet",
+    "write_gallery_page",
 ]
 
 _HOME = {
+    "GalleryPage": "browse",
     "activation_map": "maps",
     "check_suffix": "storage",
     "cmc_figure": "curves",
@@ -48,6 +52,7 @@ _HOME = {
     "similarity_map": "maps",
     "stage_maps": "maps",
     "texture_sheet": "textures",
+    "write_gallery_page": "browse",
 }
 
 

@@ -80,6 +80,38 @@ def test_a_picture_of_the_ranking(run, built, people, tiny, tmp_path):
         assert image.width > image.height > 200
 
 
+def test_browse_writes_a_page(run, run_json, built, tmp_path):
+    page = tmp_path / "people.html"
+    status, text, err = run("gallery", "browse", built, "-o", page, "--title", "Mine")
+    assert (status, err) == (0, "")
+    size = page.stat().st_size
+    assert text.startswith(f"{page}: 16 entries, 16 with a picture, {size / 1e6:.1f} MB\n")
+    assert "<title>Mine</title>" in page.read_text(encoding="utf-8")
+    search = ("gallery", "browse", built, "-o", page, "--where", '{"pid": 1}')
+    told = run_json(*search, "--pictures", "none")
+    assert told == {
+        "path": str(page), "entries": 4, "pictures": 0, "size_bytes": page.stat().st_size,
+        "exact": True,
+    }  # fmt: skip
+
+
+def test_browse_says_when_no_picture_is_there(run, tmp_path):
+    from sanreid import Gallery
+
+    gallery = Gallery(2)
+    gallery.add([[1, 0]], metadata=[{"path": "gone.jpg"}])
+    gallery.save(tmp_path / "g")
+    status, text, err = run("gallery", "browse", tmp_path / "g", "-o", tmp_path / "p.html")
+    assert status == 0
+    assert "1 entry, 0 with a picture" in text
+    assert "no picture was found" in err
+    for output, message in (("p.txt", "written as .html"), ("no/p.html", "does not exist")):
+        status, text, err = run("gallery", "browse", tmp_path / "g", "-o", tmp_path / output)
+        assert (status, text) == (1, "")
+        assert message in err
+    assert run("gallery", "browse", tmp_path, "-o", tmp_path / "p.html")[0] == 1
+
+
 def test_add_info_and_verify(run, run_json, built, tiny, tmp_path):
     write_people(tmp_path / "more", identities=2, cameras=1, size=(64, 32), first=5)
     answer = run_json("gallery", "add", tmp_path / "more", built, "--weights", tiny)

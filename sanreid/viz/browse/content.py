@@ -1,0 +1,150 @@
+"""What a page holds of a gallery: facts as JSON, similarities as numbers, crops as pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid._progress import progress_bar
+from sanreid.viz.thumbnails import thumbnail
+
+if TYPE_CHECKING:
+    from sanreid.gallery import Entry, Gallery
+
+__all__ = ["base64_of", "embedded", "facts", "json_block", "linked", "neighbours", "quantised"]
+
+NEIGHBOURS = 32  # of each entry, where the embeddings do not travel with the page
+_QUERIES_AT_A_TIME = 1024
+_SAFE = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/")
+
+# Height and width in pixels, quality, and about how many bytes a crop then takes.
+_SIZES = (((192, 96), 76, 5200), ((128, 64), 72, 2600), ((96, 48), 66, 1600), ((64, 32), 60, 900))
+
+
+def facts(entries: Sequence[Entry]) -> dict[str, Any]:
+    """Give what is known of each entry, in columns; people by their place in a list."""
+    places: dict[tuple[type, object], int] = {}
+    for entry in entries:
+        if entry.pid is not None:
+            places.setdefault((type(entry.pid), entry.pid), len(places))
+    times = [entry.timestamp for entry in entries]
+    return {
+        "ids": [entry.id for entry in entries],
+        "people": [str(name) for _, name in places],
+        "pids": [
+            None if entry.pid is None else places[type(entry.pid), entry.pid] for entry in entries
+        ],
+        "camids": [entry.camid for entry in entries],
+        "times": times if any(time is not None for time in times) else None,
+        "paths": [str(entry.metadata.get("path", ""))[:300] for entry in entries],
+        "notes": [_note(entry.metadata) for entry in entries],
+    }
+
+
+def _note(metadata: dict[str, Any]) -> str:
+    rest = {key: value for key, value in metadata.items() if key != "path"}
+    return json.dumps(rest, ensure_ascii=False)[:300] if rest else ""
+
+
+def json_block(value: object) -> str:
+    """Give JSON that may stand inside a script element, whatever texts are in it."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def base64_of(array: NDArray[Any]) -> str:
+    """Give an array's bytes, little endian."""
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return base64.b64encode(little.tobytes()).decode("ascii")
+
+
+def quantised(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Give (N, D) rows as 8-bit numbers, and the (N,) factor of each row."""
+    largest = np.abs(rows).max(axis=1, initial=0)
+    factors = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
+    return np.rint(rows / factors[:, None]).astype(np.int8), factors
+
+
+def neighbours(
+    gallery: Gallery, entries: Sequence[Entry], where: dict[str, Any] | None
+) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
+    """Give the places of the nearest entries of each, -1 where there are fewer, and cosines.
+
+    Cosines are in steps of 1/32767.
+    """
+    place_of = {entry.id: place for place, entry in enumerate(entries)}
+    places = np.full((len(entries), NEIGHBOURS), -1, dtype=np.int32)
+    cosines = np.zeros((len(entries), NEIGHBOURS), dtype=np.int16)
+    for start in range(0, len(entries), _QUERIES_AT_A_TIME):
+        part = entries[start : start + _QUERIES_AT_A_TIME]
+        found = gallery.search(
+            np.stack([entry.embedding for entry in part]), NEIGHBOURS + 1, where=where
+        )
+        for row, entry in enumerate(part):
+            hits = [
+                (place_of[number], similarity)
+                for number, similarity in zip(
+                    found.ids[row].tolist(), found.similarities[row].tolist(), strict=True
+                )
+                if number != entry.id and number in place_of
+            ][:NEIGHBOURS]
+            if hits:
+                near, cosine = zip(*hits, strict=True)
+                places[start + row, : len(hits)] = near
+                cosines[start + row, : len(hits)] = np.rint(np.clip(cosine, -1, 1) * 32767)
+    return places, cosines
+
+
+def embedded(entries: Sequence[Entry], budget: int, *, progress: bool | None) -> list[str]:
+    """Give each entry's crop as base64 of a JPEG, "" where there is none or no room is left.
+
+    The pictures are the larger the fewer they are.
+
+    Args:
+        entries: With paths in their metadata.
+        budget: Bytes for all of them.
+        progress: As in ``SANEncoder.encode``.
+    """
+    each = budget * 3 / 4 / max(len(entries), 1)  # base64 takes four bytes for three
+    size, quality, _ = next((one for one in _SIZES if one[2] <= each), _SIZES[-1])
+
+    def small(entry: Entry) -> str:
+        jpeg = thumbnail(entry.metadata.get("path"), size, quality=quality)
+        return "" if jpeg is None else base64.b64encode(jpeg).decode("ascii")
+
+    pictures: list[str] = []
+    with (
+        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as threads,
+        progress_bar(progress, total=len(entries), doing="Pictures") as bar,
+    ):
+        for picture in threads.map(small, entries):
+            budget -= len(picture)
+            pictures.append(picture if budget >= 0 else "")
+            bar.update(1)
+    return pictures
+
+
+def linked(entries: Iterable[Entry], page: Path) -> list[str]:
+    """Give the address of each entry's crop, relative to the page, "" where there is no file."""
+    return [_address(entry.metadata.get("path"), page) for entry in entries]
+
+
+def _address(path: object, page: Path) -> str:
+    if not isinstance(path, str):
+        return ""
+    try:
+        if not Path(path).is_file():
+            return ""
+        relative = os.path.relpath(Path(path).absolute(), page.absolute().parent)
+    except (OSError, ValueError):  # a name that no file can have; another drive on Windows
+        return ""
+    raw = os.fsencode(relative.replace(os.sep, "/"))
+    return "./" + "".join(chr(byte) if byte in _SAFE else f"%{byte:02X}" for byte in raw)
