@@ -159,7 +159,9 @@ def _fill(
 
 
 def _held_already(gallery: Gallery, paths: Iterable[Path]) -> set[Path]:
-    held = gallery.find({"path": {"$in": [str(path) for path in paths]}}) if len(gallery) else []
+    if not len(gallery):
+        return set()
+    held = gallery.find({"path": {"$in": [str(path) for path in paths]}})
     return {Path(entry.metadata["path"]) for entry in gallery.get(held)}
 
 
