@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import sanreid
+from sanreid.config import EncoderConfig
+from sanreid.weights import model_card
 
 project = "sanreid"
 author = "the sanreid authors"
@@ -10,13 +15,28 @@ project_copyright = "the sanreid authors"
 version = release = sanreid.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # Markdown, and the notebooks of examples/ with the outputs they keep
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
 ]
-source_suffix = {".md": "markdown"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmarks"]
+
+# Sphinx reads below docs/ alone: the notebooks are copied there, the model cards written.
+HERE = Path(__file__).parent
+NOTEBOOKS, CARDS = HERE / "notebooks", HERE / "cards"
+for made in (NOTEBOOKS, CARDS):
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+for notebook in (HERE.parent / "examples").glob("*.ipynb"):
+    shutil.copy(notebook, NOTEBOOKS)
+for name, entry in sanreid.list_weights().items():
+    if entry.role == "encoder":
+        _, _, card = model_card(
+            EncoderConfig.from_dict(entry.config), entry=entry, repo_id=name
+        ).split("---\n", 2)
+        (CARDS / f"{name}.md").write_text(card, encoding="utf-8")
+nb_execution_mode = "off"  # tests/test_notebooks.py runs them
 
 html_theme = "furo"
 html_title = f"sanreid {release}"

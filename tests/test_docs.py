@@ -1,8 +1,9 @@
 """What the documentation and the README show works, on rendered people.
 
 Blocks fenced as ``python`` are run, page by page in one namespace; lines ``$ sanreid ...`` in
-blocks fenced as ``console`` are run too. Blocks fenced as ``bash`` need what a test has not: a
-network, data sets, a fresh environment.
+blocks fenced as ``console`` are run too. Blocks fenced as ``toml`` are read as settings of a
+training. Blocks fenced as ``bash`` need what a test has not: a network, data sets, a fresh
+environment, hours; of them it is tested that the commands exist and take these arguments.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,18 +23,22 @@ from sanreid.encoder import SANEncoder
 from tests.people import rendered_person, write_people
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
+DOCS, PAIRS = ROOT / "docs", ROOT / "examples" / "pairs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is not beside tests/")
 
 SLOW = {"howto/convert.md"}
 FENCE = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
+def written_pages():
+    """The pages of docs/ that are written by hand: not those that building makes."""
+    made = {"_build", "cards", "notebooks"}
+    return sorted(page for page in DOCS.rglob("*.md") if not made & set(page.parts))
+
+
 def pages():
-    found = sorted(
-        path.relative_to(ROOT) for path in DOCS.rglob("*.md") if "_build" not in str(path)
-    )
-    for page in [Path("README.md"), *found] if DOCS.is_dir() else []:
+    found = [page.relative_to(ROOT) for page in written_pages()]
+    for page in [Path("README.md"), *found]:
         if (ROOT / page).is_file() and FENCE.search((ROOT / page).read_text(encoding="utf-8")):
             slow = (
                 page.relative_to("docs").as_posix() in SLOW if page.parts[0] == "docs" else False
@@ -58,6 +61,8 @@ def prepared(tmp_path_factory):
     frame.paste(rendered_person(1), (8, 4))
     frame.paste(rendered_person(2), (160, 4))
     frame.save(root / "frame.png")
+    if PAIRS.is_dir():
+        shutil.copytree(PAIRS, root / "pairs")
     return root
 
 
@@ -103,23 +108,56 @@ def write_torchvision_checkpoint(path):
         torch.save(torchvision.models.resnet50().state_dict(), path)
 
 
-def test_pages_link_to_pages_that_are_there():
-    for page in DOCS.rglob("*.md"):
-        if "_build" in page.parts:
+def blocks(kind):
+    fence = re.compile(rf"^```{kind}\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+    for page in [ROOT / "README.md", *written_pages()]:
+        if page.is_file():
+            for place, block in enumerate(fence.findall(page.read_text(encoding="utf-8"))):
+                yield pytest.param(block, id=f"{page.relative_to(ROOT)}-{place}")
+
+
+def commands(block):
+    """The commands of a block that are sanreid's, continued lines joined, comments left out."""
+    for line in block.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+            del words[0]  # HF_HUB_OFFLINE=1 sanreid ...
+        if "&&" in words:
+            words = words[len(words) - words[::-1].index("&&") :]
+        if words and Path(words[0]).name in ("python", "torchrun", "sanreid"):
+            yield words
+
+
+@pytest.mark.parametrize("block", list(blocks("bash")))
+def test_commands_that_are_not_run_are_at_least_right(block):
+    from sanreid.cli import _parser as parse_sanreid
+    from sanreid.train.__main__ import _COMMANDS
+    from sanreid.train.__main__ import _parser as parse_train
+    from sanreid.train.pit.__main__ import _parser as parse_pit
+
+    for words in commands(block):
+        line = " ".join(words)
+        if Path(words[0]).name == "sanreid":
+            assert parse_sanreid().parse_args(words[1:]).run, line
             continue
-        for target in re.findall(r"\]\(([^)#:]+\.md)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).is_file(), f"{page.name} links to {target}"
+        if words[1] == "-" or words[1].endswith(".py"):
+            assert words[1] == "-" or (ROOT / words[1]).is_file(), line
+            continue
+        module, arguments = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
+        assert find_spec(module) is not None, line
+        if module == "sanreid.train":
+            run = [] if arguments[0] in _COMMANDS else ["run"]
+            assert parse_train().parse_args([*run, *arguments]).run, line
+        elif module == "sanreid.train.pit":
+            assert parse_pit().parse_args(arguments).run, line
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("sphinx") is None, reason="sphinx is not installed (extra docs)")
-def test_the_documentation_builds_without_a_warning(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html",
-         str(DOCS), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "index.html").is_file()
+@pytest.mark.parametrize("block", list(blocks("toml")))
+def test_settings_are_settings(block, tmp_path):
+    from sanreid.train.settings import load_config
+
+    path = tmp_path / "shown.toml"
+    path.write_text(block, encoding="utf-8")
+    config = load_config(str(path), [])
+    assert config.data.sources
+    assert config.evaluation.sets

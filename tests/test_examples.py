@@ -25,7 +25,7 @@ def run(monkeypatch, capsys):
 
 
 def test_every_script_is_tested():
-    tested = {"search_folder.py", "evaluate_dataset.py"}
+    tested = {"search_folder.py", "evaluate_dataset.py", "video_people.py"}
     assert {path.name for path in EXAMPLES.glob("*.py")} == tested
 
 
@@ -51,3 +51,35 @@ def test_evaluate_dataset(run, tiny_weights, tmp_path):
     assert "3 of 3 queries" in lines[0]
     assert lines[1].strip().startswith("mAP between ")
     assert lines[2].startswith("re-ranked   mAP ")
+
+
+@pytest.mark.parametrize("with_supervision", [True, False])
+def test_video_people(run, tiny_weights, tmp_path, monkeypatch, with_supervision):
+    pytest.importorskip("cv2", reason="OpenCV is not installed (extra dev)")
+    if with_supervision:
+        pytest.importorskip("supervision", reason="supervision is not installed (extra dev)")
+    else:
+        monkeypatch.setitem(sys.modules, "supervision", None)  # as if it were not there
+    monkeypatch.chdir(tmp_path)
+    options = ("--weights", tiny_weights, "--every", 15)
+    lines = run("video_people.py", *options, "--threshold", 1).splitlines()
+    assert lines[0] == "people.avi: 5 walks of 3 rendered people"
+    boxes = (tmp_path / "people.txt").read_text(encoding="utf-8").splitlines()
+    assert len(boxes) == 4 * 39 + 34  # the video ends in the last walk
+    looked_at = sum(int(box.split(",")[0]) % 15 == 0 for box in boxes)
+    people = len(lines) - 2
+    assert lines[1] == f"{looked_at} detections of {people} people"
+    assert people >= 5  # at threshold 1 only the very same pixels are the same person
+
+    video = ("people.avi", "--boxes", "people.txt")
+    lines = run("video_people.py", *video, *options, "--threshold", -1).splitlines()
+    assert lines[0] == f"{looked_at} detections of 3 people"  # three at most are there at once
+    assert [line.split(":")[0] for line in lines[1:]] == ["person 1", "person 2", "person 3"]
+
+
+def test_video_people_asks_for_boxes(run, tmp_path, capsys):
+    pytest.importorskip("cv2", reason="OpenCV is not installed (extra dev)")
+    with pytest.raises(SystemExit) as stop:
+        run("video_people.py", tmp_path / "street.mp4")
+    assert stop.value.code == 2
+    assert "give --boxes" in capsys.readouterr().err

@@ -1,0 +1,126 @@
+"""The site of docs/: it builds without a warning, names everything public, links where it may."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from tests.test_docs import DOCS, ROOT, written_pages
+
+pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is not beside tests/")
+
+# Where the documentation may send a reader; there is no network here to try it.
+SITES = {
+    "arxiv.org",
+    "download.pytorch.org",
+    "github.com",
+    "keepachangelog.com",
+    "semver.org",
+}
+FORMS = {
+    "arxiv.org": r"/abs/\d{4}\.\d{5}",
+    "github.com": r"/[\w.-]+/[\w.-]+(/(blob|tree)/.+)?",
+}
+NOT_SHOWN = {
+    "sanreid.datasets.DATASETS": "the readers of read_dataset, each of which is shown",
+    "sanreid.datasets.NameScheme": "a type; the names are in read_crops",
+    "sanreid.viz.check_suffix": "for the command line",
+    "sanreid.__version__": "a text",
+}
+
+
+def texts():
+    paths = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+    paths += [*written_pages(), ROOT / "examples" / "README.md"]
+    return {path: path.read_text(encoding="utf-8") for path in paths if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["sanreid", "sanreid.datasets", "sanreid.gallery", "sanreid.metrics", "sanreid.viz"],
+)
+def test_every_public_name_is_in_the_reference(module):
+    shown = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    directives = re.findall(r"^\.\. auto\w+:: (\S+)$", shown, re.MULTILINE)
+    for directive in directives:  # a name that is gone would be a warning of the slow build only
+        assert is_there(directive), directive
+    last = {directive.rpartition(".")[2] for directive in directives}
+    for name in importlib.import_module(module).__all__:
+        if f"{module}.{name}" not in NOT_SHOWN:
+            assert name in last, f"{module}.{name} is in no page of docs/reference"
+
+
+def is_there(name):
+    home, _, last = name.rpartition(".")
+    return hasattr(importlib.import_module(home), last) or find_spec(name) is not None
+
+
+def test_links_inside_lead_somewhere():
+    for page, text in texts().items():
+        for target in re.findall(r"\]\(([^)#:]+?)(?:#[\w-]+)?\)", text):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
+
+
+def test_links_outside_are_of_known_sites_and_forms():
+    for page, text in texts().items():
+        for link in re.findall(r"https?://[^\s)>\"'`\]]+", text):
+            where = f"{page.relative_to(ROOT)}: {link}"
+            site, slash, path = link.removeprefix("https://").partition("/")
+            assert link.startswith("https://"), where
+            assert site in SITES, where
+            assert re.fullmatch(FORMS.get(site, ".*"), slash + path.rstrip(".,;")), where
+
+
+def test_every_page_opens_with_what_it_is_for():
+    for page in written_pages():
+        _, _, rest = page.read_text(encoding="utf-8").partition("\n")
+        opening = rest.strip().split("\n\n")[0]
+        assert re.match(r"[\w`*\[]", opening), f"{page.relative_to(ROOT)}: {opening[:60]!r}"
+        assert len(opening.split()) >= 8, f"{page.relative_to(ROOT)}: {opening!r}"
+
+
+def test_every_picture_says_in_words_what_it_shows():
+    for page, text in texts().items():
+        for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text):
+            assert len(words.split()) >= 2, f"{page.relative_to(ROOT)}: {target}"
+
+
+def test_every_page_is_reached_from_the_front():
+    reached, todo = set(), ["index"]
+    while todo:
+        name = todo.pop()
+        page = DOCS / f"{name}.md"
+        if name in reached or not page.is_file():
+            continue
+        reached.add(name)
+        for tree in re.findall(
+            r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL
+        ):
+            for entry in tree.split():
+                here = (page.parent / entry).relative_to(DOCS).as_posix()
+                found = [p.relative_to(DOCS).with_suffix("") for p in DOCS.glob(f"{here}.md")]
+                todo += [path.as_posix() for path in found]
+    assert reached == {
+        page.relative_to(DOCS).with_suffix("").as_posix() for page in written_pages()
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("myst_nb") is None, reason="Sphinx is not installed (extra docs)")
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html",
+         str(DOCS), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "index.html").is_file()
+    for made in ("notebooks/quickstart.html", "cards/baseline-r50.html"):
+        assert (tmp_path / made).is_file()
