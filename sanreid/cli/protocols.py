@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError
+from sanreid.metrics import has_match, joined_report
 
 if TYPE_CHECKING:
     from sanreid.metrics import EvaluationReport
@@ -67,17 +68,14 @@ SPLITS = {
 
 
 def _answerable(split: QuerySet, pids: NDArray[np.int64], camids: NDArray[np.int64]) -> bool:
-    """Whether some query has an entry of its person under another camera."""
-    seen = set(zip(pids[split.gallery].tolist(), camids[split.gallery].tolist(), strict=True))
-    asked = zip(pids[split.query].tolist(), camids[split.query].tolist(), strict=True)
-    cameras: dict[int, set[int]] = {}
-    for pid, camid in seen:
-        cameras.setdefault(pid, set()).add(camid)
-    return any(cameras.get(pid, set()) - {camid} for pid, camid in asked)
+    query, gallery = split
+    return has_match(pids[query], camids[query], pids[gallery], camids[gallery])
 
 
 def combine(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
-    """Merge reports of disjoint queries: means over all valid queries together.
+    """Merge reports of disjoint queries: means over all valid queries together, for JSON.
+
+    ``mAP_interval`` is the 95 % bootstrap interval over identities.
 
     Raises:
         DatasetError: There is no report, because no query has a match.
@@ -87,21 +85,9 @@ def combine(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
             "No person was seen by two cameras, so no query has an answer. Are the file names "
             "read by the right scheme (--names)?"
         )
-    weights = np.array([report.num_valid_queries for report in reports], dtype=np.float64)
-    weights /= weights.sum()
-
-    def mean(values: Sequence[float]) -> float:
-        return float(weights @ np.array(values))
-
-    return {
-        "mAP": mean([report.mAP for report in reports]),
-        "rank1": mean([report.rank1 for report in reports]),
-        "mINP": mean([report.mINP for report in reports]),
-        "cmc": (weights @ np.stack([report.cmc for report in reports])).tolist(),
-        "num_queries": sum(report.num_queries for report in reports),
-        "num_valid_queries": sum(report.num_valid_queries for report in reports),
-        "num_gallery": max(report.num_gallery for report in reports),
-    }
+    report = joined_report(reports)
+    low, high = report.mAP_interval()
+    return {**report.as_dict(), "mAP_interval": [low, high]}
 
 
 def rerank_all_pairs(

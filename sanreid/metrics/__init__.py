@@ -7,6 +7,7 @@ computed (a re-ranked one, say); both return an :class:`EvaluationReport`.
 from __future__ import annotations
 
 from sanreid.metrics.evaluation import evaluate, evaluate_distances
-from sanreid.metrics.report import EvaluationReport
+from sanreid.metrics.labels import has_match
+from sanreid.metrics.report import EvaluationReport, joined_report
 
-__all__ = ["EvaluationReport", "evaluate", "evaluate_distances"]
+__all__ = ["EvaluationReport", "evaluate", "evaluate_distances", "has_match", "joined_report"]

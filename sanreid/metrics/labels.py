@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 
-__all__ = ["DISTRACTOR", "JUNK", "Labels"]
+__all__ = ["DISTRACTOR", "JUNK", "Labels", "has_match"]
 
 JUNK = -1  #: gallery pid: a bad crop, left out of the ranking
 DISTRACTOR = 0  #: gallery pid that no query carries: entries of nobody in particular
@@ -133,3 +133,24 @@ def _vector(
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"
     labels[:] = plain
     return labels.astype(np.int64) if array.dtype.kind == "u" else labels
+
+
+def has_match(
+    query_pids: NDArray[np.int64],
+    query_camids: NDArray[np.int64],
+    gallery_pids: NDArray[np.int64],
+    gallery_camids: NDArray[np.int64],
+) -> bool:
+    """Whether some query has an entry of its person under another camera.
+
+    Args:
+        query_pids: (Q,) people; no junk and no distractors.
+        query_camids: (Q,) cameras.
+        gallery_pids: (G,) people.
+        gallery_camids: (G,) cameras.
+    """
+    cameras: dict[int, set[int]] = {}
+    for pid, camid in set(zip(gallery_pids.tolist(), gallery_camids.tolist(), strict=True)):
+        cameras.setdefault(pid, set()).add(camid)
+    asked = zip(query_pids.tolist(), query_camids.tolist(), strict=True)
+    return any(cameras.get(pid, set()) - {camid} for pid, camid in asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from sanreid.metrics.checks import check_fraction, check_whole
 
-__all__ = ["EvaluationReport"]
+__all__ = ["EvaluationReport", "joined_report"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,3 +143,32 @@ class EvaluationReport:
         from sanreid.viz.notebook import report_html  # noqa: PLC0415 - when one is shown
 
         return report_html(self)
+
+
+def joined_report(reports: Sequence[EvaluationReport]) -> EvaluationReport:
+    """Make one report of several on disjoint queries: means over all valid queries together.
+
+    Args:
+        reports: At least one, of the same protocol and ``max_rank``. ``num_gallery`` becomes the
+            largest of theirs, and ``query_index`` stays each one's own.
+    """
+    weights = np.array([report.num_valid_queries for report in reports], dtype=np.float64)
+    weights /= weights.sum()
+
+    def mean(values: Sequence[float]) -> float:
+        return float(weights @ np.array(values))
+
+    return EvaluationReport(
+        mAP=mean([report.mAP for report in reports]),
+        mINP=mean([report.mINP for report in reports]),
+        cmc=weights @ np.stack([report.cmc for report in reports]),
+        num_valid_queries=sum(report.num_valid_queries for report in reports),
+        num_queries=sum(report.num_queries for report in reports),
+        num_gallery=max(report.num_gallery for report in reports),
+        protocol=reports[0].protocol,
+        query_index=np.concatenate([report.query_index for report in reports]),
+        query_pids=np.concatenate([report.query_pids for report in reports]),
+        average_precision=np.concatenate([report.average_precision for report in reports]),
+        num_matches=np.concatenate([report.num_matches for report in reports]),
+        match_places=np.concatenate([report.match_places for report in reports]),
+    )
