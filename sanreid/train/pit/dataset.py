@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit.shards import FORMAT, read_seen, read_uv
 
 __all__ = ["PITDataset", "PITSample"]
+
+_Array = TypeVar("_Array", bound=NDArray[Any])
 
 
 class PITSample(NamedTuple):
@@ -83,16 +86,40 @@ class PITDataset:
         Raises:
             DatasetError: A shard is missing, cut short or damaged.
         """
+        return PITSample(
+            crop=self.crop(number),
+            texture=self.texture(number),
+            seen=self.seen(number),
+            uv=self._read(number, "uv", read_uv),
+            identity=int(self.rows[number]["identity"]),
+        )
+
+    def crop(self, number: int) -> NDArray[np.uint8]:
+        """Read the crop of a pair alone, (256, 128, 3) RGB."""
+        return self._read(number, "crop", _picture)
+
+    def texture(self, number: int) -> NDArray[np.uint8]:
+        """Read the texture of a pair alone, (256, 256, 3) RGB; that of its identity."""
+        return self._read(number, "texture", _picture)
+
+    def seen(self, number: int) -> NDArray[np.bool_]:
+        """Read which texels the crop of a pair shows, (256, 256)."""
+        return self._read(number, "seen", read_seen)
+
+    def jpeg(self, number: int) -> bytes:
+        """Give the crop of a pair as its file's bytes."""
+        return self._member(self.rows[number], "crop")
+
+    def _read(self, number: int, name: str, read: Callable[[bytes], _Array]) -> _Array:
+        """Read one member of a pair.
+
+        Raises:
+            DatasetError: A shard is missing, cut short or damaged.
+        """
         row = self.rows[number]
-        members = {name: self._member(row, name) for name in ("crop", "texture", "seen", "uv")}
+        member = self._member(row, name)
         try:
-            return PITSample(
-                crop=_picture(members["crop"]),
-                texture=_picture(members["texture"]),
-                seen=read_seen(members["seen"]),
-                uv=read_uv(members["uv"]),
-                identity=int(row["identity"]),
-            )
+            return read(member)
         except (OSError, ValueError, SyntaxError, zlib.error) as error:  # Pillow has all three
             raise DatasetError(
                 f"The shard {row['shard']} of {self.folder} is damaged at image {row['image']} of "
