@@ -44,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         status: int = args.run(args)
     except SanreidError as error:
-        sys.stderr.write(f"sanreid.train: {' '.join(str(error).split())}\n")
-        return 1
+        return _failed(error)
+    except OSError as error:  # a full disk, a folder nobody may write to
+        return _failed(error)
     except KeyboardInterrupt:
         return 130
     return status
@@ -122,7 +123,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         return 0
     for name, one in found.items():
         _say(
-            f"{name}: mAP {one.mAP:.4f}, rank-1 {one.rank1:.4f}, rank-5 {one.rank5:.4f}, "
+            f"{name}: mAP {one.mAP:.4f} (95 %: {one.mAP_low:.4f} to {one.mAP_high:.4f}), "
+            f"rank-1 {one.rank1:.4f}, rank-5 {one.rank5:.4f}, "
             f"mINP {one.mINP:.4f}, {one.num_queries} queries"
         )
     return 0
@@ -145,6 +147,11 @@ def _find_lr(args: argparse.Namespace) -> int:
         _say(f"{lr:.3e}  {loss:.4f}")
     _say(f"suggested: --set optimizer.lr={found.suggestion:.2e}")
     return 0
+
+
+def _failed(error: Exception) -> int:
+    sys.stderr.write(f"sanreid.train: {' '.join(str(error).split())}\n")
+    return 1
 
 
 def _list(_: argparse.Namespace) -> int:

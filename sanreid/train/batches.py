@@ -1,42 +1,50 @@
 """What one step trains on: augmented crops, their labels, and textures in step with them.
 
-The work is in two parts. Reading (rows of the store, decoding textures) needs no device and is
-done one batch ahead in a thread; the rest (augmentation, mirroring) runs on the device.
+The work is in two parts. Reading (rows of a store in memory, decoding textures) needs no device
+and is done one batch ahead in a thread; the rest (rows of a store on the device, augmentation,
+mirroring) runs on the device, and nothing of it makes the host wait.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
+from sanreid.errors import ConfigError, InputError
 from sanreid.train import distributed
 from sanreid.train.config import TrainConfig
 from sanreid.train.data import CropStore, PKSampler
-from sanreid.train.feeding import data_digest, read_source, step_generator
+from sanreid.train.device import sent
+from sanreid.train.feeding import (
+    camera_looks,
+    data_digest,
+    joined_for_training,
+    read_source,
+    step_generator,
+)
 from sanreid.train.objective import Targets
 from sanreid.train.pairs import Pairs
-from sanreid.train.targets import TextureSource, in_step, open_atlas
-from sanreid.train.transforms import BatchAugmentation
+from sanreid.train.targets import HeldTextures, TextureSource, in_step, open_atlas
+from sanreid.train.transforms import BatchAugmentation, CameraLooks
 
-__all__ = ["Batch", "Batches", "CropBatches", "PairBatches", "Raw", "ReadAhead"]
+__all__ = ["Batch", "Batches", "CropBatches", "PairBatches", "Raw"]
 
 
 class Raw(NamedTuple):
-    """What was read of one batch, uint8 on the CPU (the images where the store is)."""
+    """What was read of one batch, uint8 on the CPU; what lies on the device is not in it."""
 
     places: Tensor  # (N,) int64, of crops; of pairs where there are no crops
     images: Tensor | None = None
     textures: Tensor | None = None
     confidences: Tensor | None = None
-    pit_images: Tensor | None = None
-    pit_textures: Tensor | None = None
+    pit_places: Tensor | None = None  # (M,) int64, of the pairs beside the crops
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,43 +107,56 @@ class CropBatches:
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
-        sets = [read_source(source) for source in config.data.sources]
+        self._augmenter = _Augmenter(config, device)
+        sources, data = config.data.sources, config.data
+        sets = [read_source(source) for source in sources]
+        crops = joined_for_training(sets)
         self.training_data: list[dict[str, Any]] = [
             {
-                "name": source.name or crops.name,
+                "name": one.name,
                 "terms": source.terms or "unknown",
-                "identities": crops.num_identities,
-                "crops": len(crops),
+                "identities": one.num_identities,
+                "crops": len(one),
             }
-            for source, crops in zip(config.data.sources, sets, strict=True)
+            for source, one in zip(sources, sets, strict=True)
         ]
-        self.store = CropStore.from_crops(
-            sets,
-            size=config.encoder.input_size,
-            cache_dir=Path(config.data.cache_dir) if config.data.cache_dir else None,
-            device=device if config.data.store == "device" else "cpu",
-        )
-        self.num_classes: int = self.store.num_classes
-        self.digest = data_digest(self.store.crops)
-        self.labels = self.store.labels.to(device)
+        # What may be wrong is looked at before the long work, which is decoding.
         self.sampler = PKSampler(
-            self.store.labels,
-            self.store.camids,
-            p=config.data.p,
-            k=config.data.k,
+            np.unique(crops.pids, return_inverse=True)[1],
+            crops.camids,
+            p=data.p,
+            k=data.k,
             seed=config.run.seed,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
         )
-        self._augmenter = _Augmenter(config, device)
-        self.textures: TextureSource | None = None
+        self.digest = data_digest(crops)
+        on_device = device if data.store == "device" else torch.device("cpu")
+        self._textures: TextureSource | None = None
+        self._held: HeldTextures | None = None
         self.pairs: Pairs | None = None
         if config.loss.reconstruction > 0:
-            if any(source.textures for source in config.data.sources):
-                self.textures = TextureSource(config.data, [crops.keys for crops in sets])
+            self.tables = open_atlas(data).to(device)
+            if any(source.textures for source in sources):
+                self._textures = TextureSource(sources, sets)
             if config.pit.folder:
-                self.pairs = Pairs(config.pit, size=config.encoder.input_size)
-            self.tables = open_atlas(config.data).to(device)
+                _check_share(config)
+                self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
+        self.store = CropStore.from_crops(
+            crops,
+            size=config.encoder.input_size,
+            cache_dir=Path(data.cache_dir) if data.cache_dir else None,
+            device=on_device,
+        )
+        if self._textures is not None and data.store == "device":
+            self._held = HeldTextures(self._textures, device, workers=os.cpu_count() or 1)
+        self.num_classes: int = self.store.num_classes
+        self.labels = self.store.labels.to(device)
+        self._looks: CameraLooks | None = None
+        if config.augmentation.camera_style:
+            looks, cameras = camera_looks(self.store)
+            self._looks = CameraLooks(*(one.to(device) for one in looks))
+            self._cameras = cameras.to(device)
 
     def __len__(self) -> int:
         return len(self.sampler)
@@ -146,33 +167,38 @@ class CropBatches:
 
     def read(self, places: Tensor, *, number: int) -> Raw:
         """Read one batch; ``number`` decides the synthetic pairs."""
-        textures = confidences = pit_images = pit_textures = None
-        if self.textures is not None:
-            keys = [self.store.keys[place] for place in places.tolist()]
-            textures, confidences = self.textures.read(keys)
+        textures = confidences = pit_places = None
+        if self._textures is not None and self._held is None:
+            textures, confidences = self._textures.read(places.tolist())
         if self.pairs is not None:
             count = self.config.pit.per_batch
             generator = step_generator(self.config.run.seed + 1, number)
             drawn = torch.randint(len(self.pairs), (count,), generator=generator)
-            pit_images, pit_textures, _ = self.pairs.read(_share(drawn).tolist())
-        images = self.store.batch(places)
-        return Raw(places, images, textures, confidences, pit_images, pit_textures)
+            pit_places = _share(drawn)
+        images = self.store.batch(places) if self.store.device.type == "cpu" else None
+        return Raw(places, images, textures, confidences, pit_places)
 
     def batch(self, raw: Raw, *, number: int, epoch: int) -> Batch:
         """Make one batch on the device; ``number`` decides the augmentation."""
-        assert raw.images is not None  # noqa: S101 - read() gave them
         generator = step_generator(self.config.run.seed, number)
-        crops, mirrored = self._augmenter(raw.images, generator, epoch)
+        places = sent(raw.places, self.device)
+        images = self.store.batch(places) if raw.images is None else raw.images
+        cameras = None if self._looks is None else self._cameras[places]
+        crops, mirrored = self._augmenter(
+            images, generator, epoch, looks=self._looks, cameras=cameras
+        )
         textures = mask = pit_crops = pit_textures = pit_mask = None
-        if raw.textures is not None and raw.confidences is not None:
-            own = raw.textures.to(self.device), raw.confidences.to(self.device)
+        if self._held is not None:
+            textures, mask = in_step(*self._held.batch(places), mirrored, self.tables)
+        elif raw.textures is not None and raw.confidences is not None:
+            own = sent(raw.textures, self.device), sent(raw.confidences, self.device)
             textures, mask = in_step(*own, mirrored, self.tables)
-        if raw.pit_images is not None and raw.pit_textures is not None:
-            pit_crops, pit_mirrored = self._augmenter(raw.pit_images, generator, epoch)
-            pairs = _whole(raw.pit_textures.to(self.device))
-            pit_textures, pit_mask = in_step(*pairs, pit_mirrored, self.tables)
-        labels = self.labels[raw.places.to(self.device)]
-        targets = Targets(labels, textures, mask, pit_textures, pit_mask)
+        if raw.pit_places is not None and self.pairs is not None:
+            pit_images, known = self.pairs.batch(raw.pit_places)
+            pit_crops, pit_mirrored = self._augmenter(pit_images, generator, epoch)
+            whole = _whole(sent(known, self.device))
+            pit_textures, pit_mask = in_step(*whole, pit_mirrored, self.tables)
+        targets = Targets(self.labels[places], textures, mask, pit_textures, pit_mask)
         return Batch(raw.places, crops, targets, pit_crops)
 
     def names(self, places: Tensor) -> list[str]:
@@ -186,7 +212,10 @@ class PairBatches:
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         self.config = config
         self.device = device
-        self.pairs = Pairs(config.pit, size=config.encoder.input_size)
+        self._augmenter = _Augmenter(config, device)
+        _check_share(config)
+        on_device = device if config.data.store == "device" else torch.device("cpu")
+        self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
         self.tables = open_atlas(config.data).to(device)
         self.num_classes = 0
         self.training_data: list[dict[str, Any]] = [
@@ -198,7 +227,6 @@ class PairBatches:
             }
         ]
         self.digest = f"{len(self.pairs)} pairs, held out {config.pit.held_out}"
-        self._augmenter = _Augmenter(config, device)
 
     def __len__(self) -> int:
         return max(1, len(self.pairs) // self.config.pit.per_batch)
@@ -211,18 +239,15 @@ class PairBatches:
         return [_share(order[n * count : (n + 1) * count]) for n in range(len(self))]
 
     def read(self, places: Tensor, *, number: int) -> Raw:  # noqa: ARG002 - as the protocol has it
-        """Read one batch."""
-        images, textures, _ = self.pairs.read(places.tolist())
-        return Raw(places, pit_images=images, pit_textures=textures)
+        """Read one batch: the pairs are decoded already."""
+        return Raw(places)
 
     def batch(self, raw: Raw, *, number: int, epoch: int) -> Batch:
         """Make one batch on the device; ``number`` decides the augmentation."""
-        assert raw.pit_images is not None  # noqa: S101 - read() gave them
-        assert raw.pit_textures is not None  # noqa: S101 - as above
         generator = step_generator(self.config.run.seed, number)
-        crops, mirrored = self._augmenter(raw.pit_images, generator, epoch)
-        pairs = _whole(raw.pit_textures.to(self.device))
-        textures, mask = in_step(*pairs, mirrored, self.tables)
+        images, known = self.pairs.batch(raw.places)
+        crops, mirrored = self._augmenter(images, generator, epoch)
+        textures, mask = in_step(*_whole(sent(known, self.device)), mirrored, self.tables)
         labels = torch.zeros(len(crops), dtype=torch.int64, device=self.device)
         targets = Targets(labels, pit_textures=textures, pit_mask=mask)
         return Batch(raw.places, None, targets, crops)
@@ -232,67 +257,36 @@ class PairBatches:
         return [self.pairs.name(place) for place in places.tolist()]
 
 
-class ReadAhead:
-    """Read an epoch's batches, each while the one before it is trained on.
-
-    Args:
-        batches: Where they come from.
-        places: The places of every batch of the epoch.
-        first: Number of the epoch's first batch in the run.
-        begin: Batches of the epoch already done.
-    """
-
-    def __init__(
-        self, batches: Batches, places: Sequence[Tensor], *, first: int, begin: int
-    ) -> None:
-        self._batches = batches
-        self._places = places
-        self._first = first
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-        self._next: tuple[int, Future[Raw]] | None = None
-        self._ask(first + begin)
-
-    def take(self, number: int) -> Raw:
-        """Give the batch of that number in the run, and begin to read the next."""
-        if self._next is None or self._next[0] != number:
-            self._ask(number)
-        assert self._next is not None  # noqa: S101 - just asked for
-        raw = self._next[1].result()
-        self._ask(number + 1)
-        return raw
-
-    def close(self) -> None:
-        """Stop reading."""
-        self._pool.shutdown(cancel_futures=True)
-
-    def _ask(self, number: int) -> None:
-        place = number - self._first
-        if place >= len(self._places):
-            self._next = None
-            return
-        future = self._pool.submit(self._batches.read, self._places[place], number=number)
-        self._next = (number, future)
-
-
 class _Augmenter:
     """Images to crops as the configuration says, at the epoch's size."""
 
     def __init__(self, config: TrainConfig, device: torch.device) -> None:
         options: dict[str, Any] = asdict(config.augmentation)
         encoder = config.encoder
-        self._augment = BatchAugmentation(**options, mean=encoder.mean, std=encoder.std)
+        try:
+            self._augment = BatchAugmentation(**options, mean=encoder.mean, std=encoder.std)
+        except InputError as error:
+            raise ConfigError(f"augmentation: {error}") from None
         self._run = config.run
         self._device = device
 
     def __call__(
-        self, images: Tensor, generator: torch.Generator, epoch: int
+        self,
+        images: Tensor,
+        generator: torch.Generator,
+        epoch: int,
+        *,
+        looks: CameraLooks | None = None,
+        cameras: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Give the crops, and which of them were mirrored."""
         crops, mirrored = self._augment(
-            images.to(self._device, non_blocking=True),
+            sent(images, self._device),
             generator=generator,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
+            looks=looks,
+            cameras=cameras,
         )
         for step in self._run.sizes:
             if epoch < step.until_epoch:
@@ -301,6 +295,16 @@ class _Augmenter:
         if self._run.channels_last:
             crops = crops.contiguous(memory_format=torch.channels_last)
         return crops, mirrored
+
+
+def _check_share(config: TrainConfig) -> None:
+    """See that the pairs of a joint batch can be shared among the processes."""
+    count, processes = config.pit.per_batch, distributed.world_size()
+    if count % processes or count // processes < 2:
+        raise ConfigError(
+            f"pit.per_batch must give each of {processes} processes as many pairs, at least 2; "
+            f"got {count}."
+        )
 
 
 def _share(places: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ def local_rank() -> int:
 
 def start(device: torch.device) -> None:
     """Join the group that ``torchrun`` announced in the environment, if it did."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # what asks for no device in particular asks for this one
     if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
@@ -74,8 +76,10 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - torch's own context
         ctx.rows = x.shape[0]
-        parts = [torch.empty_like(x) for _ in range(world_size())]
-        dist.all_gather(parts, x.contiguous())
+        # One memory order on both sides: maps may be channels_last, and what is sent is bytes.
+        own = x.contiguous()
+        parts = [torch.empty_like(own) for _ in range(world_size())]
+        dist.all_gather(parts, own)
         return torch.cat(parts)
 
     @staticmethod

@@ -38,11 +38,13 @@ class WeightAverage:
         decay = self.decay
         if self.warmup:
             decay = min(decay, (1 + self.step) / (10 + self.step))
-        for name, x in module.state_dict().items():
-            if x.is_floating_point():
-                self.average[name].lerp_(x, 1 - decay)
-            else:
-                self.average[name].copy_(x)
+        state = module.state_dict()
+        floats = [name for name, x in state.items() if x.is_floating_point()]
+        torch._foreach_lerp_(
+            [self.average[name] for name in floats], [state[name] for name in floats], 1 - decay
+        )
+        for name in state.keys() - set(floats):
+            self.average[name].copy_(state[name])
 
     @contextmanager
     def swapped_into(self, module: nn.Module) -> Iterator[None]:

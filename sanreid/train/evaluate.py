@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sanreid.config import EncoderConfig
-from sanreid.metrics import EvaluationReport, evaluate
+from sanreid.errors import DatasetError
+from sanreid.metrics import EvaluationReport, evaluate, has_match, joined_report
 from sanreid.models import build_sa_enc
 from sanreid.train.config import EvaluationSetConfig, SourceConfig, TrainConfig
 from sanreid.train.data import CropStore
@@ -52,26 +54,43 @@ class Measurement:
     """One set's figures, fractions."""
 
     mAP: float  # noqa: N815 - the name everyone knows
+    mAP_low: float  # noqa: N815 - lower end of the 95 % bootstrap interval over identities
+    mAP_high: float  # noqa: N815 - its upper end
     mINP: float  # noqa: N815
     rank1: float
     rank5: float
     num_queries: int
 
+    @classmethod
+    def of(cls, report: EvaluationReport) -> Self:
+        """Take what a log shows out of a report."""
+        low, high = report.mAP_interval()
+        return cls(
+            mAP=report.mAP,
+            mAP_low=low,
+            mAP_high=high,
+            mINP=report.mINP,
+            rank1=report.rank1,
+            rank5=float(report.cmc[min(4, len(report.cmc) - 1)]),
+            num_queries=report.num_valid_queries,
+        )
+
     def to_dict(self) -> dict[str, float]:
         """Give plain values, rounded to six places."""
         return {
-            "mAP": round(self.mAP, 6),
-            "mINP": round(self.mINP, 6),
-            "rank1": round(self.rank1, 6),
-            "rank5": round(self.rank5, 6),
-            "num_queries": self.num_queries,
+            name: round(value, 6) if isinstance(value, float) else value
+            for name, value in asdict(self).items()
         }
 
 
 def load_sets(
     configs: Sequence[EvaluationSetConfig], size: tuple[int, int]
 ) -> list[EvaluationSet]:
-    """Read and decode the crops of the evaluation sets at the encoder's size."""
+    """Read and decode the crops of the evaluation sets at the encoder's size.
+
+    Raises:
+        DatasetError: Crops are missing, or no query of a set has a match.
+    """
     stores: dict[tuple[tuple[SourceConfig, ...], ...], tuple[CropStore, int]] = {}
     for config in configs:  # several sets may share crops
         which = (config.query_sources, config.sources)
@@ -81,7 +100,9 @@ def load_sets(
     for config in configs:
         store, num_queries = stores[config.query_sources, config.sources]
         crops = store.crops
-        sets.append(EvaluationSet(config, store.images, crops.pids, crops.camids, num_queries))
+        one = EvaluationSet(config, store.images, crops.pids, crops.camids, num_queries)
+        _splits(one)  # an hour later is too late to find out that nobody can be found
+        sets.append(one)
     return sets
 
 
@@ -128,19 +149,49 @@ def embed(
 
 
 def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> Measurement:
-    """Evaluate the embeddings of a set's crops, as its configuration says."""
+    """Evaluate the embeddings of a set's crops, as its configuration says.
+
+    Raises:
+        DatasetError: No query has a match.
+    """
+    reports = [
+        evaluate(
+            embeddings[query],
+            one.pids[query],
+            one.camids[query],
+            embeddings[gallery],
+            one.pids[gallery],
+            one.camids[gallery],
+            protocol=one.config.protocol,
+        )
+        for query, gallery in _splits(one)
+    ]
+    return Measurement.of(joined_report(reports))
+
+
+def _splits(one: EvaluationSet) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Give the masks of queries and of the gallery they search; of those with an answer."""
     query = _queries(one)
-    if one.config.query_sources:
-        return _joined([_report(embeddings, one, query, ~query)])
-    if one.config.gallery == "other_cameras":
-        reports = []
-        for camera in np.unique(one.camids):
-            asked, other = query & (one.camids == camera), one.camids != camera
-            if asked.any() and np.isin(one.pids[asked], one.pids[other]).any():
-                reports.append(_report(embeddings, one, asked, other))
-        return _joined(reports)
-    gallery = ~query if one.config.gallery == "rest" else np.ones_like(query)
-    return _joined([_report(embeddings, one, query, gallery)])
+    if one.config.query_sources or one.config.gallery == "rest":
+        splits = [(query, ~query)]
+    elif one.config.gallery == "all":
+        splits = [(query, np.ones_like(query))]
+    else:
+        cameras = np.unique(one.camids)
+        splits = [(query & (one.camids == c), one.camids != c) for c in cameras]
+    answered = [
+        (asked, searched)
+        for asked, searched in splits
+        if has_match(one.pids[asked], one.camids[asked], one.pids[searched], one.camids[searched])
+    ]
+    if not answered:
+        raise DatasetError(
+            f"Evaluation set {one.config.name!r}: no query has a match, because nobody in it "
+            f"was seen by two cameras ({len(np.unique(one.pids))} people, "
+            f"{len(np.unique(one.camids))} cameras, {int(query.sum())} queries). Are the "
+            "file names read by the right scheme (names = ...)?"
+        )
+    return answered
 
 
 def _queries(one: EvaluationSet) -> NDArray[np.bool_]:
@@ -153,42 +204,6 @@ def _queries(one: EvaluationSet) -> NDArray[np.bool_]:
     chosen = np.zeros(len(one.pids), dtype=bool)
     chosen[first] = True
     return chosen
-
-
-def _report(
-    embeddings: NDArray[np.float32],
-    one: EvaluationSet,
-    query: NDArray[np.bool_],
-    gallery: NDArray[np.bool_],
-) -> EvaluationReport:
-    return evaluate(
-        embeddings[query],
-        one.pids[query],
-        one.camids[query],
-        embeddings[gallery],
-        one.pids[gallery],
-        one.camids[gallery],
-        protocol=one.config.protocol,
-    )
-
-
-def _joined(reports: Sequence[EvaluationReport]) -> Measurement:
-    """The mean over all reports' queries."""
-    counts = np.array([report.num_valid_queries for report in reports], dtype=float)
-    if not counts.sum():
-        return Measurement(float("nan"), float("nan"), float("nan"), float("nan"), 0)
-    share = counts / counts.sum()
-
-    def mean(values: list[float]) -> float:
-        return float(np.dot(share, values))
-
-    return Measurement(
-        mAP=mean([report.mAP for report in reports]),
-        mINP=mean([report.mINP for report in reports]),
-        rank1=mean([report.rank1 for report in reports]),
-        rank5=mean([float(report.cmc[min(4, len(report.cmc) - 1)]) for report in reports]),
-        num_queries=int(counts.sum()),
-    )
 
 
 def evaluate_run(

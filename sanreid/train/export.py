@@ -13,6 +13,7 @@ from sanreid._files import write_whole
 from sanreid.errors import TrainingError
 from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import TrainConfig
+from sanreid.train.manifest_row import manifest_row, trained_with
 from sanreid.train.san import build_san_pg
 from sanreid.train.settings import config_from_dict, config_to_dict
 from sanreid.weights.manifest import WeightsEntry
@@ -38,7 +39,7 @@ def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[st
         found = sorted(one.name for one in folder.glob("*.ckpt"))
         raise TrainingError(
             f"{folder} has no {path.name}; "
-            + (f"it has {', '.join(found)}." if found else "it is no run's folder.")
+            + (f"it has {', '.join(found)}: --which last." if found else "it is no run's folder.")
         )
     state = load_checkpoint(path)
     return config_from_dict(state["config"]), state
@@ -77,7 +78,7 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in encoder_state(state).items()
     }
-    row = _manifest_row(config, state)
+    row = manifest_row(config, state)
     draft = WeightsEntry(sha256="0" * 64, size_bytes=0, file="model.safetensors", **row)
     save_directory(out, state_dict=tensors, config=config.encoder, entry=draft)
     weights = out / "model.safetensors"
@@ -111,55 +112,7 @@ def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) 
             }
             for name, figures in state["metrics"].items()
         ],
-        "trained_with": _trained_with(config, state),
+        "trained_with": trained_with(config, state),
     }
     write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out
-
-
-def _trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "commit": state.get("commit") or "unknown",
-        "config": config_to_dict(config),
-        "seed": config.run.seed,
-    }
-
-
-def _manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-    name = config.run.name
-    if config.is_san and not name.startswith("san-"):
-        name = f"san-{name}"
-    if not config.is_san and name.startswith("san-"):
-        raise TrainingError(
-            f"run.name is {name!r}, but names that begin with 'san-' are for encoders trained "
-            "with reconstruction and the TR constraint; choose another with --set run.name=..."
-        )
-    metrics = [
-        {
-            "dataset": dataset,
-            "protocol": _protocol(config, dataset),
-            "mAP": figures["mAP"],
-            "rank1": figures["rank1"],
-            "command": "python -m sanreid.train evaluate RUN",
-        }
-        for dataset, figures in state.get("metrics", {}).items()
-        if "mAP" in figures
-    ]
-    return {
-        "name": name,
-        "role": "encoder",
-        "config": config.encoder.to_dict(),
-        "license": "the terms of the training data; see training_data",
-        "training_data": list(state.get("training_data", [])),
-        "metrics": metrics,
-        "trained_with": _trained_with(config, state),
-    }
-
-
-def _protocol(config: TrainConfig, name: str) -> str:
-    for one in config.evaluation.sets:
-        if one.name == name:
-            if one.query_sources:
-                return f"query and gallery splits, {one.protocol}"
-            return f"queries {one.queries}, gallery {one.gallery}, {one.protocol} rule"
-    return "unknown"

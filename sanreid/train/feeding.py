@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from sanreid.datasets import CropSet, read_crops, read_split
+from sanreid.datasets import CropSet, merge_crops, read_crops, read_split
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
+from sanreid.train.data import CropStore
+from sanreid.train.transforms import CameraLooks
 
-__all__ = ["data_digest", "joined_for_evaluation", "read_source", "step_generator"]
+__all__ = [
+    "camera_looks",
+    "data_digest",
+    "joined_for_evaluation",
+    "joined_for_training",
+    "read_source",
+    "step_generator",
+]
 
 
 def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
@@ -29,7 +40,9 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
     if source.dataset:
         every = read_split(source.dataset, source.folder, source.split, source.options)
     else:
-        every = read_crops(source.folder, names=source.names, name=source.name or None)
+        every = read_crops(source.folder, names=source.names)
+    if source.name:  # for people alone: the keys, and so the textures, do not depend on it
+        every = replace(every, name=source.name)
     crops = every if keep_ignored else every.without_ignored()
     if source.exclude_pids:
         crops = crops.without_pids(_read_pids(source.exclude_pids))
@@ -66,12 +79,57 @@ def joined_for_evaluation(sets: Sequence[CropSet], *, same_people: bool = False)
     )
 
 
+def joined_for_training(sets: Sequence[CropSet]) -> CropSet:
+    """Put training sources together: nobody is in two of them, and no camera is either.
+
+    The keys become distinct by each source's place, so that folders may have the same name.
+
+    Raises:
+        DatasetError: A crop is in two of the sources.
+    """
+    paths = [path for crops in sets for path in crops.paths]
+    if len(set(paths)) != len(paths):
+        seen: set[Path] = set()
+        twice = next(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value] # add() gives None, which is the point
+        raise DatasetError(
+            f"{twice} is in two of data.sources: its people would count as different ones. "
+            "Name each folder once."
+        )
+    return merge_crops(
+        [
+            replace(crops, keys=tuple(f"{n}/{key}" for key in crops.keys))
+            for n, crops in enumerate(sets)
+        ]
+    )
+
+
 def data_digest(crops: CropSet) -> str:
     """Give a digest of the crops' keys and identities; where the folders lie does not count."""
     digest = hashlib.sha256()
     for key, pid in zip(crops.keys, crops.pids.tolist(), strict=True):
         digest.update(f"{key} {pid}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
+
+
+def camera_looks(store: CropStore, *, crops_each: int = 200) -> tuple[CameraLooks, Tensor]:
+    """Measure the colours that each camera shows on the whole.
+
+    Args:
+        store: The crops.
+        crops_each: How many of each camera are looked at, spread over all of its crops.
+
+    Returns:
+        The looks of C cameras, and (N,) int64, which of them saw each crop; on the CPU.
+    """
+    numbers, cameras = torch.unique(store.camids, return_inverse=True)
+    means, spreads = [], []
+    for camera in range(len(numbers)):
+        own = torch.nonzero(cameras == camera)[:, 0]
+        chosen = own[torch.linspace(0, len(own) - 1, min(len(own), crops_each)).long()]
+        pixels = store.batch(chosen).float().div(255).transpose(0, 1).flatten(1)
+        means.append(pixels.mean(1))
+        spreads.append(pixels.std(1))
+    return CameraLooks(torch.stack(means).cpu(), torch.stack(spreads).cpu()), cameras
 
 
 def step_generator(seed: int, batch: int) -> torch.Generator:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import math
 import tempfile
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
 
-from sanreid.errors import InputError
-from sanreid.train.batches import ReadAhead
+from sanreid.errors import InputError, TrainingError
 from sanreid.train.config import TrainConfig
 from sanreid.train.engine import Engine
-from sanreid.train.network import train_mode
+from sanreid.train.read_ahead import ReadAhead
 
 __all__ = ["FoundRate", "find_lr"]
 
@@ -50,6 +50,7 @@ def find_lr(
 
     Raises:
         InputError: Too few steps, or the rates do not rise.
+        TrainingError: The loss is not finite from the start.
     """
     if steps < 10 or not 0 < low < high:
         raise InputError(f"find_lr() wants at least 10 steps and 0 < low < high; got {steps}.")
@@ -60,7 +61,7 @@ def find_lr(
             evaluation=replace(config.evaluation, sets=()),
         )
         engine = Engine(quiet)
-        train_mode(engine.network, quiet)
+        engine.learner.begin_epoch(0)
         curve: list[tuple[float, float]] = []
         smoothed, best = 0.0, math.inf
         places = engine.batches.places(0)
@@ -75,29 +76,25 @@ def find_lr(
             best = min(best, unbiased)
             if unbiased > _EXPLODED * best and step > steps // 4:
                 break
+    if not curve:
+        raise TrainingError(
+            f"The loss is not finite at the first learning rate already, {low:g}: look at the "
+            "first weights (init.weights) and at the loss's weights."
+        )
     return FoundRate(tuple(curve), _steepest(curve))
 
 
 def _step(engine: Engine, places: list[torch.Tensor], step: int, lr: float) -> float:
-    for group in engine.optimizer.param_groups:
-        group["lr"] = lr * group["lr_factor"]
     chunk = [places[step % len(places)]]
-    ahead = ReadAhead(engine.batches, chunk, first=step, begin=0)
-    try:
+    with closing(ReadAhead(engine.batches, chunk, first=step, begin=0)) as ahead:
         batch = engine.batches.batch(ahead.take(step), number=step, epoch=0)
-    finally:
-        ahead.close()
-    total, _ = engine.loss(batch)
-    engine.optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(total)
-    engine.optimizer.step()
-    return float(total.detach())
+    return engine.learner.step([batch], 1, lr=lr).read()["total"]
 
 
 def _steepest(curve: list[tuple[float, float]]) -> float:
     """The rate at the steepest fall of the loss over the logarithm of the rate."""
     if len(curve) < 3:
-        return curve[0][0] if curve else float("nan")
+        return curve[0][0]
     slopes = [
         (curve[n + 1][1] - curve[n - 1][1]) / math.log(curve[n + 1][0] / curve[n - 1][0])
         for n in range(1, len(curve) - 1)

@@ -36,6 +36,8 @@ class Journal:
         folder: The run's folder.
         resume_step: Keep the lines up to this step and drop what came after it, since it will
             happen again; None: start anew.
+        is_measured: Whether what was measured at ``resume_step`` counts; else it is measured
+            again, and its lines are dropped.
         tensorboard: Also write TensorBoard files.
         enabled: Write at all; only one of several processes does.
 
@@ -44,7 +46,13 @@ class Journal:
     """
 
     def __init__(
-        self, folder: Path, *, resume_step: int | None, tensorboard: bool, enabled: bool = True
+        self,
+        folder: Path,
+        *,
+        resume_step: int | None,
+        tensorboard: bool,
+        is_measured: bool = True,
+        enabled: bool = True,
     ) -> None:
         self._file = None
         self._board: Any = None
@@ -54,7 +62,12 @@ class Journal:
             self._board = _summary_writer(folder / "tensorboard", purge_step=resume_step)
         path = folder / "log.jsonl"
         kept = [] if resume_step is None or not path.is_file() else read_journal(path)
-        kept = [row for row in kept if row["step"] <= (resume_step or 0)]
+        last = resume_step or 0
+        kept = [
+            row for row in kept
+            if row["step"] < last
+            or (row["step"] == last and (is_measured or row["kind"] != "evaluation"))
+        ]  # fmt: skip
         write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a", encoding="utf-8")
 

@@ -11,13 +11,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from sanreid.train.config import TrainConfig
 from sanreid.train.san import SAN, SANPG, SANOutput, build_san, build_san_pg
-from sanreid.train.start import freeze, keep_frozen_in_eval, load_start
+from sanreid.train.start import load_first_weights
 
-__all__ = ["JointForward", "build_network", "running_statistics_kept", "train_mode"]
+__all__ = ["JointForward", "build_network", "running_statistics_kept"]
 
 
-def build_network(config: TrainConfig, num_classes: int, device: torch.device) -> SAN | SANPG:
-    """Build, initialise, freeze and place the network of a run; the same for the same seed."""
+def build_network(
+    config: TrainConfig, num_classes: int, device: torch.device, *, load_start: bool = True
+) -> SAN | SANPG:
+    """Build, initialise and place the network of a run; the same for the same seed.
+
+    Args:
+        config: The run's configuration.
+        num_classes: Identities; not looked at for SAN-PG.
+        device: Where it shall lie.
+        load_start: Load the first weights that ``config.init`` names.
+    """
     with torch.random.fork_rng(devices=[]):  # the caller's generator is put back afterwards
         torch.manual_seed(config.run.seed)
         decoder = config.decoder if config.loss.needs_decoder else None
@@ -26,20 +35,14 @@ def build_network(config: TrainConfig, num_classes: int, device: torch.device) -
             if config.is_san_pg
             else build_san(config.encoder, num_classes=num_classes, decoder=decoder)
         )
-    load_start(network, config.init)
-    freeze(network.encoder.trunk, config.init.freeze)
+    if load_start:
+        load_first_weights(network, config.init)
     if config.is_san_pg:  # painting reads the stage maps; pooling and head stay as they are
         network.encoder.head.requires_grad_(requires_grad=False)
         network.encoder.pooling.requires_grad_(requires_grad=False)
     if config.run.channels_last:
         network.to(memory_format=torch.channels_last)
     return network.to(device)
-
-
-def train_mode(network: SAN | SANPG, config: TrainConfig) -> None:
-    """Put the network in ``train()``, but for what is frozen."""
-    network.train()
-    keep_frozen_in_eval(network.encoder.trunk, config.init.freeze)
 
 
 class JointForward(nn.Module):

@@ -59,18 +59,27 @@ class Objective:
         self.pit_weight = pit_weight
 
     def __call__(
-        self, output: SANOutput | None, targets: Targets, pit_textures: Tensor | None = None
+        self,
+        output: SANOutput | None,
+        targets: Targets,
+        pit_textures: Tensor | None = None,
+        *,
+        decoder_share: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give the sum and its unweighted terms by name.
+        """Give the sum and its unweighted terms by name; those of SA-Dec by ``decoder_share``.
 
         Across processes, triplets are mined in the joint batch; the sum's gradient, averaged
         over the processes, is that of one process with the joint batch.
         """
         terms = self._terms(output, targets, pit_textures)
         c = self.config
-        weights = {"identity": c.identity, "triplet": c.triplet, "tr": c.tr,
-                   "reconstruction": c.reconstruction,
-                   "pit": c.reconstruction * self.pit_weight}  # fmt: skip
+        weights = {
+            "identity": c.identity,
+            "triplet": c.triplet,
+            "tr": c.tr * decoder_share,
+            "reconstruction": c.reconstruction * decoder_share,
+            "pit": c.reconstruction * self.pit_weight * decoder_share,
+        }
         total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
         return total, terms
 

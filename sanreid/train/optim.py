@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sanreid.train.config import OptimizerConfig
 
-__all__ = ["build_optimizer", "learning_rate", "set_learning_rate"]
+__all__ = ["build_optimizer", "guarded_step", "learning_rate", "set_learning_rate"]
 
 
 def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
@@ -75,6 +75,21 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group["lr_factor"]
 
 
+def guarded_step(optimizer: torch.optim.Optimizer, *, skip: Tensor) -> None:
+    """Take a step, unless ``skip`` is true; nobody waits for the device to find out.
+
+    Args:
+        optimizer: As :func:`build_optimizer` gives it. Its fused kernels read the flag where
+            torch's own ``GradScaler`` leaves it.
+        skip: () bool on the parameters' device.
+    """
+    optimizer.grad_scale, optimizer.found_inf = None, skip.float()  # type: ignore[attr-defined] # as GradScaler does
+    try:
+        optimizer.step()
+    finally:
+        del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined] # as above
+
+
 def _part(name: str) -> str:
     if name.startswith("decoder."):
         return "decoder"
@@ -87,9 +102,10 @@ def _optimizer(
     parameters: Iterable[dict[str, Any]], config: OptimizerConfig
 ) -> torch.optim.Optimizer:
     if config.kind == "adamw":
-        return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas)
+        return torch.optim.AdamW(parameters, lr=config.lr, betas=config.betas, fused=True)
     if config.kind == "sgd":
-        return torch.optim.SGD(parameters, lr=config.lr, momentum=0.9, nesterov=True)
+        return torch.optim.SGD(parameters, lr=config.lr, momentum=0.9, nesterov=True, fused=True)
+    amsgrad = config.kind == "amsgrad"
     return torch.optim.Adam(
-        parameters, lr=config.lr, betas=config.betas, amsgrad=config.kind == "amsgrad"
+        parameters, lr=config.lr, betas=config.betas, amsgrad=amsgrad, fused=True
     )

@@ -51,13 +51,15 @@ def measure_pairs(
     for begin in range(0, len(pairs), count):
         if stop():
             return None
-        images, textures, seen = pairs.read(range(begin, min(begin + count, len(pairs))))
+        places = torch.arange(begin, min(begin + count, len(pairs)))
+        images, textures = pairs.batch(places)
+        seen = pairs.seen(places.tolist())
         crops = normalize_crops(
             images.to(device), mean=config.encoder.mean, std=config.encoder.std
         )
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
             painted = network.paint(crops)
-        target, painted = as_target(textures), painted.float().cpu()
+        target, painted = as_target(textures.cpu()), painted.float().cpu()
         valid = tables.valid.cpu()
         for name, texels in (("seen", seen & valid), ("unseen", ~seen & valid)):
             for key, value in {
@@ -79,6 +81,6 @@ def measure_pairs(
 def _mean_texture(pairs: Pairs, count: int) -> Tensor:
     total = torch.zeros(3, 256, 256, dtype=torch.float64)
     for begin in range(0, len(pairs), count):
-        _, textures, _ = pairs.read(range(begin, min(begin + count, len(pairs))))
-        total += as_target(textures).double().sum(0)
+        _, textures = pairs.batch(torch.arange(begin, min(begin + count, len(pairs))))
+        total += as_target(textures.cpu()).double().sum(0)
     return (total / len(pairs)).float()

@@ -15,9 +15,16 @@ from sanreid.train.settings import config_to_dict
 __all__ = ["Progress", "state_to_resume"]
 
 # Settings that change what a run tells or where, not what it learns: they may differ on resume.
+# Where the crops lie is free too: the checkpoint knows their digest.
 _FREE_SECTIONS = ("evaluation",)
-_FREE_RUN_KEYS = ("output", "name", "max_steps", "threads", "checkpoint_every_s", "log_every",
-                  "tensorboard", "pictures_every", "device")  # fmt: skip
+_FREE_KEYS = {
+    "run": ("output", "name", "max_steps", "threads", "checkpoint_every_s", "log_every",
+            "tensorboard", "pictures_every", "device"),
+    "data": ("cache_dir", "store"),
+}  # fmt: skip
+_PLACES = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
+_FREE_OF_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
+_WANTED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
 
 
 @dataclass(slots=True)
@@ -54,6 +61,10 @@ def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | No
     if not path.is_file():
         return None  # killed before its first checkpoint: it starts anew
     state = load_checkpoint(path)
+    if missing := [key for key in _WANTED if key not in state]:
+        raise TrainingError(
+            f"{path} is no checkpoint to resume from: it lacks {', '.join(missing)}."
+        )
     differing = _differences(state["config"], config_to_dict(config))
     if differing:
         raise TrainingError(
@@ -69,10 +80,20 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     for section, settings in new.items():
         if section in _FREE_SECTIONS:
             continue
-        for key, now in settings.items():
-            if section == "run" and key in _FREE_RUN_KEYS:
-                continue
-            was = old.get(section, {}).get(key)
+        for key in settings.keys() - set(_FREE_KEYS.get(section, ())):
+            was, now = old.get(section, {}).get(key), settings[key]
+            if key in _PLACES.get(section, ()):
+                was, now = bool(was), bool(now)
+            if key == "sources":
+                was, now = _without_places(was), _without_places(now)
             if was != now:
                 found.append(f"{section}.{key} was {was!r}, is {now!r}")
-    return found
+    return sorted(found)
+
+
+def _without_places(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables
+    """Leave of each source what decides which crops it has, but for where they lie."""
+    return [
+        {key: bool(value) if key in _FREE_OF_SOURCE else value for key, value in one.items()}
+        for one in sources or []
+    ]

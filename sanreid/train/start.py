@@ -15,10 +15,10 @@ from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import InitConfig
 from sanreid.train.san import SAN, SANPG
 
-__all__ = ["freeze", "keep_frozen_in_eval", "load_start"]
+__all__ = ["freeze", "keep_frozen_in_eval", "load_first_weights"]
 
 
-def load_start(module: SAN | SANPG, config: InitConfig) -> None:
+def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
     """Load what ``config`` names into ``module``.
 
     Raises:
@@ -41,10 +41,10 @@ def load_start(module: SAN | SANPG, config: InitConfig) -> None:
         _load_part(module.decoder, state, config.decoder)
 
 
-def freeze(trunk: nn.Module, parts: tuple[str, ...]) -> None:
-    """Stop the gradient of the named parts; see also :func:`keep_frozen_in_eval`."""
+def freeze(trunk: nn.Module, parts: tuple[str, ...], *, frozen: bool = True) -> None:
+    """Stop the gradient of the named parts, or let it flow; see :func:`keep_frozen_in_eval`."""
     for module in _parts(trunk, parts):
-        module.requires_grad_(requires_grad=False)
+        module.requires_grad_(requires_grad=not frozen)
 
 
 def keep_frozen_in_eval(trunk: nn.Module, parts: tuple[str, ...]) -> None:

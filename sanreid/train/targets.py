@@ -13,22 +13,30 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError
-from sanreid.train.config import DataConfig
+from sanreid.train.config import DataConfig, SourceConfig
 from sanreid.train.data import TextureStore
+from sanreid.train.device import sent
 from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.sa_dec import TEXTURE_SIZE
 from sanreid.train.transforms import mirror_textures
 
 __all__ = [
     "AtlasTables",
+    "HeldTextures",
     "TextureSource",
     "as_target",
     "in_step",
     "load_atlas_tables",
     "open_atlas",
 ]
+
+
+_COARSER = 4  # sides of held confidences, which are smooth, to those of the textures
+_AT_ONCE = 256  # textures decoded in one go
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,48 +83,96 @@ def load_atlas_tables(path: str | Path) -> AtlasTables:
 
 
 class TextureSource:
-    """The texture stores of a run's sources, read by the crops' keys.
+    """The target textures of a run's crops, by the crops' places in the run.
 
     Args:
-        config: Its sources name the stores; ``atlas`` names the tables.
-        keys: The keys of the crops that have a texture to be read, by source.
+        sources: The run's sources; ``textures`` names the store of each that has one.
+        sets: The crops of each source, those of all sources in this order.
 
     Raises:
-        DatasetError: A store or the tables are missing, or crops have no texture in theirs.
+        DatasetError: A store is missing, or crops have no texture in theirs.
     """
 
-    def __init__(self, config: DataConfig, keys: Sequence[Sequence[str]]) -> None:
-        self._stores: dict[str, TextureStore] = {}
+    def __init__(self, sources: Sequence[SourceConfig], sets: Sequence[CropSet]) -> None:
         opened: dict[str, TextureStore] = {}
-        for source, own in zip(config.sources, keys, strict=True):
+        self._of: list[tuple[TextureStore, str] | None] = []
+        for source, crops in zip(sources, sets, strict=True):
             if not source.textures:
+                self._of += [None] * len(crops)
                 continue
-            store = opened.setdefault(source.textures, TextureStore(source.textures))
-            if absent := store.missing(own):
+            if source.textures not in opened:
+                opened[source.textures] = TextureStore(source.textures)
+            store = opened[source.textures]
+            if absent := store.missing(crops.keys):
                 raise DatasetError(
-                    f"{len(absent)} of {len(own)} crops of {source.folder} have no texture in "
+                    f"{len(absent)} of {len(crops)} crops of {source.folder} have no texture in "
                     f"{source.textures}, for example {absent[0]!r}; make them with "
                     "python -m sanreid.train.textures."
                 )
-            self._stores.update(dict.fromkeys(own, store))
+            self._of += [(store, key) for key in crops.keys]
 
-    def read(self, keys: Sequence[str], *, workers: int = 2) -> tuple[Tensor, Tensor]:
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def read(self, places: Sequence[int], *, workers: int = 2) -> tuple[Tensor, Tensor]:
         """Give textures (N, 3, S, S) uint8 and confidences (N, 1, S, S) uint8.
 
         A crop whose source has no store has confidence 0 everywhere; a store without
         confidences has 255.
         """
         size = (TEXTURE_SIZE, TEXTURE_SIZE)
-        textures = torch.zeros(len(keys), 3, *size, dtype=torch.uint8)
-        confidences = torch.zeros(len(keys), 1, *size, dtype=torch.uint8)
-        stores = [self._stores.get(key) for key in keys]
-        for store in {id(one): one for one in stores if one is not None}.values():
-            rows = [n for n, one in enumerate(stores) if one is store]
-            found = store.batch([keys[n] for n in rows], size=size, workers=workers)
+        textures = torch.zeros(len(places), 3, *size, dtype=torch.uint8)
+        confidences = torch.zeros(len(places), 1, *size, dtype=torch.uint8)
+        wanted = [self._of[place] for place in places]
+        for store in {id(one[0]): one[0] for one in wanted if one is not None}.values():
+            rows, keys = [], []
+            for row, one in enumerate(wanted):
+                if one is not None and one[0] is store:
+                    rows.append(row)
+                    keys.append(one[1])
+            found = store.batch(keys, size=size, workers=workers)
             textures[rows] = found.textures
             certain = found.confidences
             confidences[rows] = 255 if certain is None else certain
         return textures, confidences
+
+
+class HeldTextures:
+    """Every texture of a run decoded once and kept on the device, for GPUs with the room.
+
+    24,059 textures of 256 x 256 take 4.7 GB, their confidences, at a quarter of each side, 0.1.
+
+    Args:
+        source: Where they come from.
+        device: Where they shall lie.
+        workers: Threads that decode.
+    """
+
+    def __init__(self, source: TextureSource, device: torch.device, *, workers: int) -> None:
+        side = TEXTURE_SIZE // _COARSER
+        self.textures = torch.empty(
+            len(source), 3, TEXTURE_SIZE, TEXTURE_SIZE, dtype=torch.uint8, device=device
+        )
+        self.confidences = torch.empty(
+            len(source), 1, side, side, dtype=torch.uint8, device=device
+        )
+        for begin in range(0, len(source), _AT_ONCE):
+            rows = range(begin, min(begin + _AT_ONCE, len(source)))
+            textures, confidences = source.read(rows, workers=workers)
+            self.textures[begin : rows.stop] = textures.to(device)
+            coarse = functional.avg_pool2d(confidences.float(), _COARSER)
+            self.confidences[begin : rows.stop] = coarse.round().to(torch.uint8).to(device)
+
+    def batch(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Give textures and confidences, (N, 3, S, S) and (N, 1, S, S) uint8, on the device."""
+        places = sent(places, self.textures.device)
+        sure = functional.interpolate(
+            self.confidences[places].float(),
+            size=(TEXTURE_SIZE, TEXTURE_SIZE),
+            mode="bilinear",
+            align_corners=False,
+        )
+        return self.textures[places], sure.round().to(torch.uint8)
 
 
 def as_target(textures: Tensor) -> Tensor:

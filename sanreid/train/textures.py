@@ -1,7 +1,9 @@
 """Pseudo ground truth: the textures that a SAN-PG paints of real crops, for a whole data set.
 
     python -m sanreid.train.textures CROPS OUT --weights SAN_PG
+    python -m sanreid.train.textures CONFIG --weights SAN_PG
 
+The second makes the stores that a run's configuration names: every data source's ``textures``.
 A crop is painted twice, as it is and mirrored; the second texture is mirrored back through the
 atlas. Their mean is kept, and how far they agree is the confidence in each place. OUT is one
 file (:mod:`sanreid.train.data.textures`); an interrupted run goes on where it stopped.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,23 +31,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
+from sanreid._files import write_whole
 from sanreid.config import EncoderConfig
 from sanreid.datasets import CropSet, read_crops
-from sanreid.errors import InputError, SanreidError, WeightsError
+from sanreid.errors import ConfigError, InputError, SanreidError, WeightsError
 from sanreid.images import load_crop
-from sanreid.train.config import DecoderConfig
-from sanreid.train.data.textures import TextureHeader, TextureWriter
+from sanreid.train.config import DecoderConfig, TrainConfig
+from sanreid.train.data import TextureHeader, TextureStore, TextureWriter
 from sanreid.train.device import resolve_device
 from sanreid.train.export import load_run
+from sanreid.train.feeding import read_source
 from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.san import SANPG, build_san_pg
+from sanreid.train.settings import load_config
 from sanreid.train.targets import load_atlas_tables
 from sanreid.train.transforms import mirror_textures
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
 from sanreid.weights.storage import load_into, read_state_dict
 
-__all__ = ["Generator", "Painted", "load_generator", "main", "make_textures", "save_generator"]
+__all__ = [
+    "Generator",
+    "Painted",
+    "load_generator",
+    "main",
+    "make_textures",
+    "make_textures_of_run",
+    "save_generator",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +175,7 @@ def save_generator(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     settings = {"encoder": encoder.to_dict(), "decoder": asdict(decoder)}
-    (directory / _CONFIG).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    write_whole(directory / _CONFIG, json.dumps(settings, indent=2) + "\n")
     kept = {
         key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()
@@ -186,7 +200,7 @@ def make_textures(
     *,
     batch_size: int = 64,
     quality: int = 85,
-    threads: int = 2,
+    threads: int | None = None,
 ) -> Path:
     """Paint every crop of a set that has no texture in the store yet.
 
@@ -196,7 +210,7 @@ def make_textures(
         generator: As :func:`load_generator` gives it.
         batch_size: Crops painted at once.
         quality: Of the textures' JPEG.
-        threads: That decode and compress.
+        threads: That decode and compress; the number of CPUs when None.
 
     Returns:
         The store's path.
@@ -212,6 +226,7 @@ def make_textures(
         quality=quality, confidence_size=(64, 64), about={"generator": generator.name}
     )
     started = time.monotonic()
+    threads = threads or os.cpu_count() or 1
     with TextureWriter(out, header) as writer, ThreadPoolExecutor(threads) as pool:
         todo = [n for n, key in enumerate(crops.keys) if key not in writer]
         for first in range(0, len(todo), batch_size):
@@ -237,33 +252,72 @@ def make_textures(
     return Path(out)
 
 
+def make_textures_of_run(
+    config: TrainConfig, generator: Generator, *, batch_size: int = 64, quality: int = 85
+) -> list[Path]:
+    """Paint what a run's sources lack, each into the store that it names.
+
+    A store of another origin, such as rendered people's own textures, that has all its crops'
+    is left as it is.
+
+    Raises:
+        ConfigError: No source names a store.
+        DatasetError: As :func:`make_textures`, or crops are missing.
+    """
+    wanted = [source for source in config.data.sources if source.textures]
+    if not wanted:
+        raise ConfigError("No data source of this configuration names a store of textures.")
+    made = []
+    for source in wanted:
+        crops, out = read_source(source), Path(source.textures)
+        if out.is_file():
+            with TextureStore(out) as store:
+                if not store.missing(crops.keys):
+                    logger.info("%s has all of them already.", out)
+                    continue
+        make_textures(crops, out, generator, batch_size=batch_size, quality=quality)
+        made.append(out)
+    return made
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
     parser = argparse.ArgumentParser(
         prog="python -m sanreid.train.textures",
-        description="Paint the target textures of a folder of crops.",
+        description="Paint the target textures of a folder of crops, or of a run's sources.",
     )
-    parser.add_argument("crops", type=Path, metavar="CROPS", help="a folder of crops")
-    parser.add_argument("out", type=Path, metavar="OUT", help="the store's file")
+    parser.add_argument(
+        "crops", metavar="CROPS", help="a folder of crops; without OUT a run's configuration"
+    )
+    parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the store's file")
     where = "a manifest's name, a weights directory or a run's folder"
     parser.add_argument("--weights", required=True, metavar="SAN_PG", help=where)
-    parser.add_argument("--names", default="auto", help="how the files are named")
-    parser.add_argument("--name", help="the set's name, with which the keys begin")
+    parser.add_argument("--names", default="auto", help="how the files of CROPS are named")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+        help="change a setting of the configuration",
+    )  # fmt: skip
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--quality", type=int, default=85, metavar="Q", help="of the JPEG")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    options = {"batch_size": args.batch_size, "quality": args.quality}
     try:
-        crops = read_crops(args.crops, names=args.names, name=args.name)
-        generator = load_generator(args.weights, device=resolve_device(args.device))
-        out = make_textures(
-            crops, args.out, generator, batch_size=args.batch_size, quality=args.quality
-        )
-    except SanreidError as error:
+        if args.out is None:
+            config = load_config(args.crops, args.overrides)
+            generator = load_generator(args.weights, device=resolve_device(args.device))
+            made = make_textures_of_run(config, generator, **options)
+        else:
+            crops = read_crops(args.crops, names=args.names)
+            generator = load_generator(args.weights, device=resolve_device(args.device))
+            made = [make_textures(crops, args.out, generator, **options)]
+    except (SanreidError, OSError) as error:
         sys.stderr.write(f"sanreid: {error}\n")
         return 1
-    sys.stdout.write(f"{out}: {len(crops):,} textures, {out.stat().st_size / 1e6:.0f} MB\n")
+    for out in made:
+        with TextureStore(out) as store:
+            sys.stdout.write(f"{out}: {len(store):,} textures, {store.num_bytes / 1e6:.0f} MB\n")
     return 0
 
 

@@ -5,7 +5,8 @@ the caller passes: the same state of the generator gives the same batch, on ever
 switching one option leaves the choices of the others as they were.
 
 The geometry (mirror, shift, zoom) is one bilinear sampling; the colours (brightness, contrast,
-saturation, hue, the gains that tell one camera from another) are one affine map of RGB per crop.
+saturation, hue, the gains and the look that tell one camera from another) are one affine map of
+RGB per crop, with a tone curve behind it. Nothing here makes the host wait for a GPU.
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ from torch.nn import functional
 
 from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
+from sanreid.train.device import sent
 
-__all__ = ["AugmentedBatch", "BatchAugmentation", "mirror_textures", "normalize_crops"]
+__all__ = [
+    "AugmentedBatch",
+    "BatchAugmentation",
+    "CameraLooks",
+    "mirror_textures",
+    "normalize_crops",
+]
 
 _ERASING_TRIES = 8
 _COLUMNS = 19 + 2 * _ERASING_TRIES  # random numbers per crop; see _augment
+_MORE_COLUMNS = 3  # drawn after those, whose draws are so what they were in earlier versions
 _LUMA = (0.299, 0.587, 0.114)  # grey of RGB, ITU-R BT.601
+_CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))  # I and Q of YIQ
 
 
 class AugmentedBatch(NamedTuple):
@@ -33,6 +43,25 @@ class AugmentedBatch(NamedTuple):
 
     crops: Tensor  # (N, 3, H, W) float32, normalised
     mirrored: Tensor  # (N,) bool
+
+
+class CameraLooks(NamedTuple):
+    """The colours that cameras show on the whole: C cameras, images in [0, 1]."""
+
+    mean: Tensor  # (C, 3) of RGB
+    spread: Tensor  # (C, 3), standard deviations
+
+
+class _Constants(NamedTuple):
+    """Small tensors of the arithmetic, on one device."""
+
+    mean: Tensor  # (3, 1, 1)
+    std: Tensor  # (3, 1, 1)
+    luma: Tensor  # (3,)
+    eye: Tensor  # (3, 3)
+    to_yiq: Tensor  # (3, 3)
+    from_yiq: Tensor  # (3, 3)
+    taps: Tensor  # (5,) of the blur
 
 
 class BatchAugmentation:
@@ -51,6 +80,11 @@ class BatchAugmentation:
         saturation: The same for the distance of each pixel to its own grey.
         hue: Largest turn of the colours, 1 a whole turn; 0.02 is light.
         gain: R, G and B each times a factor of their own, as cameras differ.
+        gamma: RGB to the power of a number between 1 / (1 + gamma) and 1 + gamma, as the tone
+            curves of cameras differ.
+        camera_style: Probability of giving the crop the look of another camera: mean and spread
+            of each channel move as from its camera's to the other's. What tells one person from
+            another stays; what tells one camera from another must be unlearned. Needs ``looks``.
         grayscale: Probability of taking the colour away.
         blur: Probability of a blur of random strength (5 x 5 binomial at most).
         low_resolution: Probability of halving the resolution and enlarging again.
@@ -81,6 +115,8 @@ class BatchAugmentation:
         saturation: float = 0.0,
         hue: float = 0.0,
         gain: float = 0.0,
+        gamma: float = 0.0,
+        camera_style: float = 0.0,
         grayscale: float = 0.0,
         blur: float = 0.0,
         low_resolution: float = 0.0,
@@ -93,8 +129,9 @@ class BatchAugmentation:
     ) -> None:
         fractions = {
             "flip": flip, "shift": shift, "brightness": brightness, "contrast": contrast,
-            "saturation": saturation, "hue": hue, "gain": gain, "grayscale": grayscale,
-            "blur": blur, "low_resolution": low_resolution, "erasing": erasing,
+            "saturation": saturation, "hue": hue, "gain": gain, "gamma": gamma,
+            "camera_style": camera_style, "grayscale": grayscale, "blur": blur,
+            "low_resolution": low_resolution, "erasing": erasing,
         }  # fmt: skip
         for name, value in fractions.items():
             if not 0 <= value <= 1:
@@ -114,9 +151,17 @@ class BatchAugmentation:
         self.erasing_fill = erasing_fill
         self.mean = tuple(mean)
         self.std = tuple(std)
+        self._constants: dict[torch.device, _Constants] = {}
 
     def __call__(
-        self, crops: Tensor, *, generator: torch.Generator, rank: int = 0, world_size: int = 1
+        self,
+        crops: Tensor,
+        *,
+        generator: torch.Generator,
+        rank: int = 0,
+        world_size: int = 1,
+        cameras: Tensor | None = None,
+        looks: CameraLooks | None = None,
     ) -> AugmentedBatch:
         """Augment a batch.
 
@@ -127,6 +172,8 @@ class BatchAugmentation:
             rank: Which of ``world_size`` equal slices of a joint batch this is. With the same
                 state of the generator, the slices' outputs together are the joint batch's.
             world_size: How many slices there are.
+            cameras: (N,) int64, which row of ``looks`` each crop's camera is.
+            looks: Of all cameras, on the crops' device; without it no camera's look is given.
 
         Raises:
             InputError: Not a uint8 batch of RGB crops.
@@ -137,72 +184,117 @@ class BatchAugmentation:
                 f"got {crops.dtype} of shape {tuple(crops.shape)}."
             )
         count = len(crops)
-        table = torch.rand(
-            count * world_size, _COLUMNS, generator=generator, device=generator.device
+        table = torch.cat(
+            [
+                torch.rand(count * world_size, n, generator=generator, device=generator.device)
+                for n in (_COLUMNS, _MORE_COLUMNS)
+            ],
+            dim=1,
         )
-        numbers = table[rank * count : (rank + 1) * count].to(crops.device)
-        return self._augment(crops, numbers)
+        numbers = sent(table[rank * count : (rank + 1) * count], crops.device)
+        styles = None
+        if self.options["camera_style"] and cameras is not None and looks is not None:
+            styles = self._styles(numbers[:, 36:38], cameras, looks)
+        return self._augment(crops, numbers, styles)
 
-    def _augment(self, crops: Tensor, numbers: Tensor) -> AugmentedBatch:
+    def _augment(
+        self, crops: Tensor, numbers: Tensor, styles: tuple[Tensor, Tensor] | None
+    ) -> AugmentedBatch:
         """Spend one row of random numbers in [0, 1) on each crop."""
         mirrored = numbers[:, 0] < self.options["flip"]
         images = self._placed(crops.float().div_(255), mirrored, numbers[:, 1:4])
         images = self._softened(images, numbers[:, 4:7])
-        matrix, offset = self._colors(images, numbers[:, 7:15])
+        matrix, offset = self._colors(images, numbers[:, 7:15], styles)
         # One pass: out = M x + b, cut to [0, 1], then the normalisation in place.
         flat = torch.baddbmm(offset[:, :, None], matrix, images.flatten(2)).clamp_(0, 1)
+        if self.options["gamma"]:
+            steepest = math.log(1 + self.options["gamma"])
+            flat.pow_(torch.exp((2 * numbers[:, 35] - 1) * steepest)[:, None, None])
         images = flat.view_as(images)
-        mean, std = (images.new_tensor(v)[:, None, None] for v in (self.mean, self.std))
-        images.sub_(mean).div_(std)
-        return AugmentedBatch(self._erased(images, numbers[:, 15:]), mirrored)
+        constants = self._on(crops.device)
+        images.sub_(constants.mean).div_(constants.std)
+        return AugmentedBatch(self._erased(images, numbers[:, 15:35]), mirrored)
+
+    def _on(self, device: torch.device) -> _Constants:
+        """Give the constants, made once a device: copies from the host would make it wait."""
+        if device not in self._constants:
+            to_yiq = torch.tensor([_LUMA, *_CHROMA], dtype=torch.float64)
+            made = _Constants(
+                mean=torch.tensor(self.mean)[:, None, None],
+                std=torch.tensor(self.std)[:, None, None],
+                luma=torch.tensor(_LUMA),
+                eye=torch.eye(3),
+                to_yiq=to_yiq.float(),
+                from_yiq=torch.linalg.inv(to_yiq).float(),
+                taps=torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16,
+            )
+            self._constants[device] = _Constants(*(one.to(device) for one in made))
+        return self._constants[device]
+
+    def _styles(
+        self, numbers: Tensor, cameras: Tensor, looks: CameraLooks
+    ) -> tuple[Tensor, Tensor]:
+        """Give factor and offset, (N, 3), that move a crop to the look of another camera."""
+        other = (numbers[:, 1] * len(looks.mean)).long()
+        factor = (looks.spread[other] / looks.spread[cameras].clamp_min(1e-3)).clamp(0.5, 2)
+        offset = looks.mean[other] - factor * looks.mean[cameras]
+        chosen = (numbers[:, 0] < self.options["camera_style"])[:, None]
+        return torch.where(chosen, factor, 1.0), torch.where(chosen, offset, 0.0)
 
     def _placed(self, images: Tensor, mirrored: Tensor, numbers: Tensor) -> Tensor:
         """Mirror, shift and zoom: output place (x, y) in [-1, 1] reads a place of the input."""
         if not (self.options["flip"] or self.options["shift"] or self.zoom != (1.0, 1.0)):
             return images
-        size = images.new_tensor(images.shape[-2:])
-        pixels = (numbers[:, :2] * 2 - 1) * self.options["shift"] * size
-        if self.zoom == (1.0, 1.0):
-            pixels = pixels.round()
-        shift = pixels * 2 / size
         low, high = self.zoom
         scale = 1 / (low + (high - low) * numbers[:, 2])
         sides = torch.where(mirrored, -scale, scale)
         # Rows and columns do not depend on each other: much cheaper than affine_grid.
-        y = scale[:, None] * _centres(images.shape[2], images.device) + shift[:, :1]
-        x = sides[:, None] * _centres(images.shape[3], images.device) + shift[:, 1:]
+        y, x = (
+            factor[:, None] * _centres(side, images.device) + self._shift(number, side)[:, None]
+            for factor, number, side in zip(
+                (scale, sides), (numbers[:, 0], numbers[:, 1]), images.shape[-2:], strict=True
+            )
+        )
         grid = torch.empty(len(images), *images.shape[-2:], 2, device=images.device)
         grid[..., 0] = x[:, None, :]
         grid[..., 1] = y[:, :, None]
         return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
+    def _shift(self, numbers: Tensor, side: int) -> Tensor:
+        """Give the shifts along one side, which is 2 long."""
+        pixels = (numbers * 2 - 1) * self.options["shift"] * side
+        if self.zoom == (1.0, 1.0):
+            pixels = pixels.round()
+        return pixels * 2 / side
+
     def _softened(self, images: Tensor, numbers: Tensor) -> Tensor:
-        """Blur some crops and take resolution from some; the others are not touched."""
-        blurred = torch.nonzero(numbers[:, 0] < self.options["blur"])[:, 0]
-        coarse = torch.nonzero(numbers[:, 2] < self.options["low_resolution"])[:, 0]
-        if not len(blurred) and not len(coarse):
-            return images
-        images = images.clone()
-        if len(blurred):
-            tap = images.new_tensor([1, 4, 6, 4, 1]) / 16
-            chosen = images[blurred]
-            soft = functional.pad(chosen, (2, 2, 2, 2), mode="replicate")
-            soft = functional.conv2d(soft, tap.view(1, 1, 1, 5).expand(3, 1, 1, 5), groups=3)
-            soft = functional.conv2d(soft, tap.view(1, 1, 5, 1).expand(3, 1, 5, 1), groups=3)
-            images[blurred] = torch.lerp(chosen, soft, numbers[blurred, 1, None, None, None])
-        if len(coarse):
-            half = functional.avg_pool2d(images[coarse], 2, ceil_mode=True)
-            images[coarse] = functional.interpolate(
+        """Blur some crops and take resolution from some; the others stay as they are.
+
+        All are computed and some are taken: to ask which would make the host wait for a GPU.
+        """
+        if self.options["blur"]:
+            taps = self._on(images.device).taps
+            soft = functional.pad(images, (2, 2, 2, 2), mode="replicate")
+            soft = functional.conv2d(soft, taps.view(1, 1, 1, 5).expand(3, 1, 1, 5), groups=3)
+            soft = functional.conv2d(soft, taps.view(1, 1, 5, 1).expand(3, 1, 5, 1), groups=3)
+            soft = torch.lerp(images, soft, numbers[:, 1, None, None, None])
+            images = torch.where(_each(numbers[:, 0] < self.options["blur"]), soft, images)
+        if self.options["low_resolution"]:
+            half = functional.avg_pool2d(images, 2, ceil_mode=True)
+            coarse = functional.interpolate(
                 half, size=images.shape[-2:], mode="bilinear", align_corners=False
             )
+            chosen = _each(numbers[:, 2] < self.options["low_resolution"])
+            images = torch.where(chosen, coarse, images)
         return images
 
-    def _colors(self, images: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    def _colors(
+        self, images: Tensor, numbers: Tensor, styles: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
         """Give the affine map of RGB per crop: (N, 3, 3) and (N, 3)."""
-        options = self.options
-        luma = images.new_tensor(_LUMA)
+        options, constants = self.options, self._on(images.device)
+        luma, eye = constants.luma, constants.eye
         grey = luma.expand(3, 3)  # each output channel is the grey
-        eye = torch.eye(3, device=images.device)
 
         def factor(column: int, name: str) -> Tensor:
             return 1 + (2 * numbers[:, column] - 1) * options[name]
@@ -213,17 +305,21 @@ class BatchAugmentation:
             matrix = torch.diag_embed(gains)
         if options["hue"]:
             angle = (2 * numbers[:, 3] - 1) * options["hue"] * 2 * math.pi
-            matrix = _hue_turn(angle) @ matrix
+            matrix = constants.from_yiq @ _turn(angle) @ constants.to_yiq @ matrix
         saturation = factor(2, "saturation")
         saturation = torch.where(numbers[:, 7] < options["grayscale"], 0.0, saturation)
         matrix = (grey + saturation[:, None, None] * (eye - grey)) @ matrix
         matrix = factor(0, "brightness")[:, None, None] * matrix
+        offset = images.new_zeros(len(images), 3)
+        if styles is not None:  # before all others
+            offset = (matrix @ styles[1][:, :, None])[:, :, 0]
+            matrix = matrix * styles[0][:, None, :]
         if not options["contrast"]:
-            return matrix, images.new_zeros(len(images), 3)
-        contrast = factor(1, "contrast")
-        mean_grey = ((matrix @ images.mean((2, 3))[:, :, None])[:, :, 0] * luma).sum(1)
-        offset = ((1 - contrast) * mean_grey)[:, None].expand(-1, 3)
-        return contrast[:, None, None] * matrix, offset
+            return matrix, offset
+        contrast = factor(1, "contrast")[:, None]
+        mean = (matrix @ images.mean((2, 3))[:, :, None])[:, :, 0] + offset
+        mean_grey = (mean * luma).sum(1, keepdim=True)
+        return contrast[:, :, None] * matrix, contrast * offset + (1 - contrast) * mean_grey
 
     def _erased(self, images: Tensor, numbers: Tensor) -> Tensor:
         """Fill a rectangle of some crops, in place."""
@@ -252,8 +348,8 @@ class BatchAugmentation:
             return images.masked_fill_(inside, 0.0)
         # Three numbers out of one: the digits of a colour in base 64.
         digits = torch.stack([numbers[:, 3] * 64**n % 1 for n in range(3)], dim=1)
-        mean, std = (images.new_tensor(v) for v in (self.mean, self.std))
-        fill = ((digits - mean) / std)[:, :, None, None]
+        constants = self._on(images.device)
+        fill = (digits[:, :, None, None] - constants.mean) / constants.std
         return torch.where(inside, fill, images)
 
 
@@ -307,10 +403,8 @@ def mirror_textures(textures: Tensor, mirrored: Tensor, texel_map: Tensor | None
             f"texel_map must have one place for each of {textures.shape[2]} x "
             f"{textures.shape[3]} texels; got shape {tuple(texel_map.shape)}."
         )
-    result = textures.clone()
-    chosen = textures[mirrored]
-    result[mirrored] = chosen.flatten(2)[:, :, texel_map].view_as(chosen)
-    return result
+    turned = textures.flatten(2)[:, :, texel_map].view_as(textures)
+    return torch.where(_each(mirrored), turned, textures)  # to ask which would make a host wait
 
 
 def _centres(count: int, device: torch.device) -> Tensor:
@@ -318,15 +412,14 @@ def _centres(count: int, device: torch.device) -> Tensor:
     return (torch.arange(count, device=device) * 2 + 1) / count - 1
 
 
-def _hue_turn(angle: Tensor) -> Tensor:
-    """Give (N, 3, 3) maps of RGB that turn I and Q of YIQ by ``angle`` and keep Y."""
-    to_yiq = angle.new_tensor(
-        [_LUMA, (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135)]
-    )
+def _each(flags: Tensor) -> Tensor:
+    """(N,) flags as (N, 1, 1, 1)."""
+    return flags[:, None, None, None]
+
+
+def _turn(angle: Tensor) -> Tensor:
+    """Give (N, 3, 3) maps of YIQ that turn I and Q by ``angle`` and keep Y."""
     cos, sin = torch.cos(angle), torch.sin(angle)
-    turn = angle.new_zeros(len(angle), 3, 3)
-    turn[:, 0, 0] = 1
-    turn[:, 1, 1], turn[:, 1, 2] = cos, -sin
-    turn[:, 2, 1], turn[:, 2, 2] = sin, cos
-    back: Tensor = torch.linalg.inv(to_yiq)
-    return back @ turn @ to_yiq
+    none, whole = torch.zeros_like(angle), torch.ones_like(angle)
+    rows = [whole, none, none, none, cos, -sin, none, sin, cos]
+    return torch.stack(rows, dim=1).view(-1, 3, 3)

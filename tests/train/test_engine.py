@@ -14,13 +14,15 @@ import pytest
 import torch
 
 from sanreid.errors import ConfigError, TrainingError
+from sanreid.train import engine as engine_module
 from sanreid.train.__main__ import main
-from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.engine import Engine
 from sanreid.train.evaluate import evaluate_run
 from sanreid.train.export import encoder_state, export_run
 from sanreid.train.journal import read_journal
+from sanreid.train.progress import _differences
 from sanreid.train.settings import config_to_dict
 
 
@@ -104,9 +106,9 @@ def test_the_same_seed_gives_the_same_weights_and_the_global_generator_is_left_a
 
 def test_frozen_parts_keep_weights_and_statistics(tiny_run, tmp_path):
     engine = Engine(tiny_run(init={"freeze": ["stem", "layer1"]}, run={"epochs": 1}))
-    before = {k: x.clone() for k, x in engine.network.state_dict().items()}
+    before = {k: x.clone() for k, x in engine.learner.network.state_dict().items()}
     engine.run()
-    for key, x in engine.network.state_dict().items():
+    for key, x in engine.learner.network.state_dict().items():
         frozen = key.startswith(
             ("encoder.trunk.conv1", "encoder.trunk.bn1", "encoder.trunk.layer1")
         )
@@ -120,7 +122,7 @@ def test_nan_stops_with_the_names_of_the_batch_and_a_sound_checkpoint(tiny_run, 
     Engine(tiny_run(run={"max_steps": 2})).run()
     engine = Engine(tiny_run(), resume=True)
     with torch.no_grad():
-        engine.network.classifier.weight[0, 0] = float("nan")
+        engine.learner.network.classifier.weight[0, 0] = float("nan")
     with pytest.raises(TrainingError, match=r"step 2 the loss .*person\d\d/c\d_00\d.png"):
         engine.run()
     record = json.loads((tmp_path / "run" / "not-finite-rank0.json").read_text())
@@ -130,10 +132,115 @@ def test_nan_stops_with_the_names_of_the_batch_and_a_sound_checkpoint(tiny_run, 
 
 def test_an_infinite_gradient_stops_before_it_reaches_the_weights(tiny_run, tmp_path):
     engine = Engine(tiny_run())
-    engine.network.classifier.weight.register_hook(lambda g: g * float("inf"))
+    engine.learner.network.classifier.weight.register_hook(lambda g: g * float("inf"))
     with pytest.raises(TrainingError, match="gradient"):
         engine.run()
-    assert all(x.isfinite().all() for x in engine.network.state_dict().values())
+    assert all(x.isfinite().all() for x in engine.learner.network.state_dict().values())
+
+
+def test_steps_told_of_one_later_are_the_same_steps(tiny_run, tmp_path):
+    # On a GPU the host reads each step's figures one step later.
+    for name, lag in (("at-once", 0), ("later", 1)):
+        engine = Engine(tiny_run(name, run={"epochs": 1}, evaluation={"sets": []}))
+        engine.lag = lag
+        engine.run()
+    assert_same(final_weights(tmp_path / "at-once"), final_weights(tmp_path / "later"))
+    logs = [read_journal(tmp_path / name / "log.jsonl") for name in ("at-once", "later")]
+    assert [row["total"] for row in logs[0]] == [row["total"] for row in logs[1]]
+    assert [row["epoch"] for row in logs[0]] == [row["epoch"] for row in logs[1]]
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_nan_is_found_however_late_and_has_changed_nothing(tiny_run, tmp_path, lag):
+    engine = Engine(tiny_run(evaluation={"sets": []}))
+    engine.lag = lag
+    with torch.no_grad():
+        engine.learner.network.classifier.weight[0, 0] = float("nan")
+    before = {k: x.clone() for k, x in engine.learner.network.named_parameters()}
+    with pytest.raises(TrainingError, match=r"step 0 the loss \(identity\) is NaN"):
+        engine.run()
+    for key, x in engine.learner.network.named_parameters():
+        torch.testing.assert_close(x, before[key], rtol=0, atol=0, equal_nan=True, msg=key)
+    assert not (tmp_path / "run" / "last.ckpt").exists()
+
+
+def test_a_measurement_that_a_signal_cut_short_is_made_after_the_resume(
+    tiny_run, tmp_path, monkeypatch
+):
+    config = tiny_run(run={"epochs": 2}, evaluation={"every": 1})
+    engine = Engine(config)
+
+    def cut_short(*_, **__):
+        engine.wish.signal = signal.SIGTERM
+
+    monkeypatch.setattr(engine_module, "figures", cut_short)
+    assert engine.run().stopped_by == signal.SIGTERM
+    # A line that was written before a crash, but after the last checkpoint, is not kept.
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write(json.dumps({"kind": "evaluation", "step": engine.progress.step}) + "\n")
+    monkeypatch.setattr(engine_module, "figures", lambda *_, **__: {"others": {"mAP": 0.5}})
+    assert Engine(config, resume=True).run().stopped_by is None
+    rows = read_journal(tmp_path / "run" / "log.jsonl")
+    measured = [(row["epoch"], row["mAP"]) for row in rows if row["kind"] == "evaluation"]
+    assert measured == [(1, 0.5), (2, 0.5)]
+
+
+def test_a_checkpoint_has_the_figures_of_its_own_weights_alone(tiny_run):
+    engine = Engine(tiny_run(evaluation={"sets": []}))
+    engine.progress.metrics = {"others": {"mAP": 0.5}}
+    engine.progress.measured_step = engine.progress.step = 7
+    assert engine._about()["metrics"] == {"others": {"mAP": 0.5}}
+    engine.progress.step = 8
+    assert engine._about()["metrics"] == {}
+
+
+def test_parts_thawed_after_some_epochs_learn_from_then_on(tiny_run, tmp_path):
+    changes = {"init": {"freeze": ["stem"], "freeze_epochs": 1}, "evaluation": {"sets": []}}
+    engine = Engine(tiny_run("whole", **changes))
+    key = "encoder.trunk.conv1.weight"
+    start = engine.learner.network.state_dict()[key].clone()
+    steps = engine.steps_per_epoch
+    engine.run()
+    cut = tiny_run("cut", run={"max_steps": steps}, **changes)
+    Engine(cut).run()
+    assert torch.equal(final_weights(tmp_path / "cut")[key], start)
+    assert not torch.equal(final_weights(tmp_path / "whole")[key], start)
+    Engine(tiny_run("cut", **changes), resume=True).run()
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
+
+
+def test_the_decoders_terms_warm_up(tiny_run):
+    engine = Engine(tiny_run(loss={"decoder_warmup_epochs": 0.5}, evaluation={"sets": []}))
+    half = engine.steps_per_epoch / 2
+    shares = []
+    for step in range(engine.steps_per_epoch):
+        engine.progress.step = step
+        shares.append(engine._decoder_share())
+    assert shares[0] == pytest.approx(1 / half)
+    assert shares == sorted(shares)
+    assert [share == 1 for share in shares] == [n + 1 >= half for n in range(len(shares))]
+
+
+def test_crops_may_move_before_a_resume_and_nothing_else_may_change(tiny_run):
+    old = config_to_dict(tiny_run())
+    new = config_to_dict(tiny_run())
+    new["data"]["sources"][0]["folder"] = "/elsewhere/people"
+    new["data"]["cache_dir"] = "cache"
+    assert _differences(old, new) == []
+    new["data"]["sources"][0]["max_identities"] = 5
+    new["data"]["p"] = 2
+    found = _differences(old, new)
+    assert [one.split(" was")[0] for one in found] == ["data.p", "data.sources"]
+    new = config_to_dict(tiny_run(init={"weights": "w.safetensors"}))
+    assert [one.split(" was")[0] for one in _differences(old, new)] == ["init.weights"]
+
+
+def test_a_checkpoint_of_another_kind_is_not_resumed_from(tiny_run, tmp_path):
+    config = tiny_run()
+    (tmp_path / "run").mkdir()
+    save_checkpoint(tmp_path / "run" / "last.ckpt", {"config": config_to_dict(config)})
+    with pytest.raises(TrainingError, match=r"lacks data_digest, progress, model, optimizer"):
+        Engine(config, resume=True)
 
 
 def test_a_folder_with_a_run_is_not_overwritten_and_another_one_not_resumed(tiny_run, tmp_path):
@@ -176,7 +283,7 @@ def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):
     Engine(tiny_run(run={**run, "max_steps": 2})).run()
     scale = load_checkpoint(tmp_path / "run" / "last.ckpt")["scaler"]["scale"]
     engine = Engine(tiny_run(run={**run, "max_steps": 3}), resume=True)
-    assert engine.scaler.get_scale() == scale
+    assert engine.learner.scaler.get_scale() == scale
     assert engine.run().step == 3
     assert list((tmp_path / "run" / "tensorboard").iterdir())
 
@@ -291,6 +398,11 @@ def test_the_command_line(tiny_run, tmp_path, capsys):
     assert "mAP" in capsys.readouterr().out
     assert main([str(path), "--set", "optimizer.rl=1"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
+    (tmp_path / "file").touch()
+    assert main([str(path), "--quiet", "--set", f"run.output={tmp_path / 'file'}"]) == 1
+    assert capsys.readouterr().err.count("\n") == 1  # the system's error, on one line
+    assert main([str(path), "--set", "run.device=mps"]) == 1
+    assert "must be auto, cpu or cuda" in capsys.readouterr().err
     assert main(["list"]) == 0
     assert "cpu-hour" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:

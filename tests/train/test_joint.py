@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sanreid.errors import DatasetError
+from sanreid.errors import DatasetError, InputError
 from sanreid.train import batches as batches_module
 from sanreid.train import engine as engine_module
 from sanreid.train.batches import CropBatches
@@ -47,7 +47,7 @@ def textures(people, tmp_path_factory):
 class FakePairs:
     """Pairs out of nothing: the image and the texture have the pair's number as a colour."""
 
-    def __init__(self, config, *, size, split="train"):
+    def __init__(self, config, *, size, split="train", device=None):
         self.size = size
         self.count = 4 if split == "val" else 12
         self.num_identities = self.count
@@ -58,15 +58,17 @@ class FakePairs:
     def name(self, place):
         return f"fake pair {place}"
 
-    def read(self, places, *, workers=1):
-        colours = torch.tensor([20 * n for n in places], dtype=torch.uint8).view(-1, 1, 1, 1)
-        seen = torch.zeros(len(colours), 1, 256, 256, dtype=torch.bool)
-        seen[:, :, 100:200] = True
+    def batch(self, places):
+        colours = (20 * places).to(torch.uint8).view(-1, 1, 1, 1)
         return (
             colours.expand(-1, 3, *self.size).contiguous(),
             colours.expand(-1, 3, 256, 256).contiguous(),
-            seen,
         )
+
+    def seen(self, places):
+        seen = torch.zeros(len(places), 1, 256, 256, dtype=torch.bool)
+        seen[:, :, 100:200] = True
+        return seen
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def with_textures(tiny_run, people, textures, **changes):
     source = {"folder": str(people), "names": "folders", "textures": str(textures)}
     changes.setdefault("loss", {})
     changes["loss"] = {"reconstruction": 1.0, "tr": 1.0, **changes["loss"]}
-    changes["data"] = {"sources": [source], "p": 4, "k": 2}
+    changes["data"] = {"sources": [source], "p": 4, "k": 2, **changes.get("data", {})}
     changes["decoder"] = {"width": 32}
     return tiny_run(**changes)
 
@@ -133,6 +135,131 @@ def test_each_crop_gets_its_own_texture(tiny_run, people, textures):
         batch.targets.textures, expected.float().view(-1, 1, 1, 1).expand(-1, 3, 256, 256)
     )
     assert batch.targets.mask.unique().tolist() == pytest.approx([0.0, 0.2, 1.0])
+
+
+def test_held_textures_are_those_that_are_read(tiny_run, people, textures):
+    same = {"augmentation": {"flip": 0.0}}
+    held, read = (
+        CropBatches(with_textures(tiny_run, people, textures, data={"store": store}, **same), CPU)
+        for store in ("device", "cpu")
+    )
+    places = held.places(0)[0]
+    one, other = (b.batch(b.read(places, number=0), number=0, epoch=0) for b in (held, read))
+    assert torch.equal(one.crops, other.crops)
+    assert torch.equal(one.targets.textures, other.targets.textures)
+    differs = (one.targets.mask - other.targets.mask).abs()
+    assert differs[:, :, :120].max() == 0  # kept at a quarter of each side: all but the edge
+    assert differs[:, :, 136:].max() == 0
+
+
+@pytest.mark.parametrize("kind", ["crops", "pairs"])
+def test_the_batch_turns_the_textures_of_the_crops_it_turns(
+    tiny_run, people, fake_pairs, monkeypatch, tmp_path, kind
+):
+    """Both sides of the body differ; a crop's own texture is asked for on its own side."""
+    tables = open_atlas(config_from_dict({}).data)
+    left, right = _sides(tables)
+    sided = torch.zeros(1, 3, 256, 256, dtype=torch.uint8)
+    sided.flatten(2)[:, :, left] = 200
+    config = with_textures(tiny_run, people, _one_texture_for_all(people, sided, tmp_path))
+    if kind == "pairs":
+        pit = {"folder": "pairs", "per_batch": 8}
+        config = with_textures(
+            tiny_run, people, _one_texture_for_all(people, sided, tmp_path), pit=pit
+        )
+        real = FakePairs.batch
+        monkeypatch.setattr(
+            FakePairs,
+            "batch",
+            lambda self, places: (real(self, places)[0], sided.expand(len(places), -1, -1, -1)),
+        )
+    batches = CropBatches(config, CPU)
+    flags = []
+    augment = batches._augmenter._augment
+
+    def noted(*given, **more):
+        flags.append(augment(*given, **more))
+        return flags[-1]
+
+    batches._augmenter._augment = noted
+    batch = batches.batch(batches.read(batches.places(0)[0], number=0), number=0, epoch=0)
+    crops, pairs = batch.targets.textures, batch.targets.pit_textures
+    textures, mirrored = (crops, flags[0]) if kind == "crops" else (pairs, flags[1])
+    mirrored = mirrored.mirrored
+    assert mirrored.any()
+    assert not mirrored.all()
+    bright = textures[:, 0].flatten(1)
+    assert torch.equal((bright[:, left] > 0).all(1), ~mirrored)
+    assert torch.equal((bright[:, right] > 0).all(1), mirrored)
+
+
+def _one_texture_for_all(people, texture, folder):
+    from sanreid.datasets import read_crops
+
+    keys = read_crops(people, names="folders").keys
+    path = folder / "one.tex"
+    if not path.exists():
+        with TextureWriter(path, TextureHeader(codec="png")) as writer:
+            writer.add(keys, texture.expand(len(keys), -1, -1, -1))
+    return path
+
+
+def test_textures_follow_the_folder_and_not_what_the_source_is_called(
+    tiny_run, people, others, textures, tmp_path
+):
+    source = {"folder": str(people), "names": "folders", "textures": str(textures)}
+    config = tiny_run(
+        data={"sources": [{**source, "name": "Our cameras, 2024"}], "p": 4, "k": 2},
+        loss={"reconstruction": 1.0},
+        decoder={"width": 32},
+    )
+    batches = CropBatches(config, CPU)
+    assert batches.training_data[0]["name"] == "Our cameras, 2024"
+    # Two folders of one name are two sources; one folder twice is a mistake.
+    twin = tmp_path / people.name
+    twin.symlink_to(others)
+    plain = {"folder": str(people), "names": "folders"}
+    both = tiny_run(data={"sources": [plain, {**plain, "folder": str(twin)}], "p": 4, "k": 2})
+    assert CropBatches(both, CPU).num_classes == 8 + 6
+    with pytest.raises(DatasetError, match="in two of data.sources"):
+        CropBatches(tiny_run(data={"sources": [plain, plain], "p": 4, "k": 2}), CPU)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"data": {"p": 20}}, "p=20 different people, but there are 8"),
+        ({"augmentation": {"flip": 1.5}}, r"augmentation: flip must be in \[0, 1\]; got 1.5"),
+        ({"pit": {"folder": "pairs", "per_batch": 3}}, "give each of 2 processes as many pairs"),
+    ],
+)
+def test_what_is_wrong_is_found_before_the_crops_are_decoded(
+    tiny_run, people, textures, fake_pairs, monkeypatch, changes, error
+):
+    def decode(*_, **__):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(batches_module.CropStore, "from_crops", decode)
+    if "pit" in changes:
+        monkeypatch.setattr(batches_module.distributed, "world_size", lambda: 2)
+    with pytest.raises(InputError, match=error):
+        CropBatches(with_textures(tiny_run, people, textures, **changes), CPU)
+
+
+def test_every_camera_has_its_look(tiny_run, people):
+    config = tiny_run(augmentation={"camera_style": 1.0})
+    batches = CropBatches(config, CPU)
+    cameras = batches.store.camids
+    for number, camera in enumerate(cameras.unique()):
+        pixels = batches.store.images[cameras == camera].float() / 255
+        channels = pixels.transpose(0, 1).flatten(1)
+        torch.testing.assert_close(batches._looks.mean[number], channels.mean(1))
+        torch.testing.assert_close(batches._looks.spread[number], channels.std(1))
+    places = batches.places(0)[0]
+    batch = batches.batch(batches.read(places, number=0), number=0, epoch=0)
+    plain = CropBatches(tiny_run(), CPU)
+    other = plain.batch(plain.read(places, number=0), number=0, epoch=0)
+    assert not torch.equal(batch.crops, other.crops)
 
 
 def test_a_crop_without_texture_is_an_error_that_says_how_to_make_it(tiny_run, others, textures):
@@ -248,6 +375,10 @@ def test_the_sum_is_that_of_its_weighted_terms(config, terms):
                "reconstruction": c.reconstruction, "pit": 3 * c.reconstruction}  # fmt: skip
     expected = sum(weights[name] * float(value) for name, value in found.items())
     assert total.item() == pytest.approx(expected, rel=1e-6)
+    without = {"identity": c.identity, "triplet": c.triplet}
+    cold, _ = objective(output, targets, torch.zeros(2, 3, 256, 256), decoder_share=0.0)
+    expected = sum(weight * float(found[name]) for name, weight in without.items() if weight)
+    assert cold.item() == pytest.approx(expected, rel=1e-6)
     if "pit" in found:
         assert found["pit"].item() == pytest.approx(1.0)
         torch.testing.assert_close(found["reconstruction"], output.texture.mean())

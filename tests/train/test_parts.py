@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -13,26 +11,27 @@ from torch import nn
 
 from sanreid._files import write_whole
 from sanreid.config import EncoderConfig
-from sanreid.datasets import CropSet
-from sanreid.errors import DatasetError, InputError, MissingExtraError, TrainingError, WeightsError
+from sanreid.errors import InputError, MissingExtraError, TrainingError, WeightsError
 from sanreid.models.backbone import ResNetTrunk
 from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.config import (
     DecoderConfig,
-    EvaluationSetConfig,
     InitConfig,
     OptimizerConfig,
-    SourceConfig,
 )
 from sanreid.train.ema import WeightAverage
-from sanreid.train.evaluate import EvaluationSet, measure
-from sanreid.train.feeding import joined_for_evaluation, read_source, step_generator
+from sanreid.train.feeding import step_generator
 from sanreid.train.find_lr import find_lr
 from sanreid.train.journal import Journal, Meter, Stopwatch, read_journal
-from sanreid.train.optim import build_optimizer, learning_rate, set_learning_rate
+from sanreid.train.optim import (
+    build_optimizer,
+    guarded_step,
+    learning_rate,
+    set_learning_rate,
+)
 from sanreid.train.pictures import sheet
 from sanreid.train.san import build_san, build_san_pg
-from sanreid.train.start import freeze, keep_frozen_in_eval, load_start
+from sanreid.train.start import freeze, keep_frozen_in_eval, load_first_weights
 from sanreid.train.version import commit
 
 TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
@@ -94,6 +93,21 @@ def test_kinds_of_optimizer(kind, wanted):
     optimizer = build_optimizer(nn.Linear(2, 2), OptimizerConfig(kind=kind))
     assert type(optimizer).__name__ == wanted
     assert optimizer.defaults.get("amsgrad", False) == (kind == "amsgrad")
+
+
+@pytest.mark.parametrize("kind", ["adamw", "adam", "amsgrad", "sgd"])
+def test_a_guarded_step_is_a_step_or_nothing(kind):
+    module = nn.Linear(3, 2)
+    optimizer = build_optimizer(module, OptimizerConfig(kind=kind, lr=0.1, weight_decay=0.5))
+    set_learning_rate(optimizer, 0.1)
+    module(torch.ones(1, 3)).sum().backward()
+    before = {name: p.detach().clone() for name, p in module.named_parameters()}
+    guarded_step(optimizer, skip=torch.tensor(True))
+    for name, p in module.named_parameters():
+        assert torch.equal(p, before[name])
+    guarded_step(optimizer, skip=torch.tensor(False))
+    for name, p in module.named_parameters():
+        assert not torch.equal(p, before[name])
 
 
 # --- average --------------------------------------------------------------------------------
@@ -218,7 +232,7 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
 
     def started(**init):
         other = build_san(TINY, num_classes=5, decoder=DecoderConfig(width=32))
-        load_start(other, InitConfig(**init))
+        load_first_weights(other, InitConfig(**init))
         return other
 
     for name in ("torchvision.safetensors", "weights"):
@@ -237,7 +251,7 @@ def test_a_whole_resnet_starts_one_cut_after_layer3(tmp_path):
     save_file({"fc.bias": torch.zeros(10), **whole.state_dict()}, tmp_path / "whole.safetensors")
     config = EncoderConfig(backbone="resnet50-c4", head="pool", embedding_dim=1024)
     cut = build_san_pg(config, DecoderConfig(width=32))
-    load_start(cut, InitConfig(weights=str(tmp_path / "whole.safetensors")))
+    load_first_weights(cut, InitConfig(weights=str(tmp_path / "whole.safetensors")))
     for name, value in cut.encoder.trunk.state_dict().items():
         assert torch.equal(value, whole.state_dict()[name])
 
@@ -246,18 +260,18 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
     network = build_san(TINY, num_classes=3)
     before = network.encoder.trunk.conv1.weight.clone()
     with pytest.raises(WeightsError, match="no weights at"):
-        load_start(network, InitConfig(weights=str(tmp_path / "none.safetensors")))
+        load_first_weights(network, InitConfig(weights=str(tmp_path / "none.safetensors")))
     with pytest.raises(WeightsError, match="neither model.safetensors nor last.ckpt"):
-        load_start(network, InitConfig(weights=str(tmp_path)))
+        load_first_weights(network, InitConfig(weights=str(tmp_path)))
     bad = {k: x for k, x in network.encoder.trunk.state_dict().items() if k != "conv1.weight"}
     save_file(bad, tmp_path / "bad.safetensors")
     with pytest.raises(WeightsError, match=r"missing \['conv1.weight'\]"):
-        load_start(network, InitConfig(weights=str(tmp_path / "bad.safetensors")))
+        load_first_weights(network, InitConfig(weights=str(tmp_path / "bad.safetensors")))
     (tmp_path / "junk.safetensors").write_bytes(b"junk")
     with pytest.raises(WeightsError, match="cannot be read"):
-        load_start(network, InitConfig(weights=str(tmp_path / "junk.safetensors")))
+        load_first_weights(network, InitConfig(weights=str(tmp_path / "junk.safetensors")))
     with pytest.raises(WeightsError, match="no loss needs a decoder"):
-        load_start(network, InitConfig(decoder=str(tmp_path)))
+        load_first_weights(network, InitConfig(decoder=str(tmp_path)))
     assert torch.equal(network.encoder.trunk.conv1.weight, before)
 
 
@@ -272,87 +286,6 @@ def test_frozen_parts_stay_in_eval():
     network(torch.randn(4, 3, 64, 32)).logits.sum().backward()
     assert network.encoder.trunk.layer1[0].conv1.weight.grad is None
     assert network.encoder.trunk.layer2[0].conv1.weight.grad is not None
-
-
-# --- crops and measuring --------------------------------------------------------------------
-
-
-def crop_set(pids, camids, name="a"):
-    paths = tuple(f"{name}/{n}.jpg" for n in range(len(pids)))
-    return CropSet(name, paths, pids, camids)
-
-
-def test_people_of_different_sources_differ_and_cameras_do_not():
-    joined = joined_for_evaluation([crop_set([7, 9], [1, 2]), crop_set([7, 8], [1, 2], "b")])
-    assert joined.pids.tolist() == [1, 3, 4, 5]
-    assert joined.camids.tolist() == [1, 2, 1, 2]
-    same = joined_for_evaluation(
-        [crop_set([7, 9], [1, 2]), crop_set([7, 8], [1, 2], "b")], same_people=True
-    )
-    assert same.pids.tolist() == [7, 9, 7, 8]
-
-
-def test_reading_a_source_leaves_identities_out(people, tmp_path):
-    whole = read_source(SourceConfig(folder=str(people), names="folders"))
-    some = tmp_path / "pids.txt"
-    some.write_text("\n".join(map(str, whole.identities[:3])))
-    for key, count in (("exclude_pids", 30), ("only_pids", 18)):
-        kept = read_source(SourceConfig(folder=str(people), names="folders", **{key: str(some)}))
-        assert len(kept) == count
-    few = read_source(SourceConfig(folder=str(people), names="folders", max_identities=2))
-    assert few.num_identities == 2
-    with pytest.raises(DatasetError, match="cannot be read as a list"):
-        read_source(
-            SourceConfig(folder=str(people), names="folders", only_pids=str(tmp_path / "none"))
-        )
-    some.write_text("99999")
-    with pytest.raises(DatasetError, match="none is left"):
-        read_source(SourceConfig(folder=str(people), names="folders", only_pids=str(some)))
-
-
-def measured(queries, gallery, pids, camids, embeddings, **more):
-    config = EvaluationSetConfig(
-        name="x", sources=(SourceConfig(folder="x"),), queries=queries, gallery=gallery
-    )
-    images = torch.zeros(len(pids), 3, 2, 2, dtype=torch.uint8)
-    one = EvaluationSet(config, images, np.array(pids), np.array(camids), **more)
-    return measure(np.array(embeddings, dtype=np.float32), one)
-
-
-# Angles on a circle, in degrees: the smaller the difference, the more similar.
-def circle(*degrees):
-    return [[math.cos(math.radians(d)), math.sin(math.radians(d))] for d in degrees]
-
-
-def test_the_first_crop_of_each_camera_asks_and_the_rest_answers():
-    # pid 1: camera 1 crops 0 and 1, camera 2 crop 2. pid 2: crop 3 (camera 1), 4 and 5 (camera 2).
-    pids, camids = [1, 1, 1, 2, 2, 2], [1, 1, 2, 1, 2, 2]
-    found = measured("first_of_camera", "rest", pids, camids, circle(0, 5, 10, 20, 40, 22))
-    # Gallery: crops 1 and 5. Query 0 has only its own camera's crop: not counted. Query 2 (10
-    # degrees) finds crop 1 at 5 before crop 5 at 12: right. Query 3 (20) finds crop 5 first.
-    # Query 4 shares camera 2 with crop 5: not counted.
-    assert found.num_queries == 2
-    assert (found.mAP, found.rank1) == (1.0, 1.0)
-
-
-def test_only_other_cameras_answer():
-    # Person 1 at 0 and 30 degrees, person 2 at 20 and 50, cameras 1 and 2.
-    pids, camids, places = [1, 1, 2, 2], [1, 2, 1, 2], circle(0, 30, 20, 50)
-    found = measured("all", "other_cameras", pids, camids, places)
-    # 0 -> 30 right. 30 -> 20 wrong, then 0: AP 1/2. 20 -> 30 wrong, then 50: 1/2. 50 -> 20 right.
-    assert found.num_queries == 4
-    assert found.mAP == pytest.approx(0.75)
-    assert found.rank1 == pytest.approx(0.5)
-    # With the query's camera left in, 0 meets 20 (the other person) before 30: AP 1/2; 50 meets
-    # 30, then 20: 1/2; 30 meets 20, 50, then 0: 1/3; 20 meets 30, 0, then 50: 1/3.
-    every = measured("all", "all", pids, camids, places)
-    assert every.mAP == pytest.approx((1 / 2 + 1 / 2 + 1 / 3 + 1 / 3) / 4)
-
-
-def test_a_set_nobody_can_be_found_in_gives_nan():
-    found = measured("all", "other_cameras", [1, 2], [1, 2], circle(0, 90))
-    assert found.num_queries == 0
-    assert math.isnan(found.mAP)
 
 
 # --- the rest -------------------------------------------------------------------------------
@@ -398,3 +331,23 @@ def test_the_commit_is_read_from_the_checkout(tmp_path):
     assert commit(inside) == "a" * 40
     (git / "HEAD").write_text("c" * 40 + "\n")
     assert commit(inside) == "c" * 40
+
+
+def test_the_commit_of_a_further_worktree_and_of_a_copy(tmp_path, monkeypatch):
+    own = tmp_path / "repo" / ".git" / "worktrees" / "other"
+    own.mkdir(parents=True)
+    (own / "commondir").write_text("../..\n")
+    (own / "HEAD").write_text("ref: refs/heads/other\n")
+    heads = tmp_path / "repo" / ".git" / "refs" / "heads"
+    heads.mkdir(parents=True)
+    (heads / "other").write_text("d" * 40 + "\n")
+    tree = tmp_path / "other"
+    tree.mkdir()
+    (tree / ".git").write_text(f"gitdir: {own}\n")
+    assert commit(tree / "file.py") == "d" * 40
+    copy = tmp_path / "copy" / "file.py"
+    monkeypatch.delenv("SANREID_COMMIT", raising=False)
+    assert commit(copy) is None
+    monkeypatch.setenv("SANREID_COMMIT", "e" * 40)
+    assert commit(copy) == "e" * 40
+    assert commit(tree / "file.py") == "d" * 40

@@ -9,9 +9,11 @@ from torch import nn
 from sanreid.config import EncoderConfig
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError, InputError, WeightsError
-from sanreid.train.data import TextureStore
+from sanreid.train.data import TextureHeader, TextureStore, TextureWriter
+from sanreid.train.feeding import read_source
 from sanreid.train.pit.tables import load_tables
 from sanreid.train.sa_dec import DecoderOutput
+from sanreid.train.settings import load_config
 from sanreid.train.textures import (
     Generator,
     load_generator,
@@ -103,6 +105,37 @@ def test_the_command(tiny_generator, crops, tmp_path, capsys):
     assert "5 textures" in capsys.readouterr().out
     assert main([str(folder), str(out), "--weights", str(tmp_path / "none")]) == 1
     assert "no name of the manifest" in capsys.readouterr().err
+
+
+def test_the_stores_of_a_run_are_made(tiny_generator, crops, tmp_path, capsys):
+    folder = crops.paths[0].parent
+    known = tmp_path / "known.tex"
+    with TextureWriter(known, TextureHeader(about={"generator": "rendered"})) as writer:
+        writer.add(crops.keys, torch.zeros(len(crops), 3, 256, 256, dtype=torch.uint8))
+    before = known.read_bytes()
+    config = tmp_path / "run.toml"
+    config.write_text(
+        "".join(
+            f'[[data.sources]]\nfolder = "{folder}"\nname = "{name}"\nonly_pids = "{pids}"\n'
+            f'textures = "{store}"\n'
+            for name, pids, store in (
+                ("two of them", tmp_path / "two", tmp_path / "two.tex"),
+                ("whose textures are known", tmp_path / "two", known),
+                ("no textures", tmp_path / "two", ""),
+            )
+        )
+        + "[loss]\nreconstruction = 1.0\n"
+    )
+    (tmp_path / "two").write_text("1\n2\n")
+    assert main([str(config), "--weights", str(tiny_generator), "--device", "cpu"]) == 0
+    assert "two.tex: 2 textures" in capsys.readouterr().out
+    assert known.read_bytes() == before
+    with TextureStore(tmp_path / "two.tex") as store:
+        source = load_config(config).data.sources[0]
+        assert set(store.keys) == set(read_source(source).keys)
+    config.write_text(f'[[data.sources]]\nfolder = "{folder}"\n')
+    assert main([str(config), "--weights", str(tiny_generator)]) == 1
+    assert "names a store" in capsys.readouterr().err
 
 
 def test_wrong_input_is_refused(tiny_generator, crops, tmp_path):

@@ -6,7 +6,12 @@ from torch.nn import functional
 
 from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
-from sanreid.train.transforms import BatchAugmentation, mirror_textures, normalize_crops
+from sanreid.train.transforms import (
+    BatchAugmentation,
+    CameraLooks,
+    mirror_textures,
+    normalize_crops,
+)
 
 OFF = {"flip": 0.0, "shift": 0.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -57,6 +62,7 @@ ALL = {
     "saturation": 0.2,
     "hue": 0.05,
     "gain": 0.1,
+    "gamma": 0.3,
     "grayscale": 0.3,
     "blur": 0.3,
     "low_resolution": 0.3,
@@ -267,6 +273,58 @@ def test_low_resolution_halves_and_enlarges(size):
     half = functional.avg_pool2d(crops.float() / 255, 2, ceil_mode=True)
     wanted = functional.interpolate(half, size=size, mode="bilinear")
     torch.testing.assert_close(values, wanted, atol=1e-5, rtol=0)
+
+
+def test_gamma_is_a_power_and_leaves_black_and_white():
+    crops = torch.zeros(300, 3, 1, 3, dtype=torch.uint8)
+    crops[..., 1], crops[..., 2] = 64, 255
+    values = augment(crops, gamma=1.0).crops
+    assert (values[..., 0] == 0).all()
+    torch.testing.assert_close(values[..., 2], torch.ones(300, 3, 1))
+    exponents = values[:, 0, 0, 1].log() / torch.tensor(64 / 255).log()
+    assert exponents.min() >= 0.5 - 1e-3
+    assert exponents.max() <= 2 + 1e-3
+    assert (exponents < 1).float().mean().item() == pytest.approx(0.5, abs=0.1)
+    assert exponents.max() - exponents.min() > 1.4
+
+
+LOOKS = CameraLooks(
+    torch.tensor([[0.4, 0.5, 0.6], [0.6, 0.5, 0.4]]), torch.tensor([[0.1] * 3, [0.2, 0.1, 0.05]])
+)
+
+
+def styled(crops, cameras, seed=0, **options):
+    augmentation = BatchAugmentation(**(OFF | options))
+    return augmentation(crops, generator=generator(seed), cameras=cameras, looks=LOOKS).crops
+
+
+def test_a_crop_takes_on_the_look_of_another_camera_and_stays_itself():
+    crops = noise(200) // 2 + 64
+    cameras = torch.arange(200) % 2
+    values = styled(crops, cameras, camera_style=1.0)
+    plain = crops.float() / 255
+    changed = (values - plain).abs().amax((1, 2, 3)) > 1e-3
+    assert 70 < changed.sum() < 130  # the other camera may be one's own
+    for n in torch.nonzero(changed)[:20, 0].tolist():
+        own, other = cameras[n], 1 - cameras[n]
+        factor = (LOOKS.spread[other] / LOOKS.spread[own]).clamp(0.5, 2)[:, None, None]
+        moved = (plain[n] - LOOKS.mean[own][:, None, None]) * factor
+        wanted = (moved + LOOKS.mean[other][:, None, None]).clamp(0, 1)
+        torch.testing.assert_close(values[n], wanted, atol=1e-5, rtol=0)
+    few = styled(crops, cameras, camera_style=0.2)
+    assert 5 < ((few - plain).abs().amax((1, 2, 3)) > 1e-3).sum() < 40
+
+
+def test_the_look_comes_before_contrast_and_needs_to_be_known():
+    crops = noise(32) // 8 + 112  # nothing is cut at 0 or 1
+    cameras = torch.zeros(32, dtype=torch.int64)
+    options = {"contrast": 0.2, "brightness": 0.1, "saturation": 0.2, "camera_style": 1.0}
+    first = styled(crops, cameras, camera_style=1.0)
+    both = styled(crops, cameras, **options)
+    again = augment((first * 255).round().to(torch.uint8), **(options | {"camera_style": 0.0}))
+    torch.testing.assert_close(both, again.crops, atol=0.005, rtol=0)
+    unknown = augment(crops, camera_style=1.0).crops
+    torch.testing.assert_close(unknown, crops.float() / 255, atol=1e-5, rtol=0)
 
 
 def test_an_empty_batch():

@@ -25,6 +25,7 @@ from torch import Tensor
 from sanreid.datasets import CropSet, merge_crops
 from sanreid.errors import DatasetError, ImageError, InputError
 from sanreid.images import load_crop
+from sanreid.train.device import sent
 
 __all__ = ["CropStore"]
 
@@ -136,7 +137,7 @@ class CropStore:
         Args:
             places: (B,) int64.
         """
-        return self.images[places.to(self.images.device)]
+        return self.images[sent(places, self.images.device)]
 
 
 def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -> Tensor:

@@ -1,0 +1,37 @@
+"""What a training run is made of, as frozen dataclasses.
+
+Each class is a section of the TOML file; ``sanreid.train.settings`` reads the file, fills these
+in and refuses a key that is not here. Defaults are the plain baseline; where a value comes from
+a paper or from the released SAN code (microsoft/Semantics-Aligned-Representation-Learning-
+for-Person-Re-identification), the docstring says so.
+"""
+
+from __future__ import annotations
+
+from sanreid.train.config.data import AugmentationConfig, DataConfig, PitConfig, SourceConfig
+from sanreid.train.config.learning import (
+    DecoderConfig,
+    EmaConfig,
+    InitConfig,
+    LossConfig,
+    OptimizerConfig,
+)
+from sanreid.train.config.measuring import EvaluationConfig, EvaluationSetConfig
+from sanreid.train.config.run import RunConfig, SizeStep, TrainConfig
+
+__all__ = [
+    "AugmentationConfig",
+    "DataConfig",
+    "DecoderConfig",
+    "EmaConfig",
+    "EvaluationConfig",
+    "EvaluationSetConfig",
+    "InitConfig",
+    "LossConfig",
+    "OptimizerConfig",
+    "PitConfig",
+    "RunConfig",
+    "SizeStep",
+    "SourceConfig",
+    "TrainConfig",
+]

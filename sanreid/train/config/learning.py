@@ -1,0 +1,197 @@
+"""What is learned: the first weights, the decoder, the losses, the optimizer, the average."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sanreid.train.config.checks import require
+
+__all__ = [
+    "DecoderConfig",
+    "EmaConfig",
+    "InitConfig",
+    "LossConfig",
+    "OptimizerConfig",
+]
+
+STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InitConfig:
+    """What the weights start from and what of them stays as it is.
+
+    Args:
+        weights: A ``.safetensors`` file, or a weights directory, with torchvision's ResNet
+            names, ours (``trunk.*``) or a whole SAN-PG; empty: random.
+        decoder: A run directory or checkpoint whose SA-Dec starts this one's (SAN-PG);
+            empty: random.
+        freeze: Parts of the trunk that keep their weights and BatchNorm statistics, from the
+            input upwards: ``["stem", "layer1"]``.
+        freeze_epochs: Epochs after which they learn too; 0: never. Long enough that the head
+            knows what it wants, the trunk is spared its first gradients.
+    """
+
+    weights: str = ""
+    decoder: str = ""
+    freeze: tuple[str, ...] = ()
+    freeze_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        require(
+            self.freeze == STAGES[: len(self.freeze)],
+            f"init.freeze must be the first parts of {list(STAGES)}, in order; "
+            f"got {list(self.freeze)}.",
+        )
+        require(
+            self.freeze_epochs >= 0,
+            f"init.freeze_epochs must be at least 0; got {self.freeze_epochs}.",
+        )
+        require(
+            not self.freeze_epochs or bool(self.freeze),
+            "init.freeze_epochs is given but init.freeze names nothing to freeze.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecoderConfig:
+    """SA-Dec, which exists in training only.
+
+    Args:
+        width: Channels after the reduction; the blocks have 1/2, 1/8, 1/16 and 1/32 of it.
+            Source: 512, the released code.
+        output: ``"tanh"`` keeps the texture in [-1, 1], but saturates for good where the
+            learning rate is far too high (a reconstruction loss that stays near 1);
+            ``"linear"`` is the released code.
+    """
+
+    width: int = 512
+    output: Literal["tanh", "linear"] = "tanh"
+
+    def __post_init__(self) -> None:
+        require(
+            self.width >= 32 and self.width % 32 == 0,
+            f"decoder.width must be a multiple of 32; got {self.width}.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossConfig:
+    """The sum that is minimised; a weight of 0 leaves the term out.
+
+    Args:
+        identity: Weight of the cross-entropy over identities.
+        triplet: Weight of the batch-hard triplet loss.
+        reconstruction: Weight of the L1 difference between textures.
+        tr: Weight of the Triplet ReID constraint.
+        label_smoothing: Source: 0.1, the SAN paper.
+        margin: Of the triplet loss. Source: 0.3, the SAN paper.
+        soft_margin: Use softplus in place of the margin (Hermans et al., 2017).
+        triplet_on: The vectors compared: ``"pooled"`` (before the head, as BNNeck does) or
+            ``"embedding"`` (after it, as the released code does).
+        tr_margin: Source: 0.3, the released code.
+        tr_pairing: ``"batch_hard"``, or ``"fixed_places"`` as in the released code.
+        decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise from 0 in a
+            line; may be a fraction. A decoder that starts at random has nothing to teach yet.
+    """
+
+    identity: float = 1.0
+    triplet: float = 1.0
+    reconstruction: float = 0.0
+    tr: float = 0.0
+    label_smoothing: float = 0.1
+    margin: float = 0.3
+    soft_margin: bool = False
+    triplet_on: Literal["pooled", "embedding"] = "pooled"
+    tr_margin: float = 0.3
+    tr_pairing: Literal["batch_hard", "fixed_places"] = "batch_hard"
+    decoder_warmup_epochs: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("identity", "triplet", "reconstruction", "tr", "margin", "tr_margin",
+                     "decoder_warmup_epochs"):  # fmt: skip
+            value = getattr(self, name)
+            require(value >= 0, f"loss.{name} must be at least 0; got {value}.")
+        require(
+            0 <= self.label_smoothing < 1,
+            f"loss.label_smoothing must be in [0, 1); got {self.label_smoothing}.",
+        )
+        require(
+            self.identity + self.triplet + self.reconstruction + self.tr > 0,
+            "loss: every weight is 0, so there is nothing to minimise.",
+        )
+
+    @property
+    def needs_decoder(self) -> bool:
+        """Whether a term is computed from SA-Dec."""
+        return self.reconstruction > 0 or self.tr > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizerConfig:
+    """The optimizer and its learning rate over time.
+
+    Args:
+        kind: ``"adamw"``, ``"adam"``, ``"amsgrad"`` (Adam with L2 decay and AMSGrad, the
+            released code) or ``"sgd"`` (Nesterov momentum 0.9).
+        lr: The peak learning rate.
+        weight_decay: BatchNorm parameters and biases are not decayed.
+        betas: Of the Adam kinds.
+        head_lr_factor: Learning rate of the head and the classifier, relative to ``lr``.
+        decoder_lr_factor: Learning rate of SA-Dec, relative to ``lr``.
+        clip_norm: Largest norm of the whole gradient; 0: not clipped.
+        schedule: ``"one_cycle"``, ``"cosine"``, ``"multi_step"`` or ``"constant"``.
+        warmup_epochs: Epochs of rising learning rate; may be a fraction. For one_cycle the
+            rise is a cosine, else a line.
+        warmup_start: Learning rate at the start, relative to ``lr``.
+        final: Learning rate at the end of one_cycle and cosine, relative to ``lr``.
+        milestones: Epochs after which multi_step multiplies by ``gamma``.
+        gamma: See ``milestones``.
+    """
+
+    kind: Literal["adamw", "adam", "amsgrad", "sgd"] = "adamw"
+    lr: float = 3.5e-4
+    weight_decay: float = 5e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    head_lr_factor: float = 1.0
+    decoder_lr_factor: float = 1.0
+    clip_norm: float = 0.0
+    schedule: Literal["one_cycle", "cosine", "multi_step", "constant"] = "one_cycle"
+    warmup_epochs: float = 1.0
+    warmup_start: float = 0.04
+    final: float = 1e-3
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(self.lr > 0, f"optimizer.lr must be above 0; got {self.lr}.")
+        require(self.gamma > 0, f"optimizer.gamma must be above 0; got {self.gamma}.")
+        for name in ("weight_decay", "head_lr_factor", "decoder_lr_factor", "clip_norm",
+                     "warmup_epochs", "warmup_start", "final"):  # fmt: skip
+            value = getattr(self, name)
+            require(value >= 0, f"optimizer.{name} must be at least 0; got {value}.")
+        require(
+            all(0 <= beta < 1 for beta in self.betas),
+            f"optimizer.betas must be in [0, 1); got {list(self.betas)}.",
+        )
+        require(
+            list(self.milestones) == sorted(set(self.milestones)),
+            f"optimizer.milestones must rise; got {list(self.milestones)}.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmaConfig:
+    """An exponential moving average of the weights, evaluated and exported in their place.
+
+    Args:
+        decay: Weight of the past at each step; 0: no average is kept.
+        warmup: Let the decay grow as (1 + step) / (10 + step) until it reaches ``decay``.
+    """
+
+    decay: float = 0.0
+    warmup: bool = True
+
+    def __post_init__(self) -> None:
+        require(0 <= self.decay < 1, f"ema.decay must be in [0, 1); got {self.decay}.")

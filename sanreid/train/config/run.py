@@ -1,0 +1,144 @@
+"""How a run goes, and a run as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sanreid.config import EncoderConfig
+from sanreid.train.config.checks import require
+from sanreid.train.config.data import AugmentationConfig, DataConfig, PitConfig
+from sanreid.train.config.learning import (
+    DecoderConfig,
+    EmaConfig,
+    InitConfig,
+    LossConfig,
+    OptimizerConfig,
+)
+from sanreid.train.config.measuring import EvaluationConfig
+
+__all__ = [
+    "RunConfig",
+    "SizeStep",
+    "TrainConfig",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeStep:
+    """A smaller input for the first epochs (progressive input size).
+
+    Args:
+        until_epoch: The epochs before this one use ``size``.
+        size: (height, width).
+    """
+
+    until_epoch: int
+    size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        require(self.until_epoch >= 1, "run.sizes: until_epoch must be at least 1.")
+        require(min(self.size) >= 32, f"run.sizes: a side is below 32: {list(self.size)}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """How the run goes, apart from what is learned.
+
+    Args:
+        output: The run's folder: log, checkpoints, pictures.
+        name: What the exported weights are called; ``san-`` is added in front where the
+            reconstruction and the TR constraint are both on.
+        seed: Decides the first weights, the batches and the augmentation.
+        epochs: Passes over all crops.
+        max_steps: Stop after this many optimizer steps; 0: no limit.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+        precision: ``"bf16"`` and ``"fp16"`` by autocast over float32 weights, or ``"fp32"``.
+        channels_last: The memory order convolutions like best.
+        accumulate: Batches per optimizer step; hard examples are mined within each batch.
+        threads: Threads of torch on the CPU; 0: torch's choice.
+        checkpoint_every_s: Seconds between checkpoints, besides one at each epoch's end.
+        log_every: Steps between lines of the log.
+        tensorboard: Also write TensorBoard files (extra ``train``).
+        pictures_every: Epochs between picture sheets; 0: none.
+        sizes: Smaller inputs for the first epochs, by rising ``until_epoch``.
+        sync_bn: BatchNorm over the batches of all processes.
+        compile: Run the network through ``torch.compile``.
+    """
+
+    output: str = "runs/run"
+    name: str = "encoder"
+    seed: int = 0
+    epochs: int = 60
+    max_steps: int = 0
+    device: str = "auto"
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    channels_last: bool = True
+    accumulate: int = 1
+    threads: int = 0
+    checkpoint_every_s: float = 240.0
+    log_every: int = 20
+    tensorboard: bool = False
+    pictures_every: int = 0
+    sizes: tuple[SizeStep, ...] = ()
+    sync_bn: bool = False
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        require(bool(self.output), "run.output must name a folder; it is empty.")
+        for name in ("epochs", "accumulate", "log_every"):
+            value = getattr(self, name)
+            require(value >= 1, f"run.{name} must be at least 1; got {value}.")
+        for name in ("max_steps", "threads", "checkpoint_every_s", "pictures_every", "seed"):
+            value = getattr(self, name)
+            require(value >= 0, f"run.{name} must be at least 0; got {value}.")
+        ends = [step.until_epoch for step in self.sizes]
+        require(ends == sorted(set(ends)), f"run.sizes: until_epoch must rise; got {ends}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A whole run; every section may be left out but ``data`` (or ``pit`` for SAN-PG)."""
+
+    run: RunConfig = field(default_factory=RunConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    init: InitConfig = field(default_factory=InitConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    pit: PitConfig = field(default_factory=PitConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    ema: EmaConfig = field(default_factory=EmaConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        loss = self.loss
+        require(
+            bool(self.data.sources)
+            or not self.pit.folder
+            or loss.identity == loss.triplet == loss.tr == 0,
+            "There are synthetic pairs and no data.sources (SAN-PG), so there are no identities: "
+            "set loss.identity = loss.triplet = loss.tr = 0.",
+        )
+        require(
+            not self.pit.folder or self.loss.reconstruction > 0,
+            "pit.folder is given but loss.reconstruction is 0: the pairs would teach nothing.",
+        )
+        require(
+            self.loss.reconstruction == 0
+            or bool(self.pit.folder)
+            or any(source.textures for source in self.data.sources),
+            "loss.reconstruction is above 0 but no target texture is known: give a data "
+            "source's 'textures' or pit.folder, or set loss.reconstruction = 0.",
+        )
+
+    @property
+    def is_san_pg(self) -> bool:
+        """Whether this trains the texture generator: synthetic pairs and nothing else."""
+        return bool(self.pit.folder) and not self.data.sources
+
+    @property
+    def is_san(self) -> bool:
+        """Whether this is SAN proper: reconstruction and the TR constraint both on."""
+        return self.loss.reconstruction > 0 and self.loss.tr > 0

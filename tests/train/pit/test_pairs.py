@@ -1,0 +1,74 @@
+"""Pairs as training reads them, and as a source of crops with identities and textures."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sanreid.datasets import read_crops
+from sanreid.errors import DatasetError
+from sanreid.train.config import PitConfig
+from sanreid.train.data import TextureStore
+from sanreid.train.pairs import Pairs, as_source, main
+
+
+def test_pairs_are_decoded_once_and_textures_kept_once_an_identity(folder):
+    path, kept = folder
+    pairs = Pairs(PitConfig(folder=str(path)), size=(256, 128))
+    assert (len(pairs), pairs.num_identities) == (6, 3)
+    assert pairs.textures.shape == (3, 3, 256, 256)
+    images, textures = pairs.batch(torch.tensor([5, 0]))
+    for row, number in enumerate((5, 0)):
+        crop, pair, texture = kept[number]
+        np.testing.assert_array_equal(images[row].permute(1, 2, 0), crop)
+        np.testing.assert_array_equal(textures[row].permute(1, 2, 0), np.round(texture * 255))
+        np.testing.assert_array_equal(pairs.seen([number])[0, 0], pair.seen)
+    small = Pairs(PitConfig(folder=str(path)), size=(64, 32)).batch(torch.tensor([1]))[0]
+    wanted = Image.fromarray(kept[1][0]).resize((32, 64), Image.Resampling.BILINEAR)
+    np.testing.assert_array_equal(small[0].permute(1, 2, 0), wanted)
+
+
+def test_held_out_identities_are_the_others(folder):
+    path, kept = folder
+    config = PitConfig(folder=str(path), held_out=1)
+    train = Pairs(config, size=(256, 128))
+    val = Pairs(config, size=(256, 128), split="val")
+    assert (len(train), train.num_identities, len(val), val.num_identities) == (4, 2, 2, 1)
+    texture = np.round(kept[4][2] * 255)
+    np.testing.assert_array_equal(val.batch(torch.tensor([0]))[1][0].permute(1, 2, 0), texture)
+    assert "pair 1 of" in val.name(1)
+
+
+def test_pairs_become_a_source_with_identities_cameras_and_textures(folder, tmp_path, capsys):
+    path, kept = folder
+    out = tmp_path / "rendered"
+    assert main([str(path), str(out)]) == 0
+    assert "textures.tex" in capsys.readouterr().out
+    crops = read_crops(out / "crops", names="market1501")
+    assert crops.pids.tolist() == [1, 1, 2, 2, 3, 3]
+    assert crops.camids.tolist() == [1, 2, 1, 2, 1, 2]
+    assert len(crops.without_ignored()) == 6
+    for number, place in enumerate(crops.paths):
+        with Image.open(place) as image:
+            np.testing.assert_array_equal(np.asarray(image), kept[number][0])
+    with TextureStore(out / "textures.tex") as store:
+        assert not store.missing(crops.keys)
+        textures = store.batch(crops.keys).textures.float()
+    # Noise is what JPEG keeps worst; the textures of the identities are told apart all the same.
+    own = torch.stack([torch.from_numpy(np.round(k[2] * 255)).permute(2, 0, 1) for k in kept])
+    apart = (textures[:, None] - own[None]).abs().mean((2, 3, 4))
+    assert (apart.argmin(1) // 2).tolist() == [0, 0, 1, 1, 2, 2]
+    size = (out / "textures.tex").stat().st_size
+    (out / "crops" / "000003_c2_rendered_0.jpg").unlink()
+    as_source(path, out)  # gone on with: only what is missing is written
+    assert (out / "crops" / "000003_c2_rendered_0.jpg").is_file()
+    assert (out / "textures.tex").stat().st_size == size
+
+
+def test_no_pairs(tmp_path, capsys):
+    with pytest.raises(DatasetError, match=r"no readable index.*pit render"):
+        as_source(tmp_path, tmp_path / "out")
+    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("sanreid: ")
