@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Iterable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid._inference import Backend
 from sanreid._pipeline import default_workers, map_ahead
+from sanreid.backends.interface import Backend
 from sanreid.config import EncoderConfig
 from sanreid.errors import ImageError, InputError, WeightsError
 from sanreid.images import Color, load_crop
@@ -79,7 +81,7 @@ def embed_in_batches(
     Raises:
         WeightsError: The network gives NaN, infinity or another number of dimensions.
     """
-    waiting: list[tuple[int, NDArray[np.uint8]]] = []
+    embedder = _Embedder(backend, config, options)
 
     def prepare(index: int, image: object) -> NDArray[np.uint8] | ImageError:
         place = None if alone else f"image {index} of the input"
@@ -88,46 +90,83 @@ def embed_in_batches(
         except ImageError as error:
             return error
 
-    def embed() -> Batch:
-        indices, crops = zip(*waiting, strict=True)
-        waiting.clear()
-        return _embed(backend, list(indices), np.stack(crops), options, config.embedding_dim)
-
     ahead = min(_BATCHES_AHEAD * int(options.batch_size), sys.maxsize)
     prepared = map_ahead(prepare, images, workers=default_workers(), ahead=ahead)
     with closing(prepared):
         try:
             for index, crop in enumerate(prepared):
                 if isinstance(crop, ImageError):
-                    if in_order and waiting:
-                        yield embed()
+                    if in_order:
+                        yield from embedder.finish()
                     yield Failure(index, crop)
-                    continue
-                waiting.append((index, crop))
-                if len(waiting) == options.batch_size:
-                    yield embed()
+                else:
+                    yield from embedder.add(index, crop)
         except Exception:  # of the images' iterator
-            if in_order and waiting:
-                yield embed()
+            if in_order:
+                yield from embedder.finish()
             raise
-        if waiting:
-            yield embed()
+        yield from embedder.finish()
 
 
-def _embed(
+class _Embedder:
+    """The crops that wait for their batch, and the batch that the backend has not finished."""
+
+    def __init__(self, backend: Backend, config: EncoderConfig, options: Options) -> None:
+        self._backend = backend
+        self._config = config
+        self._options = options
+        self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
+        self._in_flight: deque[Callable[[], Batch]] = deque()
+        # A backend that works on its own computes one batch while the next is read; a batch of
+        # one crop is for somebody who waits for it.
+        self._held = 1 if hasattr(backend, "submit") and options.batch_size > 1 else 0
+
+    def add(self, index: int, crop: NDArray[np.uint8]) -> Iterator[Batch]:
+        """Take a crop; give the batches that this finishes."""
+        self._waiting.append((index, crop))
+        if len(self._waiting) == self._options.batch_size:
+            self._embed()
+        while len(self._in_flight) > self._held:
+            yield self._in_flight.popleft()()
+
+    def finish(self) -> Iterator[Batch]:
+        """Embed what waits; give all batches."""
+        if self._waiting:
+            self._embed()
+        while self._in_flight:
+            yield self._in_flight.popleft()()
+
+    def _embed(self) -> None:
+        indices, crops = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        self._in_flight.append(
+            _start(self._backend, list(indices), np.stack(crops), self._options, self._config)
+        )
+
+
+def _start(
     backend: Backend,
     indices: list[int],
     crops: NDArray[np.uint8],
     options: Options,
-    embedding_dim: int,
-) -> Batch:
-    rows = backend(crops)
+    config: EncoderConfig,
+) -> Callable[[], Batch]:
+    """Give the crops to the backend; the result's call gives their embeddings."""
+    passes = [crops]
     if options.flip:
-        mirrored = np.ascontiguousarray(crops[:, :, ::-1])
-        rows = (rows + backend(mirrored)) * np.float32(0.5)
-    if rows.shape != (len(crops), embedding_dim):
+        passes.append(np.ascontiguousarray(crops[:, :, ::-1]))
+    submit = getattr(backend, "submit", None)
+    started = [submit(part) if submit else partial(backend, part) for part in passes]
+    return lambda: _finished([part() for part in started], indices, options, config.embedding_dim)
+
+
+def _finished(
+    parts: list[NDArray[np.float32]], indices: list[int], options: Options, embedding_dim: int
+) -> Batch:
+    rows = parts[0] if len(parts) == 1 else (parts[0] + parts[1]) * np.float32(0.5)
+    if rows.shape != (len(indices), embedding_dim):
         raise WeightsError(
-            f"The network gave {rows.shape} for {len(crops)} crops; its configuration says "
+            f"The network gave {rows.shape} for {len(indices)} crops; its configuration says "
             f"embedding_dim {embedding_dim}."
         )
     broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))

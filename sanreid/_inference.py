@@ -1,31 +1,16 @@
-"""The network as it runs at inference: batch-norm folded, channels last, in the asked precision.
-
-A backend is any callable ``(N, H, W, 3) uint8 -> (N, D) float32``; :class:`TorchBackend` is the
-one that is always there. It works on a private copy, so the module it was made from stays plain.
-"""
+"""Where and how precisely torch computes, and what a forked process is told."""
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
-from collections.abc import Callable
-from typing import TypeAlias
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sanreid.config import EncoderConfig
 from sanreid.errors import InputError
-from sanreid.models import SAEnc
 
 __all__ = [
     "LOADED_IN",
-    "Backend",
-    "TorchBackend",
     "compute_dtype",
     "resolve_device",
     "resolve_dtype",
@@ -35,8 +20,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 LOADED_IN = os.getpid()  # the process that loaded torch; another one was forked from it
-
-Backend: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 _DTYPES = {
     "float32": torch.float32,
@@ -110,70 +93,3 @@ def warn_of_fork(device: torch.device) -> None:
             "fork, so encoding may wait for ever: start processes with multiprocessing's 'spawn' "
             "method, or call torch.set_num_threads(1) in the forked process first."
         )
-
-
-class TorchBackend:
-    """Runs a copy of the network, faster than the module itself and with the same result.
-
-    Args:
-        module: SA-Enc, or any module that maps normalised crops (N, 3, H, W) to embeddings
-            (N, D) or to a result with ``.embedding``.
-        config: For the normalisation.
-        device: Where to run.
-        dtype: Precision of the convolutions; pooling's result and the head are in float32.
-    """
-
-    def __init__(
-        self, module: nn.Module, config: EncoderConfig, *, device: torch.device, dtype: torch.dtype
-    ) -> None:
-        self.device = device
-        self.dtype = dtype
-        self._network = _inference_copy(module).to(device=device, dtype=dtype)
-        self._network.to(memory_format=torch.channels_last)
-        self._head: nn.Module | None = None
-        if isinstance(self._network, SAEnc):
-            self._head = self._network.head.float()
-        # (x / 255 - mean) / std as x * scale + shift, on the device.
-        mean, std = torch.tensor(config.mean), torch.tensor(config.std)
-        self._scale = (1 / (255 * std)).to(device).view(1, 3, 1, 1)
-        self._shift = (-mean / std).to(device).view(1, 3, 1, 1)
-
-    @torch.inference_mode()
-    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
-        pixels = torch.from_numpy(crops).to(self.device).permute(0, 3, 1, 2)  # channels last
-        normalised = torch.addcmul(self._shift, pixels.float(), self._scale)
-        embeddings = self._forward(normalised.to(self.dtype))
-        result: NDArray[np.float32] = embeddings.float().cpu().numpy()
-        return result
-
-    def _forward(self, crops: Tensor) -> Tensor:
-        network = self._network
-        if isinstance(network, SAEnc):
-            pooled = network.pooling(network.trunk(crops)[-1])
-            embeddings: Tensor = network.head(pooled.float())
-            return embeddings
-        output = network(crops)
-        return output if isinstance(output, Tensor) else output.embedding
-
-
-def _inference_copy(module: nn.Module) -> nn.Module:
-    """Copy ``module``; each batch-norm that directly follows a convolution goes into it."""
-    network = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
-    if isinstance(network, SAEnc):
-        for parent in network.trunk.modules():
-            _fold(parent)
-    return network
-
-
-def _fold(parent: nn.Module) -> None:
-    """Fold ``bnK`` into ``convK``, and the pairs of a Sequential, as torchvision's ResNet has."""
-    children = dict(parent.named_children())
-    for name, child in children.items():
-        if not isinstance(child, nn.Conv2d):
-            continue
-        partner = f"bn{name.removeprefix('conv')}" if name.startswith("conv") else "1"
-        norm = children.get(partner)
-        if isinstance(norm, nn.BatchNorm2d):
-            setattr(parent, name, fuse_conv_bn_eval(child, norm))
-            setattr(parent, partner, nn.Identity())

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-import threading
 from collections.abc import Generator, Iterable, Iterator, Sized
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,23 +27,17 @@ from torch import nn
 from sanreid import weights
 from sanreid._batches import Batch, Failure, Options, embed_in_batches
 from sanreid._detections import crop_boxes
-from sanreid._inference import (
-    LOADED_IN,
-    Backend,
-    TorchBackend,
-    compute_dtype,
-    resolve_device,
-    resolve_dtype,
-    warn_of_fork,
-)
+from sanreid._engines import Engine, ExportedEngine, ModuleEngine
+from sanreid._expansion import expand_paths
 from sanreid._progress import progress_bar
-from sanreid._weights_state import assign, compact, fingerprint, weights_state
+from sanreid._weights_state import assign, compact, weights_state
+from sanreid.backends.exported import exported_path
+from sanreid.backends.interface import BackendName, resolve
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError
 from sanreid.images import (
     Color,
     ImageSource,
-    find_images,
     is_one_image,
     iterate_images,
     load_image,
@@ -83,9 +76,9 @@ class SANEncoder:
     Most users load released weights by :meth:`from_pretrained`; training code gives its module
     to the constructor.
 
-    The network runs as a private copy, made at the first call: batch-norm folded into the
-    convolutions, channels last, in ``dtype``. A change of the module's weights in place (an
-    optimiser's step, ``load_state_dict``) is noticed at the next call.
+    The network runs as a private copy, made at the first call, in ``dtype``. A change of the
+    module's weights in place (an optimiser's step, ``load_state_dict``) is noticed at the next
+    call.
 
     Args:
         module: SA-Enc, as :func:`sanreid.models.build_sa_enc` builds it. It is moved to
@@ -96,10 +89,12 @@ class SANEncoder:
             ``torch.dtype``. ``"auto"`` is bfloat16 on CUDA from compute capability 8 and on CPUs
             with native bfloat16 (AVX512-BF16, AMX), else float32. float16 on a CPU is computed
             in float32, which is faster there and loses nothing. Embeddings are always float32.
+        backend: What runs the network: ``"torch"``, or on a CPU ``"onnx"`` (float32) or
+            ``"openvino"`` (float32, bfloat16), from the extra ``export``.
         name: For messages.
 
     Raises:
-        InputError: The device or the dtype cannot be had.
+        InputError: The backend, or the device or the dtype for it, cannot be had.
     """
 
     def __init__(
@@ -109,19 +104,14 @@ class SANEncoder:
         *,
         device: str | int | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        backend: BackendName = "torch",
         name: str | None = None,
     ) -> None:
-        self._config = config
-        self._device = resolve_device(device)
-        self._dtype_asked = dtype
-        self._dtype = resolve_dtype(dtype, self._device)
-        self._module = module.to(device=self._device, dtype=torch.float32).eval()
+        self._engine: Engine = ModuleEngine(
+            module, config, backend=backend, device=device, dtype=dtype
+        )
         self._name = name
         self._released: tuple[object, weights.WeightsEntry] | None = None
-        self._process = LOADED_IN
-        self._lock = threading.Lock()  # over the two that are made when first needed
-        self._backend: tuple[object, Backend] | None = None
-        self._fingerprint: tuple[object, str] | None = None
 
     @classmethod
     def from_pretrained(
@@ -130,6 +120,7 @@ class SANEncoder:
         *,
         device: str | int | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
+        backend: BackendName = "torch",
         revision: str | None = None,
         cache_dir: str | Path | None = None,
         token: str | None = None,
@@ -140,9 +131,12 @@ class SANEncoder:
         Args:
             name_or_path: A name of :func:`sanreid.list_weights` (None: the default one), a local
                 directory, or a Hub repository ``owner/name``. Bundled weights and directories
-                need no network.
+                need no network. With another backend than torch also what ``sanreid export``
+                wrote, a file or its directory; weights are exported in memory, which takes
+                some seconds at the first call.
             device: As in the constructor.
             dtype: As in the constructor.
+            backend: As in the constructor.
             revision: Branch, tag or commit of a Hub repository.
             cache_dir: The Hub client's cache; its default when None.
             token: Access token for the Hub; the one the client knows when None.
@@ -152,9 +146,16 @@ class SANEncoder:
             UnknownWeightsError: There are no such weights.
             ChecksumError: The file is not the released one; nothing of it was parsed.
             WeightsError: The weights cannot be had or do not fit their configuration.
-            InputError: The device or the dtype cannot be had.
+            InputError: The backend, or the device or the dtype for it, cannot be had.
+            MissingExtraError: The backend's packages are not installed.
         """
-        resolve_dtype(dtype, resolve_device(device))  # a mistake is told before a download
+        resolve(backend, device, dtype)  # a mistake is told before a download
+        if exported := exported_path(name_or_path, backend):
+            # There is no module for the constructor.
+            encoder = cls.__new__(cls)
+            engine = ExportedEngine(exported, backend=backend, device=device, dtype=dtype)
+            encoder.__dict__.update(_engine=engine, _name=str(name_or_path), _released=None)
+            return encoder
         located = weights.locate(
             name_or_path,
             revision=revision,
@@ -166,20 +167,31 @@ class SANEncoder:
         with torch.device("meta"):  # no time for values that are replaced at once
             module = build_sa_enc(located.config)
         assign(module, state_dict, origin=located.name)
-        encoder = cls(module, located.config, device=device, dtype=dtype, name=located.name)
+        encoder = cls(
+            module,
+            located.config,
+            device=device,
+            dtype=dtype,
+            backend=backend,
+            name=located.name,
+        )
         if located.entry is not None:
             encoder._released = weights_state(module), located.entry
         return encoder
 
     @property
     def module(self) -> nn.Module:
-        """The plain network, float32, on ``device``: normalised (N, 3, H, W) in, see SAEnc."""
-        return self._module
+        """The plain network, float32, on ``device``: normalised (N, 3, H, W) in, see SAEnc.
+
+        Raises:
+            WeightsError: The encoder was loaded from an exported file, which has none.
+        """
+        return self._engine.module
 
     @property
     def config(self) -> EncoderConfig:
         """What decides the embedding, apart from the weights."""
-        return self._config
+        return self._engine.config
 
     @property
     def name(self) -> str | None:
@@ -189,22 +201,27 @@ class SANEncoder:
     @property
     def embedding_dim(self) -> int:
         """D, the length of an embedding."""
-        return self._config.embedding_dim
+        return self.config.embedding_dim
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(height, width) in pixels that every crop is resized to."""
-        return self._config.input_size
+        return self.config.input_size
 
     @property
     def device(self) -> torch.device:
         """Where the network runs."""
-        return self._device
+        return self._engine.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision asked for; embeddings are float32 whatever it is."""
-        return self._dtype
+        """The precision asked for, int8 of a quantised file; embeddings are float32 always."""
+        return self._engine.dtype
+
+    @property
+    def backend(self) -> str:
+        """What runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"``."""
+        return self._engine.backend_name
 
     @property
     def fingerprint(self) -> str:
@@ -213,20 +230,16 @@ class SANEncoder:
         Two encoders with the same fingerprint give comparable embeddings: it is the same for
         every device, dtype and backend, and after saving and loading.
         """
-        with self._lock:
-            state = weights_state(self._module)
-            if self._fingerprint is None or self._fingerprint[0] != state:
-                self._fingerprint = state, fingerprint(self._module, self._config)
-            return self._fingerprint[1]
+        return self._engine.fingerprint
 
     def __repr__(self) -> str:
         height, width = self.input_size
         name = f"{self._name!r}, " if self._name else ""
-        dtype = str(self._dtype).removeprefix("torch.")
+        dtype = str(self.dtype).removeprefix("torch.")
         return (
-            f"SANEncoder({name}{self._config.backbone} {self._config.head}, "
+            f"SANEncoder({name}{self.config.backbone} {self.config.head}, "
             f"embedding_dim={self.embedding_dim}, input {height} x {width}, "
-            f"device='{self._device}', dtype='{dtype}')"
+            f"device='{self.device}', dtype='{dtype}', backend='{self.backend}')"
         )
 
     def to(
@@ -241,15 +254,9 @@ class SANEncoder:
         Raises:
             InputError: The device or the dtype cannot be had; nothing is changed then.
         """
-        new_device = self._device if device is None else resolve_device(device)
-        asked = self._dtype_asked if dtype is None else dtype
-        new_dtype = resolve_dtype(asked, new_device)
-        with self._lock:
-            entry = self._entry()
-            self._module.to(new_device)
-            self._device, self._dtype, self._dtype_asked = new_device, new_dtype, asked
-            self._backend = None
-            self._released = None if entry is None else (weights_state(self._module), entry)
+        entry = self._entry()
+        self._engine.to(device, dtype)
+        self._released = None if entry is None else (weights_state(self.module), entry)
         return self
 
     # ------------------------------------------------------------------ encoding
@@ -332,7 +339,7 @@ class SANEncoder:
         if on_error not in ("raise", "collect"):
             raise InputError(f"on_error must be 'raise' or 'collect'; got {on_error!r}.")
         options = Options(batch_size, flip, normalize, "rgb")
-        files, failures = _expand(paths, collect=on_error == "collect")
+        files, failures = expand_paths(paths, collect=on_error == "collect")
         rows: list[NDArray[np.float32]] = []
         read: list[Path] = []
         with progress_bar(progress, total=len(files)) as bar:
@@ -441,8 +448,8 @@ class SANEncoder:
         """
         return weights.save_directory(
             Path(directory),
-            state_dict=compact(self._module.state_dict()),
-            config=self._config,
+            state_dict=compact(self.module.state_dict()),
+            config=self.config,
             entry=self._entry(),
         )
 
@@ -482,18 +489,9 @@ class SANEncoder:
 
     def _entry(self) -> weights.WeightsEntry | None:
         """The released weights that the module still holds, unchanged."""
-        if self._released is None or self._released[0] != weights_state(self._module):
+        if self._released is None or self._released[0] != weights_state(self.module):
             return None
         return self._released[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Give what pickling and copying need: not the lock, and not what can be made again."""
-        return self.__dict__ | {"_lock": None, "_backend": None, "_fingerprint": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lock = threading.Lock()
-        self._process = LOADED_IN
 
     # ------------------------------------------------------------------ the work
 
@@ -502,28 +500,12 @@ class SANEncoder:
     ) -> Generator[Batch | Failure, None, None]:
         return embed_in_batches(
             iterate_images(images),
-            self._current_backend(),
-            self._config,
+            self._engine.backend(),
+            self.config,
             options,
             alone=alone,
             in_order=in_order,
         )
-
-    def _current_backend(self) -> Backend:
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            warn_of_fork(self._device)
-        with self._lock:
-            state = weights_state(self._module)
-            if self._backend is None or self._backend[0] != state:
-                backend = TorchBackend(
-                    self._module,
-                    self._config,
-                    device=self._device,
-                    dtype=compute_dtype(self._dtype, self._device),
-                )
-                self._backend = state, backend
-            return self._backend[1]
 
     def _no_rows(self) -> NDArray[np.float32]:
         return np.empty((0, self.embedding_dim), dtype=np.float32)
@@ -547,37 +529,6 @@ def _stream(
             for index, row in zip(step.indices, step.rows, strict=True):
                 yield index, row.copy()  # a kept row must not keep its batch alive
                 bar.update(1)
-
-
-def _expand(paths: object, *, collect: bool) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Files as they are, folders as their images; folders without any are failures."""
-    if isinstance(paths, str | os.PathLike):
-        paths = [paths]
-    if isinstance(paths, bytes) or not isinstance(paths, Iterable):
-        raise InputError(
-            f"paths must be a path or a sequence of paths; got {type(paths).__name__}."
-        )
-    files: list[Path] = []
-    failures: list[tuple[Path, str]] = []
-    for place, given in enumerate(paths):
-        if not isinstance(given, str | os.PathLike):
-            raise InputError(
-                f"Item {place} of paths must be a path; got {type(given).__name__}. "
-                "encode() takes other images."
-            )
-        if not os.fspath(given):  # pathlib takes it for the current folder
-            raise InputError(f"Item {place} of paths is an empty string; wanted a path.")
-        path = Path(given)
-        if not path.is_dir():
-            files.append(path)
-            continue
-        try:
-            files.extend(find_images(path))
-        except InputError as error:
-            if not collect:
-                raise
-            failures.append((path, str(error)))
-    return files, failures
 
 
 def _length(images: object) -> int | None:

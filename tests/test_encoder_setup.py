@@ -442,7 +442,7 @@ def test_cuda_agrees_with_the_cpu(dtype, tiny_config, tiny_encoder):
 
 
 def test_a_forked_process_is_warned_once(tiny_config, crop, monkeypatch, caplog):
-    monkeypatch.setattr("sanreid.encoder.LOADED_IN", -1)
+    monkeypatch.setattr("sanreid._engines.LOADED_IN", -1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     encoder = fresh(tiny_config)
     encoder.encode(crop)
@@ -452,7 +452,7 @@ def test_a_forked_process_is_warned_once(tiny_config, crop, monkeypatch, caplog)
 
 
 def test_a_forked_process_of_one_thread_is_not_warned(tiny_config, crop, monkeypatch, caplog):
-    monkeypatch.setattr("sanreid.encoder.LOADED_IN", -1)
+    monkeypatch.setattr("sanreid._engines.LOADED_IN", -1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     fresh(tiny_config).encode(crop)
     assert not caplog.records

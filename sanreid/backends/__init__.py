@@ -1,0 +1,1 @@
+"""The network at inference: torch, ONNX Runtime or OpenVINO."""

@@ -1,0 +1,59 @@
+"""Exported files on disk: which path is one, and the backend that runs it.
+
+An ONNX export is one file, ``NAME.onnx``; an OpenVINO export is ``NAME.xml`` with ``NAME.bin``
+beside it. A directory stands for ``model.onnx`` or ``model.xml`` in it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+
+from sanreid.backends.onnx_runtime import OnnxBackend
+from sanreid.backends.open_vino import OpenVinoBackend
+from sanreid.errors import InputError
+
+__all__ = ["SUFFIXES", "ExportedBackend", "exported_path", "load_exported"]
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
+MODEL_NAME = "model"
+
+ExportedBackend: TypeAlias = OnnxBackend | OpenVinoBackend
+
+
+def exported_path(given: object, backend: str) -> Path | None:
+    """Give the exported file that ``given`` means; None where it means weights.
+
+    Raises:
+        InputError: It is an exported file of another backend.
+    """
+    if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        return None
+    path = Path(given).expanduser()
+    found = {
+        kind: file
+        for kind, suffix in SUFFIXES.items()
+        for file in (path, path / f"{MODEL_NAME}{suffix}")
+        if file.suffix == suffix and file.is_file()
+    }
+    if not found or backend in found:
+        return found.get(backend)
+    if (path / "config.json").is_file():  # a weights directory that holds an export as well
+        return None
+    other, file = next(iter(found.items()))
+    raise InputError(f"{file} is for backend={other!r}; got backend={backend!r}.")
+
+
+def load_exported(path: Path, *, dtype: torch.dtype) -> ExportedBackend:
+    """Give the backend that runs an exported file.
+
+    Raises:
+        MissingExtraError: Its runtime is not installed.
+        WeightsError: The file is damaged, or was not written by sanreid.
+    """
+    if path.suffix == SUFFIXES["onnx"]:
+        return OnnxBackend(path)
+    return OpenVinoBackend(path, dtype=dtype)

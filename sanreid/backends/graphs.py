@@ -1,0 +1,59 @@
+"""The network as a graph: ONNX by torch's exporter, OpenVINO's form of the same graph."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+from torch import nn
+
+from sanreid.backends.description import INPUT, KEY, OUTPUT, Description
+from sanreid.backends.extras import require
+from sanreid.backends.network import CropNetwork
+
+__all__ = ["to_onnx", "to_openvino"]
+
+
+def to_onnx(module: nn.Module, description: Description) -> bytes:
+    """Give the network, its description in the metadata, as the bytes of an ONNX file.
+
+    Args:
+        module: As :class:`~sanreid.backends.network.CropNetwork` takes it.
+        description: What to write into the metadata.
+
+    Raises:
+        MissingExtraError: The packages for it are not installed.
+    """
+    onnx = require("onnx", purpose="An export")
+    require("onnxscript", purpose="An export")
+    network = CropNetwork(module, description.config).cpu()
+    example = torch.zeros(2, *description.config.input_size, 3, dtype=torch.uint8)
+    program = torch.onnx.export(
+        network,
+        (example,),
+        input_names=[INPUT],
+        output_names=[OUTPUT],
+        dynamic_shapes={"crops": {0: torch.export.Dim("N")}},
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:  # torch's annotation allows it; with dynamo=True there is a program
+        raise RuntimeError("torch.onnx.export gave no program.")
+    model = program.model_proto
+    onnx.helper.set_model_props(model, {KEY: description.to_json()})
+    file = io.BytesIO()
+    onnx.save_model(model, file)
+    return file.getvalue()
+
+
+def to_openvino(model: bytes, description: Description) -> Any:  # noqa: ANN401 - a type of an extra
+    """Give the ``openvino.Model`` of an ONNX model's bytes, its description in it.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    openvino = require("openvino", purpose="An export to OpenVINO")
+    converted = openvino.Core().read_model(model=model, weights=b"")
+    converted.set_rt_info(description.to_json(), [KEY])
+    return converted

@@ -1,0 +1,54 @@
+"""Runs an exported ONNX model in ONNX Runtime, on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sanreid.backends.description import INPUT, KEY, Description
+from sanreid.backends.extras import require
+from sanreid.errors import WeightsError
+
+__all__ = ["OnnxBackend"]
+
+
+class OnnxBackend:
+    """A session with as many threads as torch has.
+
+    Args:
+        model: The file, or its bytes.
+
+    Attributes:
+        description: What the model says of itself.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+        WeightsError: It is no such model.
+    """
+
+    def __init__(self, model: Path | bytes) -> None:
+        ort = require("onnxruntime", purpose="The backend 'onnx'")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors; they are raised as well
+        origin = str(model) if isinstance(model, Path) else "The exported model"
+        try:
+            self._session: Any = ort.InferenceSession(
+                str(model) if isinstance(model, Path) else model,
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # the runtime raises kinds of its own, RuntimeError's children
+            reason = str(error).partition("\n")[0]
+            raise WeightsError(f"{origin} is not a whole ONNX model ({reason}).") from error
+        metadata = self._session.get_modelmeta().custom_metadata_map
+        self.description = Description.from_json(metadata.get(KEY), origin=origin)
+
+    def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
+        rows: NDArray[np.float32] = self._session.run(None, {INPUT: crops})[0]
+        return rows
