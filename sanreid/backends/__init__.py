@@ -1,1 +1,11 @@
-"""The network at inference: torch, ONNX Runtime or OpenVINO."""
+"""What runs the network at inference: torch, ONNX Runtime or OpenVINO; and exports for them.
+
+A backend is a callable from ``uint8`` crops to embeddings. :func:`export` writes the file that
+the two others run; ``SANEncoder.from_pretrained(path, backend="onnx")`` loads it.
+"""
+
+from __future__ import annotations
+
+from sanreid.backends.exporting import ExportReport, export
+
+__all__ = ["ExportReport", "export"]

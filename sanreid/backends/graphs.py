@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -57,3 +58,10 @@ def to_openvino(model: bytes, description: Description) -> Any:  # noqa: ANN401 
     converted = openvino.Core().read_model(model=model, weights=b"")
     converted.set_rt_info(description.to_json(), [KEY])
     return converted
+
+
+def save_openvino(model: Any, path: Path) -> None:  # noqa: ANN401 - a type of an extra
+    """Write ``path`` and the ``.bin`` beside it, weights in the precision they have."""
+    require("openvino", purpose="An export to OpenVINO").save_model(
+        model, path, compress_to_fp16=False
+    )

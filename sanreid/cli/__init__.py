@@ -19,6 +19,7 @@ from sanreid import __version__
 from sanreid.cli.demo import add_to as add_demo
 from sanreid.cli.embed import add_to as add_embed
 from sanreid.cli.evaluate import add_to as add_evaluate
+from sanreid.cli.export import add_to as add_export
 from sanreid.cli.gallery import add_to as add_gallery
 from sanreid.cli.style import paint
 from sanreid.cli.weights import add_to as add_weights
@@ -83,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sanreid {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add_to in (add_demo, add_embed, add_gallery, add_evaluate, add_weights):
+    for add_to in (add_demo, add_embed, add_gallery, add_evaluate, add_weights, add_export):
         add_to(commands)
     return parser
 
