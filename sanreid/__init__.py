@@ -35,7 +35,15 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES = ("datasets", "errors", "images", "metrics", "viz", "weights")  # loaded when named
+_MODULES = (  # loaded when named
+    "backends",
+    "datasets",
+    "errors",
+    "images",
+    "metrics",
+    "viz",
+    "weights",
+)
 
 _HOME = {
     "ChecksumError": "sanreid.errors",

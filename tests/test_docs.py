@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS, PAIRS = ROOT / "docs", ROOT / "examples" / "pairs"
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is not beside tests/")
 
-SLOW = {"howto/convert.md"}
+SLOW = {"howto/convert.md", "howto/export.md"}
 FENCE = re.compile(r"^```(python|console)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -38,7 +38,7 @@ def test_what_an_encoder_says_of_itself(tiny_config, tiny_encoder):
     assert tiny_encoder.name is None
     assert repr(tiny_encoder) == (
         "SANEncoder(resnet18 bnneck, embedding_dim=16, input 64 x 32, device='cpu', "
-        "dtype='float32')"
+        "dtype='float32', backend='torch')"
     )
     assert "SANEncoder('mine', resnet18" in repr(fresh(tiny_config, name="mine"))
 

@@ -19,6 +19,7 @@ KINDS = [
     {"backbone": "resnet18", "head": "bnneck", "pooling": "avg"},
     {"backbone": "resnet50", "head": "fc", "pooling": "gem", "last_stride": 2},
     {"backbone": "resnet34", "head": "pool", "embedding_dim": 512},
+    {"backbone": "resnet50-c4"},
 ]
 
 
