@@ -280,18 +280,22 @@ class _Augmenter:
         cameras: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Give the crops, and which of them were mirrored."""
+        images = sent(images, self._device)
+        for step in self._run.sizes:  # before all else, which then costs less
+            if epoch < step.until_epoch:
+                small = F.interpolate(
+                    images.float(), size=step.size, mode="bilinear", antialias=True
+                )
+                images = small.round_().to(torch.uint8)
+                break
         crops, mirrored = self._augment(
-            sent(images, self._device),
+            images,
             generator=generator,
             rank=distributed.rank(),
             world_size=distributed.world_size(),
             looks=looks,
             cameras=cameras,
         )
-        for step in self._run.sizes:
-            if epoch < step.until_epoch:
-                crops = F.interpolate(crops, size=step.size, mode="bilinear", antialias=True)
-                break
         if self._run.channels_last:
             crops = crops.contiguous(memory_format=torch.channels_last)
         return crops, mirrored
