@@ -20,9 +20,9 @@ from sanreid.errors import DatasetError
 from sanreid.train.config import DataConfig, SourceConfig
 from sanreid.train.data import TextureStore
 from sanreid.train.device import sent
+from sanreid.train.mirroring import mirror_textures
 from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.sa_dec import TEXTURE_SIZE
-from sanreid.train.transforms import mirror_textures
 
 __all__ = [
     "AtlasTables",

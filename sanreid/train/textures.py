@@ -6,7 +6,7 @@
 The second makes the stores that a run's configuration names: every data source's ``textures``.
 A crop is painted twice, as it is and mirrored; the second texture is mirrored back through the
 atlas. Their mean is kept, and how far they agree is the confidence in each place. OUT is one
-file (:mod:`sanreid.train.data.textures`); an interrupted run goes on where it stopped.
+file (:mod:`sanreid.train.data.texture_format`); an interrupted run goes on where it stopped.
 
 Source: Jin et al., arXiv:1905.13143 (SAN-PG makes the target textures). Mirroring twice and the
 confidence are ours.
@@ -41,11 +41,11 @@ from sanreid.train.data import TextureHeader, TextureStore, TextureWriter
 from sanreid.train.device import resolve_device
 from sanreid.train.export import load_run
 from sanreid.train.feeding import read_source
+from sanreid.train.mirroring import mirror_textures
 from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.san import SANPG, build_san_pg
 from sanreid.train.settings import load_config
 from sanreid.train.targets import load_atlas_tables
-from sanreid.train.transforms import mirror_textures
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
 from sanreid.weights.storage import load_into, read_state_dict

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches on the device they lie on, and the texture kept in step.
+"""Augmentation of whole batches on the device they lie on.
 
 Every choice is made per crop, from one table of random numbers drawn from the generator that
 the caller passes: the same state of the generator gives the same batch, on every device, and
@@ -27,7 +27,6 @@ __all__ = [
     "AugmentedBatch",
     "BatchAugmentation",
     "CameraLooks",
-    "mirror_textures",
     "normalize_crops",
 ]
 
@@ -374,37 +373,6 @@ def normalize_crops(
         for v in (mean, std)
     )
     return crops.float().div_(255).sub_(means).div_(stds)
-
-
-def mirror_textures(textures: Tensor, mirrored: Tensor, texel_map: Tensor | None = None) -> Tensor:
-    """Mirror the bodies of some textures by the atlas's own left-right symmetry.
-
-    Mirroring a crop swaps the left and the right half of the body. In the texture that is a
-    permutation of texels, which depends on the atlas, and in general not a flip of the picture.
-
-    Args:
-        textures: (N, C, H, W), colours or anything else per texel; not changed.
-        mirrored: (N,) bool, which bodies to mirror.
-        texel_map: (H * W,) int64: texel t of the mirrored texture is texel ``texel_map[t]`` of
-            the given one. None is the identity, right only for an atlas without sides.
-
-    Raises:
-        InputError: A shape does not fit.
-    """
-    if textures.dim() != 4 or mirrored.shape != textures.shape[:1]:
-        raise InputError(
-            "mirror_textures() takes (N, C, H, W) textures and (N,) flags; "
-            f"got {tuple(textures.shape)} and {tuple(mirrored.shape)}."
-        )
-    if texel_map is None:
-        return textures.clone()
-    if texel_map.shape != (textures.shape[2] * textures.shape[3],):
-        raise InputError(
-            f"texel_map must have one place for each of {textures.shape[2]} x "
-            f"{textures.shape[3]} texels; got shape {tuple(texel_map.shape)}."
-        )
-    turned = textures.flatten(2)[:, :, texel_map].view_as(textures)
-    return torch.where(_each(mirrored), turned, textures)  # to ask which would make a host wait
 
 
 def _centres(count: int, device: torch.device) -> Tensor:

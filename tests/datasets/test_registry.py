@@ -69,3 +69,15 @@ def test_wrong_splits_and_options(tmp_path):
             read_split("viper", tmp_path, "train", [option])
     with pytest.raises(InputError, match=r"split must be at least 0 .*got -2"):
         read_split("viper", viper(tmp_path), "train", ["split=-2", "complete=false"])
+
+
+@pytest.mark.parametrize("name", sorted(set(DATASETS) - {"folders", "csv"}))
+def test_an_empty_folder_is_told_what_was_looked_for_and_where_to_get_it(name, tmp_path):
+    with pytest.raises(DatasetError, match=r"Looked for \S+(.|\n)*ask its makers: http"):
+        read_dataset(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["folders", "csv"])
+def test_ones_own_data_are_told_what_was_looked_for(name, tmp_path):
+    with pytest.raises(DatasetError, match=r"train, query and gallery|CSV table with the columns"):
+        read_dataset(name, tmp_path)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from sanreid.errors import ConfigError
+from sanreid.train import config as config_module
 from sanreid.train.config import TrainConfig
 from sanreid.train.settings import (
     config_from_dict,
@@ -13,6 +19,7 @@ from sanreid.train.settings import (
     override,
     packaged_configs,
 )
+from sanreid.train.transforms import BatchAugmentation
 
 SOURCE = '[[data.sources]]\nfolder = "crops"\nnames = "folders"\n'
 
@@ -150,3 +157,25 @@ def test_every_packaged_configuration_is_in_order(name, monkeypatch):
     assert isinstance(config, TrainConfig)
     assert not config.init.weights  # a path on somebody's machine has no place in the package
     assert config_from_dict(config_to_dict(config)) == config
+
+
+def test_every_setting_says_what_it_means():
+    """Each field of each section stands in its docstring's Args, which the reference shows."""
+    sections = [getattr(config_module, name) for name in config_module.__all__]
+    for section in sections:
+        text = section.__doc__
+        if section is config_module.AugmentationConfig:  # it refers to those of its user
+            text = BatchAugmentation.__doc__
+        if section is TrainConfig:
+            continue
+        for one in fields(section):
+            assert re.search(rf"^ +{one.name}: \S", text, re.MULTILINE), (section, one.name)
+    shown = Path(__file__).parents[2] / "docs" / "reference" / "training.md"
+    if shown.is_file():
+        page = shown.read_text(encoding="utf-8")
+        assert all(section.__name__ in page for section in sections if section is not TrainConfig)
+
+
+def test_augmentation_has_the_settings_of_what_it_configures():
+    parameters = inspect.signature(BatchAugmentation).parameters.keys() - {"mean", "std"}
+    assert {one.name for one in fields(config_module.AugmentationConfig)} == parameters

@@ -6,10 +6,10 @@ from torch.nn import functional
 
 from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
+from sanreid.train.mirroring import mirror_textures
 from sanreid.train.transforms import (
     BatchAugmentation,
     CameraLooks,
-    mirror_textures,
     normalize_crops,
 )
 
