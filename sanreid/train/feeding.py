@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_split
@@ -45,9 +46,15 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
         every = replace(every, name=source.name)
     crops = every if keep_ignored else every.without_ignored()
     if source.exclude_pids:
-        crops = crops.without_pids(_read_pids(source.exclude_pids))
+        listed = _listed(crops, source.exclude_pids)
+        if not listed.any():
+            raise DatasetError(
+                f"Nobody of {source.folder} is listed in {source.exclude_pids}, so nobody would "
+                "be left out: is it the list of another data set?"
+            )
+        crops = crops.select(~listed)
     if source.only_pids:
-        crops = crops.of_pids(_read_pids(source.only_pids))
+        crops = crops.select(_listed(crops, source.only_pids))
     if source.max_identities:
         crops = crops.of_pids(crops.identities[: source.max_identities].tolist())
     if not len(crops):
@@ -144,10 +151,18 @@ def step_generator(seed: int, batch: int) -> torch.Generator:
     return generator
 
 
-def _read_pids(path: str) -> list[int]:
+def _listed(crops: CropSet, path: str) -> NDArray[np.bool_]:
+    """Say which crops show people of a list, by number or, where people have names, by name."""
     try:
-        return [int(line) for line in Path(path).read_text(encoding="utf-8").split()]
-    except (OSError, ValueError) as error:
+        lines = {line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{path} cannot be read as a list of identities: {error}") from error
+    lines.discard("")
+    numbers = [int(line) for line in lines if line.removeprefix("-").isdecimal()]
+    if not crops.labels and len(numbers) < len(lines):
         raise DatasetError(
-            f"{path} cannot be read as a list of identities, one number a line: {error}"
-        ) from error
+            f"{path} cannot be read as a list of identities, one number a line; it has "
+            f"{min(line for line in lines if not line.removeprefix('-').isdecimal())!r}."
+        )
+    named = np.array([label in lines for label in crops.labels] or False, dtype=np.bool_)
+    return np.isin(crops.pids, numbers) | named

@@ -31,6 +31,7 @@ torch.manual_seed(0)
 config = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
 network = build_san(config, num_classes=4, decoder=DecoderConfig(width=32)).double()
 network.eval()  # BatchNorm by its running statistics
+network.to(memory_format=torch.channels_last)  # as the engine has it: maps of that memory order
 crops = torch.randn(8, 3, 64, 32, dtype=torch.float64)
 pairs = torch.randn(4, 3, 64, 32, dtype=torch.float64)
 textures = torch.rand(8, 3, 256, 256, dtype=torch.float64) * 2 - 1

@@ -38,6 +38,9 @@ def test_reading_a_source_leaves_identities_out(people, tmp_path):
     for key, count in (("exclude_pids", 30), ("only_pids", 18)):
         kept = read_source(SourceConfig(folder=str(people), names="folders", **{key: str(some)}))
         assert len(kept) == count
+    some.write_text("person01\n person07 \n\n")  # folders have names, too
+    kept = read_source(SourceConfig(folder=str(people), names="folders", only_pids=str(some)))
+    assert set(kept.labels) == {"person01", "person07"}
     few = read_source(SourceConfig(folder=str(people), names="folders", max_identities=2))
     assert few.num_identities == 2
     with pytest.raises(DatasetError, match="cannot be read as a list"):
@@ -47,6 +50,14 @@ def test_reading_a_source_leaves_identities_out(people, tmp_path):
     some.write_text("99999")
     with pytest.raises(DatasetError, match="none is left"):
         read_source(SourceConfig(folder=str(people), names="folders", only_pids=str(some)))
+    with pytest.raises(DatasetError, match=r"Nobody of .*people is listed in .*another data set"):
+        read_source(SourceConfig(folder=str(people), names="folders", exclude_pids=str(some)))
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    Image.new("RGB", (8, 16)).save(flat / "0002_c1s1_000001_00.jpg")
+    some.write_text("2\nanna\n")
+    with pytest.raises(DatasetError, match=r"one number a line; it has 'anna'"):
+        read_source(SourceConfig(folder=str(flat), only_pids=str(some)))
 
 
 def measured(queries, gallery, pids, camids, embeddings, protocol="market1501"):

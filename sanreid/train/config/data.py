@@ -28,7 +28,8 @@ class SourceConfig:
         options: Of ``dataset``: ``["boxes=detected"]``.
         name: What the log and the manifest call it; the folder's name where empty.
         terms: What its makers allow, for the manifest of the weights trained on it.
-        exclude_pids: A file with one identity per line to leave out; empty: none.
+        exclude_pids: A file with one identity per line to leave out, by number or, where people
+            are folders, by the folder's name; empty: none.
         only_pids: A file with one identity per line to keep, the rest left out; empty: all.
         max_identities: Keep this many identities, those with the lowest pids; 0: all.
         textures: The store of target textures of these crops, as
