@@ -177,7 +177,7 @@ class HeldTextures:
 
 def as_target(textures: Tensor) -> Tensor:
     """Map uint8 textures to float32 in [-1, 1], 0 to -1 and 255 to 1."""
-    return textures.float() / 127.5 - 1
+    return textures.float().div_(127.5).sub_(1)
 
 
 def in_step(
