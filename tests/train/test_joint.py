@@ -316,6 +316,53 @@ def test_the_joint_step_learns_draws_and_resumes_to_the_bit(
     assert all(torch.equal(x, cut[key]) for key, x in whole.items())
 
 
+@pytest.mark.gpu
+def test_a_step_never_makes_the_host_wait_for_the_gpu(tiny_run, people, textures, fake_pairs):
+    strong = {"zoom": [1.0, 1.1], "saturation": 0.2, "hue": 0.02, "gain": 0.1, "gamma": 0.3,
+              "camera_style": 0.5, "grayscale": 0.1, "blur": 0.2, "low_resolution": 0.2,
+              "erasing_fill": "color"}  # fmt: skip
+    config = with_textures(
+        tiny_run, people, textures, data={"store": "device"}, augmentation=strong,
+        pit={"folder": "pairs", "per_batch": 4}, ema={"decay": 0.9},
+        run={"precision": "bf16", "sizes": [{"until_epoch": 1, "size": [48, 32]}]},
+        optimizer={"clip_norm": 1.0},
+    )  # fmt: skip
+    device = torch.device("cuda", 0)
+    batches = CropBatches(config, device)
+    learner = Learner(config, num_classes=batches.num_classes, device=device)
+    learner.begin_epoch(0)
+    places = batches.places(0)
+    for number in range(4):
+        if number == 2:  # constants are made, kernels chosen
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            batch = batches.batch(
+                batches.read(places[number % len(places)], number=number), number=number, epoch=0
+            )
+            receipt = learner.step([batch], 1, lr=1e-3)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert learner.is_sound(receipt.read())
+
+
+@pytest.mark.gpu
+def test_the_engine_runs_and_resumes_on_a_gpu(tiny_run, people, textures, fake_pairs, tmp_path):
+    changes = {"data": {"store": "device"}, "pit": {"folder": "pairs", "per_batch": 4},
+               "ema": {"decay": 0.9}}  # fmt: skip
+    run = {"device": "cuda", "precision": "bf16", "epochs": 2}
+
+    def build(**run):
+        return with_textures(tiny_run, people, textures, run=run, **changes)
+
+    engine = Engine(build(**run, max_steps=3))
+    assert engine.lag == 1
+    engine.run()
+    Engine(build(**run), resume=True).run()
+    rows = [r for r in read_journal(tmp_path / "run" / "log.jsonl") if r["kind"] == "train"]
+    assert [row["step"] for row in rows] == list(range(1, len(rows) + 1))
+    assert all(np.isfinite(row["total"]) for row in rows)
+
+
 def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_path):
     config = tiny_run(
         data={"sources": []},
