@@ -19,6 +19,8 @@ from tests.benchmarks import page
 MSMT17 = "--queries 11659 --gallery 82161 --only sanreid --repeats 1"
 RUNS = {  # file name: module and its options
     "encode": "bench_encode",
+    "backends": "bench_backends",
+    "stream": "bench_stream",
     "evaluate": "bench_evaluate",
     "evaluate-msmt17": f"bench_evaluate {MSMT17}",
     "evaluate-large": "bench_evaluate --queries 10000 --gallery 500000 --only sanreid --repeats 1",

@@ -1,23 +1,25 @@
-"""Embedding JPEG files from disk: SANEncoder against a plain torchvision loop.
+"""Embedding JPEG files from disk: every backend of SANEncoder against a plain torchvision loop.
 
-    python -m tests.benchmarks.bench_encode [--images 512] [--json FILE]
+    python -m tests.benchmarks.bench_encode [--images 512] [--folder EXPORTS] [--json FILE]
 
 Work: 512 crops, ResNet-50 with last stride 1, 256 x 128, batches of 32, the bundled weights. The
 plain loop opens, resizes, normalises and forwards one batch after the other in float32, as the
-usual feature extractors do. Each contestant runs in a process of its own; the crops are read once
-before the clock starts, so that the disk's cache is warm for everyone.
+usual feature extractors do. Each contestant lives in a process of its own; they take turns, so
+that a slower minute of the machine is one for all, and ratios are taken turn by turn. The crops
+are read once before, so that the disk's cache is warm for everyone.
 
-Crops: the first of Market-1501's training folder where SANREID_DATA is set (64 x 128 files that
-the resize makes larger), else rendered people of the same size.
+The floor is the network's multiply-adds over the measured rate of a matrix product in the same
+precision; decoding and resizing are not in it.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import multiprocessing
+import statistics
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +28,22 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from sanreid import SANEncoder
-from tests.benchmarks.report import in_fresh_process, repeat, write_report
-from tests.people import rendered_person
+from tests.benchmarks.exports import CONTESTANTS, INPUT_SIZE, crops, load, released
+from tests.benchmarks.floors import above_floor, measure_rates
+from tests.benchmarks.report import peak_memory_mib, spread, write_report
+from tests.benchmarks.tables import floor_text, memory_text, table
 
-INPUT_SIZE = (256, 128)
-CONTESTANTS = ("plain torchvision float32", "sanreid float32", "sanreid auto")
+PLAIN = "plain torchvision float32"
 
 Embed = Callable[[list[Path]], NDArray[np.float32]]
 
 
 def plain_loop(batch_size: int) -> Embed:
     """Decode, resize, forward, one after the other; torchvision's ResNet and transforms."""
-    encoder = SANEncoder.from_pretrained("baseline-r50", device="cpu")  # for its weights alone
+    encoder = released()  # for its weights alone
     weights = encoder.module.state_dict()
     network = torchvision.models.resnet50(weights=None)
     network.layer4[0].conv2.stride = network.layer4[0].downsample[0].stride = (1, 1)
@@ -71,83 +74,164 @@ def plain_loop(batch_size: int) -> Embed:
     return embed
 
 
-def sanreid_encoder(batch_size: int, dtype: str) -> tuple[Embed, SANEncoder]:
-    """SANEncoder with the bundled weights, at the benchmark's input size."""
-    released = SANEncoder.from_pretrained("baseline-r50", device="cpu")
-    config = replace(released.config, input_size=INPUT_SIZE)
-    encoder = SANEncoder(released.module, config, device="cpu", dtype=dtype)
-    return lambda paths: encoder.encode_files(paths, batch_size=batch_size).embeddings, encoder
+_HERE: dict[str, Any] = {}  # of a contestant's process: what embeds
 
 
-def measure(
-    contestant: str, paths: list[Path], output: Path, *, batch_size: int, repeats: int
-) -> dict[str, Any]:
-    """Time one contestant; its embeddings go to ``output`` for the comparison."""
+def _prepare(
+    contestant: str, folder: Path, paths: list[Path], others: list[Path], batch_size: int
+) -> str:
+    """Load and warm a contestant in its process; give its precision."""
     precision = "float32"
-    if contestant == CONTESTANTS[0]:
-        embed = plain_loop(batch_size)
+    if contestant == PLAIN:
+        _HERE["embed"] = plain_loop(batch_size)
     else:
-        embed, encoder = sanreid_encoder(batch_size, contestant.rpartition(" ")[2])
+        encoder = load(contestant, folder, others)
         precision = str(encoder.dtype).removeprefix("torch.")
-    embed(paths[: 2 * batch_size])  # warm
-    timing = repeat(lambda: np.save(output, embed(paths)), repeats=repeats, warmup=0)
-    return {
-        "contestant": contestant,
-        "precision": precision,
-        "threads": torch.get_num_threads(),
-        "images_per_s": round(len(paths) / timing["median_s"], 2),
-        **timing,
-    }
+        _HERE["embed"] = lambda files: (
+            encoder.encode_files(files, batch_size=batch_size).embeddings
+        )
+    _HERE["embed"](paths[: 2 * batch_size])
+    return precision
 
 
-def crops(count: int, folder: Path) -> tuple[list[Path], str]:
-    """Give JPEG files of 64 x 128 pixels (width x height) and what they are."""
-    if "SANREID_DATA" in os.environ:
-        market = Path(os.environ["SANREID_DATA"]) / "market1501" / "bounding_box_train"
-        paths = sorted(market.glob("*.jpg"))
-        # Evenly over the folder, so over people and cameras.
-        return paths[:: max(1, len(paths) // count)][:count], "Market-1501 training crops"
-    paths = [folder / f"{index:05d}.jpg" for index in range(count)]
-    for index, path in enumerate(paths):
-        rendered_person(index, camera=index % 6 + 1, size=(128, 64)).save(path, quality=92)
-    return paths, "rendered people"
+def _run(paths: list[Path], output: Path) -> tuple[float, float]:
+    """Embed once in a contestant's process; give seconds and peak memory."""
+    start = time.perf_counter()
+    rows = _HERE["embed"](paths)
+    seconds = time.perf_counter() - start
+    np.save(output, rows)
+    return seconds, peak_memory_mib()
+
+
+def compete(
+    contestants: list[str],
+    paths: list[Path],
+    others: list[Path],
+    folder: Path,
+    *,
+    batch_size: int,
+    rounds: int,
+) -> list[dict[str, Any]]:
+    """Let the contestants take turns; give a row for each."""
+    context = multiprocessing.get_context("spawn")
+    pools = {name: context.Pool(1) for name in contestants}
+    rows: list[dict[str, Any]] = []
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    peaks: dict[str, float] = {}
+    embeddings: dict[str, NDArray[np.float32]] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        output = Path(temporary, "rows.npy")
+        precisions = {
+            name: pool.apply(_prepare, (name, folder, paths, others, batch_size))
+            for name, pool in pools.items()
+        }
+        for _ in range(rounds):
+            for name, pool in pools.items():
+                took, peaks[name] = pool.apply(_run, (paths, output))
+                seconds[name].append(took)
+                embeddings[name] = np.load(output)
+    for pool in pools.values():
+        pool.terminate()
+    for name in contestants:
+        cosines = (embeddings[name] * embeddings[contestants[0]]).sum(axis=1)
+        pairs = zip(seconds[contestants[0]], seconds[name], strict=True)
+        timing = spread(seconds[name])
+        rows.append(
+            {
+                "contestant": name,
+                "precision": precisions[name],
+                "images_per_s": round(len(paths) / timing["median_s"], 2),
+                "times_plain": round(statistics.median(a / b for a, b in pairs), 2),
+                "lowest_cosine_to_plain": round(float(cosines.min()), 6),
+                "mean_cosine_to_plain": round(float(cosines.mean()), 6),
+                "peak_mib": round(peaks[name], 1),
+                **timing,
+            }
+        )
+    return rows
+
+
+def gflop_of_a_crop() -> float:
+    """1e9 operations of the network for one crop, a multiply-add being two."""
+    module = released().module
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.zeros(1, 3, *INPUT_SIZE))
+    return counter.get_total_flops() / 1e9
+
+
+def network_floor(
+    seconds: float, rates: dict[str, float], *, gflop: float, precision: str
+) -> dict[str, Any]:
+    """The floor of the network's arithmetic; in float32 by whichever library multiplies faster."""
+    kinds = ("float32", "torch_float32") if precision == "float32" else (precision,)
+    fastest = max(kinds, key=lambda kind: rates[f"{kind}_gflops"])
+    return above_floor(seconds, rates, gflop=gflop, precision=fastest)
+
+
+def section(reports: list[dict[str, Any]]) -> str:
+    """The page's section."""
+    parts = ["## Crops to embeddings"]
+    for report in reports:
+        height, width = report["input_size"]
+        parts.append(
+            f"{report['images']} JPEG files ({report['crops']}, 64 x 128), ResNet-50 with last "
+            f"stride 1 at {height} x {width}, batches of {report['batch_size']}, decoding and "
+            f"resizing included; {report['gflop_per_crop']:.1f} GFLOP a crop. The peer is a plain "
+            "torchvision loop in float32: open, resize, forward, one after the other. The cosine "
+            "is the lowest of any crop to the peer. The bundled weights work at 128 x 64, a "
+            "quarter of these pixels, and are accordingly quicker."
+        )
+        lines = [
+            [
+                row["contestant"],
+                row["precision"],
+                f"{row['images_per_s']:.1f}",
+                f"{row['times_plain']:.2f}",
+                memory_text(row),
+                f"{row['lowest_cosine_to_plain']:.6f}",
+                floor_text(row),
+            ]
+            for row in report["rows"]
+        ]
+        headings = ["contestant", "precision", "images/s", "times faster", "peak memory"]
+        parts.append(table([*headings, "lowest cosine", "floor"], lines))
+    return "\n\n".join(parts)
 
 
 def main() -> None:
-    """Measure every contestant and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Let every contestant embed and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=2, help="turns of each contestant")
+    parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS), metavar="CONTESTANT")
+    parser.add_argument("--folder", type=Path, help="keep the exports here, or take them from it")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as temporary:
-        paths, what = crops(args.images, Path(temporary))
+        paths, others, what = crops(args.images, Path(temporary))
         for path in paths:
             path.read_bytes()
-        rows, embeddings = [], []
-        for number, contestant in enumerate(CONTESTANTS):
-            output = Path(temporary, f"{number}.npy")
-            row = in_fresh_process(
-                measure,
-                contestant,
-                paths,
-                output,
-                batch_size=args.batch_size,
-                repeats=args.repeats,
-            )
-            rows.append(row)
-            embeddings.append(np.load(output))
-            cosine = float((embeddings[number] * embeddings[0]).sum(axis=1).min())
-            row["lowest_cosine_to_plain"] = round(cosine, 6)
-            row["times_plain"] = round(rows[0]["median_s"] / row["median_s"], 2)
-            print(
-                "{contestant:<26} {precision:<9} {images_per_s:>7} images/s  {times_plain:>5} x  "
-                "median {median_s:.2f} s (IQR {iqr_s:.2f} s)  peak {peak_mib:,.0f} MiB  "
-                "lowest cosine {lowest_cosine_to_plain:.6f}".format(**row),
-                flush=True,
-            )
+        rows = compete(
+            [PLAIN, *(args.only or CONTESTANTS)],
+            paths,
+            others,
+            args.folder or Path(temporary, "exports"),
+            batch_size=args.batch_size,
+            rounds=args.repeats,
+        )
+    rates = measure_rates("torch_float32", "bfloat16", "int8")
+    gflop = gflop_of_a_crop()
+    for row in rows:
+        total, precision = gflop * len(paths), row["precision"]
+        row.update(network_floor(row["median_s"], rates, gflop=total, precision=precision))
+        print(
+            "{contestant:<26} {precision:<9} {images_per_s:>7} images/s  {times_plain:>5} x  "
+            "peak {peak_mib:,.0f} MiB  lowest cosine {lowest_cosine_to_plain:.6f}  "
+            "{times_floor} x the floor".format(**row),
+            flush=True,
+        )
     write_report(
         args.json,
         "encode",
@@ -156,6 +240,8 @@ def main() -> None:
         images=len(paths),
         batch_size=args.batch_size,
         input_size=list(INPUT_SIZE),
+        gflop_per_crop=round(gflop, 3),
+        rates=rates,
     )
 
 

@@ -27,8 +27,8 @@ def measure_rates(*precisions: str) -> dict[str, float]:
     """The machine's rates, in a process of its own, with as many threads as the work uses.
 
     Args:
-        precisions: Beside NumPy's float32, matrix products of PyTorch: "bfloat16", "float16" or
-            "torch_float32".
+        precisions: Beside NumPy's float32, matrix products of PyTorch: "bfloat16", "float16",
+            "torch_float32" or "int8".
 
     Returns:
         ``<precision>_gflops`` (1e9 operations a second, a multiply-add being two) and
@@ -77,6 +77,12 @@ def _measure(precisions: tuple[str, ...]) -> dict[str, Any]:
 
         with torch.inference_mode():
             for name in precisions:
+                if name == "int8":
+                    whole = torch.ones(_SIDE, _SIDE, dtype=torch.int8)
+                    rates["int8_gflops"] = work / _best(
+                        lambda whole=whole: torch._int_mm(whole, whole)
+                    )
+                    continue
                 one = torch.from_numpy(square).to(getattr(torch, name.removeprefix("torch_")))
                 rates[f"{name}_gflops"] = work / _best(lambda one=one: torch.mm(one, one))
     rows = np.ones((_BYTES // 4096, 1024), dtype=np.float32)

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.bench_encode import PLAIN, section
+from tests.benchmarks.exports import CONTESTANTS
+
 
 @pytest.mark.slow
 def test_benchmark_runs_small(tmp_path):
@@ -22,8 +25,12 @@ def test_benchmark_runs_small(tmp_path):
     report = json.loads(output.read_text(encoding="utf-8"))
     assert report["benchmark"] == "encode"
     assert report["crops"] == "rendered people"
-    plain, float32, auto = report["rows"]
-    assert plain["times_plain"] == 1
-    assert float32["lowest_cosine_to_plain"] > 0.99999
-    assert auto["lowest_cosine_to_plain"] >= 0.999
-    assert auto["peak_mib"] > 0
+    rows = {row["contestant"]: row for row in report["rows"]}
+    assert rows[PLAIN]["times_plain"] == 1
+    assert set(rows) == {PLAIN, *CONTESTANTS}
+    for name, row in rows.items():
+        lowest = {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.9}[row["precision"]]
+        assert row["lowest_cosine_to_plain"] > lowest, name
+        assert row["peak_mib"] > 0
+        assert row["floor_s"] > 0
+    assert section([report]).count("\n| ") == len(rows) + 2
