@@ -66,13 +66,13 @@ class CudaBackend:
         self._crop_shape = (*config.input_size, 3)
         network = CropNetwork(module, config, dtype=dtype)
         self._network = network.to(device).to(memory_format=torch.channels_last)
-        self._embedding_dim = 0  # known from the first batch
         self._computing = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # untyped in torch
         self._copying = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # as above
         self._computing.wait_stream(torch.cuda.current_stream(device))  # the weights' way here
         self._pool = torch.cuda.graph_pool_handle()
         self._lock = threading.Lock()  # over the streams and what follows
         self._launches: dict[int, Callable[[Tensor], Tensor]] = {}
+        self._met: set[int] = set()  # sizes that came once
         self._free: defaultdict[int, list[_Slot]] = defaultdict(list)
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -89,10 +89,8 @@ class CudaBackend:
     @torch.inference_mode()
     def _submit(self, crops: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
         count, size = len(crops), padded_size(len(crops))
-        with self._lock:
-            launch = self._launches.get(size)
-            if launch is None:
-                launch = self._launches[size] = self._make_launch(size)
+        with self._lock, torch.cuda.device(self._device):
+            launch = self._launch(size)
             slot = self._free[size].pop() if self._free[size] else self._make_slot(size)
         slot.pinned.numpy()[:count] = crops  # what a batch before left in the other rows is unread
         with self._lock, torch.cuda.device(self._device):
@@ -101,12 +99,11 @@ class CudaBackend:
                 slot.copied.record()
             with torch.cuda.stream(self._computing):
                 slot.copied.wait()
-                slot.rows.copy_(launch(slot.crops), non_blocking=True)
+                slot.take(launch(slot.crops))
                 slot.done.record()
 
         def result() -> NDArray[np.float32]:
-            slot.done.synchronize()
-            rows: NDArray[np.float32] = slot.rows.numpy()[:count].copy()
+            rows = slot.wait(count)
             with self._lock:
                 self._free[size].append(slot)
             return rows
@@ -114,16 +111,27 @@ class CudaBackend:
         return result
 
     def _make_slot(self, size: int) -> _Slot:
-        with torch.cuda.device(self._device):
-            return _Slot((size, *self._crop_shape), self._embedding_dim, self._device)
+        streams = (self._copying, self._computing)
+        return _Slot((size, *self._crop_shape), self._device, streams)
 
-    def _make_launch(self, size: int) -> Callable[[Tensor], Tensor]:
-        """Capture the network for batches of ``size``; called with the lock held."""
+    def _launch(self, size: int) -> Callable[[Tensor], Tensor]:
+        """Give what computes a batch of ``size``: a graph from the second time on.
+
+        A size that comes once, such as that of a last batch, is not worth the capture.
+        """
+        if size not in self._met:
+            self._met.add(size)
+            return cast("Callable[[Tensor], Tensor]", self._network)
+        if size not in self._launches:
+            self._launches[size] = self._capture(size)
+        return self._launches[size]
+
+    def _capture(self, size: int) -> Callable[[Tensor], Tensor]:
         crops = torch.zeros((size, *self._crop_shape), dtype=torch.uint8, device=self._device)
         torch.cuda.current_stream(self._device).synchronize()  # the zeros are there
-        with torch.cuda.device(self._device), torch.cuda.stream(self._computing):
+        with torch.cuda.stream(self._computing):
             for _ in range(_WARM_UP):
-                self._embedding_dim = self._network(crops).shape[1]
+                self._network(crops)
             self._computing.synchronize()
             graph = torch.cuda.CUDAGraph()
             try:
@@ -151,10 +159,32 @@ class CudaBackend:
 class _Slot:
     """Where one batch in flight lies: on the host and on the card, in and out."""
 
-    def __init__(self, shape: tuple[int, ...], embedding_dim: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        device: torch.device,
+        streams: tuple[torch.cuda.Stream, ...],
+    ) -> None:
         self.pinned = torch.zeros(shape, dtype=torch.uint8, pin_memory=True)
         self.crops = torch.zeros(shape, dtype=torch.uint8, device=device)
-        self.rows = torch.zeros(shape[0], embedding_dim, pin_memory=True)
         torch.cuda.current_stream(device).synchronize()
+        for (
+            stream
+        ) in streams:  # a batch that nobody waits for may still be copied when it is freed
+            self.crops.record_stream(stream)
+        self.rows: Tensor | None = None
         self.copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # untyped in torch
         self.done = torch.cuda.Event()  # type: ignore[no-untyped-call]  # as above
+
+    def take(self, embeddings: Tensor) -> None:
+        """Copy the embeddings to the host, on the current stream."""
+        if self.rows is None:
+            self.rows = torch.empty(embeddings.shape, pin_memory=True)
+        self.rows.copy_(embeddings, non_blocking=True)
+
+    def wait(self, count: int) -> NDArray[np.float32]:
+        """Wait until the embeddings are here; give those of the first ``count`` crops."""
+        self.done.synchronize()
+        assert self.rows is not None  # noqa: S101 - take() came before
+        rows: NDArray[np.float32] = self.rows.numpy()[:count].copy()
+        return rows

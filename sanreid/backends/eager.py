@@ -14,7 +14,7 @@ from sanreid.models.backbone import ResNetTrunk
 
 __all__ = ["TorchBackend"]
 
-CROPS_AT_ONCE = 16  # on a CPU: the largest map of more would not stay in the cache
+CROPS_AT_ONCE = 8  # on a CPU: the largest maps of more do not stay in the cache
 
 
 class TorchBackend:

@@ -2,7 +2,8 @@
 
 Weights are int8 with a scale for each output channel; activations are uint8, their ranges those
 seen on the calibration crops. The graph keeps pairs of quantise and dequantise nodes, which ONNX
-Runtime and OpenVINO both turn into their int8 kernels.
+Runtime and OpenVINO both turn into their int8 kernels: measured in OpenVINO, as fast as what its
+own quantiser makes.
 """
 
 from __future__ import annotations

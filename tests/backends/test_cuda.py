@@ -34,7 +34,7 @@ def on_card(tiny_config):
 def test_batches_of_any_size(count, on_card, tiny_encoder, crops):
     many = np.concatenate([crops] * (count // len(crops) + 1))[:count]
     wanted = tiny_encoder.encode(many)
-    for _ in range(2):  # the second time by the graph that the first captured
+    for _ in range(3):  # at first without a graph, then by capturing one, then by the one there is
         rows = on_card.encode(many, batch_size=count)
         assert rows.shape == wanted.shape
         assert (rows * wanted).sum(axis=1).min() > 0.9999
@@ -88,6 +88,7 @@ def test_without_graphs_the_result_is_the_same(
 
     monkeypatch.setattr(torch.cuda, "graph", refuse)
     encoder = SANEncoder(build_tiny(tiny_config), tiny_config, device="cuda", dtype="float32")
-    rows = encoder.encode(crops)
-    assert (rows * tiny_encoder.encode(crops)).sum(axis=1).min() > 0.9999
+    for _ in range(2):
+        rows = encoder.encode(crops)
+        assert (rows * tiny_encoder.encode(crops)).sum(axis=1).min() > 0.9999
     assert "No CUDA graph for batches of 8" in caplog.text
