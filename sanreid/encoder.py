@@ -371,9 +371,9 @@ class SANEncoder:
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Embed an iterable of any length, giving each embedding as it is done, in order.
 
-        At most three batches of images are in memory. ``images`` is read in the caller's
-        thread, up to three batches ahead of the embedding that is given: for a live camera take
-        ``batch_size=1``.
+        At most three batches of images are in memory, four on CUDA. ``images`` is read in the
+        caller's thread, up to as many batches ahead of the embedding that is given: for a live
+        camera take ``batch_size=1``.
 
         Args:
             images: Any iterable of images, endless ones too; kinds as in :meth:`encode`.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -30,6 +31,7 @@ __all__ = ["ExportReport", "export"]
 
 _LEAST_COSINE = 0.9999  # of the float32 export to the encoder
 _PROBES = 6
+_COMPARED = 64  # crops, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +93,18 @@ def export(
     description = Description(
         encoder.fingerprint, config, "float32" if calibration is None else "int8"
     )
-    model = to_onnx(module, description)
-    if calibration is not None:
-        model = quantised(model, crops)
-    cpu = torch.device("cpu")
-    reference = TorchBackend(module, config, device=cpu, dtype=torch.float32)
+    reference = TorchBackend(module, config, device=torch.device("cpu"), dtype=torch.float32)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".exporting-", dir=target.parent) as folder:
-            file = Path(folder, target.name)
+        with _room_for(target) as folder:  # before the long work, which a bad place would waste
+            file = folder / target.name
+            model = to_onnx(module, description)
+            if calibration is not None:
+                model = quantised(model, crops)
             if backend == "onnx":
                 file.write_bytes(model)
             else:
                 save_openvino(to_openvino(model, description), file)
-            lowest = _lowest_cosine(file, reference, crops[: max(_PROBES, 64)])
+            lowest = _lowest_cosine(file, reference, crops[:_COMPARED])
             if calibration is None and not lowest >= _LEAST_COSINE:
                 raise WeightsError(
                     f"The export to {target} gives other embeddings than the encoder (lowest "
@@ -112,15 +112,25 @@ def export(
                 )
             if accept is not None:
                 accept(file)
-            parts = sorted(
-                Path(folder).iterdir()
-            )  # of OpenVINO's two the .bin, which is read, first
-            for part in parts:
-                part.replace(target.parent / part.name)
+            # OpenVINO's .xml reads its .bin, so that comes first.
+            parts = [part.replace(target.parent / part.name) for part in sorted(folder.iterdir())]
+            size_bytes = sum(part.stat().st_size for part in parts)
     except OSError as error:
         raise WeightsError(f"The export cannot be written to {target}: {error}.") from error
-    written = sum((target.parent / part.name).stat().st_size for part in parts)
-    return ExportReport(target, description.precision, written, lowest)
+    return ExportReport(target, description.precision, size_bytes, lowest)
+
+
+@contextmanager
+def _room_for(target: Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``target``; a folder made for it goes if nothing came."""
+    existed = target.parent.exists()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".exporting-", dir=target.parent) as folder:
+            yield Path(folder)
+    finally:
+        if not existed and not any(target.parent.iterdir()):
+            target.parent.rmdir()
 
 
 def _target(path: str | os.PathLike[str], backend: str) -> Path:

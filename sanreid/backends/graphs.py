@@ -61,7 +61,13 @@ def to_openvino(model: bytes, description: Description) -> Any:  # noqa: ANN401 
 
 
 def save_openvino(model: Any, path: Path) -> None:  # noqa: ANN401 - a type of an extra
-    """Write ``path`` and the ``.bin`` beside it, weights in the precision they have."""
-    require("openvino", purpose="An export to OpenVINO").save_model(
-        model, path, compress_to_fp16=False
-    )
+    """Write ``path`` and the ``.bin`` beside it, weights in the precision they have.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    openvino = require("openvino", purpose="An export to OpenVINO")
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # it names no OSError
+        raise OSError(str(error).strip().rpartition("\n")[2]) from error

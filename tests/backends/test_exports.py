@@ -14,7 +14,9 @@ from sanreid import SANEncoder
 from sanreid.backends import export, exporting
 from sanreid.backends import onnx_runtime as onnx_module
 from sanreid.backends.description import KEY, Description
+from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, MissingExtraError, WeightsError
+from tests.conftest import build_tiny
 from tests.people import write_people
 
 
@@ -191,6 +193,62 @@ def test_a_damaged_file(exported, tmp_path):
     copy.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(WeightsError, match="is not a whole"):
         SANEncoder.from_pretrained(copy, backend=backend)
+
+
+def test_weights_that_are_cut_short(openvino_file, tmp_path):
+    for path in openvino_file.parent.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = tmp_path / "model.bin"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(WeightsError, match="is not a whole OpenVINO model"):
+        SANEncoder.from_pretrained(tmp_path, backend="openvino")
+    weights.unlink()
+    with pytest.raises(WeightsError, match="is not a whole OpenVINO model"):
+        SANEncoder.from_pretrained(tmp_path, backend="openvino")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    tiny_encoder, tmp_path, monkeypatch
+):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr(exporting, "to_onnx", lambda *args: pytest.fail("the work was begun"))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(WeightsError, match="cannot be written to"):
+        export(tiny_encoder, tmp_path / "file" / "x.onnx")
+
+
+def test_a_failure_leaves_no_folder(tiny_encoder, tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporting, "to_onnx", fail)
+    with pytest.raises(WeightsError, match="No space left on device"):
+        export(tiny_encoder, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {"backbone": "resnet50", "head": "fc", "pooling": "gem", "last_stride": 2},
+        {"backbone": "resnet34", "head": "pool", "embedding_dim": 512},
+        {"backbone": "resnet50-c4"},
+    ],
+    ids=lambda kind: kind["backbone"],
+)
+def test_every_kind_of_network(kind, backend, crops, tmp_path):
+    pytest.importorskip("onnxruntime" if backend == "onnx" else backend)
+    config = EncoderConfig(**{"embedding_dim": 16, "input_size": (64, 32)} | kind)
+    encoder = SANEncoder(build_tiny(config), config, device="cpu", dtype="float32")
+    report = export(encoder, tmp_path, backend=backend)
+    again = SANEncoder.from_pretrained(tmp_path, backend=backend, dtype="float32")
+    assert report.lowest_cosine > 0.9999
+    assert again.config == config
+    np.testing.assert_allclose(again.encode(crops), encoder.encode(crops), atol=1e-5)
 
 
 def test_a_file_of_somebody_else(onnx_file, tmp_path):
