@@ -26,14 +26,15 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
     """
     if config.weights:
         state = _read(Path(config.weights))
-        if any(key.startswith("decoder.") for key in state):
-            _load_part(module.encoder, _under(state, "encoder."), config.weights)
-            if module.decoder is not None and not config.decoder:
-                _load_part(module.decoder, _under(state, "decoder."), config.weights)
+        if any(key.startswith("encoder.") for key in state):  # a run's, or a SAN-PG's
+            _load_encoder(module.encoder, _under(state, "encoder."), config.weights)
+            painter = _under(state, "decoder.")
+            if painter and module.decoder is not None and not config.decoder:
+                _load_part(module.decoder, painter, config.weights)
         elif any(key.startswith("trunk.") for key in state):
             _load_encoder(module.encoder, state, config.weights)
         else:
-            _load_part(module.encoder.trunk, _trunk_of(state, module), config.weights)
+            _load_part(module.encoder.trunk, _trunk_of(state, module.encoder), config.weights)
     if config.decoder:
         if module.decoder is None:
             raise WeightsError("init.decoder is given but no loss needs a decoder.")
@@ -88,30 +89,37 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
 
 
-def _trunk_of(state: Mapping[str, Tensor], module: SAN | SANPG) -> dict[str, Tensor]:
-    """Drop of a torchvision ResNet what the trunk does not have: the classifier, a cut layer4."""
-    is_cut = not list(module.encoder.trunk.get_submodule("layer4").children())
+def _trunk_of(state: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
+    """Drop of a whole ResNet what the trunk does not have: the classifier, a cut layer4."""
+    is_cut = not list(encoder.get_submodule("trunk.layer4").children())
     unused = ("fc.", "layer4.") if is_cut else ("fc.",)
     return {k: x for k, x in state.items() if not k.startswith(unused)}
 
 
 def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    own = encoder.state_dict()
-    head_fits = all(
-        name in state and state[name].shape == x.shape
-        for name, x in own.items()
-        if not name.startswith("trunk.")
-    )
-    if head_fits:
-        _load_part(encoder, state, source)
-    else:  # another head or another dimension: the trunk is what is worth taking over
-        _load_part(encoder.get_submodule("trunk"), _under(state, "trunk."), source)
+    trunk = _trunk_of(_under(state, "trunk."), encoder)
+    _load_part(encoder.get_submodule("trunk"), trunk, source)
+    own, given = _beside_trunk(encoder.state_dict()), _beside_trunk(state)
+    if {k: x.shape for k, x in own.items()} != {k: x.shape for k, x in given.items()}:
+        return  # another head or another dimension: the trunk is what is worth taking over
+    with torch.no_grad():
+        for name, x in given.items():
+            own[name].copy_(x)
+
+
+def _beside_trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Pooling and head of an encoder."""
+    return {k: x for k, x in state.items() if not k.startswith("trunk.") and not _is_counter(k)}
+
+
+def _is_counter(key: str) -> bool:
+    """BatchNorm's counters of batches are read by nothing here; some files lack them."""
+    return key.endswith("num_batches_tracked")
 
 
 def _load_part(module: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    # BatchNorm's counters of batches are read by nothing here; some files lack them.
-    state = {k: x for k, x in state.items() if not k.endswith("num_batches_tracked")}
-    own = {k: x for k, x in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    state = {k: x for k, x in state.items() if not _is_counter(k)}
+    own = {k: x for k, x in module.state_dict().items() if not _is_counter(k)}
     missing = sorted(own.keys() - state.keys())
     extra = sorted(state.keys() - own.keys())
     shapes = [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]

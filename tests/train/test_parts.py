@@ -32,6 +32,7 @@ from sanreid.train.optim import (
 from sanreid.train.pictures import sheet
 from sanreid.train.san import build_san, build_san_pg
 from sanreid.train.start import freeze, keep_frozen_in_eval, load_first_weights
+from sanreid.train.textures import save_generator
 from sanreid.train.version import commit
 
 TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
@@ -246,6 +247,28 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
     assert torch.equal(other.decoder.paint.weight, san_pg.decoder.paint.weight)
 
 
+@pytest.mark.parametrize("origin", ["baseline run", "SAN-PG's run", "SAN-PG's directory"])
+def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_path, origin):
+    pooled = EncoderConfig(backbone="resnet18", head="pool", embedding_dim=512)
+    decoder = DecoderConfig(width=32)
+    source = build_san_pg(pooled, decoder)
+    if origin == "baseline run":
+        source = build_san(pooled, num_classes=3)
+    if origin == "SAN-PG's directory":
+        save_generator(source, pooled, decoder, tmp_path)
+    else:
+        save_checkpoint(tmp_path / "last.ckpt", {"model": source.state_dict()})
+    other = build_san(TINY, num_classes=5, decoder=decoder)
+    load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    close = {"rtol": 1e-3, "atol": 1e-6}  # the directory keeps float16
+    for name, value in source.encoder.trunk.named_parameters():
+        torch.testing.assert_close(other.encoder.trunk.get_parameter(name), value, **close)
+    if origin != "baseline run":
+        torch.testing.assert_close(
+            other.decoder.paint.weight, source.decoder.paint.weight, **close
+        )
+
+
 def test_a_whole_resnet_starts_one_cut_after_layer3(tmp_path):
     whole = ResNetTrunk("resnet50")
     save_file({"fc.bias": torch.zeros(10), **whole.state_dict()}, tmp_path / "whole.safetensors")
@@ -254,6 +277,12 @@ def test_a_whole_resnet_starts_one_cut_after_layer3(tmp_path):
     load_first_weights(cut, InitConfig(weights=str(tmp_path / "whole.safetensors")))
     for name, value in cut.encoder.trunk.state_dict().items():
         assert torch.equal(value, whole.state_dict()[name])
+    as_encoder = {f"trunk.{name}": value for name, value in whole.state_dict().items()}
+    save_file(as_encoder, tmp_path / "encoder.safetensors")
+    other = build_san_pg(config, DecoderConfig(width=32))
+    load_first_weights(other, InitConfig(weights=str(tmp_path / "encoder.safetensors")))
+    assert torch.equal(other.encoder.trunk.layer3[5].bn3.weight, whole.layer3[5].bn3.weight)
+    assert torch.equal(other.encoder.trunk.conv1.weight, whole.conv1.weight)
 
 
 def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
