@@ -92,6 +92,11 @@ class Engine:
         self.config = config
         self.folder = Path(config.run.output)
         self.device = resolve_device(config.run.device)
+        if config.run.sync_bn and self.device.type == "cpu" and distributed.world_size() > 1:
+            raise ConfigError(
+                "run.sync_bn is for CUDA devices: on the CPU leave it out, and BatchNorm "
+                "normalises by each process's own part of the batch."
+            )
         state = state_to_resume(config, resume=resume)
         is_main = distributed.is_main()
         self.sets: list[EvaluationSet] = (
@@ -272,10 +277,10 @@ class Engine:
         path = self.folder / f"not-finite-rank{distributed.rank()}.json"
         record = {"step": taken.step - 1, "what": what, "crops": names}
         write_whole(path, json.dumps(record, indent=2) + "\n")
-        shown = ", ".join(names[:4])
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return TrainingError(
             f"At step {taken.step - 1} {what} is NaN or infinite; the last checkpoint is "
-            f"sound. Crops of the batch: {shown} and {len(names) - 4} more, listed in {path}. "
+            f"sound. Crops of the batch: {shown}, listed in {path}. "
             "Look at them, lower optimizer.lr or set optimizer.clip_norm."
         )
 

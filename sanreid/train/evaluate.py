@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sanreid.config import EncoderConfig
-from sanreid.errors import DatasetError
+from sanreid.errors import ConfigError, DatasetError
 from sanreid.metrics import EvaluationReport, evaluate, has_match, joined_report
 from sanreid.models import build_sa_enc
 from sanreid.train.config import EvaluationSetConfig, SourceConfig, TrainConfig
@@ -220,11 +220,21 @@ def evaluate_run(
         which: ``"best"`` or ``"last"``.
         overrides: Changes of the run's configuration, as ``--set`` takes them.
         sets: A configuration whose evaluation sets to take in place of the run's own.
+
+    Raises:
+        ConfigError: There is no evaluation set.
+        DatasetError: Crops are missing, or no query of a set has a match.
+        TrainingError: The folder is no run, or has no such checkpoint yet.
     """
     config, state = load_run(folder, which=which)
     if sets is not None:
         config = replace(config, evaluation=load_config(sets).evaluation)
     config = override(config, overrides)
+    if not config.evaluation.sets:
+        raise ConfigError(
+            f"{sets or folder} has no evaluation sets, so there is nothing to measure: name a "
+            "configuration that has some, --sets CONFIG."
+        )
     device = resolve_device(config.run.device)
     encoder = build_sa_enc(config.encoder)
     encoder.load_state_dict(encoder_state(state))

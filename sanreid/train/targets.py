@@ -79,6 +79,9 @@ def load_atlas_tables(path: str | Path) -> AtlasTables:
         )
     if mirror.min() < 0 or mirror.max() >= texels:
         raise DatasetError(f"{path}: 'mirror' points outside the texture.")
+    body = np.flatnonzero(valid)
+    if not np.array_equal(mirror[mirror[body]], body):
+        raise DatasetError(f"{path}: 'mirror' done twice does not give the same body again.")
     return AtlasTables(torch.from_numpy(mirror), torch.from_numpy(valid))
 
 

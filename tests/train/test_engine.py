@@ -75,6 +75,8 @@ def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys):
     )  # fmt: skip
     assert report.mAP == pytest.approx(max(measured), abs=1e-6)
     assert evaluate_run(folder)["others"].mAP == pytest.approx(max(measured), abs=1e-6)
+    with pytest.raises(ConfigError, match="run has no evaluation sets"):
+        evaluate_run(folder, overrides=["evaluation.sets=[]"])
 
 
 def test_stopped_after_some_steps_and_resumed_it_ends_the_same(tiny_run, tmp_path):
@@ -287,6 +289,12 @@ def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):
     assert engine.learner.scaler.get_scale() == scale
     assert engine.run().step == 3
     assert list((tmp_path / "run" / "tensorboard").iterdir())
+
+
+def test_joint_batch_norm_is_refused_on_the_cpu(tiny_run, monkeypatch):
+    monkeypatch.setattr(engine_module.distributed, "world_size", lambda: 2)
+    with pytest.raises(ConfigError, match=r"run.sync_bn is for CUDA"):
+        Engine(tiny_run(run={"sync_bn": True, "device": "cpu"}))
 
 
 def test_no_sources_is_an_error():

@@ -106,6 +106,9 @@ def test_atlas_tables_that_are_none(tmp_path):
     np.savez(path, mirror=np.full(65536, 65536), valid=np.zeros((256, 256), bool))
     with pytest.raises(DatasetError, match="outside the texture"):
         load_atlas_tables(path)
+    np.savez(path, mirror=np.roll(np.arange(65536), 1), valid=np.ones((256, 256), bool))
+    with pytest.raises(DatasetError, match="done twice"):
+        load_atlas_tables(path)
 
 
 def test_targets_are_mirrored_with_their_confidence_and_masked_off_the_body():
