@@ -1,7 +1,8 @@
-"""On a card: every batch size, from every thread, as on the CPU. Needs CUDA but for the sizes."""
+"""On a card: every batch size, from every thread, as on the CPU; bookkeeping without one."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from sanreid import SANEncoder
+from sanreid.backends import cuda
 from sanreid.backends.cuda import LARGEST, CudaBackend, padded_size
 from tests.conftest import build_tiny
 
@@ -21,6 +23,78 @@ def test_padded_sizes():
     assert len(set(sizes)) == 20
     assert max(sizes) == LARGEST
     assert [padded_size(size) for size in sizes] == sizes
+
+
+# ------------------------------------------------------------- bookkeeping, without a card
+
+
+class Nothing:
+    """Stands for a stream or an event: on the CPU everything is done when it returns."""
+
+    def __init__(self, *args):
+        pass
+
+    def record(self):
+        pass
+
+    def wait(self):
+        pass
+
+    def synchronize(self):
+        pass
+
+    def wait_stream(self, stream):
+        pass
+
+
+class UnpinnedSlot(cuda._Slot):
+    def __init__(self, shape, device, streams):
+        self.pinned = torch.full(shape, 255, dtype=torch.uint8)
+        self.crops = torch.zeros(shape, dtype=torch.uint8)
+        self.rows = torch.zeros(shape[0], 16)
+        self.copied, self.done = Nothing(), Nothing()
+
+
+@pytest.fixture
+def without_card(tiny_config, monkeypatch):
+    """The backend on the CPU: padding, slots and parts are real, graphs cannot be had."""
+    monkeypatch.setattr(cuda, "_Slot", UnpinnedSlot)
+    for name in ("Stream", "Event", "CUDAGraph"):
+        monkeypatch.setattr(torch.cuda, name, Nothing)
+    for name in ("stream", "device"):
+        monkeypatch.setattr(torch.cuda, name, lambda given: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", Nothing)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
+
+    def refuse(*args, **kwargs):
+        raise RuntimeError("no graphs here")
+
+    monkeypatch.setattr(torch.cuda, "graph", refuse)
+    module = build_tiny(tiny_config)
+    return CudaBackend(module, tiny_config, device=torch.device("cpu"), dtype=torch.float32)
+
+
+def test_padding_and_parts_without_a_card(without_card, tiny_encoder, crops, monkeypatch, caplog):
+    wanted = tiny_encoder.encode(crops, normalize=False)
+    near = {"rtol": 1e-4, "atol": 1e-5 * np.abs(wanted).max()}
+    for count in (7, 3, 7, 1, 5):
+        np.testing.assert_allclose(without_card(crops[:count]), wanted[:count], **near)
+    assert caplog.text.count("No CUDA graph for batches of 8") == 1  # tried once
+    monkeypatch.setattr(cuda, "LARGEST", 3)
+    np.testing.assert_allclose(without_card(crops), wanted, **near)
+
+
+def test_slots_are_used_again_and_never_shared(without_card, tiny_encoder, crops):
+    wanted = tiny_encoder.encode(crops, normalize=False)
+    for _ in range(3):
+        started = [without_card.submit(crops[n : n + 3]) for n in range(4)]
+        for n, result in reversed(list(enumerate(started))):
+            near = {"rtol": 1e-4, "atol": 1e-5 * np.abs(wanted).max()}
+            np.testing.assert_allclose(result(), wanted[n : n + 3], **near)
+    assert len(without_card._free[4]) == 4
+
+
+# ------------------------------------------------------------------------------ on a card
 
 
 @pytest.fixture
