@@ -1,7 +1,7 @@
 """Train, measure, export.
 
     python -m sanreid.train CONFIG.toml [--set key=value]... [--resume]
-    python -m sanreid.train evaluate RUN [--which best|last] [--sets CONFIG] [--set ...] [--json]
+    python -m sanreid.train evaluate RUN [--which best|last] [--sets CONFIG] [--against RUN]
     python -m sanreid.train export RUN OUT [--which best|last] [--float32]
     python -m sanreid.train find-lr CONFIG.toml [--set key=value]...
     python -m sanreid.train list
@@ -80,6 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--sets", metavar="CONFIG", help="measure the evaluation sets of this configuration"
     )
+    evaluate.add_argument(
+        "--against", type=Path, metavar="RUN", help="also give the gain in mAP over this run"
+    )
     evaluate.add_argument("--json", action="store_true", help="print JSON")
     evaluate.set_defaults(run=_evaluate)
 
@@ -115,18 +118,31 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from sanreid.train.evaluate import evaluate_run  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.evaluate import Measurement, evaluate_run  # noqa: PLC0415 - fast --help
 
-    found = evaluate_run(args.folder, which=args.which, overrides=args.overrides, sets=args.sets)
+    options = {"which": args.which, "overrides": args.overrides, "sets": args.sets}
+    reports = evaluate_run(args.folder, **options)
+    found = {name: Measurement.of(report).to_dict() for name, report in reports.items()}
+    if args.against is not None:
+        options["sets"] = args.sets or args.folder  # both on the same
+        others = evaluate_run(args.against, **options)
+        for name, report in reports.items():
+            gain, low, high = report.mAP_gain(others[name])
+            found[name] |= {"gain": gain, "gain_low": low, "gain_high": high}
     if args.json:
-        _say(json.dumps({name: one.to_dict() for name, one in found.items()}, indent=2))
+        _say(json.dumps(found, indent=2))
         return 0
     for name, one in found.items():
         _say(
-            f"{name}: mAP {one.mAP:.4f} (95 %: {one.mAP_low:.4f} to {one.mAP_high:.4f}), "
-            f"rank-1 {one.rank1:.4f}, rank-5 {one.rank5:.4f}, "
-            f"mINP {one.mINP:.4f}, {one.num_queries} queries"
+            f"{name}: mAP {one['mAP']:.4f} (95 %: {one['mAP_low']:.4f} to {one['mAP_high']:.4f}), "
+            f"rank-1 {one['rank1']:.4f}, rank-5 {one['rank5']:.4f}, mINP {one['mINP']:.4f}, "
+            f"{one['num_queries']} queries"
         )
+        if args.against is not None:
+            _say(
+                f"  mAP {one['gain']:+.4f} against {args.against} "
+                f"(95 %: {one['gain_low']:+.4f} to {one['gain_high']:+.4f})"
+            )
     return 0
 
 

@@ -148,7 +148,7 @@ def embed(
     return torch.cat(rows).numpy()
 
 
-def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> Measurement:
+def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> EvaluationReport:
     """Evaluate the embeddings of a set's crops, as its configuration says.
 
     Raises:
@@ -166,7 +166,7 @@ def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> Measurement:
         )
         for query, gallery in _splits(one)
     ]
-    return Measurement.of(joined_report(reports))
+    return joined_report(reports)
 
 
 def _splits(one: EvaluationSet) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
@@ -212,14 +212,15 @@ def evaluate_run(
     which: str = "best",
     overrides: Sequence[str] = (),
     sets: str | Path | None = None,
-) -> dict[str, Measurement]:
+) -> dict[str, EvaluationReport]:
     """Measure a run's encoder on its evaluation sets.
 
     Args:
         folder: The run's folder.
         which: ``"best"`` or ``"last"``.
         overrides: Changes of the run's configuration, as ``--set`` takes them.
-        sets: A configuration whose evaluation sets to take in place of the run's own.
+        sets: A configuration, or another run's folder, whose evaluation sets to take in place
+            of the run's own.
 
     Raises:
         ConfigError: There is no evaluation set.
@@ -228,7 +229,9 @@ def evaluate_run(
     """
     config, state = load_run(folder, which=which)
     if sets is not None:
-        config = replace(config, evaluation=load_config(sets).evaluation)
+        other = Path(sets)
+        theirs = load_run(other, which=which)[0] if other.is_dir() else load_config(sets)
+        config = replace(config, evaluation=theirs.evaluation)
     config = override(config, overrides)
     if not config.evaluation.sets:
         raise ConfigError(
@@ -251,11 +254,11 @@ def measure_all(
     *,
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
-) -> dict[str, Measurement] | None:
+) -> dict[str, EvaluationReport] | None:
     """Embed the crops of every set, each crop once, and evaluate; leaves ``encoder`` in eval().
 
     Returns:
-        The measurements by the sets' names, or None when ``stop()`` became true on the way.
+        The reports by the sets' names, or None when ``stop()`` became true on the way.
     """
     encoder.eval()
     embedded: dict[int, NDArray[np.float32]] = {}

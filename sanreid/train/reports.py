@@ -18,7 +18,7 @@ from sanreid.train import distributed
 from sanreid.train.batches import Batches
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype
-from sanreid.train.evaluate import EvaluationSet, measure_all
+from sanreid.train.evaluate import EvaluationSet, Measurement, measure_all
 from sanreid.train.pair_quality import measure_pairs
 from sanreid.train.pairs import Pairs
 from sanreid.train.pictures import sheet
@@ -48,7 +48,7 @@ def figures(
     measured = measure_all(network.encoder, sets, config, device=device, stop=stop)
     if measured is None:
         return None
-    found = {name: one.to_dict() for name, one in measured.items()}
+    found = {name: Measurement.of(one).to_dict() for name, one in measured.items()}
     if held_out is not None:
         tables = open_atlas(config.data)
         quality = measure_pairs(network, held_out, tables, config, device=device, stop=stop)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanreid import EvaluationReport, InputError, evaluate, evaluate_distances
-from sanreid.metrics import evaluation, ranking
+from sanreid.metrics import evaluation, joined_report, ranking
 
 
 def ranked_matches(distances, pid, camid, pids, camids):
@@ -387,6 +387,48 @@ def test_interval_draws_people_not_queries():
     report = evaluate_distances(distances, [1, 2] * 100, [0] * 200, [1, 2], [1, 1])
     assert report.mAP == 0.75
     assert report.mAP_interval() == (0.5, 1.0)
+
+
+def test_a_gain_on_the_same_queries_is_surer_than_either_figure():
+    parts = scene(4, queries=120, gallery=120, people=20)
+    report = evaluate(*parts)
+    noisy = np.asarray(parts[0]) + 0.2 * np.random.default_rng(0).standard_normal(parts[0].shape)
+    other = evaluate(noisy, *parts[1:])
+    gain, low, high = report.mAP_gain(other)
+    assert gain == pytest.approx(report.mAP - other.mAP)
+    assert low <= gain <= high
+    own = report.mAP_interval()
+    assert high - low < (own[1] - own[0]) / 2
+    # By hand: people are drawn, each with the gains of all its queries.
+    gains = report.average_precision - other.average_precision
+    people = [gains[report.query_pids == pid] for pid in np.unique(report.query_pids)]
+    rng = np.random.default_rng(1)
+    means = [
+        np.concatenate([people[n] for n in rng.integers(len(people), size=len(people))]).mean()
+        for _ in range(4000)
+    ]
+    assert [low, high] == pytest.approx(np.quantile(means, [0.025, 0.975]), abs=0.01)
+    assert report.mAP_gain(report) == (0.0, 0.0, 0.0)
+    with pytest.raises(InputError, match="same queries and the same gallery"):
+        report.mAP_gain(evaluate(*scene(5, queries=120, gallery=120, people=20)))
+    with pytest.raises(InputError, match="cuhk03"):
+        report.mAP_gain(evaluate(*parts, protocol="cuhk03"))
+
+
+def test_joined_reports_are_one_on_all_queries():
+    queries, pids, camids, *gallery = scene(4, queries=60, gallery=80, people=10)
+    whole = evaluate(queries, pids, camids, *gallery)
+    parts = [
+        evaluate(queries[rows], np.asarray(pids)[rows], np.asarray(camids)[rows], *gallery)
+        for rows in (slice(0, 17), slice(17, 60))
+    ]
+    joined = joined_report(parts)
+    for name in ("mAP", "mINP", "rank1"):
+        assert getattr(joined, name) == pytest.approx(getattr(whole, name))
+    assert joined.cmc == pytest.approx(whole.cmc)
+    assert joined.num_valid_queries == whole.num_valid_queries
+    assert joined.average_precision == pytest.approx(whole.average_precision)
+    assert joined.mAP_interval() == pytest.approx(whole.mAP_interval())
 
 
 ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])

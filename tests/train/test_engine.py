@@ -405,6 +405,18 @@ def test_the_command_line(tiny_run, tmp_path, capsys):
     assert np.isfinite(figures["others"]["mINP"])
     assert main(["evaluate", str(tmp_path / "run"), "--which", "last"]) == 0
     assert "mAP" in capsys.readouterr().out
+    other = tmp_path / "other"
+    assert (
+        main([str(path), "--quiet", "--set", "run.max_steps=1", "--set", f"run.output={other}"])
+        == 0
+    )
+    run = str(tmp_path / "run")
+    assert main(["evaluate", run, "--which", "last", "--against", str(other), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["others"]
+    assert found["mAP"] == figures["others"]["mAP"]
+    assert found["gain_low"] <= found["gain"] <= found["gain_high"]
+    assert main(["evaluate", run, "--which", "last", "--against", run]) == 0
+    assert "mAP +0.0000 against" in capsys.readouterr().out
     assert main([str(path), "--set", "optimizer.rl=1"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     (tmp_path / "file").touch()

@@ -12,7 +12,7 @@ from PIL import Image
 from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError
 from sanreid.train.config import EvaluationSetConfig, SourceConfig
-from sanreid.train.evaluate import EvaluationSet, load_sets, measure
+from sanreid.train.evaluate import EvaluationSet, Measurement, load_sets, measure
 from sanreid.train.feeding import joined_for_evaluation, read_source
 
 
@@ -70,7 +70,7 @@ def measured(queries, gallery, pids, camids, embeddings, protocol="market1501"):
     )
     images = torch.zeros(len(pids), 3, 2, 2, dtype=torch.uint8)
     one = EvaluationSet(config, images, np.array(pids), np.array(camids))
-    return measure(np.array(embeddings, dtype=np.float32), one)
+    return Measurement.of(measure(np.array(embeddings, dtype=np.float32), one))
 
 
 # Angles on a circle, in degrees: the smaller the difference, the more similar.
