@@ -84,9 +84,9 @@ def tune(index: Tunable, recall: Callable[[], float], target: float, widest: int
     """Set the candidates and the width of an index to the least that reach a recall.
 
     What is missed is missed because the index never looked there, or because what it keeps of a
-    row is too coarse to place it among the candidates. First candidates are added, at a width
-    that looks nearly everywhere, until the second is at most half of what may be missed; then
-    the width is taken as small as it may be.
+    row is too coarse to place it among the candidates. First candidates are added, looking
+    everywhere, until the second is at most half of what may be missed; then the width is taken
+    as small as it may be.
 
     Args:
         index: Changed in place.
@@ -94,7 +94,7 @@ def tune(index: Tunable, recall: Callable[[], float], target: float, widest: int
         target: Recall to reach.
         widest: The width at which it looks everywhere.
     """
-    index.width = max(1, widest // 8)
+    index.width = widest
     while recall() < (1 + target) / 2 and index.overfetch < _MOST_CANDIDATES:
         index.overfetch *= 2
     for index.width in _widths(widest):

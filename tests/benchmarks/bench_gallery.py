@@ -1,22 +1,24 @@
 """The Gallery beside bare FAISS on the same vectors: search, filters, disk, approximate indexes.
 
-    python -m tests.benchmarks.bench_gallery --size 100000 --json gallery.json
-    python -m tests.benchmarks.bench_gallery --size 1000000 --parts disk approximate
-    python -m tests.benchmarks.bench_gallery --parts scale --json scale.json --plot scale.png
+    python -m tests.benchmarks.bench_gallery --size 100000 --parts search
+    python -m tests.benchmarks.bench_gallery --size 1000000 --parts scale disk approximate
 
 Vectors are drawn around identities, twenty crops each (50,000 identities at a million), spread
-within and between people as real crops were measured to be. Searches of the two contestants take
-turns in one process; what concerns memory and opening runs in processes of its own. The parts:
+within and between people as real crops were measured to be. They are drawn once for each size and
+read from a file by every contestant, each in a process of its own but in ``search``, where they
+take turns in one. The parts:
 
 search       64 queries, k=10: no filter, a filter that admits 10 %, the Market-1501 rule
-scale        the plain search against size, from 1,000 up to ``--size``
-disk         bulk add, opening, first search (checksums are read), next search, resident memory
-approximate  building, recall@10 and speed of ``--kinds`` against exact search
+scale        plain exact search, 64 queries and one, from 1,000 entries up to ``--size``
+disk         bulk add beside a plain file, opening, first search (checksums are read), next search
+approximate  building, recall@10 and speed of ``--kinds`` beside exact search, from a gallery on
+             disk; the first kind from 10,000 entries up to ``--size``
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -25,10 +27,17 @@ from pathlib import Path
 import numpy as np
 
 from sanreid.gallery import Gallery
+from tests.benchmarks.floors import above_floor, measure_rates
+from tests.benchmarks.gallery_page import draw, section
 from tests.benchmarks.report import in_fresh_process, spread, write_report
 
+__all__ = ["draw", "draw_rows", "section"]  # the page asks for the first and the last
+
 QUERIES, K, PER_PERSON, CAMERAS = 64, 10, 20, 10
+RECALL_QUERIES = 512
 ROWS_AT_A_TIME = 8192
+SECONDS = 20  # of timing for a contestant, where three repeats do not take longer
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
 # (sum of variances, axes for a fall by e), measured on CUHK03 crops with the baseline weights:
 # deviations from a person's mean, and of people's means from their common mean.
 WITHIN, BETWEEN = (0.45, 40), (0.49, 13)
@@ -40,36 +49,51 @@ def spectrum(dim, total, decay):
     return np.sqrt(total * variances / variances.sum()).astype(np.float32)
 
 
-def draw(count, dim, *, seed=0):
-    """Unit rows around ``count / 20`` people, spread as crops of real people are."""
+def draw_rows(count, dim, *, seed=0, people=None):
+    """Unit rows around ``people`` (count / 20 of them), spread as crops of real people are."""
     fixed = np.random.default_rng(99)
     turn, _ = np.linalg.qr(fixed.standard_normal((dim, dim)))
-    people = fixed.standard_normal((max(2, count // PER_PERSON), dim), dtype=np.float32)
-    people *= spectrum(dim, *BETWEEN)
+    many = max(2, people or count // PER_PERSON)
+    centres = fixed.standard_normal((many, dim), dtype=np.float32)
+    centres *= spectrum(dim, *BETWEEN)
     within = turn.astype(np.float32) * spectrum(dim, *WITHIN)[:, None]
     rng = np.random.default_rng(seed)
-    pids = rng.integers(0, len(people), count)
+    pids = rng.integers(0, len(centres), count)
     rows = np.empty((count, dim), dtype=np.float32)
     for start in range(0, count, ROWS_AT_A_TIME):
         part = rows[start : start + ROWS_AT_A_TIME]
         np.matmul(rng.standard_normal(part.shape, dtype=np.float32), within, out=part)
-        part += people[pids[start : start + len(part)]]
+        part += centres[pids[start : start + len(part)]]
         part /= np.linalg.norm(part, axis=1, keepdims=True)
     return rows, pids
 
 
-def draw_queries(size, args):
-    """New crops of people who are in the gallery."""
-    rows, pids = draw(size, args["dim"], seed=1)
-    return rows[:QUERIES].copy(), pids[:QUERIES]
+def prepare(folder, size, args):
+    """Draw rows and queries once, new crops of the same people, for all contestants to read."""
+    rows, pids = draw_rows(size, args["dim"])
+    np.save(folder / "rows.npy", rows)
+    np.save(folder / "pids.npy", pids)
+    count = max(RECALL_QUERIES, 2 * ROWS_AT_A_TIME)
+    queries, query_pids = draw_rows(count, args["dim"], seed=1, people=size // PER_PERSON)
+    np.save(folder / "queries.npy", queries[:RECALL_QUERIES])
+    np.save(folder / "query_pids.npy", query_pids[:RECALL_QUERIES])
+    return {}
 
 
-def take_turns(contestants, repeats):
+def drawn(folder, name, *, mapped=False):
+    """What :func:`prepare` has drawn."""
+    return np.load(folder / f"{name}.npy", mmap_mode="r" if mapped else None)
+
+
+def take_turns(contestants, most):
     """Time each in turn, so that the machine's moods meet all of them."""
     seconds = {name: [] for name in contestants}
+    once = 0.0
     for work in contestants.values():
+        start = time.perf_counter()
         work()
-    for _ in range(repeats):
+        once += time.perf_counter() - start
+    for _ in range(max(3, min(most, int(SECONDS / once)))):
         for name, work in contestants.items():
             start = time.perf_counter()
             work()
@@ -77,77 +101,114 @@ def take_turns(contestants, repeats):
     return seconds
 
 
-def compared(part, size, contestants, repeats):
-    """A row a contestant, with its ratio to bare FAISS, by medians."""
-    seconds = take_turns(contestants, repeats)
-    faiss_s = statistics.median(seconds["FAISS"])
-    return [
-        {
-            "part": part,
-            "size": size,
-            "contestant": name,
-            **spread(times),
-            "ratio_to_faiss": round(statistics.median(times) / faiss_s, 3),
-        }
-        for name, times in seconds.items()
-    ]
+def exact_floor(seconds, rates, queries, rows, dim):
+    """Every row is read at least once and multiplied with every query."""
+    gflop, gigabytes = 2 * queries * rows * dim / 1e9, 4 * rows * dim / 1e9
+    return above_floor(seconds, rates, gflop=gflop, gigabytes=gigabytes)
 
 
-def measure_search(size, args, *, rules=True):
+def measure_search(folder, size, args, rates):
     """Plain, filtered and Market-1501 search against the bare calls."""
     import faiss
 
-    rows, pids = draw(size, args["dim"])
-    queries, query_pids = draw_queries(size, args)
+    rows, pids = drawn(folder, "rows"), drawn(folder, "pids")
+    queries, query_pids = (drawn(folder, name)[:QUERIES] for name in ("queries", "query_pids"))
     camids = np.arange(size) % CAMERAS
     gallery = Gallery(args["dim"])
     gallery.add(rows, pids=pids, camids=camids)
     bare = faiss.IndexFlatIP(args["dim"])
     bare.add(rows)
-    admitted = np.flatnonzero(camids == 3)
-    selector = faiss.IDSelectorBatch(admitted)
+    selector = faiss.IDSelectorBatch(np.flatnonzero(camids == 3))
     chosen = faiss.SearchParameters(sel=selector)
-    _, found = bare.search(queries, K)
-    assert (gallery.search(queries, K).ids == found).mean() > 0.99
-    _, found = bare.search(queries, K, params=chosen)
-    filtered = gallery.search(queries, K, where={"camid": 3})
-    assert (filtered.ids == found).mean() > 0.99
-    contestants = {
-        "FAISS": lambda: bare.search(queries, K),
-        "Gallery": lambda: gallery.search(queries, K),
-    }
-    if rules:
-        contestants |= {
-            "Gallery, 10 % admitted": lambda: gallery.search(queries, K, where={"camid": 3}),
-            "FAISS, 10 % admitted": lambda: bare.search(queries, K, params=chosen),
-            "Gallery, Market-1501 rule": lambda: gallery.search(
-                queries, K, query_pids=query_pids, query_camids=np.zeros(QUERIES, int)
-            ),
-            "FAISS, one query": lambda: bare.search(queries[:1], K),
-            "Gallery, one query": lambda: gallery.search(queries[:1], K),
-        }
-    return {"rows": compared("search" if rules else "scale", size, contestants, args["repeats"])}
+    rules = {"query_pids": query_pids, "query_camids": np.zeros(QUERIES, int)}
+    for where, params in ((None, None), ({"camid": 3}, chosen)):
+        _, found = bare.search(queries, K, params=params)
+        assert (gallery.search(queries, K, where=where).ids == found).mean() > 0.99
+    works = {  # (what, contestant): (queries, share of the rows admitted, call)
+        ("64 queries", "FAISS"): (QUERIES, 1, lambda: bare.search(queries, K)),
+        ("64 queries", "Gallery"): (QUERIES, 1, lambda: gallery.search(queries, K)),
+        ("10 % admitted", "FAISS"): (
+            QUERIES, 0.1, lambda: bare.search(queries, K, params=chosen),
+        ),
+        ("10 % admitted", "Gallery"): (
+            QUERIES, 0.1, lambda: gallery.search(queries, K, where={"camid": 3}),
+        ),
+        ("Market-1501 rule", "Gallery"): (
+            QUERIES, 1, lambda: gallery.search(queries, K, **rules),
+        ),
+        ("one query", "FAISS"): (1, 1, lambda: bare.search(queries[:1], K)),
+        ("one query", "Gallery"): (1, 1, lambda: gallery.search(queries[:1], K)),
+    }  # fmt: skip
+    seconds = take_turns({name: call for name, (_, _, call) in works.items()}, args["repeats"])
+    found = []
+    for (work, contestant), (count, share, _) in works.items():
+        row = {"part": "search", "size": size, "work": work, "contestant": contestant}
+        row |= spread(seconds[work, contestant])
+        if (work, "FAISS") in seconds:
+            peer = statistics.median(seconds[work, "FAISS"])
+            row["ratio_to_faiss"] = round(row["median_s"] / peer, 3)
+        floor = exact_floor(row["median_s"], rates, count, size * share, args["dim"])
+        found.append(row | floor)
+    return {"rows": found}
+
+
+def measure_scale(folder, contestant, size, args, rates):
+    """Exact search of one contestant, 64 queries and one."""
+    queries = drawn(folder, "queries")[:QUERIES]
+    rows = drawn(folder, "rows", mapped=True)
+    if contestant == "FAISS":
+        import faiss
+
+        index = faiss.IndexFlatIP(args["dim"])
+    else:
+        index = Gallery(args["dim"])
+    for start in range(0, size, 100_000):
+        index.add(np.ascontiguousarray(rows[start : start + 100_000]))
+    del rows
+    seconds = take_turns(
+        {QUERIES: lambda: index.search(queries, K), 1: lambda: index.search(queries[:1], K)},
+        args["repeats"],
+    )
+    found = []
+    for count, times in seconds.items():
+        row = {"part": "scale", "size": size, "contestant": contestant, "queries": count}
+        row |= spread(times)
+        found.append(row | exact_floor(row["median_s"], rates, count, size, args["dim"]))
+    return {"rows": found}
+
+
+def write_plain(folder, size, args):
+    """The vectors alone into a file, flushed: what the medium allows."""
+    rows = drawn(folder, "rows")
+    start = time.perf_counter()
+    with (folder / "plain").open("wb") as file:
+        file.write(rows.data)
+        file.flush()
+        os.fsync(file.fileno())
+    seconds = time.perf_counter() - start
+    (folder / "plain").unlink()
+    return {"part": "disk", "size": size, "contestant": "plain file", "add_s": seconds}
 
 
 def write_disk(folder, size, args):
     """Bulk add with the vectors in memory, in batches of 100,000."""
-    rows, pids = draw(size, args["dim"])
+    rows, pids = drawn(folder, "rows"), drawn(folder, "pids")
     camids = np.arange(size) % CAMERAS
     metadata = [{"path": f"crops/{row:08d}.jpg"} for row in range(size)]
     start = time.perf_counter()
-    with Gallery.open(folder, dim=args["dim"]) as gallery:
+    with Gallery.open(folder / "g", dim=args["dim"]) as gallery:
         for first in range(0, size, 100_000):
             part = slice(first, first + 100_000)
             gallery.add(rows[part], pids=pids[part], camids=camids[part], metadata=metadata[part])
     seconds = time.perf_counter() - start
-    return {"part": "disk", "size": size, "add_s": seconds, "rows_per_s": round(size / seconds)}
+    return {"part": "disk", "size": size, "contestant": "Gallery", "add_s": seconds}
 
 
 def read_disk(folder, size, args):
     """Open, search twice, and see how much memory is resident."""
-    queries, _ = np.load(Path(folder) / "queries.npy"), None
+    queries = drawn(folder, "queries")[:QUERIES]
     start = time.perf_counter()
-    gallery = Gallery.open(Path(folder) / "g", mode="r")
+    gallery = Gallery.open(folder / "g", mode="r")
     opened = time.perf_counter()
     gallery.search(queries, K)
     first = time.perf_counter()
@@ -157,7 +218,7 @@ def read_disk(folder, size, args):
     return {
         "part": "disk",
         "size": size,
-        "dim": args["dim"],
+        "contestant": "Gallery, opened",
         "open_s": opened - start,
         "first_search_s": first - opened,
         "next_search_s": second - first,
@@ -166,73 +227,85 @@ def read_disk(folder, size, args):
     }
 
 
-def measure_approximate(kind, size, args):
-    """One kind of index against exact search."""
-    rows, pids = draw(size, args["dim"])
-    queries, _ = draw_queries(size, args)
-    gallery, exact = Gallery(args["dim"], index=kind), Gallery(args["dim"])
-    for one in (gallery, exact):
-        one.add(rows, pids=pids)
-    del rows
+def measure_approximate(folder, kind, size, args, rates):
+    """One kind of index against exact search of the same gallery on disk."""
+    queries = drawn(folder, "queries")
+    exact = Gallery.open(folder / "g", mode="r")
+    gallery = Gallery.open(folder / "g", index=kind)
     start = time.perf_counter()
     gallery.build_index(progress=False)
     built = time.perf_counter() - start
-    seconds = take_turns(
-        {"exact": lambda: exact.search(queries, K), kind: lambda: gallery.search(queries, K)},
-        args["repeats"],
-    )
     true, found = exact.search(queries, K), gallery.search(queries, K)
     agree = [len(set(a) & set(b)) for a, b in zip(true.ids, found.ids, strict=True)]
-    return {
-        "part": "approximate",
-        "size": size,
-        "kind": kind,
-        "build_s": built,
-        **spread(seconds[kind]),
-        "exact_median_s": statistics.median(seconds["exact"]),
-        "times_faster": statistics.median(seconds["exact"]) / statistics.median(seconds[kind]),
-        "recall_at_10": sum(agree) / (K * QUERIES),
-        "recall_of_entries": gallery.recall(K),
-    }
+    seconds = take_turns(
+        {
+            (QUERIES, "exact"): lambda: exact.search(queries[:QUERIES], K),
+            (QUERIES, kind): lambda: gallery.search(queries[:QUERIES], K),
+            (1, "exact"): lambda: exact.search(queries[:1], K),
+            (1, kind): lambda: gallery.search(queries[:1], K),
+        },
+        args["repeats"],
+    )
+    rows = []
+    for count in (QUERIES, 1):
+        row = {
+            "part": "approximate",
+            "size": size,
+            "contestant": kind,
+            "queries": count,
+            **spread(seconds[count, kind]),
+            "exact_median_s": statistics.median(seconds[count, "exact"]),
+            "build_s": built,
+            "recall_at_10": sum(agree) / (K * len(queries)),
+            "recall_of_entries": gallery.recall(K),
+            **{name: value for name, value in gallery.stats().items() if "index_" in name},
+        }
+        row["candidates_per_entry"] = gallery.stats()["candidates_per_entry"]
+        row["times_faster"] = row["exact_median_s"] / row["median_s"]
+        index, _ = gallery._store.keeper._held
+        if kind.startswith("ivf"):
+            scanned = index.width * size / index.index.nlist * index.index.code_size
+            scored = (K * index.overfetch + 8) * args["dim"] * 4
+            middles = index.index.nlist * index.index.d * 4 / count  # read once for all
+            gigabytes = count * (scanned + scored + middles) / 1e9
+            row |= above_floor(row["median_s"], rates, gigabytes=gigabytes)
+        rows.append(row)
+    gallery.close()
+    return {"rows": rows}
 
 
-def run_disk(size, args):
-    """Write in one process, read in another."""
-    with tempfile.TemporaryDirectory(dir=args["folder"]) as folder:
-        np.save(Path(folder) / "queries.npy", draw_queries(size, args)[0])
-        yield in_fresh_process(write_disk, Path(folder) / "g", size, args)
-        yield in_fresh_process(read_disk, folder, size, args)
-
-
-def run(parts, args):
+def run(parts, args, rates):
     """Give the rows of all parts, one process after the other."""
     size = args["size"]
-    if "search" in parts:
-        yield from in_fresh_process(measure_search, size, args)["rows"]
-    if "scale" in parts:
-        steps = [step for step in (1_000, 10_000, 100_000, 1_000_000) if step <= size]
-        for step in steps:
-            yield from in_fresh_process(measure_search, step, args, rules=False)["rows"]
-    if "disk" in parts:
-        yield from run_disk(size, args)
-    if "approximate" in parts:
-        for kind in args["kinds"]:
-            yield in_fresh_process(measure_approximate, kind, size, args)
+    for step in [step for step in SIZES if step < size] + [size]:
+        full = step == size
+        indexed = "approximate" in parts and step >= SIZES[1]  # below, search is exact
+        if not (full or indexed or "scale" in parts):
+            continue
+        with tempfile.TemporaryDirectory(dir=args["folder"]) as name:
+            folder = Path(name)
+            in_fresh_process(prepare, folder, step, args)
+            if "scale" in parts:
+                for contestant in ("FAISS", "Gallery"):
+                    yield from several(measure_scale, folder, contestant, step, args, rates)
+            if full and "search" in parts:
+                yield from in_fresh_process(measure_search, folder, size, args, rates)["rows"]
+            if full and "disk" in parts:
+                yield in_fresh_process(write_plain, folder, size, args)
+            if (full and "disk" in parts) or indexed:
+                written = in_fresh_process(write_disk, folder, step, args)
+            if full and "disk" in parts:
+                yield written
+                yield in_fresh_process(read_disk, folder, size, args)
+            if indexed:
+                for kind in args["kinds"] if full else args["kinds"][:1]:
+                    yield from several(measure_approximate, folder, kind, step, args, rates)
 
 
-def plot(rows, path):
-    """Cost against size, both contestants."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for name in ("FAISS", "Gallery"):
-        line = [row for row in rows if row["part"] == "scale" and row["contestant"] == name]
-        sizes = [row["size"] for row in line]
-        axes.loglog(sizes, [row["median_s"] * 1e3 for row in line], marker="o", label=name)
-    axes.set(xlabel="entries", ylabel=f"ms for {QUERIES} queries, k={K}", title="Exact search")
-    axes.legend()
-    figure.savefig(path)
+def several(measure, *arguments):
+    """Rows measured in one process, each with that process's peak memory."""
+    found = in_fresh_process(measure, *arguments)
+    return [{**row, "peak_mib": found["peak_mib"]} for row in found["rows"]]
 
 
 def shown(row):
@@ -249,22 +322,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=15, help="at most, and at least three")
     parts = ["search", "scale", "disk", "approximate"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
-    parser.add_argument("--kinds", nargs="+", default=["ivf", "ivf-sq8"])
-    parser.add_argument("--folder", help="where the disk part writes; default: the system's")
+    parser.add_argument("--kinds", nargs="+", default=["ivf-sq8", "ivf"])
+    parser.add_argument("--folder", help="where vectors are written; default: the system's")
     parser.add_argument("--json", type=Path, help="write the results here")
-    parser.add_argument("--plot", type=Path, help="draw the scale part here (needs matplotlib)")
     args = vars(parser.parse_args())
-    rows = []
-    for row in run(args["parts"], args):
+    rates, rows = measure_rates(), []
+    for row in run(args["parts"], args, rates):
         rows.append(row)
         print(shown(row), flush=True)
     facts = {"dim": args["dim"], "queries": QUERIES, "k": K, "within": WITHIN, "between": BETWEEN}
-    write_report(args["json"], "gallery", rows, **facts)
-    if args["plot"]:
-        plot(rows, args["plot"])
+    write_report(args["json"], "gallery", rows, rates=rates, **facts)
 
 
 if __name__ == "__main__":
