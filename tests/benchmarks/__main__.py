@@ -26,7 +26,9 @@ RUNS = {  # file name: module and its options
     "evaluate-large": "bench_evaluate --queries 10000 --gallery 500000 --only sanreid --repeats 1",
     "rerank": "bench_rerank",
     "rerank-msmt17": f"bench_rerank {MSMT17}",
-    "gallery": "bench_gallery --size 100000 --parts search scale",
+    "gallery": (
+        "bench_gallery --size 100000 --parts search approximate --kinds ivf-sq8 ivf hnsw-sq8"
+    ),
     "gallery-million": "bench_gallery --size 1000000 --parts scale disk approximate",
 }
 

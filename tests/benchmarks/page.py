@@ -89,11 +89,19 @@ def _how(reports: list[dict[str, Any]]) -> str:
         ]
         lines.append(
             f"- `{report['command']}`: {machine['when_utc'][:10]}, {machine['cores']} cores of "
-            f"{machine['cpu']}, load {machine['load_average'] or 0:.1f}; "
+            f"{machine['cpu']}, {_disturbance(machine)}; "
             + (f"measured {', '.join(measured)}; " if measured else "")
             + f"Python {machine['python']}, {versions}"
         )
     return "\n".join(lines) + "\n"
+
+
+def _disturbance(machine: dict[str, Any]) -> str:
+    """What else ran meanwhile: the less, the better a figure can be trusted."""
+    others = machine.get("cores_used_by_others")
+    if others is None:
+        return f"load {machine['load_average'] or 0:.1f}"
+    return f"of which other programs used {others:.1f}"
 
 
 def main() -> int:

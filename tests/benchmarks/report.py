@@ -41,6 +41,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu_name(),
         "cores": os.cpu_count(),
         "memory_gib": _memory_gib(),
+        "cores_used_by_others": _cores_used_by_others(),
         "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -132,6 +133,25 @@ def _with_peak(
 ) -> dict[str, Any]:
     row = measure(*args, **kwargs)
     return {**row, "peak_mib": round(peak_memory_mib(), 1)}
+
+
+def _cores_used_by_others() -> float | None:
+    """How many cores other programs have kept busy since this module was imported; Linux."""
+    if _BEGAN is None:
+        return None
+    seconds, busy, own = (now - then for now, then in zip(_clocks(), _BEGAN, strict=True))
+    return round(max(0.0, busy - own) / seconds, 2)
+
+
+def _clocks() -> tuple[float, float, float]:
+    """Seconds: of the wall, busy of all cores, and of this process and those it waited for."""
+    fields = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=9)[1:9]
+    user, nice, system, _, _, irq, soft, steal = (int(field) for field in fields)
+    busy = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
+    return time.perf_counter(), busy, sum(os.times()[:4])
+
+
+_BEGAN = _clocks() if Path("/proc/stat").exists() else None
 
 
 def _memory_gib() -> int | None:
