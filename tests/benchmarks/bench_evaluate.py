@@ -75,7 +75,7 @@ def measure(contestant, sizes, repeats):
 def section(reports):
     """The page's section: every size, and agreement where the peer ran."""
     lines, agreements = [], []
-    for report in reports:
+    for report in sorted(reports, key=lambda one: one["sizes"]["num_gallery"]):
         sizes = report["sizes"]
         shape = f"{sizes['num_queries']:,} x {sizes['num_gallery']:,} x {sizes['dim']}"
         rows = {row["contestant"]: row for row in report["rows"]}

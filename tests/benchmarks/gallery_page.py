@@ -70,6 +70,10 @@ def _scale(rows):
         [
             "### Cost against size",
             f"![Time of a search against the number of entries](images/{PICTURE})",
+            (
+                "Peak memory counts the file of drawn vectors, which is mapped while they are "
+                "added; what a gallery on disk takes is told below."
+            ),
             table(headings, lines),
         ]
     )
@@ -96,7 +100,7 @@ def _approximate(rows):
     ]  # fmt: skip
     tuned = "; ".join(
         f"`{row['contestant']}` of {row['size']:,}: {row['index_axes']} axes, width "
-        f"{row['index_width']}, {row['candidates_per_entry']} candidates an entry"
+        f"{row['index_width']}, candidates for each entry wanted {row['candidates_per_entry']}"
         for row in rows
         if row["queries"] == 1
     )
