@@ -110,6 +110,8 @@ def _run(args: argparse.Namespace) -> int:
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     distributed.start(resolve_device(config.run.device))
+    if not distributed.is_main():  # one of them tells of the run
+        logging.getLogger("sanreid").setLevel(logging.WARNING)
     try:
         outcome = Engine(config, resume=args.resume).run()
     finally:

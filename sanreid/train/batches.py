@@ -121,6 +121,11 @@ class CropBatches:
             for source, one in zip(sources, sets, strict=True)
         ]
         # What may be wrong is looked at before the long work, which is decoding.
+        if data.p % distributed.world_size():
+            raise ConfigError(
+                f"data.p must be divisible by the number of processes, "
+                f"{distributed.world_size()}; got {data.p}."
+            )
         self.sampler = PKSampler(
             np.unique(crops.pids, return_inverse=True)[1],
             crops.camids,

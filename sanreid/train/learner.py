@@ -7,6 +7,7 @@ no weight: the flag is looked at on the device, by the optimizer itself.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -218,7 +219,7 @@ class Learner:
         if distributed.world_size() > 1:
             some_idle = loss.identity == 0 or (loss.tr > 0 and loss.reconstruction == 0)
             forward = nn.parallel.DistributedDataParallel(
-                forward, broadcast_buffers=False, find_unused_parameters=some_idle
+                forward, find_unused_parameters=some_idle, **_own_statistics()
             )
         return forward
 
@@ -226,3 +227,10 @@ class Learner:
         if isinstance(self.forward, nn.parallel.DistributedDataParallel):
             return self.forward.no_sync()
         return nullcontext()
+
+
+def _own_statistics() -> dict[str, Any]:
+    """Say that each process keeps BatchNorm's statistics of its own part, in torch's words."""
+    known = inspect.signature(nn.parallel.DistributedDataParallel).parameters
+    new = "forward_sync_buffers"  # of newer versions, where the old one is deprecated
+    return {new if new in known else "broadcast_buffers": False}

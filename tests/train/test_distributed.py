@@ -11,6 +11,10 @@ import pytest
 import torch
 
 from sanreid.train import distributed
+from sanreid.train.__main__ import main
+from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.journal import read_journal
+from tests.train.test_engine import write_toml
 
 # Run in each process; with WORLD_SIZE=1 it is the reference. Crops 0 to 3 are pid 0 and 1, so
 # the hardest negatives of one process's crops lie in the other's.
@@ -67,6 +71,7 @@ def free_port():
 
 
 def run(command, world):
+    """Run a command as ``torchrun`` would; give what each process wrote to stderr."""
     port = free_port()
     processes = [
         subprocess.Popen(
@@ -78,9 +83,10 @@ def run(command, world):
         )
         for rank in range(world)
     ]  # fmt: skip
-    for process in processes:
-        _, errors = process.communicate(timeout=300)
+    told = [process.communicate(timeout=300)[1] for process in processes]
+    for process, errors in zip(processes, told, strict=True):
         assert process.returncode == 0, errors
+    return told
 
 
 @pytest.mark.slow
@@ -97,16 +103,27 @@ def test_two_processes_take_the_step_of_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_engine_runs_in_two_processes(tiny_run, tmp_path):
-    from sanreid.train.checkpoint import load_checkpoint
-    from sanreid.train.journal import read_journal
-    from tests.train.test_engine import write_toml
-
-    path = write_toml(tiny_run(run={"max_steps": 3}), tmp_path / "run.toml")
-    run(["-m", "sanreid.train", str(path), "--quiet"], 2)
-    rows = read_journal(tmp_path / "run" / "log.jsonl")
-    assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2, 3]
-    assert load_checkpoint(tmp_path / "run" / "last.ckpt")["progress"]["step"] == 3
+def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
+    changes = {
+        "init": {"freeze": ["stem"], "freeze_epochs": 1},  # thawed, it is wrapped again
+        "ema": {"decay": 0.9},
+    }
+    for name, limits in (("whole", [0]), ("cut", [2, 0])):
+        for number, limit in enumerate(limits):
+            run_ = {"accumulate": 2, "max_steps": limit}
+            path = write_toml(tiny_run(name, run=run_, **changes), tmp_path / f"{name}.toml")
+            more = ["--resume"] if number else []
+            told = run(["-m", "sanreid.train", str(path), *more], 2)
+            assert "epoch" in told[0]
+            assert told[1] == ""  # one of them tells of the run, and nothing is deprecated
+    rows = read_journal(tmp_path / "whole" / "log.jsonl")
+    assert [row["step"] for row in rows if row["kind"] == "train"] == list(range(1, 7))
+    assert [row["set"] for row in rows if row["kind"] == "evaluation"] == ["others"] * 2
+    whole, cut = (load_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "cut"))
+    assert whole["progress"]["step"] == cut["progress"]["step"] == 6
+    for key, x in whole["model"].items():
+        assert torch.equal(x, cut["model"][key]), key
+    assert main(["evaluate", str(tmp_path / "whole"), "--quiet"]) == 0
 
 
 def test_one_process_is_the_identity():

@@ -235,6 +235,7 @@ def test_textures_follow_the_folder_and_not_what_the_source_is_called(
         ({"data": {"p": 20}}, "p=20 different people, but there are 8"),
         ({"augmentation": {"flip": 1.5}}, r"augmentation: flip must be in \[0, 1\]; got 1.5"),
         ({"pit": {"folder": "pairs", "per_batch": 3}}, "give each of 2 processes as many pairs"),
+        ({"data": {"p": 3}}, "data.p must be divisible by the number of processes, 2; got 3"),
     ],
 )
 def test_what_is_wrong_is_found_before_the_crops_are_decoded(
@@ -244,7 +245,7 @@ def test_what_is_wrong_is_found_before_the_crops_are_decoded(
         raise AssertionError("decoded")
 
     monkeypatch.setattr(batches_module.CropStore, "from_crops", decode)
-    if "pit" in changes:
+    if "processes" in error:
         monkeypatch.setattr(batches_module.distributed, "world_size", lambda: 2)
     with pytest.raises(InputError, match=error):
         CropBatches(with_textures(tiny_run, people, textures, **changes), CPU)
