@@ -13,13 +13,14 @@ from typing import Literal
 from sanreid.viz.palette import BLUE, GREEN, GREY, VERMILION
 from sanreid.viz.thumbnails import data_uri
 
-__all__ = ["Mark", "block", "row", "table", "text", "tile"]
+__all__ = ["Mark", "block", "label", "row", "table", "text", "tile"]
 
 Mark = Literal["right", "wrong", "query", "none"]
 
 _FRAMES = {"right": GREEN, "wrong": VERMILION, "query": BLUE, "none": GREY}
 _SIGNS = {"right": " ✓", "wrong": " ✗", "query": "", "none": ""}
 _LONGEST = 60  # characters of a value that is shown
+_CELL = '<div style="flex:none;width:70px;font-size:11px;line-height:1.35;text-align:center">'
 _MISSING = (
     "display:flex;align-items:center;justify-content:center;width:64px;height:128px;"
     "box-sizing:content-box;background:#9aa0a626;font-size:10px;text-align:center;"
@@ -33,34 +34,41 @@ def text(value: object, longest: int = _LONGEST) -> str:
     return html.escape(line if len(line) <= longest else line[: longest - 1] + "…")
 
 
-def tile(
-    jpeg: bytes | None, mark: Mark, first: str, second: str, *, about: str, lazy: bool = False
-) -> str:
+def tile(jpeg: bytes | None, mark: Mark, lines: Sequence[str], *, about: str) -> str:
     """Give one framed crop with its caption; a grey field where there is no picture.
 
     Args:
         jpeg: The picture.
         mark: Its frame; "right" and "wrong" have a sign beside the caption, too.
-        first: The caption's first line.
-        second: Its second, fainter line.
+        lines: The caption, its first line strong, the others fainter.
         about: What is said to those who do not see the picture, and on pointing at it.
-        lazy: Decode it when it comes into view.
     """
     frame = f"border:3px solid {_FRAMES[mark]};border-radius:4px;"
     title = text(about, 300)
     if jpeg is None:
         picture = f'<div style="{_MISSING}{frame}" title="{title}">no picture</div>'
     else:
-        loading = ' loading="lazy"' if lazy else ""
         picture = (
-            f'<img src="{data_uri(jpeg)}" alt="{title}" title="{title}" width="64" height="128"'
-            f'{loading} style="display:block;max-width:none;box-sizing:content-box;{frame}">'
+            f'<img src="{data_uri(jpeg)}" alt="{title}" title="{title}" width="64" height="128" '
+            f'style="display:block;max-width:none;box-sizing:content-box;{frame}">'
         )
+    return _CELL + picture + caption(lines, mark) + "</div>"
+
+
+def label(lines: Sequence[str]) -> str:
+    """Give what stands in a crop's place where there never was one."""
+    return _CELL + caption(lines, "query") + "</div>"
+
+
+def caption(lines: Sequence[str], mark: Mark) -> str:
+    """Give the lines below a crop, each cut to its width."""
     line = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
-    return (
-        '<div style="flex:none;width:70px;font-size:11px;line-height:1.35;text-align:center">'
-        f'{picture}<div style="{line}font-weight:600">{text(first)}{_SIGNS[mark]}</div>'
-        f'<div style="{line}opacity:.75">{text(second)}</div></div>'
+    weights = ("font-weight:600", *("opacity:.75" for _ in lines))
+    signs = (_SIGNS[mark], *("" for _ in lines))
+    return "".join(
+        f'<div style="{line}{weight}">{text(words)}{sign}</div>'
+        for words, weight, sign in zip(lines, weights, signs, strict=False)
+        if words
     )
 
 
@@ -77,7 +85,7 @@ def row(tiles: Iterable[str], *, apart: bool = False) -> str:
     )
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Give a table; every value is escaped and shortened."""
     body = "".join(
         "<tr>" + "".join(f"<td>{'' if cell is None else text(cell)}</td>" for cell in cells)
@@ -85,13 +93,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str
         for cells in rows
     )  # fmt: skip
     names = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
-    title = f"<caption>{text(caption, 200)}</caption>" if caption else ""
-    return f"<table>{title}<thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def block(caption: str, *parts: str) -> str:
-    """Put parts below a caption."""
+def block(title: str, *parts: str) -> str:
+    """Put parts below a title."""
     return (
-        '<div style="overflow-x:auto"><div style="font-size:12px;opacity:.85">'
-        f"{text(caption, 300)}</div>{''.join(parts)}</div>"
+        '<div style="overflow-x:auto;margin:2px 0 8px"><div style="font-size:12px;opacity:.85">'
+        f"{text(title, 300)}</div>{''.join(parts)}</div>"
     )

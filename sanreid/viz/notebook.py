@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanreid.viz.markup import Mark, block, row, table, text, tile
+from sanreid.viz.markup import Mark, block, label, row, table, text, tile
 from sanreid.viz.plots import bars, cmc_plot
 from sanreid.viz.thumbnails import thumbnail
 
@@ -70,10 +70,9 @@ def gallery_html(gallery: Gallery) -> str:
     for entry in gallery.get(ids[places]):
         picture = thumbnail(entry.metadata.get("path"))
         if picture is not None:
-            who = "" if entry.pid is None else f"id {entry.pid}"
-            camera = "" if entry.camid is None else f"cam {entry.camid}"
-            tiles.append(tile(picture, "none", who or f"#{entry.id}", camera,
-                              about=f"entry {entry.id}, {_path(entry.metadata)}"))  # fmt: skip
+            person, camera = _who(entry.pid, entry.camid)
+            about = f"entry {entry.id}, {_path(entry.metadata)}"
+            tiles.append(tile(picture, "none", (person or f"#{entry.id}", camera), about=about))
     charts = []
     for counted, name, nobody in (
         (gallery.counts("camid"), "camera", "no camera"),
@@ -111,32 +110,33 @@ def report_html(report: EvaluationReport) -> str:
 
 
 def _query_tile(result: SearchResult, query: int) -> str:
-    images = result.query_images
-    image = images[query] if images is not None and query < len(images) else None
     pid = None if result.query_pids is None else result.query_pids[query]
     camid = None if result.query_camids is None else result.query_camids[query]
-    who = "query" if pid is None else f"id {pid}"
-    about = f"query {query}" + ("" if pid is None else f", id {pid}")
-    return tile(
-        thumbnail(image), "query", who, "" if camid is None else f"cam {camid}", about=about
-    )
+    name = "query" if len(result) == 1 else f"query {query}"
+    lines = (name, *_who(pid, camid))
+    images = result.query_images
+    if images is None or query >= len(images):
+        return label(lines)
+    return tile(thumbnail(images[query]), "query", lines, about=", ".join(filter(None, lines)))
 
 
 def _hit_tile(hit: Hit, rank: int, asked: int | str | None) -> str:
     mark: Mark = "none"
     if asked is not None:
         mark = "right" if hit.pid == asked else "wrong"
-    person = "" if hit.pid is None else f"id {hit.pid}"
-    camera = "" if hit.camid is None else f"cam {hit.camid}"
+    person, camera = _who(hit.pid, hit.camid)
     told = [f"rank {rank}", f"similarity {hit.similarity:.4f}", f"entry {hit.id}", person, camera]
     told += ["" if mark == "none" else mark, _path(hit.metadata)]
     return tile(
         thumbnail(hit.metadata.get("path")),
         mark,
-        f"{hit.similarity:.3f}",
-        " · ".join(filter(None, (person, camera))),
+        (f"{hit.similarity:.3f}", person, camera),
         about=", ".join(filter(None, told)),
     )
+
+
+def _who(pid: object, camid: object) -> tuple[str, str]:
+    return "" if pid is None else f"id {pid}", "" if camid is None else f"cam {camid}"
 
 
 def _path(metadata: dict[str, object]) -> str:

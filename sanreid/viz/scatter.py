@@ -160,7 +160,7 @@ def _draw(
     ax.margins(0.1 if crops is not None else 0.05)
     if 1 < len(groups) <= _MOST_NAMED:
         ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8,
-                  ncols=1 + len(groups) // 16)  # fmt: skip
+                  markerscale=1.0 if size == 36 else 1.8, ncols=1 + len(groups) // 16)  # fmt: skip
 
 
 def _of(crops: list[NDArray[np.uint8]] | None, here: NDArray[np.bool_]) -> list[Any]:

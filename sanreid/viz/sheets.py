@@ -91,8 +91,9 @@ def ranked_list(
     Args:
         queries: Q crops, anything that ``SANEncoder.encode`` takes.
         result: Of ``Gallery.search`` with these queries, or a list of hits for each.
-        query_pids: Who the queries are. Hits are then framed green (right) or red (wrong).
-        query_camids: The cameras of the queries, for the captions.
+        query_pids: Who the queries are; left out, what the result knows of them. Hits are then
+            framed green (right) or red (wrong).
+        query_camids: The cameras of the queries, for the captions; as ``query_pids``.
         images: The crop of an entry's id. Left out, or an id not in it: the entry's metadata
             under "path". A crop that is not there is an empty field.
         crop_size: (height, width) in pixels of a crop in the picture.
@@ -102,6 +103,8 @@ def ranked_list(
         InputError: The arguments are not one a query.
     """
     count = len(queries)
+    query_pids = getattr(result, "query_pids", None) if query_pids is None else query_pids
+    query_camids = getattr(result, "query_camids", None) if query_camids is None else query_camids
     pids = [None] * count if query_pids is None else list(query_pids)
     camids = [None] * count if query_camids is None else list(query_camids)
     for name, number in (

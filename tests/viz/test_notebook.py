@@ -58,12 +58,14 @@ def test_right_and_wrong_are_framed(crops):
     assert html.count("no picture") == 2
     tree = parsed_fragment(html)
     words = [text.strip() for text in tree.itertext() if text.strip()]
-    assert words[1:5] == ["1 query, k=10, 4 hits", "id 7", "cam 1", "1.000 ✓"]
-    assert "id 8 · cam 2" in words
+    assert words[1:6] == ["1 query, k=10, 4 hits", "query", "id 7", "cam 1", "1.000 ✓"]
+    assert words[words.index("id 8") + 1] == "cam 2"
     alt = [image.get("alt") for image in tree.iter("img")]
     assert alt[1] == f"rank 1, similarity 1.0000, entry 0, id 7, cam 2, right, {crops[0]}"[:300]
     plain = gallery.search([[1, 0]])._repr_html_()
-    assert set(re.findall(r"border:3px solid (#\w+)", plain)) == {BLUE, GREY}
+    assert set(re.findall(r"border:3px solid (#\w+)", plain)) == {GREY}
+    gone = result.with_queries(["gone.jpg"])._repr_html_()
+    assert gone.count("no picture") == 3
 
 
 def test_a_person_called_7_is_not_number_7(crops):
@@ -72,6 +74,7 @@ def test_a_person_called_7_is_not_number_7(crops):
     html = gallery.search([[1, 0]]).with_queries(pids=[7])._repr_html_()
     assert VERMILION in html
     assert GREEN not in html
+    assert "no picture" not in html  # the query never had one
 
 
 @pytest.mark.parametrize("with_path", [True, False])

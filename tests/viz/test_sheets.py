@@ -91,6 +91,21 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     assert np.array_equal(shown, np.asarray(crop)[24:])  # below the sign in the corner
 
 
+def test_a_result_that_knows_its_queries_is_not_told_again():
+    from sanreid import Gallery
+
+    crop = rendered_person(1, size=SIZE)
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [1, 1]], pids=[7, 8])
+    result = gallery.search([[1, 0]]).with_queries(pids=[7], camids=[1])
+    assert ranked_list([crop], result, crop_size=SIZE) == ranked_list(
+        [crop], result, query_pids=[7], query_camids=[1], crop_size=SIZE
+    )
+    top, apart = MARGIN + HEADER, 2 * GAP
+    sheet = ranked_list([crop], result, crop_size=SIZE)
+    assert frame_at(sheet, 1, top=top, apart=apart) == FRAMES["right"]
+
+
 def test_without_pids_nobody_is_right_or_wrong():
     crop = rendered_person(1, size=SIZE)
     sheet = ranked_list([crop], [[hit(0, pid=7)]], crop_size=SIZE)
