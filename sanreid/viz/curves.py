@@ -137,7 +137,7 @@ def similarity_histogram(
     highest = max(counts.max() / max(1, counts.sum()) for counts in (genuine, impostor))
     ax.set_ylim(0, highest * 1.4)  # room for the legend
     _percent(ax.yaxis)
-    ax.legend(frameon=False, loc="upper right")
+    ax.legend(framealpha=0.85, edgecolor="none", loc="upper right")
     return figure
 
 

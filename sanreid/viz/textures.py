@@ -63,7 +63,7 @@ def texture_sheet(
     true = checked_count("targets", targets, count)
     captions = checked_count("labels", labels, count)
     columns = max(1, min(columns, count))
-    names = ("crop", "painted", *(() if targets is None else ("true",)))
+    names = ("crop", "texture") if targets is None else ("crop", "painted", "true")
     widths = (0.5, *(1.0 for _ in names[1:]))
     group = sum(widths) + _GAP * (len(widths) - 1)
     pitch = 1 + (_CAPTION if labels is not None else _GAP * 2)

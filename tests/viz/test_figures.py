@@ -201,6 +201,10 @@ def test_textures_stand_beside_their_crops():
     expected = np.rint((painted.transpose(1, 2, 0) + 1) * 127.5)
     assert np.array_equal(pictures[1], expected)
     assert (pictures[2] == 0).all()
+    heads = [text.get_text() for text in figure.axes[0].texts]
+    assert heads.count("painted") == heads.count("true") == 2
+    alone = viz.texture_sheet(crops[:1], [whole])
+    assert [text.get_text() for text in alone.axes[0].texts] == ["crop", "texture"]
     with pytest.raises(InputError, match=r"reaches from .* to 3; a float texture lies in"):
         viz.texture_sheet(crops[:1], [painted * 3])
     with pytest.raises(InputError, match="textures must be one a picture; got 1 for 2"):

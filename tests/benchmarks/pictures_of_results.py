@@ -1,0 +1,141 @@
+"""Draw the pictures of the page "See results" from the package's rendered people.
+
+    python -m tests.benchmarks.pictures_of_results [OUT]
+
+The screenshots of the browsable page need Debian's chromium and chromedriver, and selenium.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+import sanreid
+from sanreid import viz
+from sanreid.datasets import read_crops
+from sanreid.train.pit import PITDataset
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLES = Path(sanreid.__file__).parent / "demo"
+QUALITY = 82
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "images")
+    out = parser.parse_args().out
+    out.mkdir(parents=True, exist_ok=True)
+    encoder = sanreid.SANEncoder.from_pretrained(device="cpu", dtype="float32")
+    crops = read_crops(SAMPLES, names="market1501")
+    embeddings = encoder.encode(crops.paths)
+    ask = crops.camids == 1
+    gallery = sanreid.Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
+    gallery.add(
+        embeddings[~ask],
+        pids=crops.pids[~ask].tolist(),
+        camids=crops.camids[~ask].tolist(),
+        metadata=[{"path": str(path)} for path in crops.select(~ask).paths],
+    )
+    calibration = gallery.calibrate(
+        embeddings, crops.pids.tolist(), crops.camids.tolist(), false_match_rate=0.01
+    )
+
+    queries = crops.select(ask)
+    result = gallery.search(embeddings[ask][:3], k=7)
+    result = result.with_queries(pids=queries.pids[:3].tolist(), camids=[1] * 3)
+    draw(viz.ranked_list_figure(queries.paths[:3], result), out / "viz-ranked-list.jpg")
+
+    # The same people seen from far away: what is left of a crop of 16 x 8 pixels.
+    small = [Image.open(path).resize((8, 16), Image.Resampling.BOX) for path in crops.paths]
+    reports = {
+        name: sanreid.evaluate(
+            rows[ask], crops.pids[ask], crops.camids[ask],
+            rows[~ask], crops.pids[~ask], crops.camids[~ask],
+        )
+        for name, rows in (("crops of 256 x 128", embeddings),
+                           ("crops of 16 x 8", encoder.encode(small)))
+    }  # fmt: skip
+    draw(viz.cmc_figure(reports), out / "viz-cmc.png")
+    draw(viz.precision_recall_figure(reports), out / "viz-precision-recall.png")
+    draw(viz.similarity_histogram(calibration), out / "viz-similarities.png")
+
+    first, second = (crops.of_pids([int(queries.pids[2])]).paths[place] for place in (0, 1))
+    draw(viz.activation_map(encoder, first), out / "viz-activation.jpg")
+    draw(viz.similarity_map(encoder, first, second), out / "viz-similarity.jpg")
+    draw(viz.gallery_map(gallery), out / "viz-map.jpg")
+    pairs = PITDataset(ROOT / "examples" / "pairs")
+    places = range(min(4, len(pairs)))
+    draw(
+        viz.texture_sheet(
+            [pairs.crop(n) for n in places],
+            [pairs.texture(n) for n in places],
+            labels=[f"person {pairs.identities[n]}" for n in places],
+        ),
+        out / "viz-textures.jpg",
+    )
+    if shutil.which("chromium") and shutil.which("chromedriver"):
+        screenshots(gallery, out)
+
+
+def draw(figure: Figure, path: Path) -> None:
+    """Write a figure small: few colours for curves, JPEG for crops."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    with Image.open(buffer) as image:
+        write(image.convert("RGB"), path)
+
+
+def write(picture: Image.Image, path: Path) -> None:
+    if path.suffix == ".png":
+        picture.quantize(64).save(path, optimize=True)
+    else:
+        picture.save(path, quality=QUALITY, optimize=True)
+
+
+def screenshots(gallery: sanreid.Gallery, out: Path) -> None:
+    """Show the page after a click, in both schemes."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+             "--disable-component-update", "--disable-sync", "--hide-scrollbars",
+             "--window-size=1100,760")  # fmt: skip
+    for flag in flags:
+        options.add_argument(flag)
+    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            entries = gallery.get(gallery.ids)
+            shown = sanreid.Gallery(gallery.dim)
+            shown.add(
+                np.stack([entry.embedding for entry in entries]),
+                pids=[entry.pid for entry in entries],
+                camids=[entry.camid for entry in entries],
+                metadata=[
+                    {"path": entry.metadata["path"], "place": "entrance"} for entry in entries
+                ],
+            )
+            page = viz.write_gallery_page(shown, Path(folder, "people.html"), title="people").path
+            # Whoever made the pictures has folders of their own; the page is to show names.
+            page.write_text(page.read_text().replace(str(SAMPLES), "crops"))
+            for scheme in ("light", "dark"):
+                features = [{"name": "prefers-color-scheme", "value": scheme}]
+                driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+                driver.get("about:blank")
+                driver.get(f"{page.as_uri()}#like={shown.ids[3]}")
+                with Image.open(io.BytesIO(driver.get_screenshot_as_png())) as image:
+                    write(image.convert("RGB"), out / f"browse-{scheme}.jpg")
+    finally:
+        driver.quit()
+
+
+if __name__ == "__main__":
+    main()
