@@ -15,6 +15,7 @@ HOSTILE = [
     "javascript:window.hacked=1",
     "&lt;b&gt; &amp; 'quotes' \"double\" @@data@@ ${1} \\u003c",
     "<!--<script>",
+    "</script ><script >window.hacked = 1</script >",
     "x" * 5000,
 ]
 
