@@ -214,7 +214,7 @@ def cached_body(cache_dir: Path | None = None) -> Path:
     """
     require_extra()
     if cache_dir is None:
-        cache_dir = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "sanreid"
+        cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sanreid"
     return cache_dir / f"body-{metadata.version('anny')}-{_FORMAT}.npz"
 
 

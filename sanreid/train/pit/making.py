@@ -43,6 +43,7 @@ logger = logging.getLogger(__name__)
 _PHOTO_SHARE = 0.7  # of the images, where a folder of photographs is given
 _BYSTANDER_SHARE = 0.12  # of the images, with another person somewhere behind or beside
 _BYSTANDERS = 12  # people of the data set who are seen as bystanders
+_MOST = 60  # processes at once: Windows waits for no more than 61
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _make_shards(out: Path, settings: MakingSettings, missing: list[int], proces
     context = multiprocessing.get_context("spawn")
     with (
         _one_thread_each(),
-        ProcessPoolExecutor(min(processes, len(missing)), mp_context=context) as pool,
+        ProcessPoolExecutor(min(processes, len(missing), _MOST), mp_context=context) as pool,
     ):
         try:
             jobs = [pool.submit(_make_shard, out, settings, number) for number in missing]

@@ -59,7 +59,7 @@ def _only(places: Places, keep: NDArray[np.bool_]) -> Places:
 
 
 def _skin(person: Person, places: Places, rng: np.random.Generator) -> Array:
-    """Skin with a face: brows, eyes, lips, and darker underwear-free shading between parts."""
+    """Skin with a face: brows, eyes, lips, nose, and a shadow under the chin."""
     position = places.position
     tone = 1 + 0.08 * (noise(position, 0.05, rng) - 0.5)
     colour = person.skin * tone[:, None]

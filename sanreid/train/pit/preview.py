@@ -10,8 +10,9 @@ from PIL import Image
 
 from sanreid.train.pit.body import Array
 from sanreid.train.pit.making import MakingSettings, make_identity, make_pair
+from sanreid.train.pit.people import Person
 from sanreid.train.pit.poses import Pose
-from sanreid.train.pit.render import Studio, render
+from sanreid.train.pit.render import Dressed, Studio, render
 from sanreid.train.pit.scene import Camera, Light
 
 __all__ = ["contact_sheet", "neutral_views", "pair_sheet"]
@@ -47,13 +48,9 @@ def pair_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 4) ->
 
 def neutral_views(studio: Studio, texture: Array) -> list[Picture]:
     """A texture on a bare neutral body, from the front and from the back; two (256, 128, 3)."""
-    from sanreid.train.pit.people import Person  # noqa: PLC0415 - only here
-
     grey = np.full(3, 0.5, np.float32)
     person = Person({"age": 0.7}, grey, grey, grey, (), 0)
     shaped = studio.body.shape(person.phenotypes)
-    from sanreid.train.pit.render import Dressed  # noqa: PLC0415 - only here
-
     figure = studio.pose(
         Dressed(person, texture, shaped, None, np.empty(0, np.int64)), _neutral_pose()
     )

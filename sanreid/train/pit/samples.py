@@ -1,4 +1,4 @@
-"""Sample crops with reID file names, for demonstrations: adults before procedural backgrounds."""
+"""Sample crops with reID file names, for demonstrations and tests."""
 
 from __future__ import annotations
 

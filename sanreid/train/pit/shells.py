@@ -163,7 +163,6 @@ def _pack(garment: Garment, places: Places, normals: Array) -> Array:
     depth = depth * np.clip(1.15 - (z - garment.cut["bottom"]) * 0.9, 0.6, 1.1)
     out = np.zeros((len(x), 3), np.float32)
     out[:, 1] = depth
-    out[:, 0] = -np.sign(x) * 0.0
     return out + normals * (cover(garment, places) * 0.006)[:, None]
 
 
