@@ -149,10 +149,14 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from sanreid.train.export import export_run  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.export import MANIFEST_ROW, export_run  # noqa: PLC0415 - keeps --help fast
 
     out = export_run(args.folder, args.out, which=args.which, half=not args.float32)
-    _say(f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r})")
+    row = json.loads((out / MANIFEST_ROW).read_text(encoding="utf-8"))
+    if row["role"] == "texture-generator":
+        _say(f"{out}: paint with python -m sanreid.train.textures CROPS OUT --weights {out}")
+    else:
+        _say(f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r})")
     return 0
 
 

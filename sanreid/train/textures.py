@@ -32,6 +32,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid._files import write_whole
+from sanreid._inference import compute_dtype, resolve_dtype
 from sanreid.config import EncoderConfig
 from sanreid.datasets import CropSet, read_crops
 from sanreid.errors import ConfigError, InputError, SanreidError, WeightsError
@@ -82,12 +83,14 @@ class Generator:
         encoder: How its encoder reads crops.
         mirror: (65536,) int64, the atlas's mirror texels.
         name: Where it came from.
+        dtype: Of convolutions; float32, or a half precision, which autocast uses.
     """
 
     module: SANPG
     encoder: EncoderConfig
     mirror: Tensor
     name: str
+    dtype: torch.dtype = torch.float32
 
     @torch.inference_mode()
     def paint(self, crops: Tensor) -> Painted:
@@ -111,25 +114,35 @@ class Generator:
             for x in (self.encoder.mean, self.encoder.std)
         )
         normal = (crops.to(device).float() / 255 - mean) / std
-        first = self.module(normal).texture.float()
-        second = self.module(normal.flip(3)).texture.float()
+        normal = normal.to(memory_format=torch.channels_last)
+        half = self.dtype != torch.float32
+        with torch.autocast(device.type, dtype=self.dtype if half else None, enabled=half):
+            first = self.module(normal).texture.float()
+            second = self.module(normal.flip(3)).texture.float()
         every = torch.ones(len(crops), dtype=torch.bool, device=device)
         second = mirror_textures(second, every, self.mirror.to(device))
         apart = (first - second).abs().mean(1, keepdim=True)
         return Painted(((first + second) / 2).clamp(-1, 1), torch.exp(-apart / _DOUBT))
 
 
-def load_generator(weights: str | Path, *, device: torch.device | None = None) -> Generator:
+def load_generator(
+    weights: str | Path, *, device: torch.device | None = None, dtype: str = "float32"
+) -> Generator:
     """Load a SAN-PG.
 
     Args:
         weights: A name of the manifest (role ``texture-generator``), a directory that
             :func:`save_generator` wrote, or the folder of a training run with SA-Dec.
         device: Where it runs; the CPU when None.
+        dtype: ``"float32"``, ``"bfloat16"``, ``"float16"``, or ``"auto"``: bfloat16 where the
+            device is fast at it, else float32.
 
     Raises:
+        InputError: Another ``dtype``.
         WeightsError: It is none of these, or its tensors do not fit its configuration.
     """
+    device = device or torch.device("cpu")
+    precision = compute_dtype(resolve_dtype(dtype, device), device)
     entry = read_manifest().weights.get(str(weights)) if isinstance(weights, str) else None
     folder = Path(weights)
     settings: Mapping[str, Any]
@@ -159,8 +172,9 @@ def load_generator(weights: str | Path, *, device: torch.device | None = None) -
         own = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
         floats = {k: x.float() for k, x in own.items() if x.is_floating_point()}
         load_into(part, floats, origin=str(weights))
-    module.eval().to(device or torch.device("cpu"))
-    return Generator(module, encoder, load_atlas_tables(ATLAS_PATH).mirror, str(weights))
+    module.eval().to(device).to(memory_format=torch.channels_last)
+    mirror = load_atlas_tables(ATLAS_PATH).mirror
+    return Generator(module, encoder, mirror, str(weights), precision)
 
 
 def save_generator(
@@ -300,17 +314,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=64, metavar="N")
     parser.add_argument("--quality", type=int, default=85, metavar="Q", help="of the JPEG")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = {"batch_size": args.batch_size, "quality": args.quality}
+
+    def load() -> Generator:
+        return load_generator(args.weights, device=resolve_device(args.device), dtype=args.dtype)
+
     try:
         if args.out is None:
             config = load_config(args.crops, args.overrides)
-            generator = load_generator(args.weights, device=resolve_device(args.device))
+            generator = load()
             made = make_textures_of_run(config, generator, **options)
         else:
             crops = read_crops(args.crops, names=args.names)
-            generator = load_generator(args.weights, device=resolve_device(args.device))
+            generator = load()
             made = [make_textures(crops, args.out, generator, **options)]
     except (SanreidError, OSError) as error:
         sys.stderr.write(f"sanreid: {error}\n")

@@ -367,7 +367,7 @@ def test_the_engine_runs_and_resumes_on_a_gpu(tiny_run, people, textures, fake_p
     assert all(np.isfinite(row["total"]) for row in rows)
 
 
-def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_path):
+def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_path, capsys):
     config = tiny_run(
         data={"sources": []},
         pit={"folder": "pairs", "per_batch": 4, "held_out": 4},
@@ -381,10 +381,12 @@ def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_
     losses = [row["pit"] for row in rows if row["kind"] == "train"]
     assert len(losses) == 6
     assert losses[-1] < losses[0]
-    from sanreid.train.export import export_run
+    from sanreid.train.__main__ import main
     from sanreid.train.textures import load_generator
 
-    out = export_run(tmp_path / "run", tmp_path / "out")
+    out = tmp_path / "out"
+    assert main(["export", str(tmp_path / "run"), str(out)]) == 0
+    assert "sanreid.train.textures CROPS OUT" in capsys.readouterr().out
     row = json.loads((out / "manifest_row.json").read_text())
     assert row["role"] == "texture-generator"
     painted = load_generator(out).paint(torch.zeros(2, 3, 64, 32, dtype=torch.uint8))

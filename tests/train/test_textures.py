@@ -153,3 +153,17 @@ def test_wrong_input_is_refused(tiny_generator, crops, tmp_path):
     )
     with pytest.raises(WeightsError, match="no SAN-PG"):
         load_generator(tmp_path / "odd")
+
+
+def test_half_precision_paints_the_same_to_its_rounding(tiny_generator):
+    full = load_generator(tiny_generator)
+    half = load_generator(tiny_generator, dtype="bfloat16")
+    assert (full.dtype, half.dtype) == (torch.float32, torch.bfloat16)
+    noise = torch.Generator().manual_seed(0)
+    crops = torch.randint(0, 256, (4, 3, 64, 32), dtype=torch.uint8, generator=noise)
+    exact, rounded = full.paint(crops), half.paint(crops)
+    assert rounded.textures.dtype == torch.float32
+    apart = (exact.textures - rounded.textures).abs()
+    assert 0 < float(apart.max()) < 0.05
+    with pytest.raises(InputError, match="dtype must be"):
+        load_generator(tiny_generator, dtype="int8")
