@@ -147,6 +147,7 @@ class CropBatches:
             if config.pit.folder:
                 _check_share(config)
                 self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
+                self.training_data.append(_described(self.pairs))
         self.store = CropStore.from_crops(
             crops,
             size=config.encoder.input_size,
@@ -223,14 +224,7 @@ class PairBatches:
         self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
         self.tables = open_atlas(config.data).to(device)
         self.num_classes = 0
-        self.training_data: list[dict[str, Any]] = [
-            {
-                "name": "PIT, rendered people",
-                "terms": "none of their own",
-                "identities": self.pairs.num_identities,
-                "crops": len(self.pairs),
-            }
-        ]
+        self.training_data: list[dict[str, Any]] = [_described(self.pairs)]
         self.digest = f"{len(self.pairs)} pairs, held out {config.pit.held_out}"
 
     def __len__(self) -> int:
@@ -304,6 +298,16 @@ class _Augmenter:
         if self._run.channels_last:
             crops = crops.contiguous(memory_format=torch.channels_last)
         return crops, mirrored
+
+
+def _described(pairs: Pairs) -> dict[str, Any]:
+    """Say what the pairs are, for the manifest of the weights trained on them."""
+    return {
+        "name": "PIT, rendered people",
+        "terms": "none of their own",
+        "identities": pairs.num_identities,
+        "crops": len(pairs),
+    }
 
 
 def _check_share(config: TrainConfig) -> None:

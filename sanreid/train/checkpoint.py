@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise TrainingError(f"There is no checkpoint at {path}; start the run without --resume.")
     try:
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()  # torch.load() compares no checksum
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged or "
             "something else."
         ) from error
+    if damaged:
+        raise TrainingError(f"{path} is damaged: the checksum of {damaged} is wrong.")
     version = state.get("format_version") if isinstance(state, dict) else None
     if version != FORMAT_VERSION:
         raise TrainingError(

@@ -315,6 +315,8 @@ def test_the_joint_step_learns_draws_and_resumes_to_the_bit(
 
     Engine(build("cut", run={"epochs": 1, "max_steps": 3})).run()
     Engine(build("cut", run={"epochs": 1}), resume=True).run()
+    taught = load_checkpoint(tmp_path / "whole" / "last.ckpt")["training_data"]
+    assert [row["name"] for row in taught] == ["people", "PIT, rendered people"]
     whole = load_checkpoint(tmp_path / "whole" / "last.ckpt")["model"]
     cut = load_checkpoint(tmp_path / "cut" / "last.ckpt")["model"]
     assert all(torch.equal(x, cut[key]) for key, x in whole.items())

@@ -160,6 +160,16 @@ def test_checkpoints_come_back_and_a_failure_leaves_the_old_one(tmp_path, monkey
     assert [one.name for one in tmp_path.iterdir()] == ["last.ckpt"]
 
 
+def test_one_wrong_bit_in_a_checkpoint_is_noticed(tmp_path):
+    path = tmp_path / "last.ckpt"
+    save_checkpoint(path, {"x": torch.ones(1000)})
+    data = bytearray(path.read_bytes())
+    data[data.index(torch.ones(3).numpy().tobytes()) + 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(TrainingError, match=r"damaged.* checksum of .*data"):
+        load_checkpoint(path)
+
+
 def test_foreign_checkpoints_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="no checkpoint"):
         load_checkpoint(tmp_path / "missing.ckpt")
