@@ -44,7 +44,7 @@ _AXES_SHARE = 0.9  # of the rows' squared length that the axes of an index hold
 _ADD_ROWS = 65_536
 _TAIL_SHARE = 0.05  # rows not yet covered, as a share of the covered, that are searched exactly
 _SPARSE = 0.03  # below this share of admitted rows, exact search of those alone is quicker
-_TARGET_RECALL = 0.97
+_TARGET_RECALL = 0.98
 _TUNING_QUERIES, _TUNING_K = 256, 10
 _WIDEST_GRAPH = 1024  # neighbours an HNSW search holds at most
 
