@@ -34,6 +34,10 @@ drawn, or named, and the same for both. Where a peer is quicker, its line says s
 rate of a large matrix product, or the bytes over the measured rate of reading memory, whichever
 takes longer. "2.0 x" behind a time says that it is twice its floor.
 
+The line below each section says how busy the machine was with other programs. They slow down
+work that uses every core more than a peer that uses one, so a busy machine shows ratios smaller
+than an idle one would.
+
 This page is made by a command from the files `docs/benchmarks/*.json`, which hold every figure,
 all versions and the machine. Close other programs, then
 
