@@ -105,7 +105,7 @@ class ApproximateIndex:
         truth = Truth(snapshot, _TUNING_K, _TUNING_QUERIES, rng)
         widest = _WIDEST_GRAPH if kind.startswith("hnsw") else num_lists
         tune(
-            own, lambda: truth.recall(searched(own, snapshot, truth.request)),
+            own, lambda: truth.recall(found_by(own, snapshot, truth.request)),
             _TARGET_RECALL, widest,
         )  # fmt: skip
         logger.info(
@@ -173,25 +173,11 @@ def searched(
     """
     admitted = snapshot.admitted(request.condition)
     wanted = snapshot.num_rows if admitted is None else int(np.count_nonzero(admitted))
-    count = request.k * index.overfetch + 8
-    if wanted < max(_SPARSE * snapshot.num_rows, 4 * count):
+    if wanted < max(_SPARSE * snapshot.num_rows, 4 * _candidates(index, request)):
         return None
     queries, vectors, num_rows = request.queries, snapshot.table.vectors, snapshot.num_rows
-    ids = snapshot.table.ids.first(num_rows)
-    exclusion = snapshot.exclusion(request)
-    places, rows, covered = index.propose(queries, count, admitted)
-    inside = rows < num_rows
-    places, rows = places[inside], rows[inside]
-    if exclusion is not None:
-        allowed = ~exclusion.pairs(places, rows)
-        places, rows = places[allowed], rows[allowed]
-    places, rows = nearly_best(queries, places, rows, vectors, request.k)
-    if covered < num_rows:
-        tail = exact_search(
-            queries, vectors, num_rows, ids, request.k,
-            admitted=admitted, exclusion=exclusion, start=covered,
-        )  # fmt: skip
-        places, rows = np.concatenate([places, tail[0]]), np.concatenate([rows, tail[1]])
+    ids, exclusion = snapshot.table.ids.first(num_rows), snapshot.exclusion(request)
+    places, rows = _nearest(index, snapshot, request, admitted)
     short = np.bincount(places, minlength=len(queries)) < request.k
     kept = ~short[places]
     found = rank_candidates(
@@ -213,6 +199,45 @@ def searched(
         np.concatenate([found[1], more[1]])[order],
         np.concatenate([found[2], more[2]])[order],
     )
+
+
+def found_by(index: ApproximateIndex, snapshot: Snapshot, request: SearchRequest) -> Candidates:
+    """What the index finds by itself, where an exact search would help it too."""
+    places, rows = _nearest(index, snapshot, request, snapshot.alive())
+    return rank_candidates(
+        request.queries, places, rows, snapshot.table.vectors,
+        snapshot.table.ids.first(snapshot.num_rows), request.k, None,
+    )  # fmt: skip
+
+
+def _nearest(
+    index: ApproximateIndex,
+    snapshot: Snapshot,
+    request: SearchRequest,
+    admitted: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Give (query, row) pairs that may be among the k best: of the index, and of its tail."""
+    queries, vectors, num_rows = request.queries, snapshot.table.vectors, snapshot.num_rows
+    exclusion = snapshot.exclusion(request)
+    places, rows, covered = index.propose(queries, _candidates(index, request), admitted)
+    inside = rows < num_rows
+    places, rows = places[inside], rows[inside]
+    if exclusion is not None:
+        allowed = ~exclusion.pairs(places, rows)
+        places, rows = places[allowed], rows[allowed]
+    places, rows = nearly_best(queries, places, rows, vectors, request.k)
+    if covered < num_rows:
+        tail = exact_search(
+            queries, vectors, num_rows, snapshot.table.ids.first(num_rows), request.k,
+            admitted=admitted, exclusion=exclusion, start=covered,
+        )  # fmt: skip
+        places, rows = np.concatenate([places, tail[0]]), np.concatenate([rows, tail[1]])
+    return places, rows
+
+
+def _candidates(index: ApproximateIndex, request: SearchRequest) -> int:
+    """Candidates asked of the index for each query."""
+    return request.k * index.overfetch + 8
 
 
 class _Gate:

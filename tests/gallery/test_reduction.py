@@ -163,3 +163,20 @@ def test_nearly_best_keeps_all_that_may_be_among_the_best():
         np.testing.assert_array_equal(one, other)
     nothing = np.empty(0, np.int64)
     assert [len(part) for part in nearly_best(queries, nothing, nothing, vectors, 4)] == [0, 0]
+
+
+def test_tuning_measures_what_the_index_finds_without_help(monkeypatch):
+    """Not the exact answers: of a search for nearly all rows, or where too few were proposed."""
+    seen = []
+
+    def probe(index, recall, target, widest):
+        for index.width, index.overfetch in ((1, 64), (1, 1), (widest, 1)):
+            seen.append(recall())
+
+    monkeypatch.setattr(approximate, "tune", probe)
+    gallery = Gallery(16, index="ivf")
+    gallery.add(np.random.default_rng(0).standard_normal((400, 16)))
+    gallery.build_index()
+    assert max(seen[:2]) < 0.5  # one list of 80, whatever is asked of it
+    assert seen[2] == 1.0
+    assert gallery.recall(k=10) == 1.0  # what is missing is answered exactly
