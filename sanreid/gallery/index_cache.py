@@ -70,6 +70,7 @@ def read_index(kind: str, num_rows: int, directory: Directory) -> ApproximateInd
         return None
     path = cache_path(directory, kind)
     try:
+        before = path.stat()
         facts, axes = _checked(path)
         covered = facts["covered"]
         if (
@@ -80,6 +81,9 @@ def read_index(kind: str, num_rows: int, directory: Directory) -> ApproximateInd
         ):
             raise ValueError("it belongs to other entries")  # noqa: TRY301 - caught just below
         index = load_faiss().read_index(str(path))
+        after = path.stat()
+        if (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
+            raise ValueError("the writer replaced it meanwhile")  # noqa: TRY301 - as above
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
         logger.warning("The index %s is not used and is built again: %s", path, error)
         return None

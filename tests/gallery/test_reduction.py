@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -113,6 +114,26 @@ def test_a_flipped_byte_in_the_axes_is_seen(tmp_path, caplog):
     with Gallery.open(tmp_path / "g", mode="r", index="flat-sq8") as gallery:
         assert (gallery.search(rows[:50], k=1).ids[:, 0] == np.arange(50)).all()
     assert "is not used and is built again" in caplog.text
+
+
+def test_a_cache_replaced_while_it_is_read_is_not_used(tmp_path, monkeypatch, caplog):
+    """What it says of itself and the index in it would be of two different files."""
+    rows = flat_crops()
+    with Gallery.open(tmp_path / "g", dim=DIM, index="flat-sq8") as gallery:
+        gallery.add(rows)
+        gallery.build_index()
+    faiss = approximate.load_faiss()
+    read = faiss.read_index
+
+    def read_another(path):
+        Path(path + ".new").write_bytes(Path(path).read_bytes())
+        Path(path + ".new").replace(path)
+        return read(path)
+
+    monkeypatch.setattr(faiss, "read_index", read_another)
+    with Gallery.open(tmp_path / "g", mode="r", index="flat-sq8") as gallery:
+        assert (gallery.search(rows[:50], k=1).ids[:, 0] == np.arange(50)).all()
+    assert "replaced it meanwhile" in caplog.text
 
 
 def test_tuning_takes_the_least_that_reaches_the_target():
