@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sanreid._files import whole_file
 from sanreid.errors import TrainingError
 
-__all__ = ["FORMAT_VERSION", "load_checkpoint", "save_checkpoint"]
+__all__ = ["FORMAT_VERSION", "load_checkpoint", "network_state", "save_checkpoint"]
 
 FORMAT_VERSION = 1
 
@@ -58,3 +60,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} has the checkpoint format {version!r}; this sanreid reads {FORMAT_VERSION}."
         )
     return state
+
+
+def network_state(state: Mapping[str, Any]) -> Mapping[str, Tensor]:
+    """Give the network's tensors out of a checkpoint: the averaged ones where there are any."""
+    average = state.get("ema")
+    tensors: Mapping[str, Tensor] = average["average"] if average else state["model"]
+    return tensors

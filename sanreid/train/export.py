@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sanreid._files import write_whole
 from sanreid.errors import TrainingError
-from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import TrainConfig
 from sanreid.train.manifest_row import manifest_row, trained_with
 from sanreid.train.san import build_san_pg
@@ -47,10 +47,10 @@ def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[st
 
 def encoder_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Give the encoder's tensors out of a checkpoint: the averaged ones where there are any."""
-    average = state.get("ema")
-    tensors: Mapping[str, Tensor] = average["average"] if average else state["model"]
     return {
-        key.removeprefix("encoder."): x for key, x in tensors.items() if key.startswith("encoder.")
+        key.removeprefix("encoder."): x
+        for key, x in network_state(state).items()
+        if key.startswith("encoder.")
     }
 
 
@@ -90,9 +90,8 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
 def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) -> Path:
     from sanreid.train.textures import save_generator  # noqa: PLC0415 - it imports this file
 
-    average = state.get("ema")
     network = build_san_pg(config.encoder, config.decoder)
-    network.load_state_dict(average["average"] if average else state["model"])
+    network.load_state_dict(network_state(state))
     weights = save_generator(network, config.encoder, config.decoder, out) / "model.safetensors"
     values = config_to_dict(config)
     row = {

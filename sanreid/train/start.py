@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sanreid.errors import WeightsError
-from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig
 from sanreid.train.san import SAN, SANPG
 
@@ -76,9 +76,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError(f"There are no weights at {path}; check init.weights, init.decoder.")
     if path.suffix == ".ckpt":
-        state = load_checkpoint(path)
-        average = state.get("ema")
-        return dict(average["average"] if average else state["model"])
+        return dict(network_state(load_checkpoint(path)))
     try:
         return dict(load_file(path))
     except SafetensorError as error:

@@ -37,6 +37,7 @@ from sanreid.config import EncoderConfig
 from sanreid.datasets import CropSet, read_crops
 from sanreid.errors import ConfigError, InputError, SanreidError, WeightsError
 from sanreid.images import load_crop
+from sanreid.train.checkpoint import network_state
 from sanreid.train.config import DecoderConfig, TrainConfig
 from sanreid.train.data import TextureHeader, TextureStore, TextureWriter
 from sanreid.train.device import resolve_device
@@ -47,6 +48,7 @@ from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.san import SANPG, build_san_pg
 from sanreid.train.settings import load_config
 from sanreid.train.targets import load_atlas_tables
+from sanreid.train.transforms import normalize_crops
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
 from sanreid.weights.storage import load_into, read_state_dict
@@ -109,11 +111,7 @@ class Generator:
                 f"got {crops.dtype} of shape {tuple(crops.shape)}."
             )
         device = next(self.module.parameters()).device
-        mean, std = (
-            torch.tensor(x, device=device).view(1, 3, 1, 1)
-            for x in (self.encoder.mean, self.encoder.std)
-        )
-        normal = (crops.to(device).float() / 255 - mean) / std
+        normal = normalize_crops(crops.to(device), mean=self.encoder.mean, std=self.encoder.std)
         normal = normal.to(memory_format=torch.channels_last)
         half = self.dtype != torch.float32
         with torch.autocast(device.type, dtype=self.dtype if half else None, enabled=half):
@@ -156,8 +154,7 @@ def load_generator(
         which = "best" if (folder / "best.ckpt").is_file() else "last"
         config, checkpoint = load_run(folder, which=which)
         settings = {"encoder": config.encoder.to_dict(), "decoder": asdict(config.decoder)}
-        average = checkpoint.get("ema")
-        state = dict(average["average"] if average else checkpoint["model"])
+        state = dict(network_state(checkpoint))
     else:
         raise WeightsError(
             f"{weights} is no name of the manifest, no directory with {_CONFIG} and {_WEIGHTS}, "

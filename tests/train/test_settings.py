@@ -64,6 +64,14 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path):
     assert override(config, ["run.seed=5"]).run.seed == 5
 
 
+def test_the_released_pairing_is_for_four_crops_of_each(tmp_path):
+    path = write(tmp_path, SOURCE)
+    pairing = ["loss.tr=1.0", "loss.tr_pairing=fixed_places"]
+    assert load_config(path, pairing).data.k == 4
+    with pytest.raises(ConfigError, match=r"'fixed_places' needs data.k = 4; got 3"):
+        load_config(path, [*pairing, "data.k=3"])
+
+
 def test_extends_merges_tables_and_replaces_lists(tmp_path):
     write(tmp_path, "[run]\nepochs = 7\nseed = 4\n" + SOURCE, "base.toml")
     path = write(

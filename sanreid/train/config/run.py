@@ -62,7 +62,7 @@ class RunConfig:
         tensorboard: Also write TensorBoard files (extra ``train``).
         pictures_every: Epochs between picture sheets; 0: none.
         sizes: Smaller inputs for the first epochs, by rising ``until_epoch``.
-        sync_bn: BatchNorm over the batches of all processes.
+        sync_bn: BatchNorm over the batches of all processes (CUDA only).
         compile: Run the network through ``torch.compile``.
     """
 
@@ -120,6 +120,10 @@ class TrainConfig:
             or loss.identity == loss.triplet == loss.tr == 0,
             "There are synthetic pairs and no data.sources (SAN-PG), so there are no identities: "
             "set loss.identity = loss.triplet = loss.tr = 0.",
+        )
+        require(
+            not loss.tr or loss.tr_pairing == "batch_hard" or self.data.k == 4,
+            f"loss.tr_pairing = 'fixed_places' needs data.k = 4; got {self.data.k}.",
         )
         require(
             not self.pit.folder or self.loss.reconstruction > 0,
