@@ -196,7 +196,7 @@ class ExportedEngine(Engine):
         device: str | int | torch.device,
         dtype: str | torch.dtype,
     ) -> None:
-        self._path = path
+        self._path = path.absolute()  # loaded again after the working directory has changed
         _, precision = resolve(backend, device, dtype)
         loaded = load_exported(path, dtype=precision)
         self._description = loaded.description
@@ -225,4 +225,7 @@ class ExportedEngine(Engine):
         return self._description.fingerprint
 
     def _make_backend(self) -> Backend:
-        return load_exported(self._path, dtype=self._precision)
+        loaded = load_exported(self._path, dtype=self._precision)
+        if loaded.description != self._description:
+            raise WeightsError(f"{self._path} was replaced by another export; load it anew.")
+        return loaded

@@ -13,9 +13,10 @@ from typing import Any, Literal, Self, get_args
 from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, WeightsError
 
-__all__ = ["INPUT", "KEY", "OUTPUT", "Description"]
+__all__ = ["BIN_KEY", "INPUT", "KEY", "OUTPUT", "Description"]
 
 KEY = "sanreid"
+BIN_KEY = "sanreid_bin_sha256"  # in an .xml of OpenVINO: of the .bin beside it
 INPUT, OUTPUT = "crops", "embeddings"
 
 Precision = Literal["float32", "int8"]

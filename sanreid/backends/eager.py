@@ -32,14 +32,14 @@ class TorchBackend:
     ) -> None:
         self._device = device
         self._crops_at_once: int | None = None
-        network = CropNetwork(module, config, dtype=dtype)
+        network = CropNetwork(module, config, dtype=dtype).to(device)
         if device.type == "cpu":
             self._crops_at_once = CROPS_AT_ONCE
             trunk = getattr(network.features, "trunk", None)
             if isinstance(trunk, ResNetTrunk) and is_usable(dtype):
                 shape = CROPS_AT_ONCE, *config.input_size
                 network.features = PackedTrunk(trunk, dtype=dtype, crops=shape)
-        self._network = network.to(device).to(memory_format=torch.channels_last)
+        self._network = network.to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

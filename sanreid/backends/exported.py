@@ -14,7 +14,8 @@ import torch
 
 from sanreid.backends.onnx_runtime import OnnxBackend
 from sanreid.backends.open_vino import OpenVinoBackend
-from sanreid.errors import InputError
+from sanreid.errors import InputError, WeightsError
+from sanreid.weights import read_manifest
 
 __all__ = ["SUFFIXES", "ExportedBackend", "exported_path", "load_exported"]
 
@@ -27,10 +28,16 @@ ExportedBackend: TypeAlias = OnnxBackend | OpenVinoBackend
 def exported_path(given: object, backend: str) -> Path | None:
     """Give the exported file that ``given`` means; None where it means weights.
 
+    A string that the manifest names means those weights, whatever lies beside: a folder of that
+    name is ``./NAME`` or a ``Path``, as for weights.
+
     Raises:
         InputError: It is an exported file of another backend.
+        WeightsError: It is named like an exported file, and there is none.
     """
     if not isinstance(given, str | os.PathLike) or not os.fspath(given):
+        return None
+    if given in read_manifest().weights:
         return None
     path = Path(given).expanduser()
     found = {
@@ -39,8 +46,12 @@ def exported_path(given: object, backend: str) -> Path | None:
         for file in (path, path / f"{MODEL_NAME}{suffix}")
         if file.suffix == suffix and file.is_file()
     }
-    if not found or backend in found:
-        return found.get(backend)
+    if backend in found:
+        return found[backend]
+    if not found:
+        if path.suffix == SUFFIXES.get(backend) and not path.is_dir():
+            raise WeightsError(f"There is no file {path}.")
+        return None
     if (path / "config.json").is_file():  # a weights directory that holds an export as well
         return None
     other, file = next(iter(found.items()))

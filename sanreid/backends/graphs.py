@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sanreid.backends.description import INPUT, KEY, OUTPUT, Description
+from sanreid.backends.description import BIN_KEY, INPUT, KEY, OUTPUT, Description
 from sanreid.backends.extras import require
 from sanreid.backends.network import CropNetwork
 
-__all__ = ["to_onnx", "to_openvino"]
+__all__ = ["save_openvino", "to_onnx", "to_openvino"]
 
 
 def to_onnx(module: nn.Module, description: Description) -> bytes:
@@ -63,11 +64,16 @@ def to_openvino(model: bytes, description: Description) -> Any:  # noqa: ANN401 
 def save_openvino(model: Any, path: Path) -> None:  # noqa: ANN401 - a type of an extra
     """Write ``path`` and the ``.bin`` beside it, weights in the precision they have.
 
+    The ``.xml`` holds the SHA-256 of the ``.bin``: two files can be torn apart.
+
     Raises:
         OSError: They cannot be written.
     """
     openvino = require("openvino", purpose="An export to OpenVINO")
     try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+        with path.with_suffix(".bin").open("rb") as file:
+            model.set_rt_info(hashlib.file_digest(file, "sha256").hexdigest(), [BIN_KEY])
         openvino.save_model(model, path, compress_to_fp16=False)
     except RuntimeError as error:  # it names no OSError
         raise OSError(str(error).strip().rpartition("\n")[2]) from error

@@ -47,6 +47,9 @@ class OnnxBackend:
             raise WeightsError(f"{origin} is not a whole ONNX model ({reason}).") from error
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.description = Description.from_json(metadata.get(KEY), origin=origin)
+        given = [(one.name, one.type, *one.shape[1:]) for one in self._session.get_inputs()]
+        if given != [(INPUT, "tensor(uint8)", *self.description.config.input_size, 3)]:
+            raise WeightsError(f"{origin} is damaged: it takes {given}, its metadata say others.")
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""

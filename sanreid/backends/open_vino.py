@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import KEY, Description
+from sanreid.backends.description import BIN_KEY, KEY, Description
 from sanreid.backends.extras import require
-from sanreid.errors import WeightsError
+from sanreid.errors import ChecksumError, WeightsError
 
 __all__ = ["OpenVinoBackend"]
 
@@ -30,6 +33,7 @@ class OpenVinoBackend:
         description: What the model says of itself.
 
     Raises:
+        ChecksumError: The ``.bin`` is not the one that the ``.xml`` was written with.
         MissingExtraError: OpenVINO is not installed.
         WeightsError: It is no such model.
     """
@@ -38,21 +42,23 @@ class OpenVinoBackend:
         openvino = require("openvino", purpose="The backend 'openvino'")
         core = openvino.Core()
         origin = str(model) if isinstance(model, Path) else "The exported model"
-        try:
-            if isinstance(model, Path):
-                model = core.read_model(model)
-        except RuntimeError as error:
-            reason = str(error).strip().rpartition("\n")[2]
-            raise WeightsError(f"{origin} is not a whole OpenVINO model ({reason}).") from error
-        text = model.get_rt_info([KEY]).value if model.has_rt_info([KEY]) else None
-        self.description = Description.from_json(text, origin=origin)
+        if isinstance(model, Path):
+            path = model
+            with _damage_told(origin):
+                model = core.read_model(path)
+            _check_bin(path.with_suffix(".bin"), _told(model, BIN_KEY))
+        self.description = Description.from_json(_told(model, KEY), origin=origin)
+        height, width = self.description.config.input_size
+        given = [f"{one.element_type.get_type_name()}{one.partial_shape}" for one in model.inputs]
+        if given != [f"u8[?,{height},{width},3]"]:
+            raise WeightsError(f"{origin} is damaged: it takes {given}, its metadata say others.")
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[dtype],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",  # one request at a time, by all threads
         }
-        compiled = core.compile_model(model, "CPU", settings)
-        self._request = compiled.create_infer_request()
+        with _damage_told(origin):
+            self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         self._lock = threading.Lock()
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -61,3 +67,34 @@ class OpenVinoBackend:
             outputs = self._request.infer([crops], share_inputs=True)
             rows: NDArray[np.float32] = outputs[0].copy()
         return rows
+
+
+@contextmanager
+def _damage_told(origin: str) -> Iterator[None]:
+    """Turn what the runtime raises into our error, with its last line."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise WeightsError(f"{origin} is not a whole OpenVINO model ({reason}).") from error
+
+
+def _told(model: Any, key: str) -> str | None:  # noqa: ANN401 - a type of an extra
+    """What a model's metadata have under a key; None where they have it not."""
+    return str(model.get_rt_info([key]).value) if model.has_rt_info([key]) else None
+
+
+def _check_bin(path: Path, sha256: str | None) -> None:
+    """Refuse a ``.bin`` that is damaged, or of another export than the ``.xml`` beside it.
+
+    A file that says nothing of its ``.bin`` is not of sanreid, which its description says.
+    """
+    if sha256 is None:
+        return
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise ChecksumError(
+            f"{path} is damaged, or not of the same export as the .xml beside it.\n"
+            f"  expected  sha256 {sha256}\n  found     sha256 {found}\nExport again."
+        )

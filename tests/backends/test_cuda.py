@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sanreid import SANEncoder
-from sanreid.backends import cuda
+from sanreid.backends import cuda, export
 from sanreid.backends.cuda import LARGEST, CudaBackend, padded_size
 from tests.conftest import build_tiny
 
@@ -166,3 +166,11 @@ def test_without_graphs_the_result_is_the_same(
         rows = encoder.encode(crops)
         assert (rows * tiny_encoder.encode(crops)).sum(axis=1).min() > 0.9999
     assert "No CUDA graph for batches of 8" in caplog.text
+
+
+@pytest.mark.gpu
+def test_an_encoder_on_the_card_is_exported(on_card, tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    assert export(on_card, tmp_path / "x.onnx").lowest_cosine > 0.9999
+    assert on_card.module.head.bn.weight.is_cuda

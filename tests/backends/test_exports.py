@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from sanreid import SANEncoder
 from sanreid.backends import export, exporting
 from sanreid.backends import onnx_runtime as onnx_module
 from sanreid.backends.description import KEY, Description
+from sanreid.backends.exported import exported_path
 from sanreid.config import EncoderConfig
-from sanreid.errors import InputError, MissingExtraError, WeightsError
+from sanreid.errors import ChecksumError, InputError, MissingExtraError, WeightsError
+from sanreid.weights import read_manifest
 from tests.conftest import build_tiny
 from tests.people import write_people
 
@@ -258,6 +261,73 @@ def test_a_file_of_somebody_else(onnx_file, tmp_path):
     onnx.save(model, str(tmp_path / "other.onnx"))
     with pytest.raises(WeightsError, match="was not written by 'sanreid export'"):
         SANEncoder.from_pretrained(tmp_path / "other.onnx", backend="onnx")
+
+
+def with_other_description(path, folder, **changes):
+    """Copy an ONNX export, something else in what it says of itself."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(path))
+    (told,) = [json.loads(one.value) for one in model.metadata_props if one.key == KEY]
+    onnx.helper.set_model_props(model, {KEY: json.dumps(told | changes)})
+    onnx.save(model, str(folder / path.name))
+    return folder / path.name
+
+
+def test_a_network_of_another_size_than_it_says(onnx_file, tiny_config, tmp_path):
+    config = tiny_config.to_dict() | {"input_size": [32, 32]}
+    path = with_other_description(onnx_file, tmp_path, config=config)
+    with pytest.raises(WeightsError, match="is damaged: it takes .*64, 32, 3.* say others"):
+        SANEncoder.from_pretrained(path, backend="onnx")
+
+
+def test_an_openvino_network_of_another_size_than_it_says(openvino_file, tiny_config, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    config = EncoderConfig.from_dict(tiny_config.to_dict() | {"input_size": [32, 32]})
+    model = openvino.Core().read_model(openvino_file)
+    model.set_rt_info(Description("f" * 64, config).to_json(), [KEY])
+    openvino.save_model(model, tmp_path / "other.xml", compress_to_fp16=False)
+    with pytest.raises(WeightsError, match=r"it takes \['u8\[\?,64,32,3\]'\], its metadata"):
+        SANEncoder.from_pretrained(tmp_path / "other.xml", backend="openvino")
+
+
+def test_weights_of_another_export_beside_the_graph(openvino_file, tmp_path):
+    """An interrupt between the two moves, or a copy of one file, would leave such a pair."""
+    for path in (openvino_file, openvino_file.with_suffix(".bin")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    beside = tmp_path / openvino_file.with_suffix(".bin").name
+    raw = bytearray(beside.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    beside.write_bytes(raw)
+    with pytest.raises(ChecksumError, match="not of the same export as the .xml beside it"):
+        SANEncoder.from_pretrained(tmp_path, backend="openvino")
+
+
+def test_another_export_in_its_place(onnx_file, tmp_path, monkeypatch, crops):
+    (tmp_path / onnx_file.name).write_bytes(onnx_file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    encoder = SANEncoder.from_pretrained(onnx_file.name, backend="onnx")
+    monkeypatch.chdir("/")
+    again = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(again.encode(crops), encoder.encode(crops))
+    with_other_description(onnx_file, tmp_path, fingerprint="f" * 64)
+    with pytest.raises(WeightsError, match="was replaced by another export; load it anew"):
+        pickle.loads(pickle.dumps(encoder)).encode(crops)
+
+
+def test_which_path_is_an_export(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = read_manifest().default
+    file = Path(name, "model.onnx")
+    file.parent.mkdir()
+    file.touch()
+    assert exported_path(name, "onnx") is None  # the released weights, as without an export
+    assert exported_path(name, "torch") is None
+    for folder in (f"./{name}", Path(name), file):
+        assert exported_path(folder, "onnx") == file
+    assert exported_path(tmp_path, "onnx") is None
+    assert exported_path("owner/name", "onnx") is None
+    with pytest.raises(WeightsError, match=r"There is no file owner.other\.onnx"):
+        exported_path("owner/other.onnx", "onnx")  # which is no Hub repository
 
 
 @pytest.mark.parametrize(
