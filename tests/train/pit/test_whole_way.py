@@ -119,7 +119,11 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     assert (tmp_path / "run" / "pictures" / "epoch-0002.png").is_file()
     row = json.loads((tmp_path / "weights" / "manifest_row.json").read_text())
     assert row["name"] == "san-toy"
-    assert [one["name"] for one in row["training_data"]] == ["Painted people", "crops"]
+    assert [one["name"] for one in row["training_data"]] == [
+        "Painted people",
+        "crops",
+        "PIT, rendered people",
+    ]
     assert [one["identities"] for one in row["training_data"]] == [6, 8]
 
     # The row's command measures what the row says.
