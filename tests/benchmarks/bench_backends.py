@@ -139,7 +139,7 @@ def draw(reports: list[dict[str, Any]], folder: Path) -> None:
     axes.set_ylabel("images/s")
     axes.set_ylim(bottom=0)
     axes.grid(visible=True, alpha=0.3)
-    axes.legend(fontsize="small")
+    figure.legend(fontsize="small", loc="outside right center")
     figure.savefig(folder / PICTURE, dpi=110)
 
 
