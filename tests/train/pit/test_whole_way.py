@@ -124,7 +124,7 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
         "crops",
         "PIT, rendered people",
     ]
-    assert [one["identities"] for one in row["training_data"]] == [6, 8]
+    assert [one["identities"] for one in row["training_data"]] == [6, 8, 8]
 
     # The row's command measures what the row says.
     figures = row["metrics"][0]
