@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
+    add_names_option,
     add_on_error_option,
     encode_files,
     file_path,
@@ -60,12 +61,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="DIR",
         help="may be given several times",
     )
-    data.add_argument(
-        "--names",
-        choices=("auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"),
-        default="auto",
-        help="how file names tell person and camera (default: auto)",
-    )
+    add_names_option(data)
     data.add_argument(
         "--shared-pids",
         choices=("same", "different"),

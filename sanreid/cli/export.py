@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sanreid.cli.options import add_format_options, file_path, positive_int
+from sanreid.cli.options import add_format_options, add_names_option, file_path, positive_int
 from sanreid.cli.output import print_json, print_rows, say
 from sanreid.errors import WeightsError
 
@@ -60,12 +60,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="DIR",
         help="folders of named crops to measure mAP on (default: those of --calibration)",
     )
-    group.add_argument(
-        "--names",
-        choices=("auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"),
-        default="auto",
-        help="how file names tell person and camera (default: auto)",
-    )
+    add_names_option(group)
     group.add_argument(
         "--max-loss", type=_loss, metavar="L", help="most mAP that may be lost (default: 0.01)"
     )

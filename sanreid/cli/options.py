@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_encoder_options",
     "add_format_options",
+    "add_names_option",
     "encode_files",
     "file_path",
     "fraction",
@@ -56,6 +57,16 @@ def add_on_error_option(parser: argparse.ArgumentParser) -> None:
         choices=("raise", "collect"),
         default="raise",
         help="an unreadable file ends the command, or is named and passed over (default: raise)",
+    )
+
+
+def add_names_option(group: argparse._ActionsContainer) -> None:
+    """Add ``--names``, the scheme of the crops' file names."""
+    group.add_argument(
+        "--names",
+        choices=("auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"),
+        default="auto",
+        help="how file names tell person and camera (default: auto)",
     )
 
 

@@ -13,16 +13,7 @@ KINDS = [kind for kind in INDEX_KINDS if kind not in ("auto", "flat")]
 QUICK = ["flat-sq8", "ivf", "ivf-sq8", "hnsw"]
 DIM, COUNT = 16, 900
 
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Indexes from 300 entries on, and one thread: the threads of FAISS would only wait."""
-    faiss = approximate.load_faiss()
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    monkeypatch.setattr(approximate, "MIN_ROWS", 300)
-    yield
-    faiss.omp_set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("small_indexes")
 
 
 def crops(seed=0, count=COUNT):

@@ -17,16 +17,7 @@ from sanreid.gallery.vectors import MemoryVectors
 
 DIM, COUNT = 96, 900
 
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch):
-    """Indexes from 300 entries on, and one thread: the threads of FAISS would only wait."""
-    faiss = approximate.load_faiss()
-    threads = faiss.omp_get_max_threads()
-    faiss.omp_set_num_threads(1)
-    monkeypatch.setattr(approximate, "MIN_ROWS", 300)
-    yield
-    faiss.omp_set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("small_indexes")
 
 
 def flat_crops(seed=0, count=COUNT):
