@@ -4,6 +4,7 @@
     python -m sanreid.train evaluate RUN [--which best|last] [--sets CONFIG] [--against RUN]
     python -m sanreid.train export RUN OUT [--which best|last] [--float32]
     python -m sanreid.train find-lr CONFIG.toml [--set key=value]...
+    python -m sanreid.train balance RUN [--set key=value]...
     python -m sanreid.train list
 
 CONFIG is a TOML file or the name of a packaged one. Exit status: 0 done, 1 our error (one line
@@ -30,7 +31,7 @@ from sanreid.train.settings import load_config, packaged_configs
 
 __all__ = ["main"]
 
-_COMMANDS = ("evaluate", "export", "find-lr", "list")
+_COMMANDS = ("evaluate", "export", "find-lr", "balance", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     find_lr.add_argument("--steps", type=int, default=100, help="how many (default 100)")
     find_lr.set_defaults(run=_find_lr)
 
+    balance = commands.add_parser(
+        "balance",
+        parents=[common, overrides],
+        help="show how strongly each term of a run's loss pulls at the encoder",
+    )
+    balance.add_argument("folder", type=Path, metavar="RUN")
+    balance.add_argument("--batches", type=int, default=4, help="how many (default 4)")
+    balance.set_defaults(run=_balance)
+
     names = commands.add_parser("list", parents=[common], help="name the packaged configurations")
     names.set_defaults(run=_list)
     return parser
@@ -168,6 +178,17 @@ def _find_lr(args: argparse.Namespace) -> int:
     for lr, loss in found.curve:
         _say(f"{lr:.3e}  {loss:.4f}")
     _say(f"suggested: --set optimizer.lr={found.suggestion:.2e}")
+    return 0
+
+
+def _balance(args: argparse.Namespace) -> int:
+    from sanreid.train.balance import gradient_balance  # noqa: PLC0415 - keeps --help fast
+
+    found = gradient_balance(args.folder, overrides=args.overrides, batches=args.batches)
+    _say("gradient of the unweighted term, relative to identity and triplet together (cosine)")
+    for name, stages in found.items():
+        pulls = (f"{stage} {p.relative:.3g} ({p.cosine:+.2f})" for stage, p in stages.items())
+        _say(f"{name:>14}: " + ", ".join(pulls))
     return 0
 
 

@@ -72,6 +72,7 @@ class Batches(Protocol):
     """
 
     num_classes: int
+    proxy_pids: Tensor | None  # (M,) int64, whose each proxy of the cross-camera loss is
     training_data: list[dict[str, Any]]
     digest: str
 
@@ -158,6 +159,10 @@ class CropBatches:
             self._held = HeldTextures(self._textures, device, workers=os.cpu_count() or 1)
         self.num_classes: int = self.store.num_classes
         self.labels = self.store.labels.to(device)
+        sightings = torch.stack([self.store.labels, self.store.camids], dim=1)
+        people, own = torch.unique(sightings, dim=0, return_inverse=True)
+        self.proxy_pids: Tensor | None = people[:, 0]
+        self._proxies = own.to(device)
         self._looks: CameraLooks | None = None
         if config.augmentation.camera_style:
             looks, cameras = camera_looks(self.store)
@@ -204,7 +209,9 @@ class CropBatches:
             pit_crops, pit_mirrored = self._augmenter(pit_images, generator, epoch)
             whole = _whole(sent(known, self.device))
             pit_textures, pit_mask = in_step(*whole, pit_mirrored, self.tables)
-        targets = Targets(self.labels[places], textures, mask, pit_textures, pit_mask)
+        targets = Targets(
+            self.labels[places], textures, mask, pit_textures, pit_mask, self._proxies[places]
+        )
         return Batch(raw.places, crops, targets, pit_crops)
 
     def names(self, places: Tensor) -> list[str]:
@@ -224,6 +231,7 @@ class PairBatches:
         self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
         self.tables = open_atlas(config.data).to(device)
         self.num_classes = 0
+        self.proxy_pids: Tensor | None = None
         self.training_data: list[dict[str, Any]] = [_described(self.pairs)]
         self.digest = f"{len(self.pairs)} pairs, held out {config.pit.held_out}"
 

@@ -112,6 +112,7 @@ class Engine:
             config,
             num_classes=self.batches.num_classes,
             device=self.device,
+            proxy_pids=self.batches.proxy_pids,
             load_start=state is None,
         )
         self.progress = Progress()

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sanreid.train import distributed
 from sanreid.train.batches import Batch
+from sanreid.train.camera_proxies import CameraProxies
 from sanreid.train.config import TrainConfig
 from sanreid.train.device import autocast_dtype
 from sanreid.train.ema import WeightAverage
@@ -64,6 +65,7 @@ class Learner:
         config: The run's configuration.
         num_classes: Identities; 0 for SAN-PG.
         device: Where it learns.
+        proxy_pids: (M,) whose each proxy of the cross-camera loss is; None without that loss.
         load_start: Load the first weights that ``config.init`` names; not needed where
             :meth:`load_state_dict` follows.
 
@@ -77,6 +79,7 @@ class Learner:
         *,
         num_classes: int,
         device: torch.device,
+        proxy_pids: Tensor | None = None,
         load_start: bool = True,
     ) -> None:
         self.config = config
@@ -93,7 +96,16 @@ class Learner:
             self.ema = WeightAverage(
                 self.network, decay=config.ema.decay, warmup=config.ema.warmup
             )
-        self.objective = Objective(config.loss, pit_weight=config.pit.weight)
+        self.proxies: CameraProxies | None = None
+        if config.loss.cross_camera and proxy_pids is not None:
+            self.proxies = CameraProxies(
+                proxy_pids,
+                config.encoder.embedding_dim,
+                temperature=config.loss.cross_camera_temperature,
+                momentum=config.loss.cross_camera_momentum,
+                device=device,
+            )
+        self.objective = Objective(config.loss, pit_weight=config.pit.weight, proxies=self.proxies)
         self._autocast = autocast_dtype(config)
         self.forward: nn.Module | None = None
 
@@ -198,6 +210,7 @@ class Learner:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema": None if self.ema is None else self.ema.state_dict(),
+            "proxies": None if self.proxies is None else self.proxies.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -207,6 +220,8 @@ class Learner:
         self.scaler.load_state_dict(state["scaler"])
         if self.ema is not None:
             self.ema.load_state_dict(state["ema"])
+        if self.proxies is not None:
+            self.proxies.load_state_dict(state["proxies"])
 
     def _wrapped(self) -> nn.Module:
         run, loss = self.config.run, self.config.loss

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sanreid.train import distributed
+from sanreid.train.camera_proxies import CameraProxies
 from sanreid.train.config import LossConfig
 from sanreid.train.losses import (
     batch_hard_triplet_loss,
@@ -37,6 +38,7 @@ class Targets:
         mask: (N, 1, 256, 256) weights in [0, 1], or None: every place counts.
         pit_textures: (M, 3, 256, 256) of the synthetic pairs, or None.
         pit_mask: As ``mask``.
+        places: (N,) int64, the proxy of each crop's person under its camera, or None.
     """
 
     labels: Tensor
@@ -44,6 +46,7 @@ class Targets:
     mask: Tensor | None = None
     pit_textures: Tensor | None = None
     pit_mask: Tensor | None = None
+    places: Tensor | None = None
 
 
 class Objective:
@@ -52,11 +55,20 @@ class Objective:
     Args:
         config: Weights and margins.
         pit_weight: Weight of the synthetic pairs' reconstruction loss relative to the crops'.
+        proxies: The memory of the cross-camera loss, which follows each batch; None where
+            that loss has no weight.
     """
 
-    def __init__(self, config: LossConfig, *, pit_weight: float = 1.0) -> None:
+    def __init__(
+        self,
+        config: LossConfig,
+        *,
+        pit_weight: float = 1.0,
+        proxies: CameraProxies | None = None,
+    ) -> None:
         self.config = config
         self.pit_weight = pit_weight
+        self.proxies = proxies
 
     def __call__(
         self,
@@ -76,6 +88,7 @@ class Objective:
         weights = {
             "identity": c.identity,
             "triplet": c.triplet,
+            "cross_camera": c.cross_camera,
             "tr": c.tr * decoder_share,
             "reconstruction": c.reconstruction * decoder_share,
             "pit": c.reconstruction * self.pit_weight * decoder_share,
@@ -99,13 +112,18 @@ class Objective:
             terms["identity"] = identity_loss(
                 output.logits, targets.labels, label_smoothing=c.label_smoothing
             )
-        if c.triplet > 0 or c.tr > 0:
+        if c.triplet > 0 or c.tr > 0 or c.cross_camera > 0:
             pids = distributed.gather(targets.labels)
         if c.triplet > 0:
             vectors = output.pooled if c.triplet_on == "pooled" else output.embedding
             terms["triplet"] = batch_hard_triplet_loss(
                 distributed.gather(vectors), pids, margin=c.margin, soft_margin=c.soft_margin
             )
+        if self.proxies is not None and targets.places is not None:
+            embeddings = distributed.gather(output.embedding)
+            places = distributed.gather(targets.places)
+            terms["cross_camera"] = self.proxies.loss(embeddings, pids, places)
+            self.proxies.update(embeddings, places)
         if c.reconstruction > 0 and output.texture is not None and targets.textures is not None:
             terms["reconstruction"] = _joint_mean(output.texture, targets.textures, targets.mask)
         if c.tr > 0:

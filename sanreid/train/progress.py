@@ -10,7 +10,7 @@ from typing import Any
 from sanreid.errors import TrainingError
 from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import TrainConfig
-from sanreid.train.settings import config_to_dict
+from sanreid.train.settings import config_from_dict, config_to_dict
 
 __all__ = ["Progress", "state_to_resume"]
 
@@ -65,7 +65,9 @@ def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | No
         raise TrainingError(
             f"{path} is no checkpoint to resume from: it lacks {', '.join(missing)}."
         )
-    differing = _differences(state["config"], config_to_dict(config))
+    # Through the present form: settings that came later have their defaults.
+    before = config_to_dict(config_from_dict(state["config"]))
+    differing = _differences(before, config_to_dict(config))
     if differing:
         raise TrainingError(
             f"The run in {folder} has another configuration: {'; '.join(differing)}. "

@@ -24,6 +24,7 @@ import torch
 from torch import nn
 from sanreid.config import EncoderConfig
 from sanreid.train import distributed
+from sanreid.train.camera_proxies import CameraProxies
 from sanreid.train.config import DecoderConfig, LossConfig
 from sanreid.train.network import JointForward
 from sanreid.train.objective import Objective, Targets
@@ -51,16 +52,21 @@ forward = JointForward(network, separate_batch_norm=True)
 if world > 1:
     forward = nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-objective = Objective(LossConfig(reconstruction=1.0, tr=1.0, margin=5.0, tr_margin=50.0))
+places = torch.arange(8)  # two cameras saw each
+proxies = CameraProxies(labels, 8)
+proxies.update(torch.randn(8, 8), places)
+config = LossConfig(reconstruction=1.0, tr=1.0, cross_camera=1.0, margin=5.0, tr_margin=50.0)
+objective = Objective(config, proxies=proxies)
 output, painted = forward(own(crops), own(pairs))
-targets = Targets(own(labels), own(textures), own(mask), own(pit))
+targets = Targets(own(labels), own(textures), own(mask), own(pit), places=own(places))
 total, terms = objective(output, targets, painted)
 total.backward()
 optimizer.step()
 distributed.stop()
 if rank == 0:
     torch.save({"weights": network.state_dict(), "triplet": terms["triplet"].detach(),
-                "tr": terms["tr"].detach()}, sys.argv[1])
+                "tr": terms["tr"].detach(), "cross_camera": terms["cross_camera"].detach(),
+                "proxies": proxies.state_dict()}, sys.argv[1])
 """
 
 
@@ -94,10 +100,10 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     for world in (1, 2):
         run(["-c", STEP, str(tmp_path / f"{world}.pt")], world)
     one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
-    torch.testing.assert_close(two["triplet"], one["triplet"])
-    torch.testing.assert_close(two["tr"], one["tr"])
-    assert one["triplet"] > 0
-    assert one["tr"] > 0
+    for term in ("triplet", "tr", "cross_camera"):
+        torch.testing.assert_close(two[term], one[term])
+        assert one[term] > 0
+    torch.testing.assert_close(two["proxies"]["vectors"], one["proxies"]["vectors"])
     for key, x in one["weights"].items():
         torch.testing.assert_close(two["weights"][key], x, rtol=0, atol=1e-8, msg=key)
 
@@ -107,6 +113,7 @@ def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
     changes = {
         "init": {"freeze": ["stem"], "freeze_epochs": 1},  # thawed, it is wrapped again
         "ema": {"decay": 0.9},
+        "loss": {"cross_camera": 0.5},
     }
     for name, limits in (("whole", [0]), ("cut", [2, 0])):
         for number, limit in enumerate(limits):

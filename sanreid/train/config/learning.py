@@ -85,6 +85,8 @@ class LossConfig:
         triplet: Weight of the batch-hard triplet loss.
         reconstruction: Weight of the L1 difference between textures.
         tr: Weight of the Triplet ReID constraint.
+        cross_camera: Weight of the loss that puts one's own person under other cameras before
+            other people under one's own (:mod:`sanreid.train.camera_proxies`); no part of SAN.
         label_smoothing: Source: 0.1, the SAN paper.
         margin: Of the triplet loss. Source: 0.3, the SAN paper.
         soft_margin: Use softplus in place of the margin (Hermans et al., 2017).
@@ -92,6 +94,8 @@ class LossConfig:
             ``"embedding"`` (after it, as the released code does).
         tr_margin: Source: 0.3, the released code.
         tr_pairing: ``"batch_hard"``, or ``"fixed_places"`` as in the released code.
+        cross_camera_temperature: What the cosines are divided by. Source: 0.07, Wang et al., 2021.
+        cross_camera_momentum: Weight of a batch in the memory. Source: 0.2, as above.
         decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise from 0 in a
             line; may be a fraction. A decoder that starts at random has nothing to teach yet.
     """
@@ -100,17 +104,20 @@ class LossConfig:
     triplet: float = 1.0
     reconstruction: float = 0.0
     tr: float = 0.0
+    cross_camera: float = 0.0
     label_smoothing: float = 0.1
     margin: float = 0.3
     soft_margin: bool = False
     triplet_on: Literal["pooled", "embedding"] = "pooled"
     tr_margin: float = 0.3
     tr_pairing: Literal["batch_hard", "fixed_places"] = "batch_hard"
+    cross_camera_temperature: float = 0.07
+    cross_camera_momentum: float = 0.2
     decoder_warmup_epochs: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("identity", "triplet", "reconstruction", "tr", "margin", "tr_margin",
-                     "decoder_warmup_epochs"):  # fmt: skip
+        for name in ("identity", "triplet", "reconstruction", "tr", "cross_camera", "margin",
+                     "tr_margin", "decoder_warmup_epochs"):  # fmt: skip
             value = getattr(self, name)
             require(value >= 0, f"loss.{name} must be at least 0; got {value}.")
         require(
@@ -118,7 +125,16 @@ class LossConfig:
             f"loss.label_smoothing must be in [0, 1); got {self.label_smoothing}.",
         )
         require(
-            self.identity + self.triplet + self.reconstruction + self.tr > 0,
+            self.cross_camera_temperature > 0,
+            f"loss.cross_camera_temperature must be above 0; got {self.cross_camera_temperature}.",
+        )
+        require(
+            0 < self.cross_camera_momentum <= 1,
+            f"loss.cross_camera_momentum must be in (0, 1]; got {self.cross_camera_momentum}.",
+        )
+        terms = (self.identity, self.triplet, self.reconstruction, self.tr, self.cross_camera)
+        require(
+            sum(terms) > 0,
             "loss: every weight is 0, so there is nothing to minimise.",
         )
 

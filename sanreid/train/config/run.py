@@ -117,9 +117,9 @@ class TrainConfig:
         require(
             bool(self.data.sources)
             or not self.pit.folder
-            or loss.identity == loss.triplet == loss.tr == 0,
+            or loss.identity == loss.triplet == loss.tr == loss.cross_camera == 0,
             "There are synthetic pairs and no data.sources (SAN-PG), so there are no identities: "
-            "set loss.identity = loss.triplet = loss.tr = 0.",
+            "set loss.identity = loss.triplet = loss.tr = loss.cross_camera = 0.",
         )
         require(
             not loss.tr or loss.tr_pairing == "batch_hard" or self.data.k == 4,

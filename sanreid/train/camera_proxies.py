@@ -1,0 +1,134 @@
+r"""The cross-camera loss: one's own person under another camera before all others, however close.
+
+The gallery that users search holds other people seen by the query's own camera, who share its
+light, its background and its height; the person looked for was seen by another. A batch of 64
+crops holds few such strangers. A memory holds them all: for each person under each camera one
+proxy, the running mean of the embeddings of those crops. Each crop must be more similar to its
+person's proxies under *other* cameras than to everybody else's proxies under *all* cameras, its
+own among them.
+
+Source: the inter-camera loss of Wang et al., "Camera-aware Proxies for Unsupervised Person
+Re-Identification", AAAI 2021, arXiv:2012.10674, here with the known identities in place of
+clusters, and with every proxy as a negative, not the nearest alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows
+
+from sanreid.errors import InputError
+
+__all__ = ["CameraProxies"]
+
+_NOBODY = -1e4  # the logarithm of a sum over no proxies: far below any similarity
+
+
+class CameraProxies:
+    r"""A memory of one embedding for each person under each camera, and the loss against it.
+
+    .. math::
+        L = \frac{1}{N} \sum_a \frac{1}{|P_a|} \sum_{p \in P_a}
+            -\log \frac{e^{s(a, p) / \tau}}{e^{s(a, p) / \tau} + \sum_n e^{s(a, n) / \tau}}
+
+    s is the cosine, P the proxies of the crop's person under cameras that did not take the crop,
+    n the proxies of all other people. Proxies that no crop has reached yet take no part, nor do
+    crops of people whom one camera alone has seen.
+
+    Args:
+        pids: (M,) int, whose each proxy is.
+        dim: D of the embeddings.
+        temperature: :math:`\tau`, above 0. Source: 0.07.
+        momentum: Weight of a batch's crops in their proxies, in (0, 1]. Source: 0.2.
+        device: Where the memory lies.
+    """
+
+    def __init__(
+        self,
+        pids: Tensor,
+        dim: int,
+        *,
+        temperature: float = 0.07,
+        momentum: float = 0.2,
+        device: torch.device | None = None,
+    ) -> None:
+        self.temperature = temperature
+        self.momentum = momentum
+        self.pids = pids.to(device)
+        self.vectors = torch.zeros(len(pids), dim, device=device)
+        self.seen = torch.zeros(len(pids), dtype=torch.bool, device=device)
+        self._places = torch.arange(len(pids), device=device)
+
+    def loss(self, embeddings: Tensor, pids: Tensor, places: Tensor) -> Tensor:
+        """Give the loss of a batch.
+
+        Args:
+            embeddings: (N, D) float, not necessarily normalised.
+            pids: (N,) int.
+            places: (N,) int64, each crop's own proxy.
+
+        Returns:
+            A scalar, at least 0; 0 where no crop has a positive yet.
+
+        Raises:
+            InputError: The shapes do not fit.
+        """
+        self._check(embeddings, places)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            unit = _unit(embeddings)
+            similar = unit @ self.vectors.T.to(unit.dtype) / self.temperature
+            same = pids[:, None] == self.pids[None]
+            positive = same & self.seen & (places[:, None] != self._places)
+            others = similar.masked_fill(same | ~self.seen, _NOBODY).logsumexp(1, keepdim=True)
+            each = F.softplus(others - similar).masked_fill(~positive, 0.0)
+            count = positive.sum(1)
+            means = each.sum(1) / count.clamp_min(1)
+            return means.sum() / (count > 0).sum().clamp_min(1)
+
+    @torch.no_grad()
+    def update(self, embeddings: Tensor, places: Tensor) -> None:
+        """Move the proxies of a batch's crops towards the mean of their embeddings.
+
+        A row that is not finite leaves its proxy as it was.
+        """
+        self._check(embeddings, places)
+        unit = _unit(embeddings).to(self.vectors.dtype)
+        together = (places[:, None] == places[None]).to(unit.dtype)
+        means = F.normalize(together @ unit, dim=1)
+        old = self.vectors[places]
+        moved = F.normalize(torch.lerp(old, means, self.momentum), dim=1)
+        rows = torch.where(self.seen[places, None], moved, means)
+        sound = rows.isfinite().all(1)
+        # Not in place: the loss's backward pass still needs the memory as it was.
+        self.vectors = self.vectors.index_copy(0, places, torch.where(sound[:, None], rows, old))
+        self.seen = self.seen.index_copy(0, places, self.seen[places] | sound)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Give what :meth:`load_state_dict` takes."""
+        return {"vectors": self.vectors, "seen": self.seen}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up the state of another memory of the same people and cameras."""
+        self.vectors = state["vectors"].to(self.vectors.device)
+        self.seen = state["seen"].to(self.seen.device)
+
+    def _check(self, embeddings: Tensor, places: Tensor) -> None:
+        if embeddings.dim() != 2 or embeddings.shape[1] != self.vectors.shape[1]:
+            raise InputError(
+                f"The memory holds embeddings of {self.vectors.shape[1]} numbers; "
+                f"got the shape {tuple(embeddings.shape)}."
+            )
+        if places.shape != embeddings.shape[:1]:
+            raise InputError(
+                f"There are {len(embeddings)} embeddings but places of shape "
+                f"{tuple(places.shape)}; one place a row is wanted."
+            )
+
+
+def _unit(embeddings: Tensor) -> Tensor:
+    """Rows of length 1, at least float32."""
+    precise = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
+    return F.normalize(precise, dim=1)
