@@ -4,12 +4,12 @@ The gallery that users search holds other people seen by the query's own camera,
 light, its background and its height; the person looked for was seen by another. A batch of 64
 crops holds few such strangers. A memory holds them all: for each person under each camera one
 proxy, the running mean of the embeddings of those crops. Each crop must be more similar to its
-person's proxies under *other* cameras than to everybody else's proxies under *all* cameras, its
-own among them.
+person's proxies under *other* cameras than to the nearest of everybody else's proxies under *all*
+cameras, its own among them.
 
 Source: the inter-camera loss of Wang et al., "Camera-aware Proxies for Unsupervised Person
 Re-Identification", AAAI 2021, arXiv:2012.10674, here with the known identities in place of
-clusters, and with every proxy as a negative, not the nearest alone.
+clusters.
 """
 
 from __future__ import annotations
@@ -35,13 +35,16 @@ class CameraProxies:
             -\log \frac{e^{s(a, p) / \tau}}{e^{s(a, p) / \tau} + \sum_n e^{s(a, n) / \tau}}
 
     s is the cosine, P the proxies of the crop's person under cameras that did not take the crop,
-    n the proxies of all other people. Proxies that no crop has reached yet take no part, nor do
+    n the nearest proxies of other people. Proxies that no crop has reached yet take no part, nor do
     crops of people whom one camera alone has seen.
 
     Args:
         pids: (M,) int, whose each proxy is.
         dim: D of the embeddings.
         temperature: :math:`\tau`, above 0. Source: 0.07.
+        negatives: How many of other people's proxies, the nearest, a crop is held against; all
+            where there are fewer. With thousands of far ones the near ones would not count.
+            Source: 50.
         momentum: Weight of a batch's crops in their proxies, in (0, 1]. Source: 0.2.
         device: Where the memory lies.
     """
@@ -52,10 +55,12 @@ class CameraProxies:
         dim: int,
         *,
         temperature: float = 0.07,
+        negatives: int = 50,
         momentum: float = 0.2,
         device: torch.device | None = None,
     ) -> None:
         self.temperature = temperature
+        self.negatives = negatives
         self.momentum = momentum
         self.pids = pids.to(device)
         self.vectors = torch.zeros(len(pids), dim, device=device)
@@ -82,7 +87,9 @@ class CameraProxies:
             similar = unit @ self.vectors.T.to(unit.dtype) / self.temperature
             same = pids[:, None] == self.pids[None]
             positive = same & self.seen & (places[:, None] != self._places)
-            others = similar.masked_fill(same | ~self.seen, _NOBODY).logsumexp(1, keepdim=True)
+            strangers = similar.masked_fill(same | ~self.seen, _NOBODY)
+            nearest = strangers.topk(min(self.negatives, len(self.pids)), dim=1).values
+            others = nearest.logsumexp(1, keepdim=True)
             each = F.softplus(others - similar).masked_fill(~positive, 0.0)
             count = positive.sum(1)
             means = each.sum(1) / count.clamp_min(1)

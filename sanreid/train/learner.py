@@ -102,6 +102,7 @@ class Learner:
                 proxy_pids,
                 config.encoder.embedding_dim,
                 temperature=config.loss.cross_camera_temperature,
+                negatives=config.loss.cross_camera_negatives,
                 momentum=config.loss.cross_camera_momentum,
                 device=device,
             )

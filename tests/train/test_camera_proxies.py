@@ -39,7 +39,8 @@ def by_definition(memory, embeddings, pids, places):
         seen = memory.seen.tolist()
         mine = [n for n, p in enumerate(PIDS.tolist()) if p == pid and n != place and seen[n]]
         others = [n for n, p in enumerate(PIDS.tolist()) if p != pid and seen[n]]
-        below = sum(exponentials[n] for n in others)
+        nearest = sorted((exponentials[n] for n in others), reverse=True)
+        below = sum(nearest[: memory.negatives])
         if mine:
             each = [-math.log(exponentials[n] / (exponentials[n] + below)) for n in mine]
             losses.append(sum(each) / len(each))
@@ -47,9 +48,10 @@ def by_definition(memory, embeddings, pids, places):
 
 
 @pytest.mark.parametrize("unseen", [(), (1, 4), (1, 2, 3, 4, 5, 6)])
+@pytest.mark.parametrize("negatives", [2, 50])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
-def test_loss_equals_its_definition(unseen, dtype):
-    memory = filled(unseen=unseen, temperature=0.5)
+def test_loss_equals_its_definition(unseen, negatives, dtype):
+    memory = filled(unseen=unseen, temperature=0.5, negatives=negatives)
     places = torch.tensor([0, 1, 2, 5, 6])
     embeddings = torch.randn(5, 5, generator=torch.Generator().manual_seed(1)).to(dtype)
     found = memory.loss(embeddings, PIDS[places], places)
@@ -129,6 +131,7 @@ def test_wrong_shapes_are_refused():
     [
         ({"cross_camera": -1.0}, "cross_camera must be at least 0"),
         ({"cross_camera_temperature": 0.0}, "temperature must be above 0"),
+        ({"cross_camera_negatives": 0}, "negatives must be at least 1"),
         ({"cross_camera_momentum": 0.0}, r"momentum must be in \(0, 1\]"),
     ],
 )

@@ -95,6 +95,8 @@ class LossConfig:
         tr_margin: Source: 0.3, the released code.
         tr_pairing: ``"batch_hard"``, or ``"fixed_places"`` as in the released code.
         cross_camera_temperature: What the cosines are divided by. Source: 0.07, Wang et al., 2021.
+        cross_camera_negatives: Strangers, the nearest, that a crop is held against. Source: 50,
+            as above.
         cross_camera_momentum: Weight of a batch in the memory. Source: 0.2, as above.
         decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise from 0 in a
             line; may be a fraction. A decoder that starts at random has nothing to teach yet.
@@ -112,6 +114,7 @@ class LossConfig:
     tr_margin: float = 0.3
     tr_pairing: Literal["batch_hard", "fixed_places"] = "batch_hard"
     cross_camera_temperature: float = 0.07
+    cross_camera_negatives: int = 50
     cross_camera_momentum: float = 0.2
     decoder_warmup_epochs: float = 0.0
 
@@ -127,6 +130,10 @@ class LossConfig:
         require(
             self.cross_camera_temperature > 0,
             f"loss.cross_camera_temperature must be above 0; got {self.cross_camera_temperature}.",
+        )
+        require(
+            self.cross_camera_negatives >= 1,
+            f"loss.cross_camera_negatives must be at least 1; got {self.cross_camera_negatives}.",
         )
         require(
             0 < self.cross_camera_momentum <= 1,
