@@ -35,8 +35,8 @@ class CameraProxies:
             -\log \frac{e^{s(a, p) / \tau}}{e^{s(a, p) / \tau} + \sum_n e^{s(a, n) / \tau}}
 
     s is the cosine, P the proxies of the crop's person under cameras that did not take the crop,
-    n the nearest proxies of other people. Proxies that no crop has reached yet take no part, nor do
-    crops of people whom one camera alone has seen.
+    n the nearest proxies of other people. Proxies that no crop has reached yet take no part,
+    nor do crops of people whom one camera alone has seen.
 
     Args:
         pids: (M,) int, whose each proxy is.
@@ -104,7 +104,8 @@ class CameraProxies:
         self._check(embeddings, places)
         unit = _unit(embeddings).to(self.vectors.dtype)
         together = (places[:, None] == places[None]).to(unit.dtype)
-        means = F.normalize(together @ unit, dim=1)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            means = F.normalize(together @ unit, dim=1)
         old = self.vectors[places]
         moved = F.normalize(torch.lerp(old, means, self.momentum), dim=1)
         rows = torch.where(self.seen[places, None], moved, means)

@@ -100,6 +100,17 @@ def test_memory_takes_the_first_mean_then_moves_towards_the_next():
     torch.testing.assert_close(memory.vectors[0], torch.tensor([half, half]))
 
 
+def test_memory_is_precise_under_autocast():
+    rows, places = torch.randn(4, 5), torch.tensor([0, 0, 2, 4])
+    plain, mixed = filled(), filled()
+    plain.update(rows, places)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed.update(rows, places)
+        loss = mixed.loss(rows, PIDS[places], places)
+    assert torch.equal(plain.vectors, mixed.vectors)
+    assert torch.equal(plain.loss(rows, PIDS[places], places), loss)
+
+
 def test_update_leaves_the_backward_pass_of_the_loss_whole():
     memory = filled()
     embeddings = torch.randn(2, 5, requires_grad=True)
