@@ -159,7 +159,8 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from sanreid.train.export import MANIFEST_ROW, export_run  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.export import export_run  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.manifest_row import MANIFEST_ROW  # noqa: PLC0415 - as above
 
     out = export_run(args.folder, args.out, which=args.which, half=not args.float32)
     row = json.loads((out / MANIFEST_ROW).read_text(encoding="utf-8"))

@@ -46,6 +46,10 @@ class WeightAverage:
         for name in state.keys() - set(floats):
             self.average[name].copy_(state[name])
 
+    def restart(self) -> None:
+        """Begin the warm-up again, so that what came before is soon forgotten."""
+        self.step = 0
+
     @contextmanager
     def swapped_into(self, module: nn.Module) -> Iterator[None]:
         """Give ``module`` the average inside the block, and its own state back after it."""

@@ -36,6 +36,7 @@ from sanreid.train.progress import Progress, state_to_resume
 from sanreid.train.read_ahead import ReadAhead
 from sanreid.train.reports import describe, draw, figures
 from sanreid.train.settings import config_to_dict
+from sanreid.train.start import learned_before
 from sanreid.train.stopping import StopWish
 from sanreid.train.version import commit
 
@@ -119,6 +120,9 @@ class Engine:
         self.commit = commit()
         if state is not None:
             self._restore(state)
+        else:  # what the first weights have learned, these have
+            own = self.batches.training_data
+            own += [one for one in learned_before(config.init) if one not in own]
         self.wish = StopWish()
         self.lag = 1 if self.device.type == "cuda" else 0  # steps that are told of later
         self._taken: deque[_Taken] = deque()
@@ -183,6 +187,9 @@ class Engine:
         """Take the epoch's steps that are left; whether it came to its end."""
         progress, config = self.progress, self.config
         self.learner.begin_epoch(progress.epoch)
+        grows = any(step.until_epoch == progress.epoch for step in config.run.sizes)
+        if grows and not progress.position and self.learner.ema is not None:
+            self.learner.ema.restart()  # weights and statistics of smaller crops are in it
         batches = self.batches.places(progress.epoch)
         first = progress.epoch * len(self.batches)
         bar = progress_bar(
@@ -326,17 +333,28 @@ class Engine:
                 self.progress.measured_step = -1
                 return
             self.progress.metrics = found
-            first = next(iter(found.values()))
-            merit = first["mAP"] if "mAP" in first else -first["l1_seen"]
-            if merit > self.progress.best:
-                self.progress.best = merit
-                self._save_best()
+            self._keep_if_best(next(iter(found.values())))
         for name, one in found.items():
             row = {"set": name, "epoch": self.progress.epoch, **one}
             self.journal.write("evaluation", self.progress.step, row)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
             logger.info("epoch %d, %s: %s", self.progress.epoch, name, shown)
         logger.info("measured in %.1f s", time.perf_counter() - began)
+
+    def _keep_if_best(self, figures: dict[str, float]) -> None:
+        """Keep the weights with the best figures so far.
+
+        Those from before the first step never count, those from epochs of smaller crops only
+        until there are some of the final size.
+        """
+        progress, sizes = self.progress, self.config.run.sizes
+        smaller = sizes[-1].until_epoch if sizes else 0
+        if progress.best_epoch <= smaller < progress.epoch:
+            progress.best = -math.inf
+        merit = figures["mAP"] if "mAP" in figures else -figures["l1_seen"]
+        if progress.step and merit > progress.best:
+            progress.best, progress.best_epoch = merit, progress.epoch
+            self._save_best()
 
     def _draw_if_due(self) -> None:
         every, epoch = self.config.run.pictures_every, self.progress.epoch
@@ -380,6 +398,7 @@ class Engine:
                 "folders, or start another run."
             )
         self.learner.load_state_dict(state)
+        self.batches.training_data = state["training_data"]
         self.progress = Progress(**state["progress"])
 
     def _is_over(self) -> bool:

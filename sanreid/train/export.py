@@ -13,15 +13,13 @@ from sanreid._files import write_whole
 from sanreid.errors import TrainingError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import TrainConfig
-from sanreid.train.manifest_row import manifest_row, trained_with
+from sanreid.train.manifest_row import MANIFEST_ROW, manifest_row, trained_with
 from sanreid.train.san import build_san_pg
 from sanreid.train.settings import config_from_dict, config_to_dict
 from sanreid.weights.manifest import WeightsEntry
 from sanreid.weights.storage import save_directory, sha256_of
 
 __all__ = ["encoder_state", "export_run", "load_run"]
-
-MANIFEST_ROW = "manifest_row.json"
 
 
 def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[str, Any]]:

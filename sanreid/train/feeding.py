@@ -55,6 +55,8 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
         crops = crops.select(~listed)
     if source.only_pids:
         crops = crops.select(_listed(crops, source.only_pids))
+    if source.one_camera:
+        crops = replace(crops, camids=np.zeros_like(crops.camids))
     if source.max_identities:
         crops = crops.of_pids(crops.identities[: source.max_identities].tolist())
     if not len(crops):

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sanreid.errors import TrainingError
 from sanreid.train.config import EvaluationSetConfig, TrainConfig
 from sanreid.train.settings import config_to_dict
 
-__all__ = ["manifest_row", "trained_with"]
+__all__ = ["MANIFEST_ROW", "manifest_row", "trained_with"]
+
+MANIFEST_ROW = "manifest_row.json"  # the file beside exported weights
 
 _SPLITS = {  # of sanreid evaluate --split, by queries and gallery
     ("all", "other_cameras"): "cross-camera",
@@ -32,18 +33,10 @@ def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
         config: The run's.
         state: The checkpoint that is exported; has figures where these very weights were
             measured.
-
-    Raises:
-        TrainingError: The name says that textures taught the encoder, and they did not.
     """
     name = config.run.name
     if config.is_san and not name.startswith("san-"):
         name = f"san-{name}"
-    if not config.is_san and name.startswith("san-"):
-        raise TrainingError(
-            f"run.name is {name!r}, but names that begin with 'san-' are for encoders trained "
-            "with reconstruction and the TR constraint; choose another with --set run.name=..."
-        )
     sets = {one.name: one for one in config.evaluation.sets}
     return {
         "name": name,

@@ -36,6 +36,7 @@ class Progress:
     step: int = 0  # optimizer steps done
     measured_step: int = -1  # the last step that was evaluated
     best: float = -math.inf  # mAP of the first evaluation set; for SAN-PG the negative L1
+    best_epoch: int = 0  # epochs done when it was measured
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0  # of training, measurements left out
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -13,9 +15,10 @@ from torch import Tensor, nn
 from sanreid.errors import WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig
+from sanreid.train.manifest_row import MANIFEST_ROW
 from sanreid.train.san import SAN, SANPG
 
-__all__ = ["freeze", "keep_frozen_in_eval", "load_first_weights"]
+__all__ = ["freeze", "keep_frozen_in_eval", "learned_before", "load_first_weights"]
 
 
 def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
@@ -40,6 +43,24 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
             raise WeightsError("init.decoder is given but no loss needs a decoder.")
         state = _under(_read(Path(config.decoder)), "decoder.")
         _load_part(module.decoder, state, config.decoder)
+
+
+def learned_before(config: InitConfig) -> list[dict[str, Any]]:
+    """Say what the first weights were trained on, as far as a run or an export tells.
+
+    Returns:
+        ``training_data`` of the run's checkpoint, or of the manifest row that was exported with
+        the weights; nothing for files that say nothing.
+    """
+    found: list[dict[str, Any]] = []
+    for place in filter(None, (config.weights, config.decoder)):
+        path = Path(place)
+        row = path / MANIFEST_ROW
+        if row.is_file():
+            found += json.loads(row.read_text(encoding="utf-8"))["training_data"]
+        elif (checkpoint := path / "last.ckpt" if path.is_dir() else path).suffix == ".ckpt":
+            found += load_checkpoint(checkpoint).get("training_data", [])
+    return found
 
 
 def freeze(trunk: nn.Module, parts: tuple[str, ...], *, frozen: bool = True) -> None:

@@ -160,6 +160,17 @@ def test_each_crop_has_the_proxy_of_its_person_and_camera(tiny_run):
     assert len(set(targets.places.tolist())) == 8  # four people under both cameras
 
 
+def test_a_source_may_count_as_one_camera(tiny_run, people, others):
+    sources = [
+        {"folder": str(people), "names": "folders"},
+        {"folder": str(others), "names": "folders", "one_camera": True},
+    ]
+    style = {"camera_style": 1.0}
+    batches = CropBatches(tiny_run(data={"sources": sources}, augmentation=style), CPU)
+    assert len(batches.proxy_pids) == 8 * 2 + 6
+    assert len(batches._looks.mean) == 2 + 1
+
+
 @pytest.mark.usefixtures("one_thread")
 def test_a_run_with_it_resumes_to_the_bit(tiny_run, tmp_path):
     loss = {"cross_camera": 0.5}

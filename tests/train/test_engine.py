@@ -280,6 +280,60 @@ def test_bf16_and_progressive_sizes_and_accumulation_run(tiny_run):
     assert outcome.step == 2 * -(-len(Engine(tiny_run("y", run=run)).batches) // 4)
 
 
+def with_figures(monkeypatch, *values):
+    """Let the measurements give these mAP, one after the other."""
+    given = iter(values)
+    found = lambda *_, **__: {"others": {"mAP": next(given)}}  # noqa: E731
+    monkeypatch.setattr(engine_module, "figures", found)
+
+
+def test_weights_before_the_first_step_are_never_the_best(tiny_run, tmp_path, monkeypatch):
+    with_figures(monkeypatch, 0.9, 0.2, 0.1)
+    Engine(tiny_run(evaluation={"at_start": True, "every": 1})).run()
+    best = load_checkpoint(tmp_path / "run" / "best.ckpt")
+    assert best["metrics"]["others"]["mAP"] == 0.2
+    assert best["step"] > 0
+
+
+def test_smaller_epochs_are_the_best_only_until_one_of_the_final_size(
+    tiny_run, tmp_path, monkeypatch
+):
+    run = {"epochs": 3, "sizes": [{"until_epoch": 1, "size": [32, 32]}]}
+    with_figures(monkeypatch, 0.9)
+    steps = len(Engine(tiny_run(run=run)).batches)
+    Engine(tiny_run(run={**run, "max_steps": steps}, evaluation={"every": 1})).run()
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt")["metrics"]["others"]["mAP"] == 0.9
+    with_figures(monkeypatch, 0.3, 0.2)
+    Engine(tiny_run(run=run, evaluation={"every": 1}), resume=True).run()
+    assert load_checkpoint(tmp_path / "run" / "best.ckpt")["metrics"]["others"]["mAP"] == 0.3
+
+
+def test_the_average_forgets_the_smaller_crops(tiny_run):
+    def average_step(sizes):
+        run = {"epochs": 2, "sizes": sizes}
+        engine = Engine(tiny_run(f"run{len(sizes)}", run=run, ema={"decay": 0.99}))
+        engine.run()
+        return engine.learner.ema.step, len(engine.batches)
+
+    whole, steps = average_step([])
+    assert whole == 2 * steps
+    assert average_step([{"until_epoch": 1, "size": [32, 32]}])[0] == steps
+
+
+def test_training_data_of_the_first_weights_is_told_on(tiny_run, people, others, tmp_path):
+    Engine(tiny_run("first", run={"max_steps": 1})).run()
+    assert main(["export", str(tmp_path / "first"), str(tmp_path / "out"), "--which", "last",
+                 "--quiet"]) == 0  # fmt: skip
+    own = {"sources": [{"folder": str(others), "names": "folders"}]}
+    for start in ("first", "first/last.ckpt", "out"):
+        name = start.replace("/", "-") + "-second"
+        init = {"weights": str(tmp_path / start)}
+        Engine(tiny_run(name, data=own, init=init, run={"max_steps": 1})).run()
+        Engine(tiny_run(name, data=own, init=init, run={"max_steps": 2}), resume=True).run()
+        taught = load_checkpoint(tmp_path / name / "last.ckpt")["training_data"]
+        assert [row["name"] for row in taught] == ["others", "people"]
+
+
 def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):
     pytest.importorskip("tensorboard")
     run = {"precision": "fp16", "tensorboard": True}
@@ -378,10 +432,7 @@ def test_killed_and_terminated_runs_end_with_the_same_weights(tiny_run, tmp_path
     assert train == list(range(1, len(train) + 1))
 
 
-def test_export_prefixes_and_refuses_names(tiny_run, tmp_path):
-    Engine(tiny_run(run={"max_steps": 1, "name": "san-wrong"})).run()
-    with pytest.raises(TrainingError, match="'san-wrong'"):
-        export_run(tmp_path / "run", tmp_path / "out", which="last")
+def test_export_refuses_a_folder_that_is_no_run(tmp_path):
     with pytest.raises(TrainingError, match="no run's folder"):
         export_run(tmp_path, tmp_path / "out")
 

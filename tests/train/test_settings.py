@@ -161,6 +161,7 @@ def test_no_such_file(tmp_path):
 @pytest.mark.parametrize("name", packaged_configs())
 def test_every_packaged_configuration_is_in_order(name, monkeypatch):
     monkeypatch.setenv("SANREID_DATA", "/data")
+    monkeypatch.setenv("SANREID_MADE", "/made")
     config = load_config(name)
     assert isinstance(config, TrainConfig)
     assert not config.init.weights  # a path on somebody's machine has no place in the package
@@ -187,3 +188,19 @@ def test_every_setting_says_what_it_means():
 def test_augmentation_has_the_settings_of_what_it_configures():
     parameters = inspect.signature(BatchAugmentation).parameters.keys() - {"mean", "std"}
     assert {one.name for one in fields(config_module.AugmentationConfig)} == parameters
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            ["run.epochs=2", "run.sizes=[{until_epoch=2, size=[32, 32]}]"],
+            "leave at least",
+        ),
+        (["run.epochs=2", "run.sizes=[{until_epoch=1, size=[512, 32]}]"], "not be above"),
+        (["run.name='san-mine'"], "names that begin with 'san-'"),
+    ],
+)
+def test_what_would_be_found_after_the_training_is_found_before(tmp_path, values, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, SOURCE), values)

@@ -32,6 +32,9 @@ class SourceConfig:
             are folders, by the folder's name; empty: none.
         only_pids: A file with one identity per line to keep, the rest left out; empty: all.
         max_identities: Keep this many identities, those with the lowest pids; 0: all.
+        one_camera: Take all crops as seen by one camera, whatever their names say. For rendered
+            people, each of whose crops has a place and a light of its own: their numbers are no
+            cameras whose look others could take on, or under which to look for somebody.
         textures: The store of target textures of these crops, as
             ``python -m sanreid.train.textures`` writes it; empty: none.
     """
@@ -46,6 +49,7 @@ class SourceConfig:
     exclude_pids: str = ""
     only_pids: str = ""
     max_identities: int = 0
+    one_camera: bool = False
     textures: str = ""
 
     def __post_init__(self) -> None:

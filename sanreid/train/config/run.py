@@ -137,6 +137,23 @@ class TrainConfig:
             "source's 'textures' or pit.folder, or set loss.reconstruction = 0.",
         )
 
+        sizes, final = self.run.sizes, self.encoder.input_size
+        require(
+            not sizes or sizes[-1].until_epoch < self.run.epochs,
+            "run.sizes must leave at least the last epoch to encoder.input_size; "
+            f"got until_epoch {[step.until_epoch for step in sizes]} of {self.run.epochs} epochs.",
+        )
+        require(
+            all(step.size[n] <= final[n] for step in sizes for n in (0, 1)),
+            f"run.sizes must not be above encoder.input_size, {list(final)}; "
+            f"got {[list(step.size) for step in sizes]}.",
+        )
+        require(
+            self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),
+            f"run.name is {self.run.name!r}, but names that begin with 'san-' are for encoders "
+            "trained with reconstruction and the TR constraint.",
+        )
+
     @property
     def is_san_pg(self) -> bool:
         """Whether this trains the texture generator: synthetic pairs and nothing else."""
