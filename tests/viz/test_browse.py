@@ -63,7 +63,7 @@ def test_a_page_holds_every_entry(gallery, tmp_path):
     result, _, tree = written(gallery, tmp_path / "page.html", title="Mine & <yours>")
     assert (result.entries, result.pictures, result.exact) == (11, 10, True)
     data = json.loads(block(tree, "data"))
-    assert data["ids"] == gallery.ids.tolist()
+    assert data["ids"] == [str(number) for number in gallery.ids]
     assert data["people"] == ["7", "7"]
     assert data["pids"][:4] == [0, 1, None, 1]
     assert data["camids"][:3] == [1, 2, None]

@@ -61,10 +61,11 @@ class Browser:
 
     def ids(self):
         """The entries in the grid, in order."""
-        return self.run(
+        ids = self.run(
             "const ids = JSON.parse(document.getElementById('data').textContent).ids;"
             "return [...document.querySelectorAll('.tile')].map(t => ids[t.dataset.place])"
         )
+        return [int(number) for number in ids]
 
     def similarities(self):
         first = [element.text for element in self.all(".tile .first")]
@@ -198,6 +199,38 @@ def test_a_search_among_other_cameras_and_above_a_similarity(opened, gallery):
     assert opened.one("#least-value").text == "0.30"
     assert opened.similarities()
     assert min(opened.similarities()) >= 0.295
+    opened.one("#reset").click()
+    assert "#5" in opened.one("#query").text  # the filters are cleared, the search goes on
+    assert len(opened.ids()) == 32
+
+
+def test_what_is_focused_is_not_below_the_header(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    below = (
+        "const tile = document.activeElement.getBoundingClientRect();"
+        "return tile.top - document.querySelector('header').getBoundingClientRect().bottom"
+    )
+    try:
+        opened.driver.set_window_size(700, 500)
+        opened.press(Keys.ARROW_DOWN, Keys.END)
+        for _ in range(6):
+            opened.press(Keys.ARROW_UP)
+            assert opened.run(below) >= 0
+        assert opened.run("return document.activeElement.dataset.place") is not None
+    finally:
+        opened.driver.set_window_size(1200, 900)
+
+
+def test_ids_of_any_size_stay_apart(browser, tmp_path):
+    gallery = Gallery(2)
+    large = 2**53
+    gallery.add([[1, 0], [0, 1]], ids=[large, large + 1])
+    write_gallery_page(gallery, tmp_path / "page.html")
+    browser.open(tmp_path / "page.html", fragment=f"#like={large + 1}")
+    assert f"#{large + 1}" in browser.one("#query").text
+    assert browser.ids() == [large]
+    browser.check_quiet()
 
 
 def test_keys(opened, gallery):
@@ -301,7 +334,12 @@ def test_hardly_any_entries(browser, tmp_path, entries):
     write_gallery_page(gallery, tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     assert len(browser.all(".tile")) == entries
-    assert browser.status() == ["This gallery is empty.", "1 crop"][entries]
+    assert browser.status() == ["This page is empty.", "1 crop"][entries]
+    browser.one("#person").send_keys("x")
+    assert browser.status() == [
+        "This page is empty.", "No crop fits. Clear the filters to see more."
+    ][entries]  # fmt: skip
+    browser.one("#reset").click()
     for tile in browser.all(".tile"):
         tile.click()
         assert browser.status() == "There is no other crop."

@@ -37,7 +37,7 @@ def facts(entries: Sequence[Entry]) -> dict[str, Any]:
             places.setdefault((type(entry.pid), entry.pid), len(places))
     times = [entry.timestamp for entry in entries]
     return {
-        "ids": [entry.id for entry in entries],
+        "ids": [str(entry.id) for entry in entries],  # JavaScript rounds numbers above 2^53
         "people": [str(name) for _, name in places],
         "pids": [
             None if entry.pid is None else places[type(entry.pid), entry.pid] for entry in entries

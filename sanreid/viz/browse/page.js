@@ -211,8 +211,9 @@
     const number = `${shown.length.toLocaleString("en")} ${shown.length === 1 ? "crop" : "crops"}`;
     let words = shown.length < count ? `${number} of ${count.toLocaleString("en")}` : number;
     if (query !== null) words = `${number}, most like #${data.ids[query]} first`;
-    if (count === 0) words = "This gallery is empty.";
-    else if (shown.length === 0) words = count === 1 ? "There is no other crop." : "No crop fits. Clear the filters to see more.";
+    if (count === 0) words = "This page is empty.";
+    else if (count === 1 && query !== null) words = "There is no other crop.";
+    else if (shown.length === 0) words = "No crop fits. Clear the filters to see more.";
     if (query !== null && data.neighbours) words += ` (of its ${data.neighbours} nearest)`;
     byId("status").textContent = words;
   }
@@ -231,7 +232,7 @@
 
   function readAddress() {
     const parts = new URLSearchParams(location.hash.slice(1));
-    query = parts.has("like") ? placeOf.get(Number(parts.get("like"))) ?? null : null;
+    query = parts.has("like") ? placeOf.get(parts.get("like")) ?? null : null;
     controls.camera.value = parts.get("camera") ?? "";
     if (controls.camera.selectedIndex < 0) controls.camera.value = "";
     controls.person.value = parts.get("person") ?? "";
@@ -326,7 +327,6 @@
     control.addEventListener(control instanceof HTMLSelectElement ? "change" : "input", () => update());
   }
   byId("reset").addEventListener("click", () => {
-    query = null;
     controls.camera.value = "";
     controls.person.value = "";
     controls.elsewhere.checked = false;
@@ -337,6 +337,9 @@
   new IntersectionObserver((seen) => {
     if (seen.some((one) => one.isIntersecting) && laidOut < shown.length) more();
   }, { rootMargin: "600px" }).observe(byId("more"));
+  new ResizeObserver(([header]) => {
+    document.documentElement.style.setProperty("--header", `${header.target.offsetHeight}px`);
+  }).observe(document.querySelector("header"));
   window.addEventListener("hashchange", () => {
     if (location.hash !== current) readAddress();
     current = location.hash;
