@@ -12,6 +12,7 @@ from sanreid.errors import InputError
 __all__ = ["check_suffix", "save_picture"]
 
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
+_MOST_PX = {"JPEG": 65_500, "WEBP": 16_383}  # of a side: as far as their encoders go
 
 
 def check_suffix(path: str | Path) -> str:
@@ -31,11 +32,24 @@ def check_suffix(path: str | Path) -> str:
 def save_picture(picture: Image.Image, path: str | Path) -> None:
     """Write a picture; an error or an interrupt leaves what was there before.
 
+    Args:
+        picture: Of any mode. JPEG holds no transparency: it is laid on white.
+        path: The file; its suffix names the format.
+
     Raises:
-        InputError: The suffix is none of a picture.
+        InputError: The suffix is none of a picture, or the picture is too large for its format.
         OSError: The system does not allow it.
     """
     path = Path(path)
     kind = check_suffix(path)
+    most = _MOST_PX.get(kind, max(picture.size))
+    if max(picture.size) > most:
+        raise InputError(
+            f"{kind} holds at most {most:,} pixels a side; the picture for {str(path)!r} has "
+            f"{picture.width:,} x {picture.height:,}. Write it as .png, or draw fewer queries."
+        )
+    if kind == "JPEG" and picture.mode != "RGB":
+        seen = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
     with whole_file(path) as file:
         picture.save(file, format=kind, **({"quality": 92} if kind != "PNG" else {}))
