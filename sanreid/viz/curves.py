@@ -23,6 +23,7 @@ Reports = EvaluationReport | Mapping[str, EvaluationReport]
 _DASHES = ("-", "--", "-.", ":")
 _MARKS = ("o", "s", "^", "D")
 _MOST_BINS = 32  # of a histogram
+_LEGEND_PT = 50  # the height of a legend of three lines
 
 
 def cmc_figure(
@@ -127,17 +128,17 @@ def similarity_histogram(
         color="0.45",
         linestyle="--",
         linewidth=1.5,
-        label=f"threshold {calibration.threshold:.3f}:\n"
+        label=f"threshold {calibration.threshold:.3f}: "
         f"{_rate(calibration.false_match_rate)} false matches, "
         f"{_rate(calibration.false_non_match_rate)} missed",
     )
     low, high = edges[0], max(edges[-1], calibration.threshold)
     ax.set_xlim(max(-1.0, low - 0.03), min(1.0, high + 0.03))
-    label_axes(ax, x="cosine similarity", y="share of pairs", title=title)
-    highest = max(counts.max() / max(1, counts.sum()) for counts in (genuine, impostor))
-    ax.set_ylim(0, highest * 1.4)  # room for the legend
+    label_axes(ax, x="cosine similarity", y="share of pairs", title=title, title_pad=_LEGEND_PT)
+    ax.set_ylim(bottom=0)
     _percent(ax.yaxis)
-    ax.legend(framealpha=0.85, edgecolor="none", loc="upper right")
+    # Above the axes: inside, it would lie on the threshold or on a heap.
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False, fontsize=9)
     return figure
 
 

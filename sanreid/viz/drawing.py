@@ -6,7 +6,6 @@ No figure touches pyplot's state; text and axes follow the user's matplotlib sty
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,6 @@ __all__ = [
     "Axes",
     "Figure",
     "axes_for",
-    "checked_count",
     "finish_tiles",
     "fitting",
     "frame",
@@ -72,12 +70,14 @@ def axes_for(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
     return owner, ax
 
 
-def label_axes(ax: Axes, *, x: str, y: str, title: str | None) -> None:
-    """Name the axes and take away the lines that say nothing."""
+def label_axes(
+    ax: Axes, *, x: str, y: str, title: str | None, title_pad: float | None = None
+) -> None:
+    """Name the axes and take away the lines that say nothing; ``title_pad`` is in points."""
     ax.set_xlabel(x)
     ax.set_ylabel(y)
     if title:
-        ax.set_title(title, loc="left")
+        ax.set_title(title, loc="left", pad=title_pad)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(visible=True, alpha=0.25, linewidth=0.8)
     ax.set_axisbelow(True)
@@ -136,16 +136,3 @@ def fitting(text: str, room: int) -> str:
     line = " ".join(text.split())
     line = line if len(line) <= room else line[: room - 1] + "…"
     return line.replace("$", r"\$")
-
-
-def checked_count(name: str, values: Sequence[Any] | None, count: int) -> list[Any]:
-    """Give one value an item; None stands for nothing known of any.
-
-    Raises:
-        InputError: There are more or fewer.
-    """
-    if values is None:
-        return [None] * count
-    if len(values) != count:
-        raise InputError(f"{name} must be one a picture; got {len(values)} for {count}.")
-    return list(values)

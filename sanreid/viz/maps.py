@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.images import ImageSource, load_crop
+from sanreid.viz.checks import check_several
 from sanreid.viz.drawing import (
     SERIES,
     Axes,
@@ -42,16 +43,20 @@ def stage_maps(
 
     Args:
         encoder: With its network, ``encoder.module``.
-        images: N crops, anything that ``SANEncoder.encode`` takes.
+        images: N crops, at least one, anything that ``SANEncoder.encode`` takes.
         stage: 1 (fine) to 4 (coarse, what the embedding is pooled from).
 
     Returns:
         (N, C, H, W) float32.
 
     Raises:
-        InputError: There is no such stage, or the encoder has no network to look into.
+        InputError: There is no such stage, no image, one that is not in a list, or the encoder
+            has no network to look into.
         ImageError: An image cannot be read.
     """
+    check_several("images", images)
+    if not len(images):
+        raise InputError("images wants at least one image; got none.")
     if stage not in (1, 2, 3, 4):
         raise InputError(f"stage must be 1, 2, 3 or 4; got {stage!r}.")
     module = getattr(encoder, "module", None)
@@ -145,7 +150,7 @@ def similarity_map(
             network to look into.
         ImageError: An image cannot be read.
     """
-    if place is not None and not all(0 <= part <= 1 for part in place):
+    if place is not None and not (len(place) == 2 and all(0 <= part <= 1 for part in place)):
         raise InputError(f"place must be two fractions from 0 to 1, (down, across); got {place}.")
     maps = stage_maps(encoder, [first, second], stage=stage)
     rows, columns = maps.shape[2:]

@@ -13,7 +13,7 @@ from typing import Literal
 from sanreid.viz.palette import BLUE, GREEN, GREY, VERMILION
 from sanreid.viz.thumbnails import data_uri
 
-__all__ = ["Mark", "block", "label", "row", "table", "text", "tile"]
+__all__ = ["Mark", "block", "label", "mark_of", "row", "table", "text", "tile", "who"]
 
 Mark = Literal["right", "wrong", "query", "none"]
 
@@ -25,6 +25,18 @@ _MISSING = (
     "display:flex;align-items:center;justify-content:center;width:64px;height:128px;"
     "box-sizing:content-box;background:#9aa0a626;font-size:10px;text-align:center;"
 )
+
+
+def mark_of(found: int | str | None, asked: int | str | None) -> Mark:
+    """Judge a hit by its pid and the query's: a hit that names nobody is neither."""
+    if found is None or asked is None:
+        return "none"
+    return "right" if found == asked else "wrong"
+
+
+def who(pid: int | str | None, camid: int | None) -> tuple[str, str]:
+    """Give the captions of a person and a camera, "" for one that is not known."""
+    return "" if pid is None else f"id {pid}", "" if camid is None else f"cam {camid}"
 
 
 def text(value: object, longest: int = _LONGEST) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sanreid.viz.markup import Mark, block, label, row, table, text, tile
+from sanreid.viz.markup import block, label, mark_of, row, table, text, tile, who
 from sanreid.viz.plots import bars, cmc_plot
 from sanreid.viz.thumbnails import thumbnail
 
@@ -31,7 +31,8 @@ def result_html(result: SearchResult) -> str:
     shown = [result[query][:places] for query in range(queries)]
     caption = result.summary()
     if len(result) > queries or int(result.counts.max(initial=0)) > places:
-        caption += f"; the first {queries} queries and {places} hits are shown"
+        asked = "" if len(result) == 1 else f"{queries} queries and "
+        caption += f"; the first {asked}{places} hits are shown"
     has_pictures = result.query_images is not None or any(
         "path" in hit.metadata for hits in shown for hit in hits
     )
@@ -70,7 +71,7 @@ def gallery_html(gallery: Gallery) -> str:
     for entry in gallery.get(ids[places]):
         picture = thumbnail(entry.metadata.get("path"))
         if picture is not None:
-            person, camera = _who(entry.pid, entry.camid)
+            person, camera = who(entry.pid, entry.camid)
             about = f"entry {entry.id}, {_path(entry.metadata)}"
             tiles.append(tile(picture, "none", (person or f"#{entry.id}", camera), about=about))
     charts = []
@@ -113,7 +114,7 @@ def _query_tile(result: SearchResult, query: int) -> str:
     pid = None if result.query_pids is None else result.query_pids[query]
     camid = None if result.query_camids is None else result.query_camids[query]
     name = "query" if len(result) == 1 else f"query {query}"
-    lines = (name, *_who(pid, camid))
+    lines = (name, *who(pid, camid))
     images = result.query_images
     if images is None or query >= len(images):
         return label(lines)
@@ -121,10 +122,8 @@ def _query_tile(result: SearchResult, query: int) -> str:
 
 
 def _hit_tile(hit: Hit, rank: int, asked: int | str | None) -> str:
-    mark: Mark = "none"
-    if asked is not None:
-        mark = "right" if hit.pid == asked else "wrong"
-    person, camera = _who(hit.pid, hit.camid)
+    mark = mark_of(hit.pid, asked)
+    person, camera = who(hit.pid, hit.camid)
     told = [f"rank {rank}", f"similarity {hit.similarity:.4f}", f"entry {hit.id}", person, camera]
     told += ["" if mark == "none" else mark, _path(hit.metadata)]
     return tile(
@@ -133,10 +132,6 @@ def _hit_tile(hit: Hit, rank: int, asked: int | str | None) -> str:
         (f"{hit.similarity:.3f}", person, camera),
         about=", ".join(filter(None, told)),
     )
-
-
-def _who(pid: object, camid: object) -> tuple[str, str]:
-    return "" if pid is None else f"id {pid}", "" if camid is None else f"cam {camid}"
 
 
 def _path(metadata: dict[str, object]) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from sanreid.errors import InputError
 from sanreid.images import ImageSource
+from sanreid.viz.checks import checked_rankings
 from sanreid.viz.drawing import (
     BLUE,
     GREEN,
@@ -15,13 +15,13 @@ from sanreid.viz.drawing import (
     Axes,
     Figure,
     axes_for,
-    checked_count,
     finish_tiles,
     fitting,
     frame,
     picture,
     readable,
 )
+from sanreid.viz.markup import mark_of, who
 
 if TYPE_CHECKING:
     from sanreid.gallery import Hit, SearchResult
@@ -32,6 +32,7 @@ __all__ = ["ranked_list_figure"]
 _STEP, _APART, _CAPTION, _HEADER = 1.16, 0.25, 0.62, 0.32
 _PIXELS = (160, 80)
 _INCHES = 0.82  # a crop's width
+_LOOKS = {"right": (GREEN, "✓"), "wrong": (VERMILION, "✗"), "none": (GREY, "")}
 
 
 def ranked_list_figure(
@@ -46,7 +47,8 @@ def ranked_list_figure(
 ) -> Figure:
     """Draw search results: a row for each query, the query first, then its hits, best first.
 
-    A right hit has a green frame and a tick, a wrong one a red frame and a cross. For pictures
+    A right hit has a green frame and a tick, a wrong one a red frame and a cross; where hit
+    or query names nobody, the frame is grey. For pictures
     of many queries :func:`ranked_list`, which needs Pillow alone, is quicker.
 
     Args:
@@ -62,45 +64,28 @@ def ranked_list_figure(
     Raises:
         InputError: The arguments are not one a query.
     """
-    count = len(queries)
-    if len(result) != count:
-        raise InputError(f"result must be one a query; got {len(result)} for {count} queries.")
-    if query_pids is None:
-        query_pids = getattr(result, "query_pids", None)
-    if query_camids is None:
-        query_camids = getattr(result, "query_camids", None)
-    pids = checked_count("query_pids", query_pids, count)
-    camids = checked_count("query_camids", query_camids, count)
-    rows = [list(result[row]) for row in range(count)]
-    places = max(map(len, rows), default=0)
+    rankings = checked_rankings(queries, result, query_pids, query_camids)
+    places = max((len(ranking.hits) for ranking in rankings), default=0)
     width = 1 + places * _STEP + (_APART if places else 0)
     pitch = 2 + _CAPTION
-    height = _HEADER + count * pitch
+    height = _HEADER + len(rankings) * pitch
     figure, ax = axes_for(
         ax, (max(width * _INCHES, 2.5), max(height, 1) * _INCHES + (0.4 if title else 0))
     )
-    for row, hits in enumerate(rows):
+    for row, (query, pid, camid, hits) in enumerate(rankings):
         top = _HEADER + row * pitch
-        _tile(ax, queries[row], 0.0, top, BLUE, "", _who(pids[row], camids[row]))
+        _tile(ax, query, 0.0, top, BLUE, "", who(pid, camid))
         for rank, hit in enumerate(hits):
-            colour, sign = GREY, ""
-            if pids[row] is not None:
-                right = hit.pid == pids[row]
-                colour, sign = (GREEN, "✓") if right else (VERMILION, "✗")
+            colour, sign = _LOOKS[mark_of(hit.pid, pid)]
             crop = (images or {}).get(hit.id, hit.metadata.get("path"))
-            caption = f"{hit.similarity:.3f} {sign}".rstrip(), *_who(hit.pid, hit.camid)
+            caption = f"{hit.similarity:.3f} {sign}".rstrip(), *who(hit.pid, hit.camid)
             _tile(ax, crop, _APART + (rank + 1) * _STEP, top, colour, sign, caption)
     header = ["query", *(str(rank + 1) for rank in range(places))]
-    for column, text in enumerate(header if count else []):
+    for column, text in enumerate(header if rankings else []):
         x = column * _STEP + (_APART if column else 0) + 0.5
         ax.text(x, _HEADER - 0.12, text, ha="center", va="bottom", fontsize=9, alpha=0.7)
     finish_tiles(ax, width, height, title=title)
     return figure
-
-
-def _who(pid: object, camid: object) -> tuple[str, ...]:
-    person = "" if pid is None else f"id {pid}"
-    return person, "" if camid is None else f"cam {camid}"
 
 
 def _tile(

@@ -20,6 +20,7 @@ __all__ = ["gallery_map"]
 Method = Literal["pca", "umap"]
 
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
+_EDGES = ("-", "--", ":", "-.")  # of crops: with the colours, one for each group in the legend
 _MOST_NAMED = 24  # more groups than this have no legend
 _MOST_PICTURES = 60
 
@@ -42,7 +43,8 @@ def gallery_map(
         gallery: The entries.
         method: "pca": the two directions of largest spread, exact. "umap": neighbourhoods are
             kept rather than distances; needs the package umap-learn.
-        color: What the colour (and with it the sign) of a point says.
+        color: What the colour of a point, or of a crop's frame, says; with it its sign, or the
+            frame's dashes.
         ids: Only these entries.
         max_entries: Of more entries as many are drawn at random.
         pictures: Draw the crops in place of points; None: up to 60 entries with readable paths.
@@ -134,16 +136,18 @@ def _draw(
     what: str,
 ) -> None:
     from matplotlib.offsetbox import AnnotationBbox, OffsetImage  # noqa: PLC0415 - as in drawing
+    from matplotlib.patches import Patch  # noqa: PLC0415 - as in drawing
 
     groups = sorted(set(labels), key=lambda label: (label is None, isinstance(label, str), label))
     size = 36 if len(points) <= 500 else 12
+    handles: list[Any] = []
     for number, group in enumerate(groups):
         here = np.array([label == group and type(label) is type(group) for label in labels])
         colour = GREY if group is None else SERIES[number % len(SERIES)]
         name = "nobody" if group is None else fitting(f"{what} {group}", 24)
         if group is None and what == "camera":
             name = "no camera"
-        ax.scatter(
+        drawn = ax.scatter(
             points[here, 0],
             points[here, 1],
             s=size,
@@ -153,14 +157,20 @@ def _draw(
             linewidths=0,
             label=name,
         )
+        edge = {
+            "edgecolor": colour,
+            "linestyle": _EDGES[number // len(SERIES) % len(_EDGES)],
+            "linewidth": 2,
+        }
         for point, crop in zip(points[here], _of(crops, here), strict=False):
             image = OffsetImage(crop, zoom=0.42, dpi_cor=True)
-            edge = {"edgecolor": colour, "linewidth": 2}
             ax.add_artist(AnnotationBbox(image, tuple(point), pad=0.12, bboxprops=edge))
+        handles.append(drawn if crops is None else Patch(facecolor="none", label=name, **edge))
     ax.margins(0.1 if crops is not None else 0.05)
     if 1 < len(groups) <= _MOST_NAMED:
-        ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8,
-                  markerscale=1.0 if size == 36 else 1.8, ncols=1 + len(groups) // 16)  # fmt: skip
+        ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False,
+                  fontsize=8, markerscale=1.0 if size == 36 else 1.8,
+                  ncols=1 + len(groups) // 16)  # fmt: skip
 
 
 def _of(crops: list[NDArray[np.uint8]] | None, here: NDArray[np.bool_]) -> list[Any]:

@@ -7,19 +7,20 @@ those who do not tell the colours apart.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
 from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_crop
+from sanreid.viz.checks import check_several, checked_labels, checked_marks, checked_rankings
+from sanreid.viz.markup import Mark, mark_of, who
 
 if TYPE_CHECKING:
     from sanreid.gallery.results import Hit, SearchResult
 
-__all__ = ["Mark", "contact_sheet", "ranked_list"]
-
-Mark = Literal["right", "wrong", "query", "none"]
+__all__ = ["contact_sheet", "ranked_list"]
 
 PAPER = (255, 255, 255)
 INK = (32, 33, 36)
@@ -35,6 +36,9 @@ FRAMES = {
 
 MARGIN, GAP, FRAME = 24, 12, 4
 CAPTION, TITLE, HEADER = 38, 44, 26
+_LONGEST = 120  # characters of a line that are looked at
+
+_Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(
@@ -45,6 +49,7 @@ def contact_sheet(
     columns: int = 8,
     crop_size: tuple[int, int] = (192, 96),
     title: str | None = None,
+    font: str | Path | None = None,
 ) -> Image.Image:
     """Lay crops out in rows.
 
@@ -56,23 +61,21 @@ def contact_sheet(
         columns: Crops in a row.
         crop_size: (height, width) in pixels of a crop on the sheet.
         title: A line above.
+        font: A TrueType or OpenType file for texts beyond Latin letters; Pillow's own font when
+            None.
 
     Raises:
-        InputError: ``labels`` or ``marks`` are not one an image, or ``columns`` is below 1.
+        InputError: ``labels`` or ``marks`` are not one an image, a label is no text, a mark is
+            unknown, ``columns`` is below 1, or the font cannot be read.
     """
-    labels = [""] * len(images) if labels is None else labels
-    marks = ["none"] * len(images) if marks is None else marks
-    if not len(images) == len(labels) == len(marks):
-        raise InputError(
-            f"labels and marks must be one an image; got {len(labels)} labels and {len(marks)} "
-            f"marks for {len(images)} images."
-        )
+    check_several("images", images)
+    labels, marks = checked_labels(labels, len(images)), checked_marks(marks, len(images))
     if columns < 1:
         raise InputError(f"columns must be at least 1; got {columns}.")
     columns = max(1, min(columns, len(images)))
-    sheet = _Sheet(-(-len(images) // columns), columns, crop_size, title=title)
+    sheet = _Sheet(-(-len(images) // columns), columns, crop_size, title=title, font=font)
     for i, (image, label, mark) in enumerate(zip(images, labels, marks, strict=True)):
-        sheet.place(image, i // columns, i % columns, label, mark)
+        sheet.place(image, i // columns, i % columns, label.split("\n", 1), mark)
     return sheet.picture
 
 
@@ -85,6 +88,7 @@ def ranked_list(
     images: Mapping[int, ImageSource] | None = None,
     crop_size: tuple[int, int] = (192, 96),
     title: str | None = None,
+    font: str | Path | None = None,
 ) -> Image.Image:
     """Draw search results: a row for each query, the query first, then its hits, best first.
 
@@ -92,46 +96,32 @@ def ranked_list(
         queries: Q crops, anything that ``SANEncoder.encode`` takes.
         result: Of ``Gallery.search`` with these queries, or a list of hits for each.
         query_pids: Who the queries are; left out, what the result knows of them. Hits are then
-            framed green (right) or red (wrong).
+            framed green (right) or red (wrong); one that names nobody is neither.
         query_camids: The cameras of the queries, for the captions; as ``query_pids``.
         images: The crop of an entry's id. Left out, or an id not in it: the entry's metadata
             under "path". A crop that is not there is an empty field.
         crop_size: (height, width) in pixels of a crop in the picture.
         title: A line above.
+        font: As in :func:`contact_sheet`.
 
     Raises:
-        InputError: The arguments are not one a query.
+        InputError: The arguments are not one a query, or the font cannot be read.
     """
-    count = len(queries)
-    query_pids = getattr(result, "query_pids", None) if query_pids is None else query_pids
-    query_camids = getattr(result, "query_camids", None) if query_camids is None else query_camids
-    pids = [None] * count if query_pids is None else list(query_pids)
-    camids = [None] * count if query_camids is None else list(query_camids)
-    for name, number in (
-        ("result", len(result)),
-        ("query_pids", len(pids)),
-        ("query_camids", len(camids)),
-    ):
-        if number != count:
-            raise InputError(f"{name} must be one a query; got {number} for {count} queries.")
-    places = max((len(result[row]) for row in range(count)), default=0)
+    rankings = checked_rankings(queries, result, query_pids, query_camids)
+    places = max((len(ranking.hits) for ranking in rankings), default=0)
     header = ["query", *(f"{rank}" for rank in range(1, places + 1))]
-    sheet = _Sheet(count, 1 + places, crop_size, title=title, header=header, first_apart=True)
-    for row, query in enumerate(queries):
-        who = _line(pids[row], camids[row])
-        sheet.place(query, row, 0, f"{who[0]}\n{who[1]}".strip(), "query")
-        for rank, hit in enumerate(result[row], start=1):
-            mark: Mark = "none"
-            if pids[row] is not None:
-                mark = "right" if hit.pid == pids[row] else "wrong"
+    sheet = _Sheet(
+        len(rankings), 1 + places, crop_size, title=title, font=font, header=header,
+        first_apart=True,
+    )  # fmt: skip
+    for row, (query, pid, camid, hits) in enumerate(rankings):
+        sheet.place(query, row, 0, [*filter(None, who(pid, camid))], "query")
+        for rank, hit in enumerate(hits, start=1):
             crop = (images or {}).get(hit.id, hit.metadata.get("path"))
-            about = "   ".join(filter(None, _line(hit.pid, hit.camid)))
-            sheet.place(crop, row, rank, f"{hit.similarity:.3f}\n{about}", mark)
+            about = "   ".join(filter(None, who(hit.pid, hit.camid)))
+            lines = f"{hit.similarity:.3f}", about
+            sheet.place(crop, row, rank, lines, mark_of(hit.pid, pid))
     return sheet.picture
-
-
-def _line(pid: int | str | None, camid: int | None) -> tuple[str, str]:
-    return "" if pid is None else f"id {pid}", "" if camid is None else f"cam {camid}"
 
 
 class _Sheet:
@@ -144,6 +134,7 @@ class _Sheet:
         crop_size: tuple[int, int],
         *,
         title: str | None = None,
+        font: str | Path | None = None,
         header: Sequence[str] = (),
         first_apart: bool = False,
     ) -> None:
@@ -151,10 +142,10 @@ class _Sheet:
         self.step = (self.width + 2 * FRAME + GAP, self.height + 2 * FRAME + CAPTION + GAP)
         self.apart = GAP * 2 if first_apart and columns > 1 else 0
         self.top = MARGIN + (TITLE if title else 0) + (HEADER if header else 0)
-        self.bold, self.plain = ImageFont.load_default(15), ImageFont.load_default(12)
-        heading = ImageFont.load_default(22)
+        self.bold, self.plain, heading = (_font(font, size) for size in (15, 12, 22))
         width = 2 * MARGIN + columns * self.step[0] - GAP + self.apart
         if title:
+            title = _one_line(title)
             width = max(width, 2 * MARGIN + round(heading.getlength(title)))
         height = self.top + rows * self.step[1] - GAP + MARGIN
         self.picture = Image.new("RGB", (max(width, 1), max(height, 1)), PAPER)
@@ -169,23 +160,24 @@ class _Sheet:
             self.pen.line([(x, self.top), (x, height - MARGIN)], fill=LINE, width=2)
 
     def place(
-        self, image: ImageSource | None, row: int, column: int, label: str, mark: Mark
+        self,
+        image: ImageSource | None,
+        row: int,
+        column: int,
+        lines: Sequence[str],
+        mark: Mark,
     ) -> None:
-        """Draw one crop, its frame, its sign and its caption."""
+        """Draw one crop, its frame, its sign and its caption of at most two lines."""
         left, top = self._left(column), self.top + row * self.step[1]
         right, bottom = left + self.width + 2 * FRAME - 1, top + self.height + 2 * FRAME - 1
         self.pen.rounded_rectangle((left, top, right, bottom), radius=5, fill=FRAMES[mark])
         self.picture.paste(self._crop(image), (left + FRAME, top + FRAME))
         if mark in ("right", "wrong"):
             self._sign(right - 13, top + 13, mark)
-        first, _, second = label.partition("\n")
         middle = (left + right) / 2
-        for text, font, ink, y in (
-            (first, self.bold, INK, bottom + 19),
-            (second, self.plain, FAINT, bottom + 35),
-        ):
-            text = self._fitting(text, font)  # noqa: PLW2901 - the shown form
-            self.pen.text((middle, y), text, fill=ink, font=font, anchor="ms")
+        looks = ((self.bold, INK, bottom + 19), (self.plain, FAINT, bottom + 35))
+        for line, (font, ink, y) in zip(lines, looks, strict=False):
+            self.pen.text((middle, y), self._fitting(line, font), fill=ink, font=font, anchor="ms")
 
     def _left(self, column: int) -> int:
         return MARGIN + column * self.step[0] + (self.apart if column else 0)
@@ -210,10 +202,28 @@ class _Sheet:
         self.pen.line([(x - 4, y - 4), (x + 4, y + 4)], fill=PAPER, width=2)
         self.pen.line([(x - 4, y + 4), (x + 4, y - 4)], fill=PAPER, width=2)
 
-    def _fitting(self, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    def _fitting(self, text: str, font: _Font) -> str:
         room = self.width + 2 * FRAME + GAP - 2
+        text = _one_line(text)
         if font.getlength(text) <= room:
             return text
         while text and font.getlength(text + "...") > room:
             text = text[:-1]
         return text + "..."
+
+
+def _one_line(text: str) -> str:
+    """A text without line breaks, its beginning alone if it is far too long to be shown."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
+
+
+def _font(font: str | Path | None, size: int) -> _Font:
+    if font is None:
+        return ImageFont.load_default(size)
+    try:
+        return ImageFont.truetype(font, size)
+    except OSError as error:
+        raise InputError(
+            f"The font {str(font)!r} cannot be read ({error}); name a .ttf or .otf file."
+        ) from error

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_image
+from sanreid.viz.checks import check_several, checked_count, checked_labels
 from sanreid.viz.drawing import (
     GREY,
     Axes,
     Figure,
     axes_for,
-    checked_count,
     finish_tiles,
     fitting,
     frame,
@@ -51,9 +51,11 @@ def texture_sheet(
         title: A line above.
 
     Raises:
-        InputError: Not one texture a crop, or ``columns`` is below 1.
+        InputError: Not one texture a crop, a label is no text, or ``columns`` is below 1.
         ImageError: A texture cannot be read.
     """
+    for name, images in (("crops", crops), ("textures", textures), ("targets", targets)):
+        check_several(name, images)
     count = len(crops)
     if columns < 1:
         raise InputError(f"columns must be at least 1; got {columns}.")
@@ -61,7 +63,7 @@ def texture_sheet(
         _texture(t, place) for place, t in enumerate(checked_count("textures", textures, count))
     ]
     true = checked_count("targets", targets, count)
-    captions = checked_count("labels", labels, count)
+    captions = checked_labels(labels, count)
     columns = max(1, min(columns, count))
     names = ("crop", "texture") if targets is None else ("crop", "painted", "true")
     widths = (0.5, *(1.0 for _ in names[1:]))
@@ -87,7 +89,7 @@ def texture_sheet(
                         fontsize=9, alpha=0.75)  # fmt: skip
             x += across + _GAP
         if captions[place]:
-            ax.text(left + group / 2, top + 1.04, fitting(str(captions[place]), 40), ha="center",
+            ax.text(left + group / 2, top + 1.04, fitting(captions[place], 40), ha="center",
                     va="top", fontsize=9)  # fmt: skip
     finish_tiles(ax, width, height, title=title)
     return figure

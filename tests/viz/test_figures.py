@@ -142,6 +142,16 @@ def test_the_histogram_holds_all_pairs_and_the_threshold(calibration):
     assert above <= calibration.false_match_rate + 1e-9
 
 
+def test_the_legend_of_the_histogram_hides_nothing(calibration):
+    figure = viz.similarity_histogram(calibration, title="T")
+    figure.draw_without_rendering()
+    ax = figure.axes[0]
+    legend, title = ax.get_legend().get_window_extent(), ax._left_title.get_window_extent()
+    assert ax.bbox.y1 <= legend.y0
+    assert legend.y1 <= title.y0
+    assert legend.x1 <= figure.bbox.x1
+
+
 def test_figures_are_drawn_on_the_axes_they_are_given(report, calibration):
     mine = Figure()
     axes = mine.subplots(1, 3)
@@ -166,7 +176,7 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     figure = viz.ranked_list_figure([crop, crop], [hits, []], query_pids=[7, None])
     ax = figure.axes[0]
     colours = [to_hex(patch.get_edgecolor()).upper() for patch in ax.patches]
-    assert colours == [BLUE, GREEN, VERMILION, VERMILION, BLUE]
+    assert colours == [BLUE, GREEN, VERMILION, GREY, BLUE]
     pictures = [image.get_array() for image in ax.images]
     assert np.array_equal(pictures[0], pictures[1])
     assert (pictures[2] == 241).all()
@@ -176,9 +186,9 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     unknown = viz.ranked_list_figure([crop], [hits])
     assert to_hex(unknown.axes[0].patches[1].get_edgecolor()).upper() == GREY
     assert viz.ranked_list_figure([], []).axes
-    with pytest.raises(InputError, match="result must be one a query; got 1 for 2"):
+    with pytest.raises(InputError, match=r"result must be one a query; got 1 for 2\."):
         viz.ranked_list_figure([crop] * 2, [hits])
-    with pytest.raises(InputError, match="query_pids must be one a picture; got 1 for 2"):
+    with pytest.raises(InputError, match=r"query_pids must be one a query; got 1 for 2\."):
         viz.ranked_list_figure([crop] * 2, [hits, hits], query_pids=[1])
 
 
@@ -211,6 +221,20 @@ def test_textures_stand_beside_their_crops():
         viz.texture_sheet(crops[:2], [whole])
     with pytest.raises(InputError, match="columns must be at least 1"):
         viz.texture_sheet(crops[:1], [whole], columns=0)
+    with pytest.raises(InputError, match="labels must be texts; got 7 at place 0"):
+        viz.texture_sheet(crops[:1], [whole], labels=[7])
+
+
+def test_one_picture_is_no_sequence_of_them():
+    crop, whole = rendered_person(1, size=(64, 32)), np.zeros((8, 8, 3), np.uint8)
+    for call in (
+        lambda: viz.texture_sheet("crop.jpg", [whole] * 8),
+        lambda: viz.texture_sheet([crop] * 8, whole),
+        lambda: viz.texture_sheet([crop] * 8, [whole] * 8, targets=whole),
+        lambda: viz.ranked_list_figure("crop.jpg", [[]] * 8),
+    ):
+        with pytest.raises(InputError, match="wants a sequence; put one image into a list"):
+            call()
 
 
 def test_principal_components_keep_what_lies_in_a_plane():
@@ -250,6 +274,19 @@ def test_a_map_has_each_entry_under_its_colour(tmp_path):
     for wrong in ({"method": "tsne"}, {"color": "hat"}, {"max_entries": 1}):
         with pytest.raises(InputError, match="must be"):
             viz.gallery_map(gallery, **wrong)
+
+
+def test_framed_crops_of_many_people_are_told_apart():
+    gallery = Gallery(4)
+    gallery.add(np.random.default_rng(0).standard_normal((24, 4)), pids=list(range(1, 25)))
+    ax = viz.gallery_map(gallery, pictures=True).axes[0]
+
+    def frames(patches):
+        return {(to_hex(patch.get_edgecolor()), str(patch._dash_pattern)) for patch in patches}
+
+    drawn = frames(artist.patch for artist in ax.artists)
+    assert len(drawn) == 24
+    assert frames(ax.get_legend().get_patches()) == drawn
 
 
 def test_umap_is_named_where_it_is_missing(monkeypatch):

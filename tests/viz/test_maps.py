@@ -83,6 +83,12 @@ def test_maps_say_what_is_wrong(tiny_encoder, crops):
         activation_map(tiny_encoder, crops[0], stage=5)
     with pytest.raises(InputError, match="fractions from 0 to 1"):
         similarity_map(tiny_encoder, *crops, place=(1.2, 0))
+    with pytest.raises(InputError, match=r"two fractions .* got \(0.1, 0.2, 0.3\)"):
+        similarity_map(tiny_encoder, *crops, place=(0.1, 0.2, 0.3))
+    with pytest.raises(InputError, match="images wants a sequence; put one image into a list"):
+        stage_maps(tiny_encoder, "crop.jpg")
+    with pytest.raises(InputError, match="images wants at least one image; got none"):
+        stage_maps(tiny_encoder, [])
     with pytest.raises(InputError, match="this encoder has none"):
         activation_map(object(), crops[0])
     with pytest.raises(ImageError, match="image 1 of the input"):

@@ -12,6 +12,7 @@ from PIL import Image
 
 from sanreid import Gallery, evaluate
 from sanreid.errors import InputError
+from sanreid.viz.markup import mark_of
 from sanreid.viz.palette import BLUE, GREEN, GREY, VERMILION
 from sanreid.viz.plots import cmc_plot
 from tests.people import rendered_person
@@ -53,7 +54,7 @@ def test_right_and_wrong_are_framed(crops):
     assert result.query_camids == (1,)
     html = result.with_queries([crops[0]])._repr_html_()
     frames = re.findall(r"border:3px solid (#\w+)", html)
-    assert frames == [BLUE, GREEN, VERMILION, GREEN, VERMILION]
+    assert frames == [BLUE, GREEN, VERMILION, GREEN, GREY]  # the last names nobody
     assert html.count("<img") == 3
     assert html.count("no picture") == 2
     tree = parsed_fragment(html)
@@ -66,6 +67,17 @@ def test_right_and_wrong_are_framed(crops):
     assert set(re.findall(r"border:3px solid (#\w+)", plain)) == {GREY}
     gone = result.with_queries(["gone.jpg"])._repr_html_()
     assert gone.count("no picture") == 3
+
+
+@pytest.mark.parametrize(
+    ("found", "asked", "mark"),
+    [
+        (7, 7, "right"), ("anna", "anna", "right"), (0, 0, "right"), (8, 7, "wrong"),
+        ("7", 7, "wrong"), (None, 7, "none"), (7, None, "none"), (None, None, "none"),
+    ],
+)  # fmt: skip
+def test_a_hit_is_right_wrong_or_neither(found, asked, mark):
+    assert mark_of(found, asked) == mark
 
 
 def test_a_person_called_7_is_not_number_7(crops):
@@ -112,7 +124,7 @@ def test_a_hundred_hits_stay_small(tmp_path):
     for result in (one, many):
         assert len(result._repr_html_()) < 2_000_000  # of noise, which does not compress
     assert "the first 10 queries and 10 hits are shown" in many._repr_html_()
-    assert "the first 1 queries and 100 hits are shown" in one._repr_html_()
+    assert "the first 100 hits are shown" in one._repr_html_()
 
 
 def test_without_pictures_there_is_a_table():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from sanreid.errors import InputError
 from sanreid.gallery.results import Hit
@@ -68,14 +70,54 @@ def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"labels": ["only one"]}, "got 1 labels and 2 marks for 2 images"),
-        ({"marks": ["right"] * 3}, "got 2 labels and 3 marks for 2 images"),
+        ({"labels": ["only one"]}, "labels must be one a picture; got 1 for 2"),
+        ({"labels": ["a", 7]}, "labels must be texts; got 7 at place 1"),
+        ({"marks": ["right"] * 3}, "marks must be one a picture; got 3 for 2"),
+        ({"marks": ["right", "green"]}, "marks are right, wrong, query, none; got 'green' at"),
+        ({"font": "no-such.ttf"}, "font 'no-such.ttf' cannot be read .*name a .ttf or .otf"),
         ({"columns": 0}, "columns must be at least 1; got 0"),
     ],
 )
 def test_a_contact_sheet_says_what_is_wrong(arguments, message):
     with pytest.raises(InputError, match=message):
         contact_sheet([rendered_person(1, size=SIZE)] * 2, **arguments)
+
+
+@pytest.mark.parametrize("one", ["crop.jpg", Path("crop.jpg"), Image.new("RGB", (4, 8))])
+def test_one_picture_is_no_sequence_of_them(one):
+    for call in (lambda: contact_sheet(one), lambda: ranked_list(one, [[]] * 8)):
+        with pytest.raises(InputError, match="wants a sequence; put one image into a list"):
+            call()
+
+
+def test_a_font_of_the_users_writes_what_pillows_cannot():
+    matplotlib = pytest.importorskip("matplotlib", reason="the viz extra is not installed")
+    font = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+
+    def sheet(name, **options):
+        hits = [[hit(0, pid=name)]]
+        return ranked_list([Image.new("RGB", (32, 64))], hits, crop_size=SIZE, **options)
+
+    assert sheet("\u0410\u043d\u043d\u0430") == sheet("\u0411\u0435\u043b\u0430")  # four boxes
+    anna, bela = (
+        sheet(name, font=font) for name in ("\u0410\u043d\u043d\u0430", "\u0411\u0435\u043b\u0430")
+    )
+    assert anna != bela
+
+
+def test_a_long_name_is_cut_before_it_is_measured(monkeypatch):
+    measured = []
+    length = ImageFont.FreeTypeFont.getlength
+
+    def getlength(font, text, *rest):
+        measured.append(text)
+        return length(font, text, *rest)
+
+    monkeypatch.setattr(ImageFont.FreeTypeFont, "getlength", getlength)
+    label = "much\t white\r\n" + "x" * 100_000
+    contact_sheet([Image.new("RGB", (32, 64))], labels=[label], title=label, crop_size=SIZE)
+    assert max(map(len, measured)) < 200
+    assert not any("\t" in text or "\n" in text for text in measured)
 
 
 def test_a_ranked_list_frames_right_and_wrong(tmp_path):
@@ -85,7 +127,7 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     sheet = ranked_list([crop], [hits], query_pids=[7], query_camids=[1], crop_size=SIZE)
     top, apart = MARGIN + HEADER, 2 * GAP
     seen = [frame_at(sheet, column, top=top, apart=apart) for column in range(4)]
-    assert seen == [FRAMES[mark] for mark in ("query", "right", "wrong", "wrong")]
+    assert seen == [FRAMES[mark] for mark in ("query", "right", "wrong", "none")]
     left = MARGIN + STEP[0] + apart + FRAME
     shown = np.asarray(sheet.crop((left, top + FRAME + 24, left + 32, top + FRAME + 64)))
     assert np.array_equal(shown, np.asarray(crop)[24:])  # below the sign in the corner
@@ -137,7 +179,7 @@ def test_queries_without_hits_and_lists_of_unequal_length():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"query_pids": [1]}, "query_pids must be one a query; got 1 for 2 queries"),
+        ({"query_pids": [1]}, "query_pids must be one a query; got 1 for 2"),
         ({"query_camids": [1, 2, 3]}, "query_camids must be one a query; got 3 for 2"),
     ],
 )

@@ -1,0 +1,109 @@
+"""What the pictures of crops ask of their arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+
+from sanreid.errors import InputError
+from sanreid.images import ImageSource, is_one_image
+from sanreid.viz.markup import Mark
+
+if TYPE_CHECKING:
+    from sanreid.gallery.results import Hit, SearchResult
+
+__all__ = [
+    "Ranking",
+    "check_several",
+    "checked_count",
+    "checked_labels",
+    "checked_marks",
+    "checked_rankings",
+]
+
+
+class Ranking(NamedTuple):
+    """A query, who it is as far as that is known, and its hits, best first."""
+
+    query: ImageSource
+    pid: int | str | None
+    camid: int | None
+    hits: list[Hit]
+
+
+def check_several(name: str, images: object) -> None:
+    """Refuse one image where a sequence is wanted: a path, too, has a length.
+
+    Raises:
+        InputError: It is one image.
+    """
+    if is_one_image(images):
+        raise InputError(f"{name} wants a sequence; put one image into a list.")
+
+
+def checked_count(
+    name: str, values: Sequence[Any] | None, count: int, *, of: str = "picture"
+) -> list[Any]:
+    """Give one value an item; None stands for nothing known of any.
+
+    Raises:
+        InputError: There are more or fewer.
+    """
+    if values is None:
+        return [None] * count
+    if len(values) != count:
+        raise InputError(f"{name} must be one a {of}; got {len(values)} for {count}.")
+    return list(values)
+
+
+def checked_labels(labels: Sequence[str] | None, count: int) -> list[str]:
+    """Give one caption a picture, "" where there are none.
+
+    Raises:
+        InputError: There are more or fewer, or one is no text.
+    """
+    given = checked_count("labels", [""] * count if labels is None else labels, count)
+    for place, label in enumerate(given):
+        if not isinstance(label, str):
+            raise InputError(f"labels must be texts; got {label!r} at place {place}.")
+    return given
+
+
+def checked_marks(marks: Sequence[Mark] | None, count: int) -> list[Mark]:
+    """Give one mark a picture, "none" where there are none.
+
+    Raises:
+        InputError: There are more or fewer, or one is unknown.
+    """
+    given = checked_count("marks", ["none"] * count if marks is None else marks, count)
+    for place, mark in enumerate(given):
+        if mark not in get_args(Mark):
+            known = ", ".join(get_args(Mark))
+            raise InputError(f"marks are {known}; got {mark!r} at place {place}.")
+    return given
+
+
+def checked_rankings(
+    queries: Sequence[ImageSource],
+    result: SearchResult | Sequence[Sequence[Hit]],
+    query_pids: Sequence[int | str | None] | None,
+    query_camids: Sequence[int | None] | None,
+) -> list[Ranking]:
+    """Put together what belongs to each query; what is not given, as the result knows it.
+
+    Raises:
+        InputError: The queries are one image, or something is not one a query.
+    """
+    check_several("queries", queries)
+    if query_pids is None:
+        query_pids = getattr(result, "query_pids", None)
+    if query_camids is None:
+        query_camids = getattr(result, "query_camids", None)
+    count = len(queries)
+    columns = (
+        queries,
+        checked_count("query_pids", query_pids, count, of="query"),
+        checked_count("query_camids", query_camids, count, of="query"),
+        checked_count("result", [list(result[i]) for i in range(len(result))], count, of="query"),
+    )
+    return [Ranking(*row) for row in zip(*columns, strict=True)]
