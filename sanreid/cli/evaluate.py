@@ -197,17 +197,21 @@ def _across(
 ) -> list[dict[str, Any]]:
     """Score a query folder against a gallery folder."""
     import sanreid
+    from sanreid.cli.protocols import combine
 
     labels = (query.pids, query.camids)
-    report = sanreid.evaluate(*_flat(query), *_flat(gallery), protocol=args.protocol)
-    results = [{"split": "query-gallery", "reranked": False, **report.as_dict()}]
+    reports = [sanreid.evaluate(*_flat(query), *_flat(gallery), protocol=args.protocol)]
     if args.rerank:
         distances = sanreid.k_reciprocal_rerank(query.embeddings, gallery.embeddings)
-        report = sanreid.evaluate_distances(
-            distances, *labels, gallery.pids, gallery.camids, protocol=args.protocol
+        reports.append(
+            sanreid.evaluate_distances(
+                distances, *labels, gallery.pids, gallery.camids, protocol=args.protocol
+            )
         )
-        results.append({"split": "query-gallery", "reranked": True, **report.as_dict()})
-    return results
+    return [
+        {"split": "query-gallery", "reranked": is_reranked, **combine([report])}
+        for is_reranked, report in zip((False, True), reports, strict=False)
+    ]
 
 
 def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -237,8 +241,7 @@ def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
                     )
                 )
         for is_reranked, reports in ((False, plain), (True, reranked))[: 1 + args.rerank]:
-            figures = {**combine(reports), "protocol": args.protocol}
-            results.append({"split": name, "reranked": is_reranked, **figures})
+            results.append({"split": name, "reranked": is_reranked, **combine(reports)})
     return results
 
 

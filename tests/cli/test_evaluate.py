@@ -58,6 +58,17 @@ def test_rerank_adds_a_second_result(run_json, tiny, split):
     assert answer["mAP"] == answer["results"][0]["mAP"]
 
 
+def test_both_ways_print_the_same_keys(run_json, tiny, split, people):
+    query = ("--query", split / "query", "--gallery", split / "gallery")
+    pair = run_json("evaluate", *query, "--weights", tiny)
+    folder = run_json("evaluate", "--folder", people, "--weights", tiny)
+    assert list(pair) == list(folder)
+    assert list(pair["results"][0]) == list(folder["results"][0])
+    for answer in (pair, folder):
+        low, high = answer["mAP_interval"]
+        assert low <= answer["mAP"] <= high
+
+
 def test_the_table_and_csv(run, tiny, people):
     command = ("evaluate", "--folder", people, "--rerank", "--weights", tiny)
     status, table, _ = run(*command)
