@@ -21,6 +21,7 @@ from sanreid.cli.embed import add_to as add_embed
 from sanreid.cli.evaluate import add_to as add_evaluate
 from sanreid.cli.export import add_to as add_export
 from sanreid.cli.gallery import add_to as add_gallery
+from sanreid.cli.output import printable
 from sanreid.cli.style import paint
 from sanreid.cli.weights import add_to as add_weights
 from sanreid.errors import SanreidError
@@ -93,7 +94,7 @@ def _fail(message: str) -> int:
     """Say what went wrong in one line, however many the message has."""
     lines = (line.strip() for line in message.splitlines())
     mark = paint("sanreid:", "red", sys.stderr)
-    print(mark, " ".join(filter(None, lines)), file=sys.stderr)
+    print(mark, printable(" ".join(filter(None, lines))), file=sys.stderr)
     return 1
 
 

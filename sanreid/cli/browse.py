@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from sanreid.cli.options import add_format_options, file_path, json_object, positive_int
-from sanreid.cli.output import check_writable, print_json, say
+from sanreid.cli.output import check_writable, print_json, printable, say
 
 __all__ = ["add_to"]
 
@@ -62,14 +62,17 @@ def _run(args: argparse.Namespace) -> int:
             pictures=args.pictures,
             picture_bytes=args.max_mb * 1_000_000,
         )
+    if not page.entries:
+        say("no entry matches; the page is empty" if args.where else "the gallery is empty")
+    elif not page.pictures and args.pictures != "none":
+        say("no picture was found; paths that are relative hold in the folder they were added in")
     if args.json:
         print_json(dataclasses.asdict(page) | {"path": str(page.path)})
         return 0
-    if page.entries and not page.pictures and args.pictures != "none":
-        say("no picture was found; paths that are relative hold in the folder they were added in")
     entries = f"{page.entries:,} {'entry' if page.entries == 1 else 'entries'}"
     print(
-        f"{page.path}: {entries}, {page.pictures:,} with a picture, {page.size_bytes / 1e6:.1f} MB"
+        f"{printable(page.path)}: {entries}, {page.pictures:,} with a picture, "
+        f"{page.size_bytes / 1e6:.1f} MB"
     )
     print("Open it in a browser. It holds crops and embeddings: keep it as you keep the gallery.")
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sanreid.cli.options import add_encoder_options, file_path, load_encoder
-from sanreid.cli.output import check_writable, print_rows
+from sanreid.cli.output import check_writable, print_rows, printable
 
 __all__ = ["add_to"]
 
@@ -69,7 +69,10 @@ def _run(args: argparse.Namespace) -> int:
         embeddings[asks], people, [1] * len(people),
         embeddings[~asks], crops.pids[~asks], crops.camids[~asks],
     )  # fmt: skip
-    print(f"\n* is the right person: rank-1 {report.rank1:.0%}, mAP {report.mAP:.0%}.")
+    print(
+        f"\nPerson, similarity, camera; * is the right person: rank-1 {report.rank1:.0%}, "
+        f"mAP {report.mAP:.0%}."
+    )
     print("Eight rendered people say little; 'sanreid evaluate' measures on crops of your own.")
 
     picture = ranked_list(
@@ -80,7 +83,7 @@ def _run(args: argparse.Namespace) -> int:
         title="Who is it? Camera 1 asks, cameras 2 to 4 answer",
     )
     save_picture(picture, args.output)
-    print(f"\nThe ranking is drawn in {args.output.resolve()}")
+    print(f"\nThe ranking is drawn in {printable(args.output.resolve())}")
     return 0
 
 
@@ -90,6 +93,6 @@ def _rows(people: list[int], result: Any) -> list[dict[str, str]]:  # noqa: ANN4
         row = {"query": f"person {person}"}
         for rank, hit in enumerate(result[i], start=1):
             mark = "*" if hit.pid == person else " "
-            row[f"rank {rank}"] = f"{hit.pid}{mark} {hit.similarity:.2f} cam {hit.camid}"
+            row[f"rank {rank}"] = f"{hit.pid}{mark} {hit.similarity:.2f} c{hit.camid}"
         rows.append(row)
     return rows

@@ -13,7 +13,7 @@ from sanreid.cli.options import (
     file_path,
     load_encoder,
 )
-from sanreid.cli.output import check_writable, print_json
+from sanreid.cli.output import check_writable, print_json, printable
 
 __all__ = ["add_to"]
 
@@ -69,5 +69,5 @@ def _run(args: argparse.Namespace) -> int:
         )
         return 0
     passed_over = f", {len(encoded.failures)} passed over" if encoded.failures else ""
-    print(f"{args.output}: {count} embeddings of {dim} numbers{passed_over}")
+    print(f"{printable(args.output)}: {count} embeddings of {dim} numbers{passed_over}")
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sanreid.cli.options import add_format_options, add_names_option, file_path, positive_int
-from sanreid.cli.output import print_json, print_rows, say
+from sanreid.cli.output import print_json, print_rows, printable, say
 from sanreid.errors import WeightsError
 
 if TYPE_CHECKING:
@@ -131,8 +131,8 @@ def _run(args: argparse.Namespace) -> int:
         )
         return 0
     print(
-        f"{report.path}: {report.precision}, {report.size_bytes / 1e6:.1f} MB, lowest cosine to "
-        f"the encoder {report.lowest_cosine:.6f}"
+        f"{printable(report.path)}: {report.precision}, {report.size_bytes / 1e6:.1f} MB, "
+        f"lowest cosine to the encoder {report.lowest_cosine:.6f}"
     )
     if losses:
         print("\nmAP, every crop as a query under the Market-1501 rule:")

@@ -19,7 +19,7 @@ from sanreid.cli.options import (
     load_encoder,
     positive_int,
 )
-from sanreid.cli.output import check_writable, print_json, print_rows, say
+from sanreid.cli.output import check_writable, print_json, print_rows, printable, say
 from sanreid.errors import GalleryError, InputError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _WHERE = (
     "filter on id, pid, camid, timestamp and metadata keys, for example "
     """'{"camid": {"$ne": 2}}'"""
 )
+_COLUMNS = ("query", "rank", "similarity", "pid", "camid", "id", "path")  # of a search
 
 Person = tuple[int | str | None, int | None]  # pid and camera
 NOBODY: Person = (None, None)
@@ -181,7 +182,8 @@ def _say_added(
         )
         return 0
     who = f"{count} people by their file names" if count else "nobody named, see --names"
-    print(f"{args.path}: {len(encoded.paths)} added ({who}), {len(gallery)} entries")
+    added = f"{len(encoded.paths)} added ({who})"
+    print(f"{printable(args.path)}: {added}, {len(gallery)} entries")
     return 0
 
 
@@ -248,26 +250,32 @@ def _search(args: argparse.Namespace) -> int:
             min_similarity=args.min_similarity,
         )
     queries = [str(path) for path in encoded.paths]
+    if args.json:
+        hits = [[_record(hit) for hit in result[i]] for i in range(len(queries))]
+        print_json([{"query": q, "hits": h} for q, h in zip(queries, hits, strict=True)])
+    else:
+        print_rows(_rows(queries, result), _COLUMNS, args, group="query")
+    without = int((result.counts == 0).sum())
+    if without:
+        say(f"{without} of {len(queries)} queries found nothing")
     if args.picture is not None:
         from sanreid.viz import ranked_list, save_picture
 
         save_picture(ranked_list(queries, result), args.picture)
         say(f"the ranked lists are drawn in {args.picture}")
-    if args.json:
-        hits = [[_record(hit) for hit in result[i]] for i in range(len(queries))]
-        print_json([{"query": q, "hits": h} for q, h in zip(queries, hits, strict=True)])
-        return 0
-    columns = ("query", "rank", "similarity", "pid", "camid", "id", "path")
-    print_rows(_rows(queries, result), columns, args, group="query")
     return 0
 
 
 def _rows(queries: Sequence[str], result: SearchResult) -> list[dict[str, Any]]:
-    return [
-        {**_record(hit), "query": query, "rank": rank, "path": hit.metadata.get("path")}
-        for i, query in enumerate(queries)
-        for rank, hit in enumerate(result[i], start=1)
-    ]
+    """A row for each hit; one that names the query alone where it found nothing."""
+    rows: list[dict[str, Any]] = []
+    for i, query in enumerate(queries):
+        hits = [
+            {**_record(hit), "query": query, "rank": rank, "path": hit.metadata.get("path")}
+            for rank, hit in enumerate(result[i], start=1)
+        ]
+        rows += hits or [{**dict.fromkeys(_COLUMNS), "query": query}]
+    return rows
 
 
 def _record(hit: Any) -> dict[str, Any]:  # noqa: ANN401 - the gallery's hit
@@ -291,7 +299,7 @@ def _info(args: argparse.Namespace) -> int:
         return 0
     width = max(map(len, stats))
     for key, value in stats.items():
-        print(f"{key:<{width}}  {'-' if value is None else value}")
+        print(f"{key:<{width}}  {'-' if value is None else printable(value)}")
     return 0
 
 
@@ -304,5 +312,5 @@ def _verify(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"path": str(args.path), "ok": True, "entries": entries})
         return 0
-    print(f"{args.path}: ok, {entries} entries")
+    print(f"{printable(args.path)}: ok, {entries} entries")
     return 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from sanreid.cli.output import say
 
 if TYPE_CHECKING:
     from sanreid.encoder import EncodedFiles, SANEncoder
@@ -109,7 +110,7 @@ def encode_files(
             f"None of the {len(encoded.failures)} files could be read; first {path}: {reason}"
         )
     for path, reason in encoded.failures:
-        print(f"sanreid: passed over {path}: {reason}", file=sys.stderr)
+        say(f"passed over {path}: {reason}")
     return encoded
 
 

@@ -12,7 +12,7 @@ from sanreid._files import whole_file
 from sanreid.cli.style import paint, room
 from sanreid.errors import InputError
 
-__all__ = ["check_writable", "print_json", "print_rows", "say"]
+__all__ = ["check_writable", "print_json", "print_rows", "printable", "say"]
 
 Row = Mapping[str, Any]
 
@@ -92,7 +92,15 @@ def print_json(value: object) -> None:
 
 def say(message: str) -> None:
     """Write a note for the person at the terminal; it is no part of the answer."""
-    print(f"sanreid: {message}", file=sys.stderr)
+    print(f"sanreid: {printable(message)}", file=sys.stderr)
+
+
+def printable(value: object) -> str:
+    """Give a text that cannot move the cursor: a file name may hold that, or a line's end."""
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def check_writable(path: Path) -> None:
@@ -115,11 +123,7 @@ def check_writable(path: Path) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    text = f"{value:.4f}" if isinstance(value, float) else str(value)
-    if text.isprintable():
-        return text
-    # A file name may hold what moves the cursor, or a line's end.
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return f"{value:.4f}" if isinstance(value, float) else printable(value)
 
 
 def _plain(value: object) -> object:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sanreid.cli.options import add_format_options, file_path, positive_int
-from sanreid.cli.output import print_json, print_rows
+from sanreid.cli.output import print_json, print_rows, printable
 
 if TYPE_CHECKING:
     from sanreid.weights import WeightsEntry
@@ -105,7 +105,7 @@ def _verify(args: argparse.Namespace) -> int:
     entries = list_weights()
     for name in names:
         path = verify(name)
-        print(f"{name}: ok, sha256 {entries[name].sha256}, {path}")
+        print(f"{name}: ok, sha256 {entries[name].sha256}, {printable(path)}")
     return 0
 
 
@@ -132,7 +132,7 @@ def _download(args: argparse.Namespace) -> int:
     from sanreid.weights import download
 
     path = download(args.name, revision=args.revision, force=args.force)
-    print(f"{args.name}: {path}")
+    print(f"{args.name}: {printable(path)}")
     return 0
 
 
@@ -141,7 +141,8 @@ def _convert(args: argparse.Namespace) -> int:
 
     size = (args.input_size[0], args.input_size[1])
     convert(args.source, args.directory, input_size=size, last_stride=args.last_stride)
-    print(f"{args.directory}: written; use it with --weights {args.directory}")
+    directory = printable(args.directory)
+    print(f"{directory}: written; use it with --weights {directory}")
     return 0
 
 

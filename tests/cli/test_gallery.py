@@ -13,6 +13,7 @@ from PIL import Image
 
 from sanreid.cli import main
 from sanreid.gallery import Gallery
+from sanreid.viz import storage
 from tests.people import rendered_person, write_people
 
 
@@ -69,6 +70,32 @@ def test_the_table_and_csv(run, built, people, tiny):
     assert rows[0]["path"] == rows[0]["query"] == str(query)
 
 
+def test_a_query_without_hits_is_said_and_has_a_row(run, run_json, built, people, tiny):
+    queries = sorted(people.iterdir())[:2]
+    search = ("gallery", "search", built, *queries, "--weights", tiny, "--where", '{"pid": 99}')
+    status, table, err = run(*search)
+    assert (status, err) == (0, "sanreid: 2 of 2 queries found nothing\n")
+    assert [line.split() for line in table.splitlines()[2:]] == [
+        [str(query), *"------"] for query in queries
+    ]
+    rows = list(csv.DictReader(io.StringIO(run(*search, "--csv")[1])))
+    assert [row["query"] for row in rows] == list(map(str, queries))
+    assert {row["rank"] for row in rows} == {row["path"] for row in rows} == {""}
+    assert [row["hits"] for row in run_json(*search)] == [[], []]
+
+
+def test_a_picture_too_large_for_its_format_costs_no_answer(
+    run, built, people, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(storage, "_MOST_PX", {"WEBP": 100})
+    search = ("gallery", "search", built, min(people.iterdir()), "-k", 1, "--weights", tiny)
+    status, table, err = run(*search, "--picture", tmp_path / "a.webp")
+    assert status == 1
+    assert table == run(*search)[1]
+    assert "WEBP holds at most 100 pixels a side" in err
+    assert list(tmp_path.glob("*.webp")) == []
+
+
 def test_a_picture_of_the_ranking(run, built, people, tiny, tmp_path):
     picture = tmp_path / "ranking.png"
     query = min(people.iterdir())
@@ -110,6 +137,10 @@ def test_browse_says_when_no_picture_is_there(run, tmp_path):
         assert (status, text) == (1, "")
         assert message in err
     assert run("gallery", "browse", tmp_path, "-o", tmp_path / "p.html")[0] == 1
+    browse = ("gallery", "browse", tmp_path / "g", "-o", tmp_path / "p.html")
+    status, text, err = run(*browse, "--where", '{"pid": 7}')
+    assert (status, err) == (0, "sanreid: no entry matches; the page is empty\n")
+    assert "0 entries, 0 with a picture" in text
 
 
 def test_add_info_and_verify(run, run_json, built, tiny, tmp_path):

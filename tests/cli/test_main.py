@@ -129,6 +129,7 @@ def test_our_errors_are_one_line_and_status_1(failing):
     ("error", "line"),
     [
         (PermissionError(13, "Permission denied", "/x/y.npz"), "/x/y.npz: Permission denied"),
+        (PermissionError(13, "no", "a\x1b[2J.npz"), r"a\x1b[2J.npz: no"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (OSError("odd"), "odd"),
         (OSError(), "OSError"),

@@ -10,7 +10,7 @@ import tempfile
 import pytest
 
 from sanreid._files import whole_file
-from sanreid.cli.output import check_writable, print_json, print_rows, say
+from sanreid.cli.output import check_writable, print_json, print_rows, printable, say
 from sanreid.errors import InputError
 
 ROWS = [
@@ -51,6 +51,12 @@ def test_notes_go_to_standard_error(capsys):
     say("a note")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "sanreid: a note\n")
+
+
+def test_what_moves_the_cursor_is_escaped_and_letters_stay(capsys):
+    assert printable("f\u00fcr/\u4eba.jpg") == "f\u00fcr/\u4eba.jpg"
+    say("a\x1b[2Jb\nc")
+    assert capsys.readouterr().err == "sanreid: a\\x1b[2Jb\\nc\n"
 
 
 def test_a_whole_file_is_there_at_the_end_alone(tmp_path):
