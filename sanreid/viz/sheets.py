@@ -118,7 +118,7 @@ def ranked_list(
         sheet.place(query, row, 0, [*filter(None, who(pid, camid))], "query")
         for rank, hit in enumerate(hits, start=1):
             crop = (images or {}).get(hit.id, hit.metadata.get("path"))
-            about = "   ".join(filter(None, who(hit.pid, hit.camid)))
+            about = " · ".join(filter(None, who(hit.pid, hit.camid)))
             lines = f"{hit.similarity:.3f}", about
             sheet.place(crop, row, rank, lines, mark_of(hit.pid, pid))
     return sheet.picture

@@ -21,6 +21,7 @@ from sanreid.gallery import Gallery
 from tests.benchmarks.report import write_report
 
 SETS = {"cuhk03": ["cuhk03_pair1_labeled/val"], "pku": ["pku_reid/train", "pku_reid/val"]}
+TITLES = {"cuhk03": "CUHK03 val", "pku": "PKU-Reid, a part"}
 RATES = np.geomspace(0.004, 1, 25)
 
 
@@ -64,23 +65,33 @@ def measure(embeddings, pids, camids):
 def plot(results, path):
     """Histograms of similarities, and identification against false alarms."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    from sanreid.viz import similarity_histogram
+    from sanreid.viz.palette import SERIES
 
     figure = Figure(figsize=(5 * len(results) + 5, 4), layout="constrained")
     *histograms, curve = figure.subplots(1, len(results) + 1)
-    for axes, (name, (found, row)) in zip(histograms, results.items(), strict=True):
-        places = np.array(found.thresholds)
-        middle = (places[1:] + places[:-1]) / 2
-        genuine = np.array(found.genuine_histogram) / found.num_genuine
-        axes.plot(middle, genuine, label="one person")
-        axes.plot(
-            middle, np.array(found.impostor_histogram) / found.num_impostor, label="two people"
+    looks = zip(SERIES, ("-", "--", ":"), strict=False)
+    for axes, (name, (found, row)), (colour, dashes) in zip(
+        histograms, results.items(), looks, strict=False
+    ):
+        similarity_histogram(found, ax=axes, title=f"{TITLES[name]}, pairs across cameras")
+        curve.plot(
+            row["false_alarm_rates"],
+            row["identification_rates"],
+            color=colour,
+            linestyle=dashes,
+            linewidth=2,
+            label=TITLES[name],
         )
-        axes.axvline(found.threshold, color="black", linestyle=":", label="threshold")
-        axes.set(xlim=(-0.5, 1), xlabel="cosine across cameras", ylabel="share", title=name)
-        axes.legend()
-        curve.semilogx(row["false_alarm_rates"], row["identification_rates"], label=name)
-    curve.set(xlabel="strangers given an identity", ylabel="enrolled people identified")
-    curve.legend()
+    curve.set_title("Who is known, and who is not", loc="left")
+    curve.set(xscale="log", xlabel="strangers given a name", ylabel="enrolled people found")
+    for axis in (curve.xaxis, curve.yaxis):
+        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    curve.spines[["top", "right"]].set_visible(False)
+    curve.grid(visible=True, alpha=0.25)
+    curve.legend(frameon=False)
     figure.savefig(path, dpi=90)
 
 

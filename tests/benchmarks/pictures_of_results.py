@@ -1,8 +1,10 @@
-"""Draw the pictures of the page "See results" from the package's rendered people.
+"""Draw the pictures of the docs: those of results from the package's rendered people.
 
-    python -m tests.benchmarks.pictures_of_results [OUT]
+    python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS]
 
-The screenshots of the browsable page need Debian's chromium and chromedriver, and selenium.
+With ``--pairs``, a folder of ``sanreid.train.pit render``, those of the page on pairs too; they
+need the extra ``pit``. The screenshots of the browsable page need Debian's chromium and
+chromedriver, and selenium.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from PIL import Image
 
 import sanreid
 from sanreid import viz
-from sanreid.datasets import read_crops
+from sanreid.cli.demo import SHOWN
+from sanreid.datasets import CropSet, read_crops
 from sanreid.train.pit import PITDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +33,9 @@ QUALITY = 82
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "images")
-    out = parser.parse_args().out
+    parser.add_argument("--pairs", type=Path, help="draw the pages' rendered pairs from here")
+    args = parser.parse_args()
+    out = args.out
     out.mkdir(parents=True, exist_ok=True)
     encoder = sanreid.SANEncoder.from_pretrained(device="cpu", dtype="float32")
     crops = read_crops(SAMPLES, names="market1501")
@@ -48,6 +53,7 @@ def main() -> None:
     )
 
     queries = crops.select(ask)
+    rankings(gallery, queries, embeddings[ask], out)
     result = gallery.search(embeddings[ask][:3], k=7)
     result = result.with_queries(pids=queries.pids[:3].tolist(), camids=[1] * 3)
     draw(viz.ranked_list_figure(queries.paths[:3], result), out / "viz-ranked-list.jpg")
@@ -82,6 +88,65 @@ def main() -> None:
     )
     if shutil.which("chromium") and shutil.which("chromedriver"):
         screenshots(gallery, out)
+    if args.pairs is not None:
+        rendered_pairs(PITDataset(args.pairs), out)
+
+
+def rankings(
+    gallery: sanreid.Gallery, queries: CropSet, embeddings: np.ndarray, out: Path
+) -> None:
+    """Two people of the first page, and the first three of ``sanreid demo``, at full width."""
+    for name, people, k, title in (
+        ("front.jpg", (5, 7), 8, None),
+        ("demo.jpg", (1, 2, 3), SHOWN, "Camera 1 asks, cameras 2 to 4 answer"),
+    ):
+        asked = np.isin(queries.pids, people)
+        pids = queries.pids[asked].tolist()
+        result = gallery.search(embeddings[asked], k).with_queries(
+            pids=pids, camids=[1] * len(pids)
+        )
+        write(viz.ranked_list(queries.select(asked).paths, result, title=title), out / name)
+
+
+def rendered_pairs(pairs: PITDataset, out: Path) -> None:
+    """People; parts of a pair; what the texture generator paints of the last people."""
+    from sanreid.train.pit.preview import neutral_views
+    from sanreid.train.pit.render import Studio
+    from sanreid.train.pit.report import painted_sheet
+    from sanreid.train.textures import load_generator
+
+    studio = Studio.open()
+    firsts = np.unique(pairs.identities, return_index=True)[1].tolist()  # a pair of each person
+    people = [pairs.crop(n) for n in firsts[:24]]
+    write(tiled(people, columns=12, width=1024), out / "pit-people.jpg")
+    parts = []
+    for n in firsts[:6]:
+        texture, seen = pairs.texture(n), pairs.seen(n)[..., None]
+        views = neutral_views(studio, texture / np.float32(255))
+        parts.append(
+            np.hstack([pairs.crop(n), texture, np.where(seen, texture, texture // 4), *views])
+        )
+    write(tiled(parts, columns=2, width=1194), out / "pit-textures.jpg")
+    last = firsts[-8:]  # of 929 people the bundled generator has not seen the last 60
+    painted = painted_sheet(
+        studio,
+        load_generator("san-pg"),
+        [pairs.crop(n) for n in last],
+        truths=[pairs.texture(n) for n in last],
+    )
+    write(tiled([painted], columns=1, width=1344), out / "san-pg.jpg")
+
+
+def tiled(pictures: list[np.ndarray], *, columns: int, width: int) -> Image.Image:
+    """Lay pictures of one size out in whole rows, made smaller to ``width`` pixels."""
+    columns = min(columns, len(pictures))
+    rows = [
+        np.hstack(pictures[start : start + columns])
+        for start in range(0, len(pictures) - columns + 1, columns)
+    ]
+    picture = Image.fromarray(np.vstack(rows))
+    height = round(picture.height * width / picture.width)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def draw(figure: Figure, path: Path) -> None:
