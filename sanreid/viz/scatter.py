@@ -157,7 +157,7 @@ def _draw(
             linewidths=0,
             label=name,
         )
-        edge = {
+        edge: dict[str, Any] = {
             "edgecolor": colour,
             "linestyle": _EDGES[number // len(SERIES) % len(_EDGES)],
             "linewidth": 2,
