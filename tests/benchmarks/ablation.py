@@ -106,8 +106,10 @@ def _command(config: dict[str, Any]) -> str:
         if not name.startswith(("ablation-", "cpu-")):
             continue
         theirs = _settings(load_config(name, ["init.weights=WEIGHTS"]))
+        if mine["data.sources"] != theirs["data.sources"]:
+            continue
         words = [
-            f"--set {key}={json.dumps(value)}"
+            f"--set {key}={'PAIRS' if key == 'pit.folder' else json.dumps(value)}"
             for key, value in sorted(mine.items())
             if value != theirs[key]
         ]
@@ -119,7 +121,8 @@ def _command(config: dict[str, Any]) -> str:
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """Give what decides what a run learns, by dotted key."""
     flat = {key: v for key, v in _flat(config_to_dict(config)).items() if not _ASIDE.search(key)}
-    return flat | {key: bool(flat[key]) for key in _PLACES}
+    names = [source.names for source in config.data.sources]
+    return flat | {key: bool(flat[key]) for key in _PLACES} | {"data.sources": names}
 
 
 def _flat(values: Any, key: str = "") -> dict[str, Any]:
@@ -180,7 +183,7 @@ def _tables(report: dict[str, Any]) -> str:
             f"Gain in mAP over {first}, in points, with the 95 % interval of the difference:",
             table(headings, gains),
         ]
-    commands = "\n".join(f"{row['command']}   # {row['label']}" for row in rows)
+    commands = "\n".join(f"{row['command']}  # {row['label']}" for row in rows)
     return "\n\n".join([*parts, f"```bash\n{commands}\n```"])
 
 
