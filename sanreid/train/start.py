@@ -55,10 +55,10 @@ def learned_before(config: InitConfig) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for place in filter(None, (config.weights, config.decoder)):
         path = Path(place)
-        row = path / MANIFEST_ROW
+        row, checkpoint = path / MANIFEST_ROW, path / "last.ckpt" if path.is_dir() else path
         if row.is_file():
             found += json.loads(row.read_text(encoding="utf-8"))["training_data"]
-        elif (checkpoint := path / "last.ckpt" if path.is_dir() else path).suffix == ".ckpt":
+        elif checkpoint.suffix == ".ckpt" and checkpoint.is_file():
             found += load_checkpoint(checkpoint).get("training_data", [])
     return found
 

@@ -17,13 +17,14 @@ from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import engine as engine_module
 from sanreid.train.__main__ import main
 from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
-from sanreid.train.config import TrainConfig
+from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.engine import Engine
 from sanreid.train.evaluate import evaluate_run
 from sanreid.train.export import encoder_state, export_run
 from sanreid.train.journal import read_journal
 from sanreid.train.progress import _differences
 from sanreid.train.settings import config_to_dict
+from sanreid.train.start import learned_before
 
 
 def final_weights(folder):
@@ -332,6 +333,8 @@ def test_training_data_of_the_first_weights_is_told_on(tiny_run, people, others,
         Engine(tiny_run(name, data=own, init=init, run={"max_steps": 2}), resume=True).run()
         taught = load_checkpoint(tmp_path / name / "last.ckpt")["training_data"]
         assert [row["name"] for row in taught] == ["others", "people"]
+    (tmp_path / "out" / "manifest_row.json").unlink()  # as SANEncoder.save_pretrained() leaves it
+    assert learned_before(InitConfig(weights=str(tmp_path / "out"))) == []
 
 
 def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):
