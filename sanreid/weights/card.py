@@ -69,14 +69,9 @@ def model_card(
             f"# (2, {config.embedding_dim}) float32, rows of L2 norm 1\n```"
         ),
         "Training data": _training_data(entry),
+        "Training": _training(entry),
         "What it reaches": _metrics(entry),
-        "Limits": (
-            "Made for whole people, upright, one in a crop. Accuracy falls on cameras, places, "
-            "clothing and seasons unlike those of the training data; a change of clothes, heavy "
-            "occlusion and very small crops defeat it. It has not been measured for differences "
-            "between groups of people. A similarity is not a proof of identity: thresholds must "
-            "be set on your own data and matches looked at by a person."
-        ),
+        "Limits": _limits(entry),
         "Responsible use": (
             "Embeddings of people are personal data, and they can be linked across cameras: keep "
             "them as you would keep the pictures, delete them with the pictures. Use them where "
@@ -110,11 +105,40 @@ def _training_data(entry: WeightsEntry | None) -> str:
     return _table(("name", "terms", "identities", "crops"), entry.training_data)
 
 
+def _training(entry: WeightsEntry | None) -> str:
+    used = (entry.trained_with if entry else None) or {}
+    known = [
+        f"{what} `{used[key]}`"
+        for key, what in (("commit", "code of commit"), ("seed", "seed"))
+        if used.get(key) is not None
+    ]
+    if isinstance(used.get("config"), str):  # else a tree of settings, for a machine to read
+        known.append(used["config"])
+    if not known:
+        return "Not recorded in this directory."
+    said = "; ".join(known)
+    return (
+        f"{said[0].upper()}{said[1:]}. All that is recorded: `sanreid weights list --json`, "
+        "`trained_with`."
+    )
+
+
 def _metrics(entry: WeightsEntry | None) -> str:
     if entry is None or not entry.metrics:
         return "Not recorded in this directory."
     table = _table(("dataset", "protocol", "mAP", "rank1", "command"), entry.metrics)
     return f"Fractions, not percent.\n\n{table}"
+
+
+def _limits(entry: WeightsEntry | None) -> str:
+    seen = f"{entry.limits}\n\n" if entry and entry.limits else ""
+    return (
+        f"{seen}Made for whole people, upright, one in a crop. Accuracy falls on cameras, places, "
+        "clothing and seasons unlike those of the training data; a change of clothes, heavy "
+        "occlusion and very small crops defeat it. It has not been measured for differences "
+        "between groups of people. A similarity is not a proof of identity: thresholds must "
+        "be set on your own data and matches looked at by a person."
+    )
 
 
 def _table(columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> str:

@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).resolve().parent.parent
 Role = Literal["encoder", "texture-generator"]
 
 _REQUIRED = ("role", "sha256", "size_bytes", "config", "license", "training_data", "metrics")
-_OPTIONAL = ("file", "hub", "trained_with")
+_OPTIONAL = ("file", "hub", "limits", "trained_with")
 _TRAINING_DATA = {"name": str, "terms": str, "identities": int, "crops": int}
 _MEASURED = {"dataset": str, "protocol": str, "command": str}
 _METRICS: dict[str, dict[str, type | UnionType]] = {
@@ -61,6 +61,7 @@ class WeightsEntry:
         training_data: A mapping with ``name``, ``terms``, ``identities`` and ``crops`` each.
         metrics: A mapping with ``dataset``, ``protocol``, ``command`` and figures each; an
             encoder's are ``mAP`` and ``rank1``, fractions.
+        limits: Where the weights fail, as their makers saw it, in words.
         trained_with: ``commit``, ``config`` and ``seed`` of the training run, as far as known.
         file: Place of a bundled file, relative to the folder the package lies in; None for one
             on the Hub.
@@ -75,6 +76,7 @@ class WeightsEntry:
     license: str
     training_data: tuple[Mapping[str, Any], ...]
     metrics: tuple[Mapping[str, Any], ...]
+    limits: str | None = None
     trained_with: Mapping[str, Any] | None = None
     file: str | None = None
     hub: HubFile | None = None
@@ -185,6 +187,7 @@ def _entry(name: str, row: object, path: Path) -> WeightsEntry:
             _are_records(row["metrics"], _METRICS.get(str(role), {})),
             f"needs 'metrics', a list of objects with {_joined(_METRICS.get(str(role), {}))}",
         ),
+        ("limits" not in row or _is_text(row["limits"]), "needs words as 'limits'"),
         (isinstance(row.get("trained_with"), dict | None), "needs an object as 'trained_with'"),
         (
             "hub" in row or _is_inside(row["file"]),
@@ -208,6 +211,7 @@ def _entry(name: str, row: object, path: Path) -> WeightsEntry:
         license=row["license"],
         training_data=tuple(row["training_data"]),
         metrics=tuple(row["metrics"]),
+        limits=row.get("limits"),
         trained_with=row.get("trained_with"),
         file=row.get("file"),
         hub=None if "file" in row else _hub_file(row["hub"], wrong("has a 'hub' out of order")),

@@ -34,7 +34,7 @@ def test_the_card_of_released_weights():
 
 def test_the_card_of_unknown_weights_claims_nothing():
     card = weights.model_card(EncoderConfig())
-    assert card.lower().count("not recorded in this directory") == 3
+    assert card.lower().count("not recorded in this directory") == 4
     assert ModelCard(card).data.license_name == "not-recorded"
     assert "terms of these weights are not recorded" in card
     assert "MIT licence of the library covers its code, not these weights" in card
@@ -45,6 +45,21 @@ def test_a_san_name_says_texture():
     card = weights.model_card(EncoderConfig(), entry=entry)
     assert "texture" in card
     assert "baseline" not in card.partition("## Input")[0]
+
+
+def test_what_is_known_of_the_training_and_of_its_faults_is_told():
+    entry = weights.list_weights()["san-pg"]
+    config = EncoderConfig()
+    entry = dataclasses.replace(
+        entry,
+        limits="Mixes up people in white.",
+        trained_with={"commit": "c" * 40, "seed": 0, "config": {"run": {"epochs": 3}}},
+    )
+    card = weights.model_card(config, entry=entry)
+    assert f"## Training\n\nCode of commit `{'c' * 40}`; seed `0`. All" in card
+    assert "## Limits\n\nMixes up people in white.\n\nMade for" in card
+    told = dataclasses.replace(entry, trained_with={"commit": None, "config": "twelve epochs"})
+    assert "## Training\n\nTwelve epochs. All" in weights.model_card(config, entry=told)
 
 
 def test_cells_stay_cells():

@@ -74,6 +74,7 @@ def test_rows_by_name(tmp_path):
             {"role": "texture-generator", "metrics": [{"dataset": "D", "l1_seen": 0.1}]},
             "objects with 'dataset', 'protocol', 'command'",
         ),
+        ({"limits": " "}, "needs words as 'limits'"),
         ({"trained_with": "care"}, "an object as 'trained_with'"),
         ({"file": None, "hub": {**HUB, "repo_id": 5}}, "repo_id must be 'owner/name'"),
         ({"role": "decoder"}, "role 'decoder'; known: encoder, texture-generator"),
