@@ -1,9 +1,10 @@
 """Draw the pictures of the docs: those of results from the package's rendered people.
 
-    python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS]
+    python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS] [--run RUN]
 
 With ``--pairs``, a folder of ``sanreid.train.pit render``, those of the page on pairs too; they
-need the extra ``pit``. The screenshots of the browsable page need Debian's chromium and
+need the extra ``pit``. With ``--run``, the folder of a training with SA-Dec, what its decoder
+paints as well. The screenshots of the browsable page need Debian's chromium and
 chromedriver, and selenium.
 """
 
@@ -34,7 +35,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--pairs", type=Path, help="draw the pages' rendered pairs from here")
+    parser.add_argument("--run", help="draw what the decoder of this training's folder paints")
     args = parser.parse_args()
+    if args.run and args.pairs is None:
+        parser.error("--run paints the people of --pairs")
     out = args.out
     out.mkdir(parents=True, exist_ok=True)
     encoder = sanreid.SANEncoder.from_pretrained(device="cpu", dtype="float32")
@@ -89,7 +93,8 @@ def main() -> None:
     if shutil.which("chromium") and shutil.which("chromedriver"):
         screenshots(gallery, out)
     if args.pairs is not None:
-        rendered_pairs(PITDataset(args.pairs), out)
+        painters = {"san-pg.jpg": "san-pg"} | ({"san-decoder.jpg": args.run} if args.run else {})
+        rendered_pairs(PITDataset(args.pairs), painters, out)
 
 
 def rankings(
@@ -108,8 +113,8 @@ def rankings(
         write(viz.ranked_list(queries.select(asked).paths, result, title=title), out / name)
 
 
-def rendered_pairs(pairs: PITDataset, out: Path) -> None:
-    """People; parts of a pair; what the texture generator paints of the last people."""
+def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> None:
+    """People; parts of a pair; what the painters, by their picture's name, make of the last."""
     from sanreid.train.pit.preview import neutral_views
     from sanreid.train.pit.render import Studio
     from sanreid.train.pit.report import painted_sheet
@@ -127,14 +132,11 @@ def rendered_pairs(pairs: PITDataset, out: Path) -> None:
             np.hstack([pairs.crop(n), texture, np.where(seen, texture, texture // 4), *views])
         )
     write(tiled(parts, columns=2, width=1194), out / "pit-textures.jpg")
-    last = firsts[-8:]  # of 929 people the bundled generator has not seen the last 60
-    painted = painted_sheet(
-        studio,
-        load_generator("san-pg"),
-        [pairs.crop(n) for n in last],
-        truths=[pairs.texture(n) for n in last],
-    )
-    write(tiled([painted], columns=1, width=1344), out / "san-pg.jpg")
+    last = firsts[-8:]  # of 929 people neither generator nor encoder has seen the last 60
+    crops, truths = [pairs.crop(n) for n in last], [pairs.texture(n) for n in last]
+    for name, weights in painters.items():
+        painted = painted_sheet(studio, load_generator(weights), crops, truths=truths)
+        write(tiled([painted], columns=1, width=1344), out / name)
 
 
 def tiled(pictures: list[np.ndarray], *, columns: int, width: int) -> Image.Image:
