@@ -231,7 +231,8 @@ def evaluate_run(
     if sets is not None:
         other = Path(sets)
         theirs = load_run(other, which=which)[0] if other.is_dir() else load_config(sets)
-        config = replace(config, evaluation=theirs.evaluation)
+        measured = replace(config.evaluation, sets=theirs.evaluation.sets)  # flip stays the run's
+        config = replace(config, evaluation=measured)
     config = override(config, overrides)
     if not config.evaluation.sets:
         raise ConfigError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from sanreid.train.manifest_row import MANIFEST_ROW
 from sanreid.train.san import SAN, SANPG
 
 __all__ = ["freeze", "keep_frozen_in_eval", "learned_before", "load_first_weights"]
+
+logger = logging.getLogger(__name__)
 
 
 def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
@@ -120,7 +123,8 @@ def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) 
     _load_part(encoder.get_submodule("trunk"), trunk, source)
     own, given = _beside_trunk(encoder.state_dict()), _beside_trunk(state)
     if {k: x.shape for k, x in own.items()} != {k: x.shape for k, x in given.items()}:
-        return  # another head or another dimension: the trunk is what is worth taking over
+        logger.info("%s has another pooling or head; its trunk alone is taken over.", source)
+        return
     with torch.no_grad():
         for name, x in given.items():
             own[name].copy_(x)

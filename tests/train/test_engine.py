@@ -19,7 +19,7 @@ from sanreid.train.__main__ import main
 from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.engine import Engine
-from sanreid.train.evaluate import evaluate_run
+from sanreid.train.evaluate import embed, evaluate_run
 from sanreid.train.export import encoder_state, export_run
 from sanreid.train.journal import read_journal
 from sanreid.train.progress import _differences
@@ -37,7 +37,7 @@ def assert_same(one, other):
         assert torch.equal(x, other[key]), key
 
 
-def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys):
+def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys, monkeypatch):
     config = tiny_run(
         run={"epochs": 4, "name": "tiny"}, ema={"decay": 0.5}, evaluation={"every": 2}
     )
@@ -75,7 +75,21 @@ def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys):
         encoder.encode(list(gallery.paths)), gallery.pids + 1, gallery.camids,
     )  # fmt: skip
     assert report.mAP == pytest.approx(max(measured), abs=1e-6)
-    assert evaluate_run(folder)["others"].mAP == pytest.approx(max(measured), abs=1e-6)
+    own = evaluate_run(folder)["others"]
+    assert own.mAP == pytest.approx(max(measured), abs=1e-6)
+    (tmp_path / "sets.toml").write_text(
+        "[evaluation]\nflip = true\n[[evaluation.sets]]\nname = 'others'\n"
+        f"sources = [{{ folder = '{source.folder}', names = 'folders' }}]\n"
+    )
+    flips = []
+
+    def embed_and_tell(*args, **options):
+        flips.append(options["flip"])
+        return embed(*args, **options)
+
+    monkeypatch.setattr("sanreid.train.evaluate.embed", embed_and_tell)
+    assert evaluate_run(folder, sets=tmp_path / "sets.toml")["others"].mAP == own.mAP
+    assert flips == [False]  # the sets are another's, how they are embedded is the run's own
     with pytest.raises(ConfigError, match="run has no evaluation sets"):
         evaluate_run(folder, overrides=["evaluation.sets=[]"])
 

@@ -258,7 +258,7 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
 
 
 @pytest.mark.parametrize("origin", ["baseline run", "SAN-PG's run", "SAN-PG's directory"])
-def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_path, origin):
+def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_path, origin, caplog):
     pooled = EncoderConfig(backbone="resnet18", head="pool", embedding_dim=512)
     decoder = DecoderConfig(width=32)
     source = build_san_pg(pooled, decoder)
@@ -269,7 +269,9 @@ def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_pat
     else:
         save_checkpoint(tmp_path / "last.ckpt", {"model": source.state_dict()})
     other = build_san(TINY, num_classes=5, decoder=decoder)
-    load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    with caplog.at_level("INFO"):
+        load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    assert "has another pooling or head" in caplog.text
     close = {"rtol": 1e-3, "atol": 1e-6}  # the directory keeps float16
     for name, value in source.encoder.trunk.named_parameters():
         torch.testing.assert_close(other.encoder.trunk.get_parameter(name), value, **close)

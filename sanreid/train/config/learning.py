@@ -24,7 +24,9 @@ class InitConfig:
 
     Args:
         weights: A ``.safetensors`` file, or a weights directory, with torchvision's ResNet
-            names, ours (``trunk.*``) or a whole SAN-PG; empty: random.
+            names, ours (``trunk.*``) or a whole SAN-PG; a checkpoint, or a run's folder, of
+            which the last one; empty: random. Of an encoder with another pooling or head the
+            trunk alone is taken over.
         decoder: A run directory or checkpoint whose SA-Dec starts this one's (SAN-PG);
             empty: random.
         freeze: Parts of the trunk that keep their weights and BatchNorm statistics, from the
