@@ -1,7 +1,8 @@
-"""Files that are whole or not there: written beside their place, then moved to it."""
+"""Files that are whole or not there: written beside their place, then moved to it. Their sum."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-__all__ = ["whole_file", "write_whole"]
+__all__ = ["sha256_of", "whole_file", "write_whole"]
 
 
 @contextmanager
@@ -65,3 +66,9 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sha256_of(path: Path) -> str:
+    """Give the SHA-256 of a file, 64 lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -464,6 +464,9 @@ class SANEncoder:
     ) -> str:
         """Save, and upload to the Hub repository ``owner/name``, created if missing.
 
+        What is known of the training goes along, on the card and in the file's header: terms,
+        names and sizes of the data, settings.
+
         Args:
             repo_id: ``"owner/name"``.
             token: Access token with the right to write; the one the client knows when None.
@@ -488,7 +491,7 @@ class SANEncoder:
             )
 
     def _entry(self) -> weights.WeightsEntry | None:
-        """The released weights that the module still holds, unchanged."""
+        """What is known of the weights, while the module still holds them unchanged."""
         if self._released is None or self._released[0] != weights_state(self.module):
             return None
         return self._released[1]

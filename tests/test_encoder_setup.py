@@ -366,9 +366,9 @@ def test_every_item_comes_once(n, ahead):
 
 def test_the_bundled_weights(tmp_path):
     images = [rendered_person(identity) for identity in range(4)]
-    full = SANEncoder.from_pretrained("baseline-r50", device="cpu", dtype="float32")
-    lower = SANEncoder.from_pretrained("baseline-r50", device="cpu", dtype="bfloat16")
-    assert full.name == "baseline-r50"
+    full = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="float32")
+    lower = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="bfloat16")
+    assert full.name == "san-r50"
     assert full.embedding_dim == 512
     assert full.fingerprint == lower.fingerprint
     cosine = (full.encode(images) * lower.encode(images)).sum(axis=1)
@@ -416,9 +416,9 @@ def test_the_number_of_decoding_threads(monkeypatch):
 def test_real_crops(real_data):
     """Real files of several shapes: precision and batches agree on what people look like."""
     paths = sorted((real_data / "pku_reid" / "val").rglob("*.jpg"))[:48]
-    full = SANEncoder.from_pretrained("baseline-r50", device="cpu", dtype="float32")
+    full = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="float32")
     wanted = full.encode(paths)
-    lower = SANEncoder.from_pretrained("baseline-r50", device="cpu", dtype="bfloat16")
+    lower = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="bfloat16")
     assert (lower.encode(paths) * wanted).sum(axis=1).min() >= 0.999
     by_bytes = full.encode([path.read_bytes() for path in paths], batch_size=5)
     np.testing.assert_allclose(by_bytes, wanted, atol=1e-5)

@@ -86,6 +86,8 @@ def _list(args: argparse.Namespace) -> int:
             print(f"  trained on {data['name']}: {count}; {data['terms']}")
         for metric in entry.metrics:
             print(f"  reaches {_figures(metric)} on {metric['dataset']} ({metric['protocol']})")
+        if entry.limits:
+            print(f"  fails: {entry.limits}")
     return 0
 
 

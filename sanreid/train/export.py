@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from sanreid._files import write_whole
+from sanreid._files import sha256_of, write_whole
 from sanreid.errors import TrainingError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import TrainConfig
@@ -17,7 +17,7 @@ from sanreid.train.manifest_row import MANIFEST_ROW, manifest_row, trained_with
 from sanreid.train.san import build_san_pg
 from sanreid.train.settings import config_from_dict, config_to_dict
 from sanreid.weights.manifest import WeightsEntry
-from sanreid.weights.storage import save_directory, sha256_of
+from sanreid.weights.storage import save_directory
 
 __all__ = ["encoder_state", "export_run", "load_run"]
 

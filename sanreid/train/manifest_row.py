@@ -38,12 +38,13 @@ def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
     if config.is_san and not name.startswith("san-"):
         name = f"san-{name}"
     sets = {one.name: one for one in config.evaluation.sets}
+    data = list(state.get("training_data", []))
     return {
         "name": name,
         "role": "encoder",
         "config": config.encoder.to_dict(),
-        "license": "the terms of the training data; see training_data",
-        "training_data": list(state.get("training_data", [])),
+        "license": _license(data, [config.init.weights, config.init.decoder]),
+        "training_data": data,
         "metrics": [
             {
                 "dataset": dataset,
@@ -59,12 +60,20 @@ def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
 
 
 def trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Give commit, settings and seed of a run."""
+    """Give commit, steps taken, settings and seed of a run."""
     return {
         "commit": state.get("commit") or "unknown",
+        "steps": state.get("step"),
         "config": _portable(config_to_dict(config)),
         "seed": config.run.seed,
     }
+
+
+def _license(data: list[dict[str, Any]], starts: list[str]) -> str:
+    terms = dict.fromkeys(f"{one['name']}: {one['terms']}" for one in data)
+    started = " and ".join(_place(start) for start in starts if start)
+    also = f", and of the weights it started from, {started}" if started else ""
+    return f"Under the terms of the training data ({'; '.join(terms) or 'unknown'}){also}."
 
 
 def _protocol(one: EvaluationSetConfig | None) -> str:
@@ -106,5 +115,14 @@ def _portable(value: Any, key: str = "") -> Any:  # noqa: ANN401 - a tree of pla
 
 
 def _place(path: str) -> str:
-    """Give a place as it reads on another machine; a relative one is left as it is."""
-    return "/".join(["DATA", *Path(path).parts[-2:]]) if Path(path).is_absolute() else path
+    """Give a place as it reads on another machine; one below the working folder is left as it is.
+
+    Nobody's name is told: home folders are left out.
+    """
+    parts = Path(path).parts
+    if not Path(path).is_absolute() and ".." not in parts:
+        return path
+    below = [part for part in parts[Path(path).is_absolute() :] if part != ".."]
+    if below[:1] in (["home"], ["Users"]):
+        del below[:2]
+    return "/".join(["DATA", *below[-2:]])

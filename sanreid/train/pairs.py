@@ -3,12 +3,13 @@
     python -m sanreid.train.pairs PAIRS OUT
 
 writes the images of a folder of pairs as crops with reID names, OUT/crops, and their textures as
-a store, OUT/textures.tex. So rendered people, each seen by several cameras, become one more
+a store, OUT/textures.tex. So rendered people, each seen from several places, become one more
 source of a run, whose textures are known:
 
     [[data.sources]]
     folder = "OUT/crops"
     names = "market1501"
+    one_camera = true
     textures = "OUT/textures.tex"
 """
 
@@ -158,15 +159,19 @@ def as_source(pairs: str | Path, out: str | Path, *, workers: int = 2) -> Path:
     return folder
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sanreid.train.pairs",
         description="Write rendered pairs as a source of crops with identities and textures.",
     )
     parser.add_argument("pairs", type=Path, metavar="PAIRS", help="a folder of pairs")
     parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+    args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         folder = as_source(args.pairs, args.out)

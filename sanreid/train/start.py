@@ -13,11 +13,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sanreid._files import sha256_of
 from sanreid.errors import WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig
 from sanreid.train.manifest_row import MANIFEST_ROW
 from sanreid.train.san import SAN, SANPG
+from sanreid.weights.record import known_of
 
 __all__ = ["freeze", "keep_frozen_in_eval", "learned_before", "load_first_weights"]
 
@@ -49,21 +51,30 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
 
 
 def learned_before(config: InitConfig) -> list[dict[str, Any]]:
-    """Say what the first weights were trained on, as far as a run or an export tells.
+    """Say what the first weights were trained on, as far as a run or the weights themselves tell.
 
     Returns:
-        ``training_data`` of the run's checkpoint, or of the manifest row that was exported with
-        the weights; nothing for files that say nothing.
+        ``training_data`` of a run's checkpoint, of an encoder's file, of released weights, or of
+        the manifest row that was exported beside them; nothing where nothing is known.
     """
     found: list[dict[str, Any]] = []
     for place in filter(None, (config.weights, config.decoder)):
-        path = Path(place)
-        row, checkpoint = path / MANIFEST_ROW, path / "last.ckpt" if path.is_dir() else path
-        if row.is_file():
-            found += json.loads(row.read_text(encoding="utf-8"))["training_data"]
-        elif checkpoint.suffix == ".ckpt" and checkpoint.is_file():
-            found += load_checkpoint(checkpoint).get("training_data", [])
+        file = next((one for one in _files_of(Path(place)) if one.is_file()), None)
+        if file is not None and file.suffix == ".ckpt":
+            found += load_checkpoint(file).get("training_data", [])
+        elif file is not None:
+            entry = known_of(file)
+            found += [dict(one) for one in entry.training_data] if entry else _row_beside(file)
     return found
+
+
+def _row_beside(file: Path) -> list[dict[str, Any]]:
+    """Give the training data of the row that was exported with this very file."""
+    place = file.parent / MANIFEST_ROW
+    if not place.is_file():
+        return []
+    row = json.loads(place.read_text(encoding="utf-8"))
+    return list(row["training_data"]) if row["sha256"] == sha256_of(file) else []
 
 
 def freeze(trunk: nn.Module, parts: tuple[str, ...], *, frozen: bool = True) -> None:
@@ -90,12 +101,18 @@ def _parts(trunk: nn.Module, parts: tuple[str, ...]) -> Iterator[nn.Module]:
             yield trunk.get_submodule(part)
 
 
+def _files_of(path: Path) -> list[Path]:
+    """Where weights may lie: a file itself; a weights directory's, then a run's."""
+    known = ("model.safetensors", "last.ckpt")
+    return [path / name for name in known] if path.is_dir() else [path]
+
+
 def _read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
-        known = ("model.safetensors", "last.ckpt")
-        found = next((path / name for name in known if (path / name).is_file()), None)
+        files = _files_of(path)
+        found = next((file for file in files if file.is_file()), None)
         if found is None:
-            raise WeightsError(f"{path} has neither {known[0]} nor {known[1]}.")
+            raise WeightsError(f"{path} has neither {files[0].name} nor {files[1].name}.")
         path = found
     if not path.is_file():
         raise WeightsError(f"There are no weights at {path}; check init.weights, init.decoder.")

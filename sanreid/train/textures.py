@@ -291,8 +291,7 @@ def make_textures_of_run(
     return made
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sanreid.train.textures",
         description="Paint the target textures of a folder of crops, or of a run's sources.",
@@ -312,7 +311,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--quality", type=int, default=85, metavar="Q", help="of the JPEG")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    args = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give the exit status: 0 done, 1 sanreid error, 2 bad usage."""
+    args = _parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = {"batch_size": args.batch_size, "quality": args.quality}
 

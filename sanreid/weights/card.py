@@ -46,16 +46,16 @@ def model_card(
             not recorded.
         repo_id: The Hub repository it is for; the loading example names a folder when None.
     """
-    name = entry.name if entry else "A person re-identification encoder"
+    name = entry.name if entry else "An image encoder"
     height, width = config.input_size
     place = repr(repo_id) if repo_id else '"path/to/this/folder"'
-    front = _FRONT.format(license_name="research-only-data" if entry else "not-recorded")
+    front = _FRONT.format(license_name=_license_name(entry))
     sections = {
         "What it is": (
             f"An encoder of person crops for `sanreid`: "
             f"{config.backbone}, last stride {config.last_stride}, {config.pooling} pooling, "
-            f"{_HEADS[config.head]}. One crop gives {config.embedding_dim} numbers; crops of the "
-            f"same person lie close by cosine similarity. {_supervision(entry)}"
+            f"{_HEADS[config.head]}. One crop gives {config.embedding_dim} numbers, compared by "
+            f"cosine similarity. {_supervision(entry)}"
         ),
         "Input": (
             f"RGB crops of one person each, resized to {height} x {width} pixels (height x "
@@ -79,24 +79,56 @@ def model_card(
             "not for decisions about a person without human review, not for guessing traits "
             "such as origin, gender, health or belief."
         ),
-        "Licence": (
-            (entry.license if entry else "The terms of these weights are not recorded here.")
-            + " The MIT licence of the library covers its code, not these weights."
-        ),
+        "Licence": _licence(entry),
     }
     body = "\n".join(f"\n## {title}\n\n{text}" for title, text in sections.items())
     return f"{front}\n# {name}\n{body}\n"
 
 
+def _license_name(entry: WeightsEntry | None) -> str:
+    if entry is None:
+        return "not-recorded"
+    is_research = any("research" in data["terms"].lower() for data in entry.training_data)
+    return "research-only-data" if is_research else "terms-of-the-training-data"
+
+
+def _licence(entry: WeightsEntry | None) -> str:
+    if entry is None:
+        terms = "The terms of these weights are not recorded here"
+    else:
+        terms = entry.license.rstrip(".")
+    mit = (
+        ""
+        if "MIT licence" in terms
+        else " The MIT licence of the library covers its code, not these weights."
+    )
+    return f"{terms}.{mit}"
+
+
 def _supervision(entry: WeightsEntry | None) -> str:
     if entry is None:
-        return "How it was trained is not recorded in this directory."
+        return "How it was trained, and whether it tells people apart, is not recorded here."
+    painted = (
+        "It was trained as the encoder of a Semantics Aligning Network: with a decoder, since "
+        "thrown away, that had to paint the person's whole body texture"
+    )
     if entry.name.startswith("san-"):
-        return (
-            "It was trained as the encoder of a Semantics Aligning Network: with a decoder, since "
-            "thrown away, that had to paint the person's whole body texture."
-        )
-    return "It is a baseline: trained without texture supervision."
+        return f"{painted}."
+    settings = _settings(entry)
+    loss = settings.get("loss", {})
+    if loss.get("reconstruction"):
+        return f"{painted}, but without the Triplet ReID constraint: SAN in part."
+    if start := settings.get("init", {}).get("weights"):
+        return f"This training had no texture supervision; it started from `{start}`."
+    if loss:
+        return "It is a baseline: trained without texture supervision."
+    return "It is a baseline: not trained by the whole of SAN."
+
+
+def _settings(entry: WeightsEntry) -> Mapping[str, Any]:
+    """The settings of the training where they are recorded as such; else nothing."""
+    settings = (entry.trained_with or {}).get("config")
+    return settings if isinstance(settings, Mapping) else {}
 
 
 def _training_data(entry: WeightsEntry | None) -> str:
@@ -107,27 +139,48 @@ def _training_data(entry: WeightsEntry | None) -> str:
 
 def _training(entry: WeightsEntry | None) -> str:
     used = (entry.trained_with if entry else None) or {}
-    known = [
-        f"{what} `{used[key]}`"
-        for key, what in (("commit", "code of commit"), ("seed", "seed"))
-        if used.get(key) is not None
-    ]
-    if isinstance(used.get("config"), str):  # else a tree of settings, for a machine to read
-        known.append(used["config"])
-    if not known:
+    settings = used.get("config")
+    told = [settings] if isinstance(settings, str) else _told(settings or {})
+    if used.get("steps") is not None:
+        told.append(f"{used['steps']} steps")
+    if used.get("seed") is not None:
+        told.append(f"seed {used['seed']}")
+    if used.get("commit") not in (None, "unknown"):
+        told.append(f"code of commit `{used['commit']}`")
+    if not told:
         return "Not recorded in this directory."
-    said = "; ".join(known)
+    text = "; ".join(told)
     return (
-        f"{said[0].upper()}{said[1:]}. All that is recorded: `sanreid weights list --json`, "
-        "`trained_with`."
+        f"{text[0].upper()}{text[1:]}. The settings in full travel in the header of the weights "
+        'file: `safetensors.safe_open(file, "np").metadata()["sanreid"]`.'
     )
+
+
+def _told(settings: Mapping[str, Any]) -> list[str]:
+    """The settings that say most, in words."""
+    told = []
+    if epochs := settings.get("run", {}).get("epochs"):
+        steps = [
+            f"to epoch {step['until_epoch']} at {step['size'][0]} x {step['size'][1]}"
+            for step in settings["run"].get("sizes", ())
+        ]
+        told.append(", ".join([f"{epochs} epochs", *steps]))
+    if weights := settings.get("init", {}).get("weights"):
+        told.append(f"started from `{weights}`")
+    terms = ("identity", "triplet", "reconstruction", "tr", "cross_camera")
+    loss = settings.get("loss", {})
+    if weighed := [f"{term} {loss[term]:g}" for term in terms if loss.get(term)]:
+        told.append(f"weights of the loss's terms: {', '.join(weighed)}")
+    if decay := settings.get("ema", {}).get("decay"):
+        told.append(f"the weights' average, decay {decay:g}")
+    return told
 
 
 def _metrics(entry: WeightsEntry | None) -> str:
     if entry is None or not entry.metrics:
         return "Not recorded in this directory."
     table = _table(("dataset", "protocol", "mAP", "rank1", "command"), entry.metrics)
-    return f"Fractions, not percent.\n\n{table}"
+    return f"Fractions, not percent; `--weights` takes a released name or a folder.\n\n{table}"
 
 
 def _limits(entry: WeightsEntry | None) -> str:
@@ -135,8 +188,8 @@ def _limits(entry: WeightsEntry | None) -> str:
     return (
         f"{seen}Made for whole people, upright, one in a crop. Accuracy falls on cameras, places, "
         "clothing and seasons unlike those of the training data; a change of clothes, heavy "
-        "occlusion and very small crops defeat it. It has not been measured for differences "
-        "between groups of people. A similarity is not a proof of identity: thresholds must "
+        "occlusion and very small crops defeat it. No measurement of differences between groups "
+        "of people is recorded. A similarity is not a proof of identity: thresholds must "
         "be set on your own data and matches looked at by a person."
     )
 

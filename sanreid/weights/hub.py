@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sanreid._files import sha256_of
 from sanreid.errors import ChecksumError, UnknownWeightsError, WeightsError
 from sanreid.weights.storage import (
     CARD_NAME,
@@ -23,7 +24,6 @@ from sanreid.weights.storage import (
     expanded,
     read_config,
     read_state_dict,
-    sha256_of,
 )
 
 __all__ = ["hub_file", "push_directory"]

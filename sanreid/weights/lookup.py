@@ -11,6 +11,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, InputError, UnknownWeightsError, WeightsError
 from sanreid.weights.hub import check_cached, hub_file
 from sanreid.weights.manifest import WeightsEntry, bundled_path, read_manifest
+from sanreid.weights.record import known_of
 from sanreid.weights.storage import CONFIG_NAME, WEIGHTS_NAME, check_file, read_config
 
 __all__ = ["LocatedWeights", "download", "fetch", "locate", "verify"]
@@ -20,12 +21,12 @@ _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class LocatedWeights:
-    """Weights of an encoder on this machine, their checksum compared where one is known."""
+    """Weights of an encoder on this machine; the checksum of a manifest's name was compared."""
 
     name: str  # the manifest's name, the directory or the repository, as asked for
     path: Path  # the safetensors file
     config: EncoderConfig
-    entry: WeightsEntry | None  # the manifest's row, None for a directory or a repository
+    entry: WeightsEntry | None  # the manifest's row, or what the file says of itself, if anything
 
 
 def locate(
@@ -39,7 +40,7 @@ def locate(
     """Find the weights of an encoder; fetch them if they are on the Hub and not yet cached.
 
     A string is taken as, in this order: a name in the manifest, an existing directory, a Hub
-    repository ``owner/name``. ``./baseline-r50`` or a ``Path`` is always a directory.
+    repository ``owner/name``. ``./san-r50`` or a ``Path`` is always a directory.
 
     Args:
         name_or_path: The manifest's default when None.
@@ -107,7 +108,8 @@ def locate(
         local_files_only=local_files_only,
     )
     check_cached(path)
-    return LocatedWeights(name, path, read_config(config_path), None)
+    config = read_config(config_path)
+    return LocatedWeights(name, path, config, known_of(path, config))
 
 
 def fetch(
@@ -228,8 +230,8 @@ def _in_directory(name: str, directory: Path) -> LocatedWeights:
             f"{name!r} is not a weights directory: it has no {' and no '.join(missing)}. "
             "SANEncoder.save_pretrained and sanreid weights convert write one."
         )
-    config = read_config(directory / CONFIG_NAME)
-    return LocatedWeights(name, directory / WEIGHTS_NAME, config, None)
+    path, config = directory / WEIGHTS_NAME, read_config(directory / CONFIG_NAME)
+    return LocatedWeights(name, path, config, known_of(path, config))
 
 
 def _refuse_revision(revision: str | None, reason: str) -> None:

@@ -62,7 +62,8 @@ class WeightsEntry:
         metrics: A mapping with ``dataset``, ``protocol``, ``command`` and figures each; an
             encoder's are ``mAP`` and ``rank1``, fractions.
         limits: Where the weights fail, as their makers saw it, in words.
-        trained_with: ``commit``, ``config`` and ``seed`` of the training run, as far as known.
+        trained_with: ``commit``, ``config``, ``steps`` and ``seed`` of the training run, as far as
+            known.
         file: Place of a bundled file, relative to the folder the package lies in; None for one
             on the Hub.
         hub: Place of a file on the Hub; None for a bundled one.
@@ -112,7 +113,7 @@ def list_weights() -> dict[str, WeightsEntry]:
     Raises:
         WeightsError: The installation's manifest is missing or damaged.
 
-    >>> list_weights()["baseline-r50"].config["head"]
+    >>> list_weights()["san-r50"].config["head"]
     'bnneck'
     """
     return dict(read_manifest().weights)
@@ -135,7 +136,7 @@ def read_manifest(path: str | Path | None = None) -> Manifest:
     rows = content.get("weights")
     if not isinstance(rows, dict):
         raise WeightsError(f"{path}: 'weights' must be an object of rows by name.")
-    weights = {name: _entry(name, row, path) for name, row in rows.items()}
+    weights = {name: parse_entry(name, row, path) for name, row in rows.items()}
     default = str(content.get("default"))
     if default not in weights or weights[default].role != "encoder":
         raise WeightsError(f"{path}: the default {default!r} is not the name of an encoder in it.")
@@ -160,7 +161,13 @@ def _manifest_path() -> Path:
     return installed if installed.exists() else PACKAGE.parent / "weights_manifest.json"
 
 
-def _entry(name: str, row: object, path: Path) -> WeightsEntry:
+def parse_entry(name: str, row: object, path: Path) -> WeightsEntry:
+    """Check a row and give it as an entry.
+
+    Raises:
+        WeightsError: The row is not in order; the message names ``path``.
+    """
+
     def wrong(reason: str) -> WeightsError:
         return WeightsError(f"{path}: the row {name!r} {reason}.")
 

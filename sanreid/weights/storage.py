@@ -1,13 +1,13 @@
 """Weights on disk: checksums, safetensors files, weights directories.
 
 A weights directory holds ``config.json`` (:class:`~sanreid.config.EncoderConfig` as JSON),
-``model.safetensors`` (the state dict of :class:`~sanreid.models.SAEnc`) and ``README.md``, its
-model card. Nothing here reads a pickle.
+``model.safetensors`` (the state dict of :class:`~sanreid.models.SAEnc`, and in its header what
+is known of its training and its terms) and ``README.md``, its model card. Nothing here reads a
+pickle.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -17,10 +17,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sanreid._files import sha256_of
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, WeightsError
 from sanreid.weights.card import model_card
 from sanreid.weights.manifest import WeightsEntry, read_json
+from sanreid.weights.record import record_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,12 +36,6 @@ WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 
 _SHOWN = 8  # keys listed in a message before "and N more"
-
-
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file, 64 lower-case hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_file(path: Path, *, sha256: str, size_bytes: int | None = None, name: str = "") -> None:
@@ -220,7 +216,7 @@ def save_directory(
             float32, which holds the same values).
         config: The configuration of the encoder.
         card: The text of ``README.md``; one made from ``config`` and ``entry`` when None.
-        entry: The released weights that these are, for the card's terms and figures.
+        entry: What is known of these weights, for the card and for the file's header.
 
     Returns:
         The directory.
@@ -236,6 +232,7 @@ def save_directory(
     tensors = _storable(state_dict, directory)
     check_keys(encoder_shapes(config), tensors, origin=f"the encoder to save in {directory}")
     text = model_card(config, entry=entry) if card is None else card
+    metadata = record_of(entry) if entry else {"format": "pt"}
     try:
         existed = directory.exists()
         for name in (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
@@ -250,7 +247,7 @@ def save_directory(
             settings = json.dumps(config.to_dict(), indent=2) + "\n"
             (work / CONFIG_NAME).write_text(settings, encoding="utf-8")
             (work / CARD_NAME).write_text(text, encoding="utf-8")
-            save_file(tensors, work / WEIGHTS_NAME, metadata={"format": "pt"})
+            save_file(tensors, work / WEIGHTS_NAME, metadata=metadata)
             (work / WEIGHTS_NAME).chmod((work / CONFIG_NAME).stat().st_mode)  # was owner only
             if not existed:
                 try:

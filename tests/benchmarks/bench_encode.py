@@ -178,8 +178,7 @@ def section(reports: list[dict[str, Any]]) -> str:
             f"stride 1 at {height} x {width}, batches of {report['batch_size']}, decoding and "
             f"resizing included; {report['gflop_per_crop']:.1f} GFLOP a crop. The peer is a plain "
             "torchvision loop in float32: open, resize, forward, one after the other. The cosine "
-            "is the lowest of any crop to the peer. The bundled weights work at 128 x 64, a "
-            "quarter of these pixels, and are accordingly quicker."
+            "is the lowest of any crop to the peer."
         )
         lines = [
             [

@@ -38,7 +38,7 @@ RECALL_QUERIES = 512
 ROWS_AT_A_TIME = 8192
 SECONDS = 20  # of timing for a contestant, where three repeats do not take longer
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-# (sum of variances, axes for a fall by e), measured on CUHK03 crops with the baseline weights:
+# (sum of variances, axes for a fall by e), measured on CUHK03 crops with a baseline encoder:
 # deviations from a person's mean, and of people's means from their common mean.
 WITHIN, BETWEEN = (0.45, 40), (0.49, 13)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,10 +27,8 @@ CONTESTANTS: dict[str, tuple[str, str]] = {
 
 
 def released(dtype: str = "float32") -> SANEncoder:
-    """The bundled weights, on the CPU, at the benchmarks' input size."""
-    bundled = SANEncoder.from_pretrained("baseline-r50", device="cpu")
-    config = replace(bundled.config, input_size=INPUT_SIZE)
-    return SANEncoder(bundled.module, config, device="cpu", dtype=dtype)
+    """The bundled weights, on the CPU."""
+    return SANEncoder.from_pretrained("san-r50", device="cpu", dtype=dtype)
 
 
 def crops(count: int, folder: Path) -> tuple[list[Path], list[Path], str]:

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from sanreid.train.settings import load_config
+from sanreid.train.settings import config_to_dict, load_config
 from tests.benchmarks import ablation
 
 needs_docs = pytest.mark.skipif(not ablation.PAGE.is_file(), reason="docs/ is not beside tests/")
@@ -25,10 +25,36 @@ def test_every_row_has_a_command_whose_settings_are_in_order(monkeypatch):
     monkeypatch.setenv("SANREID_MADE", "/made")
     for report in ablation.load().values():
         for row in report["rows"]:
-            words = shlex.split(row["command"].replace('"', '\\"'))
+            words = shlex.split(row["command"])
             assert words[:3] == ["python", "-m", "sanreid.train"]
             config = load_config(words[3], words[5::2])
             assert config.run.epochs == row["epochs"]
             assert config.run.seed == row["seed"]
             assert len(row["commit"]) == 40
             assert set(ablation.SETS) <= set(row["figures"])
+
+
+def test_a_run_is_compared_with_the_same_seed_of_the_first_label_and_of_the_one_before():
+    measured = [("a", 1, {"x": "a1"}), ("a", 2, {"x": "a2"}), ("b", 1, {"x": "b1"})]
+    assert ablation._compared("a", 2, measured[:1]) == {}
+    assert ablation._compared("b", 1, measured[:2]) == {"gain": {"x": "a1"}}
+    assert ablation._compared("b", 2, measured) == {"gain": {"x": "a2"}}
+    assert ablation._compared("c", 2, measured) == {"gain": {"x": "a2"}, "step": {"x": "b1"}}
+    by_seed = [("a", 1, {}), ("b", 1, {}), ("c", 1, {}), ("a", 2, {"x": "a2"})]
+    assert ablation._compared("b", 2, by_seed) == {"gain": {"x": "a2"}}
+
+
+def test_a_command_gives_its_runs_settings_back(monkeypatch):
+    monkeypatch.setenv("SANREID_DATA", "/data")
+    monkeypatch.setenv("SANREID_MADE", "/made")
+    asked = ["init.weights=w", "loss.tr=0.03", "encoder.input_size=[64, 32]", "pit.folder=pairs"]
+    asked += ["run.sizes=[{ until_epoch = 2, size = [32, 32] }]", "run.seed=3"]
+    config = load_config("ablation-rec", asked)
+    command = ablation._command(config_to_dict(config))
+    words = shlex.split(command)
+    again = load_config(words[3], [*words[5::2], "init.weights=w"])
+    assert words[3] in ("ablation-rec", "ablation-tr", "ablation-full")
+    assert ablation._settings(again) == ablation._settings(config)
+    other = config_to_dict(load_config("ablation-baseline", ["data.sources.0.names=folders"]))
+    with pytest.raises(LookupError, match="No packaged configuration"):
+        ablation._command(other)

@@ -12,7 +12,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from sanreid import SANEncoder
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import engine as engine_module
 from sanreid.train.__main__ import main
@@ -25,6 +27,7 @@ from sanreid.train.journal import read_journal
 from sanreid.train.progress import _differences
 from sanreid.train.settings import config_to_dict
 from sanreid.train.start import learned_before
+from sanreid.weights import locate
 
 
 def final_weights(folder):
@@ -347,8 +350,18 @@ def test_training_data_of_the_first_weights_is_told_on(tiny_run, people, others,
         Engine(tiny_run(name, data=own, init=init, run={"max_steps": 2}), resume=True).run()
         taught = load_checkpoint(tmp_path / name / "last.ckpt")["training_data"]
         assert [row["name"] for row in taught] == ["others", "people"]
-    (tmp_path / "out" / "manifest_row.json").unlink()  # as SANEncoder.save_pretrained() leaves it
-    assert learned_before(InitConfig(weights=str(tmp_path / "out"))) == []
+    SANEncoder.from_pretrained(tmp_path / "out", device="cpu").save_pretrained(tmp_path / "kept")
+    for start in ("kept", "kept/model.safetensors"):
+        assert learned_before(InitConfig(weights=str(tmp_path / start))) == taught[1:]
+    save_file(
+        load_file(tmp_path / "out" / "model.safetensors"), tmp_path / "out" / "bare.safetensors"
+    )
+    (tmp_path / "out" / "bare.safetensors").replace(tmp_path / "out" / "model.safetensors")
+    assert learned_before(InitConfig(weights=str(tmp_path / "out"))) == []  # the row is another's
+    bundled = locate("san-r50")
+    assert learned_before(InitConfig(weights=str(bundled.path))) == list(
+        bundled.entry.training_data
+    )
 
 
 def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from sanreid.train.manifest_row import manifest_row
+from sanreid.train.manifest_row import _place, manifest_row
 from sanreid.train.settings import config_from_dict
 from sanreid.weights.manifest import read_manifest
 
@@ -68,6 +68,8 @@ def test_a_row_is_complete_and_says_nothing_of_this_machine(tmp_path):
     assert used["config"]["data"]["sources"][0]["folder"] == "DATA/shop/train"
     assert used["config"]["data"]["sources"][0]["exclude_pids"] == "a/dev.txt"
     assert row["training_data"][0]["terms"] == "ours"
+    terms = "(shop: ours), and of the weights it started from, DATA/r50/model.safetensors."
+    assert row["license"] == f"Under the terms of the training data {terms}"
     assert {"mAP", "mAP_low", "mAP_high", "mINP", "rank1"} <= row["metrics"][0].keys()
     # With a file and its checksum it is what the manifest's own check takes.
     name = row.pop("name")
@@ -76,3 +78,17 @@ def test_a_row_is_complete_and_says_nothing_of_this_machine(tmp_path):
     content = {"format_version": 1, "default": name, "weights": {name: whole}}
     (tmp_path / "weights_manifest.json").write_text(json.dumps(content))
     assert read_manifest(tmp_path / "weights_manifest.json").entry(name).metrics
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("/home/alice/crops", "DATA/crops"),
+        ("/Users/alice/a/b/crops", "DATA/b/crops"),
+        ("/data/shop/train", "DATA/shop/train"),
+        ("../../alice/shop", "DATA/alice/shop"),
+        ("runs/start", "runs/start"),
+    ],
+)
+def test_a_home_folder_is_not_told(place, told):
+    assert _place(place) == told

@@ -145,7 +145,7 @@ def test_wrong_input_is_refused(tiny_generator, crops, tmp_path):
     with pytest.raises(InputError, match="batch_size"):
         make_textures(crops, tmp_path / "x.bin", generator, batch_size=0)
     with pytest.raises(WeightsError, match="not a texture generator"):
-        load_generator("baseline-r50")
+        load_generator("san-r50")
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "config.json").write_text('{"decoder": {}}')
     (tmp_path / "odd" / "model.safetensors").write_bytes(

@@ -27,26 +27,29 @@ def tensors(located):
 
 
 def test_the_default_is_found_without_the_network(located):
-    assert located.name == "baseline-r50"
-    assert located.entry == weights.list_weights()["baseline-r50"]
-    assert located.config.input_size == (128, 64)
+    assert located.name == "san-r50"
+    assert located.entry == weights.list_weights()["san-r50"]
+    assert located.config.input_size == (256, 128)
     assert (located.config.head, located.config.embedding_dim) == ("bnneck", 512)
 
 
 def test_the_file_is_the_released_one(located):
-    assert weights.verify("baseline-r50") == located.path
+    assert weights.verify("san-r50") == located.path
     assert located.path.stat().st_size == located.entry.size_bytes <= 50_000_000
 
 
 def test_the_list_says_the_terms_and_the_data(located):
-    entry = weights.list_weights()["baseline-r50"]
+    entry = weights.list_weights()["san-r50"]
     assert "non-commercial research" in entry.license
     assert [(data["identities"], data["crops"]) for data in entry.training_data] == [
         (751, 12_936),
         (743, 7_239),
         (971, 3_884),
+        (400, 4_000),
     ]
-    assert all("research" in data["terms"] for data in entry.training_data)
+    *real, rendered = entry.training_data
+    assert all("research" in data["terms"] for data in real)
+    assert "rendered" in rendered["name"]
     assert not any("Market" in metric["dataset"] for metric in entry.metrics)  # seen in training
 
 
@@ -75,7 +78,7 @@ def test_forward_equals_plain_torchvision(located, tensors):
     }
     plain.fc = nn.Identity()
     plain.load_state_dict(trunk, strict=True)
-    crops = torch.randn(2, 3, 128, 64, generator=torch.Generator().manual_seed(1))
+    crops = torch.randn(2, 3, 256, 128, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         reduced = plain.eval()(crops) @ tensors["head.reduction.weight"].float().T
         mean, var = tensors["head.bn.running_mean"], tensors["head.bn.running_var"]
@@ -93,7 +96,7 @@ def test_forward_equals_plain_torchvision(located, tensors):
 def test_listing_costs_neither_torch_nor_the_hub_client():
     code = (
         "import sys, sanreid; sanreid.list_weights(); import sanreid.weights; "
-        "sanreid.weights.verify('baseline-r50'); "
+        "sanreid.weights.verify('san-r50'); "
         "sys.exit(bool({'torch', 'huggingface_hub', 'safetensors'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

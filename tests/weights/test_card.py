@@ -11,19 +11,23 @@ from sanreid.config import EncoderConfig
 
 
 def test_the_card_of_released_weights():
-    entry = weights.list_weights()["baseline-r50"]
+    entry = weights.list_weights()["san-r50"]
     card = weights.model_card(EncoderConfig.from_dict(entry.config), entry=entry, repo_id="o/n")
     front = ModelCard(card).data
     assert (front.license, front.library_name) == ("other", "sanreid")
     assert front.license_name == "research-only-data"
     assert "person-re-identification" in front.tags
     for words in (
-        "# baseline-r50",
-        "128 x 64 pixels",
+        "# san-r50",
+        "256 x 128 pixels",
         "from_pretrained('o/n')",
-        "| Market-1501 train | academic research only | 751 | 12,936 |",
-        "a baseline: trained without texture supervision",
+        "| Market-1501, training split | academic research only | 751 | 12,936 |",
+        "had to paint the person's whole body texture",
         "non-commercial research",
+        "7 epochs, to epoch 5 at 128 x 64",
+        "reconstruction 10, tr 0.1, cross_camera 0.5",
+        f"code of commit `{entry.trained_with['commit']}`",
+        entry.limits,
         "## Responsible use",
         "## Limits",
     ):
@@ -34,17 +38,57 @@ def test_the_card_of_released_weights():
 
 def test_the_card_of_unknown_weights_claims_nothing():
     card = weights.model_card(EncoderConfig())
-    assert card.lower().count("not recorded in this directory") == 4
+    assert card.lower().count("not recorded in this directory") == 3
     assert ModelCard(card).data.license_name == "not-recorded"
     assert "terms of these weights are not recorded" in card
     assert "MIT licence of the library covers its code, not these weights" in card
 
 
-def test_a_san_name_says_texture():
-    entry = dataclasses.replace(weights.list_weights()["baseline-r50"], name="san-r50")
-    card = weights.model_card(EncoderConfig(), entry=entry)
-    assert "texture" in card
-    assert "baseline" not in card.partition("## Input")[0]
+def a_runs_own(**changes):
+    """The entry of weights that somebody trained on pictures of their own."""
+    return dataclasses.replace(
+        weights.list_weights()["san-r50"],
+        **{
+            "name": "shop",
+            "license": "Under the terms of the training data (shop: ours).",
+            "training_data": ({"name": "shop", "terms": "ours", "identities": 2, "crops": 9},),
+            "metrics": (),
+            "limits": None,
+            "trained_with": {
+                "commit": "unknown",
+                "seed": 3,
+                "config": {"loss": {"identity": 1.0}},
+            },
+            **changes,
+        },
+    )
+
+
+def test_a_users_weights_are_not_said_to_be_what_they_are_not():
+    card = weights.model_card(EncoderConfig(), entry=a_runs_own())
+    assert ModelCard(card).data.license_name == "terms-of-the-training-data"
+    assert "Market" not in card
+    assert "a baseline: trained without texture supervision" in card
+    assert "## Training\n\nWeights of the loss's terms: identity 1; seed 3. The settings" in card
+    assert "unknown" not in card
+    assert "(shop: ours). The MIT licence of the library" in card
+    assert card.count("MIT") == 1
+
+
+def test_a_start_from_other_weights_is_told():
+    tree = {"loss": {"identity": 1.0}, "init": {"weights": "runs/start"}}
+    card = weights.model_card(EncoderConfig(), entry=a_runs_own(trained_with={"config": tree}))
+    assert "had no texture supervision; it started from `runs/start`" in card
+    assert "baseline" not in card
+
+
+def test_san_in_part_is_called_so():
+    tree = {"loss": {"identity": 1.0, "reconstruction": 10.0, "tr": 0.0}}
+    entry = a_runs_own(trained_with={"config": tree})
+    about = weights.model_card(EncoderConfig(), entry=entry).partition("## Input")[0]
+    assert "without the Triplet ReID constraint: SAN in part" in about
+    told = a_runs_own(trained_with={"config": "nine epochs"})
+    assert "not trained by the whole of SAN" in weights.model_card(EncoderConfig(), entry=told)
 
 
 def test_what_is_known_of_the_training_and_of_its_faults_is_told():
@@ -56,14 +100,14 @@ def test_what_is_known_of_the_training_and_of_its_faults_is_told():
         trained_with={"commit": "c" * 40, "seed": 0, "config": {"run": {"epochs": 3}}},
     )
     card = weights.model_card(config, entry=entry)
-    assert f"## Training\n\nCode of commit `{'c' * 40}`; seed `0`. All" in card
+    assert f"## Training\n\n3 epochs; seed 0; code of commit `{'c' * 40}`. The settings" in card
     assert "## Limits\n\nMixes up people in white.\n\nMade for" in card
     told = dataclasses.replace(entry, trained_with={"commit": None, "config": "twelve epochs"})
-    assert "## Training\n\nTwelve epochs. All" in weights.model_card(config, entry=told)
+    assert "## Training\n\nTwelve epochs. The settings" in weights.model_card(config, entry=told)
 
 
 def test_cells_stay_cells():
-    entry = weights.list_weights()["baseline-r50"]
+    entry = weights.list_weights()["san-r50"]
     metrics = ({"dataset": "a|b", "protocol": "two\nlines", "mAP": 0.5, "rank1": None},)
     card = weights.model_card(EncoderConfig(), entry=dataclasses.replace(entry, metrics=metrics))
     assert "| a\\|b | two lines | 0.5 |  |  |" in card

@@ -18,16 +18,16 @@ CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32)
 
 @pytest.fixture
 def nearby(tmp_path, monkeypatch):
-    """A working directory that holds a weights directory called baseline-r50."""
+    """A working directory that holds a weights directory called san-r50."""
     monkeypatch.chdir(tmp_path)
     state_dict = build_sa_enc(CONFIG).state_dict()
-    weights.save_directory("baseline-r50", state_dict=state_dict, config=CONFIG)
-    return tmp_path / "baseline-r50"
+    weights.save_directory("san-r50", state_dict=state_dict, config=CONFIG)
+    return tmp_path / "san-r50"
 
 
 def test_a_manifest_name_comes_before_a_directory(nearby):
-    assert weights.locate("baseline-r50").entry is not None
-    for place in ("./baseline-r50", nearby, str(nearby), nearby.relative_to(nearby.parent)):
+    assert weights.locate("san-r50").entry is not None
+    for place in ("./san-r50", nearby, str(nearby), nearby.relative_to(nearby.parent)):
         located = weights.locate(place)
         assert (located.entry, located.config) == (None, CONFIG)
         assert located.path.resolve() == nearby.resolve() / "model.safetensors"
@@ -44,16 +44,16 @@ def test_a_directory_comes_before_a_repository(nearby, monkeypatch):
 def test_the_home_directory_is_expanded(nearby, monkeypatch):
     monkeypatch.setenv("HOME", str(nearby.parent))
     monkeypatch.setenv("USERPROFILE", str(nearby.parent))
-    assert weights.locate("~/baseline-r50").config == CONFIG
+    assert weights.locate("~/san-r50").config == CONFIG
 
 
-NOTHING = ["baseline-r5", "./nowhere", "a/b/c", "../x/y", "/owner", "a b", "", "~nobody0/x", "\0"]
+NOTHING = ["san-r5", "./nowhere", "a/b/c", "../x/y", "/owner", "a b", "", "~nobody0/x", "\0"]
 
 
 @pytest.mark.parametrize("name", [*NOTHING, "long" * 2000])
 def test_a_name_of_nothing(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownWeightsError, match="Known: baseline-r50"):
+    with pytest.raises(UnknownWeightsError, match="Known: san-pg, san-r50"):
         weights.locate(name)
 
 
@@ -63,15 +63,15 @@ def test_neither_a_name_nor_a_path():
 
 
 def test_a_near_name_is_suggested():
-    with pytest.raises(UnknownWeightsError, match="Did you mean 'baseline-r50'"):
-        weights.locate("baseline_r50")
-    with pytest.raises(UnknownWeightsError, match="No weights are named 'baseline_r50'. Did you"):
-        weights.verify("baseline_r50")
+    with pytest.raises(UnknownWeightsError, match="Did you mean 'san-r50'"):
+        weights.locate("san_r50")
+    with pytest.raises(UnknownWeightsError, match="No weights are named 'san_r50'. Did you"):
+        weights.verify("san_r50")
 
 
 def test_a_path_is_never_a_name_or_a_repository(tmp_path, monkeypatch):
     monkeypatch.setattr(lookup, "hub_file", lambda *_a, **_k: pytest.fail("reached the network"))
-    for path in ("baseline-r50", "owner/name"):
+    for path in ("san-r50", "owner/name"):
         with pytest.raises(UnknownWeightsError, match="not an existing directory"):
             weights.locate(tmp_path / path)
 
@@ -88,19 +88,19 @@ def test_directories_that_hold_no_weights(nearby):
 
 
 def test_a_revision_is_for_repositories(nearby):
-    for name in (None, "baseline-r50", nearby):
+    for name in (None, "san-r50", nearby):
         with pytest.raises(InputError, match="revision='main' is for a Hub repository"):
             weights.locate(name, revision="main")
 
 
 def test_other_roles_are_fetched_but_not_located(monkeypatch):
-    entry = weights.list_weights()["baseline-r50"]
+    entry = weights.list_weights()["san-r50"]
     texture = dataclasses.replace(entry, name="texture-1", role="texture-generator")
-    both = weights.Manifest("baseline-r50", {"baseline-r50": entry, "texture-1": texture})
+    both = weights.Manifest("san-r50", {"san-r50": entry, "texture-1": texture})
     monkeypatch.setattr(lookup, "read_manifest", lambda: both)
-    with pytest.raises(WeightsError, match="texture-generator, not an encoder.*: baseline-r50\\."):
+    with pytest.raises(WeightsError, match="texture-generator, not an encoder.*: san-r50\\."):
         weights.locate("texture-1")
-    assert weights.fetch(texture).name == "baseline-r50.safetensors"
+    assert weights.fetch(texture).name == "san-r50.safetensors"
     assert weights.download("texture-1") == weights.fetch(texture)
 
 
@@ -120,10 +120,10 @@ def test_a_damaged_bundled_file_is_not_parsed(tmp_path, monkeypatch):
         weights.locate()
     copy.write_bytes(content[:1000])
     with pytest.raises(ChecksumError, match=r"\(1,000 bytes\)"):
-        weights.verify("baseline-r50")
+        weights.verify("san-r50")
 
 
 def test_a_row_without_a_place():
-    entry = dataclasses.replace(weights.list_weights()["baseline-r50"], file=None)
+    entry = dataclasses.replace(weights.list_weights()["san-r50"], file=None)
     with pytest.raises(WeightsError, match="says nowhere"):
         weights.fetch(entry)

@@ -31,6 +31,7 @@ width = 32
 output = "{output}"
 name = "{name}"
 epochs = {epochs}
+sizes = {sizes}
 precision = "fp32"
 log_every = 1
 pictures_every = 1
@@ -40,6 +41,7 @@ folder = "pairs"
 per_batch = 4
 {more}
 """
+SIZES = "[{ until_epoch = 1, size = [32, 32] }]"
 SAN_PG = """held_out = 2
 [loss]
 identity = 0.0
@@ -57,6 +59,8 @@ textures = "real.tex"
 [[data.sources]]
 folder = "rendered/crops"
 names = "market1501"
+max_identities = 7
+one_camera = true
 textures = "rendered/textures.tex"
 
 [data]
@@ -73,6 +77,7 @@ grayscale = 0.1
 [loss]
 reconstruction = 1.0
 tr = 0.1
+cross_camera = 0.5
 decoder_warmup_epochs = 0.5
 
 [init]
@@ -99,13 +104,18 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     size = ["--identities", "8", "--images-per-identity", "2"]
     assert pit(["render", "pairs", *size, "--processes", "1"]) == 0
     (tmp_path / "san-pg.toml").write_text(
-        TINY.format(head="pool", dim=512, output="run-pg", name="san-pg", epochs=2, more=SAN_PG)
+        TINY.format(
+            head="pool", dim=512, output="run-pg", name="san-pg", epochs=2, sizes=[], more=SAN_PG
+        )
     )
     assert train(["san-pg.toml", "--quiet"]) == 0
     assert train(["export", "run-pg", "san-pg", "--quiet"]) == 0
+    assert pit(["judge", "pairs", "--weights", "san-pg", "--held-out", "2"]) == 0
     assert pairs(["pairs", "rendered"]) == 0
     (tmp_path / "san.toml").write_text(
-        TINY.format(head="bnneck", dim=16, output="run", name="toy", epochs=2, more=SAN)
+        TINY.format(
+            head="bnneck", dim=16, output="run", name="toy", epochs=2, sizes=SIZES, more=SAN
+        )
     )
     assert textures(["san.toml", "--weights", "san-pg", "--device", "cpu"]) == 0
     assert train(["san.toml", "--quiet", "--set", "run.max_steps=2"]) == 0
@@ -114,7 +124,7 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     capsys.readouterr()
 
     rows = read_journal(tmp_path / "run" / "log.jsonl")
-    terms = {"identity", "triplet", "reconstruction", "tr", "pit"}
+    terms = {"identity", "triplet", "reconstruction", "tr", "pit", "cross_camera"}
     assert all(terms <= row.keys() for row in rows if row["kind"] == "train")
     assert (tmp_path / "run" / "pictures" / "epoch-0002.png").is_file()
     row = json.loads((tmp_path / "weights" / "manifest_row.json").read_text())
@@ -125,7 +135,7 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
         "PIT, rendered people",
         "PIT, rendered people",  # which SAN-PG, the start, had fewer of: some were held out
     ]
-    assert [one["identities"] for one in row["training_data"]] == [6, 8, 8, 6]
+    assert [one["identities"] for one in row["training_data"]] == [6, 7, 8, 6]
 
     # The row's command measures what the row says.
     figures = row["metrics"][0]

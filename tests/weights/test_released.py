@@ -1,0 +1,116 @@
+"""The released encoders: what the manifest claims of them is so."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+
+import numpy as np
+import pytest
+
+from sanreid import SANEncoder
+from sanreid.cli import main
+from sanreid.weights import list_weights
+from tests.people import rendered_person
+
+ENCODERS = {name: entry for name, entry in list_weights().items() if entry.role == "encoder"}
+
+# The first numbers of the embedding of rendered person 1, made larger than the encoder's input so
+# that it is resized; float32 on a CPU.
+GOLDEN = {
+    "san-r50": [0.00115, -0.03862, -0.02654, -0.02023, 0.05921, -0.0758, -0.05231, -0.00644],
+}
+
+
+# mAP, on the same people, of an encoder of identity and triplet loss alone, 128 x 64.
+BEFORE = {
+    ("cuhk03", "cross-camera"): 0.653,
+    ("cuhk03", "market1501"): 0.466,
+    ("pku", "cross-camera"): 0.375,
+    ("pku", "market1501"): 0.069,
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_golden_embedding(name):
+    """Preprocessing, network and normalisation are those the weights were released with."""
+    encoder = SANEncoder.from_pretrained(name, device="cpu", dtype="float32")
+    embedding = encoder.encode(rendered_person(1, size=(390, 170)))[0]
+    np.testing.assert_allclose(embedding[:8], GOLDEN[name], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in ENCODERS if name.startswith("san-")])
+def test_a_san_name_is_proven_by_the_run(name):
+    used = ENCODERS[name].trained_with
+    assert used["config"]["loss"]["reconstruction"] > 0
+    assert used["config"]["loss"]["tr"] > 0
+    assert all(source["textures"] for source in used["config"]["data"]["sources"])
+    assert used["config"]["encoder"] == ENCODERS[name].config
+    assert re.fullmatch("[0-9a-f]{40}", used["commit"])
+    assert used["seed"] == used["config"]["run"]["seed"]
+
+
+def test_the_packaged_configuration_is_the_one_that_ran(monkeypatch):
+    from sanreid.train.settings import config_to_dict, load_config
+
+    for variable in ("SANREID_DATA", "SANREID_MADE"):
+        monkeypatch.setenv(variable, "/anywhere")
+    packaged = json.loads(json.dumps(config_to_dict(load_config("san-r50"))))
+    ran = ENCODERS["san-r50"].trained_with["config"]
+    for section in ("encoder", "decoder", "augmentation", "loss", "pit", "optimizer", "ema"):
+        assert ran[section] == packaged[section], section
+    for section, keys in {
+        "run": (
+            "name",
+            "seed",
+            "epochs",
+            "max_steps",
+            "sizes",
+            "precision",
+            "accumulate",
+            "sync_bn",
+        ),
+        "init": ("freeze", "freeze_epochs"),
+        "data": ("p", "k"),
+    }.items():
+        for key in keys:
+            assert ran[section][key] == packaged[section][key], key
+    places = ("folder", "textures")
+    for one, other in zip(ran["data"]["sources"], packaged["data"]["sources"], strict=True):
+        assert {k: one[k] for k in one if k not in places} == {
+            k: other[k] for k in other if k not in places
+        }
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_release_says_how_well_it_does_where_and_where_it_fails(name):
+    entry = ENCODERS[name]
+    assert entry.limits
+    assert sorted(map(_asked, entry.metrics)) == sorted(BEFORE)
+
+
+def test_the_default_is_better_than_what_came_before():
+    reached = {_asked(metric): metric["mAP"] for metric in list_weights()["san-r50"].metrics}
+    assert all(reached[what] > before for what, before in BEFORE.items())
+    market = ("cuhk03", "market1501")
+    assert reached[market] >= BEFORE[market] + 0.15
+
+
+def _asked(metric):
+    """Names and split that a metric's command asks for."""
+    words = shlex.split(metric["command"])
+    return words[words.index("--names") + 1], words[words.index("--split") + 1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_commands_give_the_metrics(name, real_data, capsys):
+    for metric in ENCODERS[name].metrics:
+        words = shlex.split(metric["command"])
+        program, *words = [word.replace("DATA/", f"{real_data}/") for word in words]
+        assert (program, *words[:3]) == ("sanreid", "evaluate", "--weights", name)
+        assert main([*words, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        for figure in ("mAP", "rank1"):
+            assert found[figure] == pytest.approx(metric[figure], abs=0.002), metric["command"]
