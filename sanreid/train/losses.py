@@ -121,6 +121,7 @@ def tr_constraint(
     *,
     margin: float = 0.3,
     pairing: str = "batch_hard",
+    distance: str = "squared",
 ) -> Tensor:
     """Triplet ReID constraint: on every SA-Dec block, one identity close, others far.
 
@@ -131,11 +132,14 @@ def tr_constraint(
     Args:
         feature_maps: L maps (N, C_l, H_l, W_l), one per decoder block.
         pids: (N,) int, as in :func:`batch_hard_triplet_loss`.
-        margin: Per block, in the unit of the squared feature.
+        margin: Per block, in the unit of the squared feature, or as ``distance`` says.
         pairing: ``"batch_hard"``: each crop is an anchor, with its hardest positive and
             negative by ``pids``; the mean over anchors. ``"fixed_places"``: the pairs of the
             released code, for comparison: one triplet a block and group of four, at fixed
             places of the batch, the last group never an anchor; the sum over groups.
+        distance: Of ``"batch_hard"``: ``"squared"``, or ``"relative"``: divided by the mean over
+            the batch's pairs of two identities, so that maps cannot meet the margin half-way by
+            becoming small or all alike.
 
     Returns:
         A scalar, at least 0.
@@ -143,11 +147,13 @@ def tr_constraint(
     Raises:
         InputError: Some anchor has no positive or no negative (not on a GPU, as in
             :func:`batch_hard_triplet_loss`); ``fixed_places`` with a batch
-            that is no sequence of groups of four crops of one identity each; no map at all.
+            that is no sequence of groups of four crops of one identity each; no map at all; an
+            unknown ``pairing`` or ``distance``.
 
     Source:
-        L_TR of SAN. Departure: mining by identity in place of the released code's fixed
-        places, which never compares the last group and only works for four crops each.
+        L_TR of SAN. Departures: mining by identity in place of the released code's fixed
+        places, which never compares the last group and only works for four crops each; the
+        relative distance.
     """
     if not feature_maps:
         raise InputError("The TR constraint needs at least one feature map; got none.")
@@ -155,12 +161,23 @@ def tr_constraint(
         return _fixed_places(feature_maps, pids, margin)
     if pairing != "batch_hard":
         raise InputError(f"pairing must be 'batch_hard' or 'fixed_places'; got {pairing!r}.")
+    if distance not in ("squared", "relative"):
+        raise InputError(f"distance must be 'squared' or 'relative'; got {distance!r}.")
     with torch.autocast(pids.device.type, enabled=False):
-        losses = [
-            F.relu(_hardest_gaps(_mean_squared_differences(one), pids) + margin).mean()
-            for one in feature_maps
-        ]
+        losses = []
+        for one in feature_maps:
+            distances = _mean_squared_differences(one)
+            if distance == "relative":
+                distances = distances / _between_identities(distances, pids)
+            losses.append(F.relu(_hardest_gaps(distances, pids) + margin).mean())
         return torch.stack(losses).sum()
+
+
+def _between_identities(distances: Tensor, pids: Tensor) -> Tensor:
+    """The mean over pairs of two identities; above 0."""
+    strangers = (pids[:, None] != pids[None, :]).to(distances.dtype)
+    tiny = torch.finfo(distances.dtype).tiny
+    return ((distances * strangers).sum() / strangers.sum().clamp_min(1)).clamp_min(tiny)
 
 
 def _hardest_gaps(distances: Tensor, pids: Tensor) -> Tensor:

@@ -128,7 +128,9 @@ class Objective:
             terms["reconstruction"] = _joint_mean(output.texture, targets.textures, targets.mask)
         if c.tr > 0:
             maps = [distributed.gather(one) for one in output.block_maps]
-            terms["tr"] = tr_constraint(maps, pids, margin=c.tr_margin, pairing=c.tr_pairing)
+            terms["tr"] = tr_constraint(
+                maps, pids, margin=c.tr_margin, pairing=c.tr_pairing, distance=c.tr_distance
+            )
         return terms
 
 

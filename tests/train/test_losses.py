@@ -251,6 +251,31 @@ def test_tr_compares_place_by_place():
     assert apart.item() == pytest.approx(1.3)
 
 
+def test_relative_tr_known_value():
+    # Values 0, 1 | 3, 4: strangers' squared distances 9, 16, 4, 9, mean 9.5.
+    # Hardest gaps 1 - 9, 1 - 4, 1 - 4, 1 - 9; margin 0.4: two anchors at -3 / 9.5 + 0.4.
+    values = torch.tensor([0.0, 1.0, 3.0, 4.0]).view(4, 1, 1, 1)
+    pids = torch.tensor([0, 0, 1, 1])
+    for scale in (1e-3, 1.0, 100.0):  # smaller or larger maps change nothing
+        loss = tr_constraint([values * scale], pids, margin=0.4, distance="relative")
+        assert loss.item() == pytest.approx((0.4 - 3 / 9.5) / 2, rel=1e-4)
+    alike = torch.ones(4, 1, 1, 1).requires_grad_()
+    loss = tr_constraint([alike], pids, margin=0.4, distance="relative")
+    loss.backward()
+    assert loss.item() == pytest.approx(0.4)
+    assert alike.grad.isfinite().all()
+    with pytest.raises(InputError, match="'squared' or 'relative'; got 'cosine'"):
+        tr_constraint([values], pids, distance="cosine")
+
+
+def test_relative_tr_gradient():
+    maps = normal(6, 2, 2, 2, seed=11, dtype=torch.float64).requires_grad_()
+    pids = torch.tensor([0, 0, 1, 1, 2, 2])
+    assert torch.autograd.gradcheck(
+        lambda x: tr_constraint([x], pids, margin=0.5, distance="relative"), (maps,)
+    )
+
+
 def test_tr_gradient():
     maps = normal(6, 2, 2, 2, seed=11, dtype=torch.float64).requires_grad_()
     pids = torch.tensor([0, 0, 1, 1, 2, 2])

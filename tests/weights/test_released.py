@@ -52,12 +52,12 @@ def test_a_san_name_is_proven_by_the_run(name):
 
 
 def test_the_packaged_configuration_is_the_one_that_ran(monkeypatch):
-    from sanreid.train.settings import config_to_dict, load_config
+    from sanreid.train.settings import config_from_dict, config_to_dict, load_config
 
     for variable in ("SANREID_DATA", "SANREID_MADE"):
         monkeypatch.setenv(variable, "/anywhere")
-    packaged = json.loads(json.dumps(config_to_dict(load_config("san-r50"))))
-    ran = ENCODERS["san-r50"].trained_with["config"]
+    packaged = config_to_dict(load_config("san-r50"))
+    ran = config_to_dict(config_from_dict(ENCODERS["san-r50"].trained_with["config"]))
     for section in ("encoder", "decoder", "augmentation", "loss", "pit", "optimizer", "ema"):
         assert ran[section] == packaged[section], section
     for section, keys in {

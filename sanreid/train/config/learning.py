@@ -96,6 +96,8 @@ class LossConfig:
             ``"embedding"`` (after it, as the released code does).
         tr_margin: Source: 0.3, the released code.
         tr_pairing: ``"batch_hard"``, or ``"fixed_places"`` as in the released code.
+        tr_distance: ``"squared"``, or ``"relative"`` to the batch's strangers; see
+            :func:`sanreid.train.losses.tr_constraint`.
         cross_camera_temperature: What the cosines are divided by. Source: 0.07, Wang et al., 2021.
         cross_camera_negatives: Strangers, the nearest, that a crop is held against. Source: 50,
             as above.
@@ -115,6 +117,7 @@ class LossConfig:
     triplet_on: Literal["pooled", "embedding"] = "pooled"
     tr_margin: float = 0.3
     tr_pairing: Literal["batch_hard", "fixed_places"] = "batch_hard"
+    tr_distance: Literal["squared", "relative"] = "squared"
     cross_camera_temperature: float = 0.07
     cross_camera_negatives: int = 50
     cross_camera_momentum: float = 0.2
@@ -140,6 +143,10 @@ class LossConfig:
         require(
             0 < self.cross_camera_momentum <= 1,
             f"loss.cross_camera_momentum must be in (0, 1]; got {self.cross_camera_momentum}.",
+        )
+        require(
+            self.tr_pairing == "batch_hard" or self.tr_distance == "squared",
+            "loss.tr_distance = 'relative' goes with loss.tr_pairing = 'batch_hard'.",
         )
         terms = (self.identity, self.triplet, self.reconstruction, self.tr, self.cross_camera)
         require(
