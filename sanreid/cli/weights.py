@@ -87,7 +87,7 @@ def _list(args: argparse.Namespace) -> int:
         for metric in entry.metrics:
             print(f"  reaches {_figures(metric)} on {metric['dataset']} ({metric['protocol']})")
         if entry.limits:
-            print(f"  fails: {entry.limits}")
+            print(f"  where it fails: {entry.limits}")
     return 0
 
 
