@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 from sanreid._files import sha256_of
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 KEY = "sanreid"  # in the file's metadata
 _OF_ONE_FILE = ("sha256", "size_bytes", "file", "hub")  # a file cannot say its own sum
-_KNOWN = ("role", "config", "license", "training_data", "metrics", "limits", "trained_with")
+_KNOWN = [one.name for one in fields(WeightsEntry) if one.name not in ("name", *_OF_ONE_FILE)]
 
 
 def record_of(entry: WeightsEntry) -> dict[str, str]:
@@ -34,7 +34,7 @@ def record_of(entry: WeightsEntry) -> dict[str, str]:
     more than one sum.
     """
     row = asdict(entry)
-    return {KEY: json.dumps({key: row[key] for key in row if key not in _OF_ONE_FILE})}
+    return {KEY: json.dumps({key: row[key] for key in ("name", *_KNOWN)})}
 
 
 def known_of(path: Path, config: EncoderConfig | None = None) -> WeightsEntry | None:
