@@ -226,6 +226,11 @@ def _tables(report: dict[str, Any]) -> str:
                 f"Gain in mAP over {over}, in points, with the 95 % interval of the difference:",
                 table(headings, gains),
             ]
+    if several := _over_seeds(rows):
+        parts += [
+            "mAP over the seeds, in per cent: mean (lowest to highest):",
+            table(["run", "seeds", *SETS.values()], several),
+        ]
     commands = "\n".join(f"{row['command']}  # {row['label']}" for row in rows)
     return "\n\n".join([*parts, f"```bash\n{commands}\n```"])
 
@@ -236,6 +241,22 @@ def _gains(row: dict[str, Any], prefix: str) -> list[str]:
         f"{100 * one[f'{prefix}_high']:+.1f})"
         for one in (row["figures"][key] for key in SETS)
     ]
+
+
+def _over_seeds(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Give the mean and the range of the mAP of each label that has runs of several seeds."""
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        runs.setdefault(row["label"], []).append(row)
+    cells = []
+    for label, same in runs.items():
+        if len(same) > 1:
+            found = ([100 * row["figures"][key]["mAP"] for row in same] for key in SETS)
+            cells.append(
+                [label, ", ".join(str(row["seed"]) for row in same)]
+                + [f"{statistics.fmean(v):.1f} ({min(v):.1f} to {max(v):.1f})" for v in found]
+            )
+    return cells
 
 
 def _half(one: dict[str, float]) -> str:

@@ -44,6 +44,15 @@ def test_a_run_is_compared_with_the_same_seed_of_the_first_label_and_of_the_one_
     assert ablation._compared("b", 2, by_seed) == {"gain": {"x": "a2"}}
 
 
+def test_runs_of_several_seeds_are_shown_by_mean_and_range():
+    def run(label, seed, value):
+        figures = {key: {"mAP": value} for key in ablation.SETS}
+        return {"label": label, "seed": seed, "figures": figures}
+
+    rows = [run("a", 1, 0.5), run("a", 2, 0.53), run("b", 1, 0.6)]
+    assert ablation._over_seeds(rows) == [["a", "1, 2", *["51.5 (50.0 to 53.0)"] * 5]]
+
+
 def test_a_command_gives_its_runs_settings_back(monkeypatch):
     monkeypatch.setenv("SANREID_DATA", "/data")
     monkeypatch.setenv("SANREID_MADE", "/made")
