@@ -28,6 +28,7 @@ __all__ = [
     "checked_fingerprint",
     "checked_ids",
     "checked_metadata",
+    "checked_new_ids",
     "checked_pids",
     "checked_similarity",
     "checked_timestamps",
@@ -214,7 +215,7 @@ def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 
 
 
 def checked_ids(ids: Any, *, name: str = "ids") -> NDArray[np.int64]:  # noqa: ANN401 - as passed
-    """Give (N,) int64 ids, each at least 0; one int alone is one id."""
+    """Give (N,) int64 ids; one int alone is one id."""
     if isinstance(ids, (int, np.integer)):
         ids = [ids]
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind == "i":
@@ -229,9 +230,15 @@ def checked_ids(ids: Any, *, name: str = "ids") -> NDArray[np.int64]:  # noqa: A
                     f" of type {type(value).__name__}."
                 )
             column[row] = _check_int64(int(value), row, name)
+    return column
+
+
+def checked_new_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
+    """Give (N,) int64 ids that entries may have, each at least 0."""
+    column = checked_ids(ids)
     if len(column) and column.min() < 0:
         row = int(np.flatnonzero(column < 0)[0])
-        raise InputError(f"{name} must be at least 0; row {row} is {column[row]}.")
+        raise InputError(f"ids must be at least 0; row {row} is {column[row]}.")
     return column
 
 

@@ -186,7 +186,7 @@ class GalleryCore:
         self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
         rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
         count = len(rows)
-        given = None if ids is None else checks.checked_ids(ids)
+        given = None if ids is None else checks.checked_new_ids(ids)
         if given is not None and len(given) != count:
             raise InputError(f"ids must have one value a row: {count} rows, {len(given)} values.")
         return self._store.add(

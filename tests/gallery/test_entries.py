@@ -247,6 +247,8 @@ def test_removed_entries_are_not_found(gallery):
 def test_an_unknown_id_is_a_key_error_and_changes_nothing(gallery, call):
     with pytest.raises(KeyError, match=r"no entry 9, 8 \(2 of 3 ids are unknown\)"):
         getattr(gallery, call)([0, 9, 8], **({"pids": [1, 2, 3]} if call == "update" else {}))
+    with pytest.raises(KeyError, match="no entry -1"):  # an empty place of a search result
+        getattr(gallery, call)([-1], **({"pids": [1]} if call == "update" else {}))
     assert len(gallery) == 3
     assert gallery.get(0)[0].pid == 7
 
