@@ -121,8 +121,10 @@ class SearchResult:
                 row = (query, rank, hit.id, hit.similarity, hit.pid, hit.camid, hit.timestamp)
                 for name, value in zip(columns, (*row, hit.metadata), strict=True):
                     columns[name].append(value)
-        frame = pd.DataFrame(columns)
-        frame["pid"] = frame["pid"].astype(object)
+        kept = {  # as they are: pandas would make 7 and None 7.0 and NaN
+            name: pd.Series(columns[name], dtype=object) for name in ("pid", "camid", "metadata")
+        }
+        frame = pd.DataFrame(columns | kept)
         return frame.astype({"query": "int64", "rank": "int64", "id": "int64"})
 
     def with_queries(

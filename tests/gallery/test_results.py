@@ -83,6 +83,11 @@ def test_to_pandas_is_one_line_a_hit(result):
     assert frame["query"].tolist() == [0, 0]
     assert frame["pid"].tolist() == [7, "<b>&"]
     assert frame["metadata"].tolist()[1] == {"n": 1}
+    plain = Gallery(2)
+    plain.add([[1, 0], [1, 1]], pids=[2**53 + 1, None], camids=[1, None])
+    frame = plain.search([[1, 0]], k=2).to_pandas()
+    assert frame["pid"].tolist() == [2**53 + 1, None]
+    assert frame["camid"].tolist() == [1, None]
     empty = Gallery(2).search([[1, 0]]).to_pandas()
     assert list(empty.columns) == list(frame.columns)
 
