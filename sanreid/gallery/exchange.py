@@ -1,14 +1,16 @@
 """Galleries as one ``.npz`` file, to hand on or to read elsewhere. No pickle is written or read.
 
 Arrays, N entries: ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,) int64 with
-``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none, ``pids`` and
-``metadata`` (N,) JSON as UTF-8 bytes, ``encoder_fingerprint`` () str, empty for none. Reading
-needs ``embeddings`` alone; plain int or str ``pids`` and a ``paths`` array are understood too.
+``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none, ``pids`` (N,) JSON as
+UTF-8 bytes, ``metadata`` uint8, N such texts one behind the other, with ``metadata_ends`` (N,)
+int64, ``encoder_fingerprint`` () str, empty for none. Reading needs ``embeddings`` alone; plain
+int or str ``pids``, ``metadata`` (N,) as ``pids``, and a ``paths`` array are understood too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import zipfile
@@ -54,7 +56,8 @@ def write_npz(path: Path, snapshot: Snapshot) -> None:
                 camids_given=camids != NO_CAMID,
                 timestamps=table.timestamps.first(count)[rows],
                 pids=np.array(pids, dtype=np.bytes_),
-                metadata=np.array(metadata, dtype=np.bytes_),
+                metadata=np.frombuffer(b"".join(metadata), dtype=np.uint8),
+                metadata_ends=np.cumsum([len(text) for text in metadata], dtype=np.int64),
                 encoder_fingerprint=np.array(snapshot.settings.encoder_fingerprint or ""),
             )
             file.flush()
@@ -91,7 +94,11 @@ def read_npz(path: Path) -> dict[str, Any]:
         if "timestamps" in arrays:
             seconds = arrays["timestamps"].tolist()
             columns["timestamps"] = [None if second != second else second for second in seconds]  # noqa: PLR0124 - NaN
-        if "metadata" in arrays:
+        if "metadata_ends" in arrays:
+            columns["metadata"] = _one_behind_the_other(
+                arrays["metadata"], arrays["metadata_ends"]
+            )
+        elif "metadata" in arrays:
             columns["metadata"] = _texts(arrays["metadata"])
         elif "paths" in arrays:
             columns["metadata"] = [{"path": path} for path in arrays["paths"].tolist()]
@@ -99,6 +106,15 @@ def read_npz(path: Path) -> dict[str, Any]:
     except _UNREADABLE as error:
         raise GalleryError(f"{path} is not a file of exported entries: {error}") from error
     return columns
+
+
+def _one_behind_the_other(blob: NDArray[Any], ends: NDArray[Any]) -> list[Any]:
+    """JSON texts that are not a column, which would make each as wide as the longest."""
+    borders = [0, *ends.tolist()]
+    if borders != sorted(borders) or borders[-1] != len(blob):
+        raise ValueError(f"its texts end at {borders[-1]} of {len(blob)} bytes")
+    whole = blob.tobytes()
+    return [json.loads(whole[low:high]) for low, high in itertools.pairwise(borders)]
 
 
 def _texts(column: NDArray[Any]) -> list[Any]:

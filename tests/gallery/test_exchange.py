@@ -49,6 +49,31 @@ def test_plain_files_of_embeddings_are_read(tmp_path):
     ]  # fmt: skip
 
 
+def test_long_metadata_does_not_widen_every_row(tmp_path):
+    gallery = Gallery(2)
+    metadata = [{"crops": ["x" * 100_000]}, *[{"n": row} for row in range(999)]]
+    gallery.add(np.ones((1000, 2)), metadata=metadata)
+    gallery.export(tmp_path / "g.npz")
+    assert (tmp_path / "g.npz").stat().st_size < 300_000
+    again = Gallery(2)
+    assert [e.metadata for e in again.get(again.import_from(tmp_path / "g.npz"))] == metadata
+
+
+def test_metadata_as_a_column_is_read(tmp_path):
+    texts = np.array([b'{"n": 1}', b"{}"], dtype=np.bytes_)
+    np.savez(tmp_path / "c.npz", embeddings=np.eye(2), metadata=texts)
+    gallery = Gallery(2)
+    assert gallery.get(gallery.import_from(tmp_path / "c.npz"))[0].metadata == {"n": 1}
+
+
+@pytest.mark.parametrize("ends", [[8, 9], [8, 11], [-1, 10], [9, 8]])
+def test_texts_that_end_elsewhere_are_refused(tmp_path, ends):
+    blob = np.frombuffer(b'{"n": 1}{}', dtype=np.uint8)
+    np.savez(tmp_path / "b.npz", embeddings=np.eye(2), metadata=blob, metadata_ends=ends)
+    with pytest.raises(GalleryError, match="is not a file of exported entries"):
+        Gallery(2).import_from(tmp_path / "b.npz")
+
+
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     np.savez(tmp_path / "other.npz", x=np.eye(2))
