@@ -177,7 +177,7 @@ def test_loading_needs_every_key_and_no_other(tiny_weights, tmp_path):
         SANEncoder.from_pretrained(broken)
 
 
-def test_weights_without_batch_norm_counters_load(tiny_encoder, tiny_weights, tmp_path):
+def test_weights_without_all_batch_norm_counters_load(tiny_encoder, tiny_weights, tmp_path):
     from safetensors.torch import save_file
 
     (tmp_path / "config.json").write_bytes((tiny_weights / "config.json").read_bytes())
@@ -186,6 +186,10 @@ def test_weights_without_batch_norm_counters_load(tiny_encoder, tiny_weights, tm
     assert len(kept) < len(tensors)
     save_file(kept, tmp_path / "model.safetensors")
     assert SANEncoder.from_pretrained(tmp_path).fingerprint == tiny_encoder.fingerprint
+    one = next(key for key in tensors if key not in kept)
+    save_file({k: v for k, v in tensors.items() if k != one}, tmp_path / "model.safetensors")
+    with pytest.raises(WeightsError, match=f"missing: {one}"):
+        SANEncoder.from_pretrained(tmp_path)
 
 
 def test_unknown_weights(tmp_path):

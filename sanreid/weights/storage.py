@@ -35,6 +35,7 @@ CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
 
+_COUNTER = "num_batches_tracked"  # of batch-norm, which decides nothing
 _SHOWN = 8  # keys listed in a message before "and N more"
 
 
@@ -142,9 +143,9 @@ def check_keys(
         WeightsError: They differ, or a value is NaN, infinite or of a type that holds no weight
             (whole numbers, complex, 8 bits); the message lists the keys.
     """
-    missing = [
-        key for key in wanted if key not in state_dict and not key.endswith("num_batches_tracked")
-    ]
+    missing = [key for key in wanted if key not in state_dict]
+    if not any(key in state_dict for key in wanted if key.endswith(_COUNTER)):
+        missing = [key for key in missing if not key.endswith(_COUNTER)]  # older torch has none
     unknown = [key for key in state_dict if key not in wanted]
     shapes = [
         f"{key} {list(value.shape)} instead of {list(wanted[key])}"
@@ -187,7 +188,7 @@ def _is_finite(value: Tensor) -> bool:
 
 def _is_weight(key: str, value: Tensor) -> bool:
     floating = value.dtype.is_floating_point and value.dtype.itemsize > 1
-    return floating or (key.endswith("num_batches_tracked") and not value.dtype.is_complex)
+    return floating or (key.endswith(_COUNTER) and not value.dtype.is_complex)
 
 
 def listed(keys: Iterable[str]) -> str:
