@@ -99,7 +99,7 @@ def _build(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
     from sanreid.gallery.folder import is_gallery
 
-    if args.path.exists() and not args.overwrite:
+    if args.path.exists() and not args.overwrite and not _is_empty_folder(args.path):
         raise GalleryError(
             f"{args.path} exists already. Extend it with 'sanreid gallery add', or replace it "
             "with --overwrite."
@@ -192,8 +192,12 @@ def _read_names(sources: Sequence[Path], names: str) -> dict[Path, Person]:
     from sanreid.images import find_images
 
     found: dict[Path, Person] = {}
+    named: dict[Path, dict[Path, Person]] = {}  # by folder: a thousand files lie in one
     for source in sources:
-        known = {} if names == "none" else _named(source, names)
+        folder = source if source.is_dir() else source.parent
+        if folder not in named:
+            named[folder] = {} if names == "none" else _named(folder, names)
+        known = named[folder]
         files = find_images(source) if source.is_dir() else [source]
         found |= {path: known.get(path, NOBODY) for path in files}
     for path in found:
@@ -208,8 +212,8 @@ def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and next(path.iterdir(), None) is None
 
 
-def _named(source: Path, names: str) -> dict[Path, Person]:
-    """Read the names in a folder, or in the folder of a file; none under "auto" if one is odd.
+def _named(folder: Path, names: str) -> dict[Path, Person]:
+    """Read the names in a folder; none under "auto" if one is odd.
 
     Raises:
         DatasetError: The names are not of the scheme that was asked for.
@@ -217,17 +221,13 @@ def _named(source: Path, names: str) -> dict[Path, Person]:
     from sanreid.datasets import read_crops
     from sanreid.errors import DatasetError
 
-    folder = source if source.is_dir() else source.parent
     try:
         crops = read_crops(folder, names="market1501" if names == "auto" else names)  # type: ignore[arg-type] # argparse has checked it
     except DatasetError:
         if names == "auto":
             return {}
         raise
-    labels: Sequence[int | str | None] = crops.labels or [
-        None if pid in crops.ignored_pids else pid for pid in crops.pids.tolist()
-    ]
-    people = zip(labels, crops.camids.tolist(), strict=True)
+    people = zip(crops.people, crops.camids.tolist(), strict=True)
     return dict(zip(crops.paths, people, strict=True))
 
 

@@ -25,7 +25,7 @@ class CropSet:
         camids: (N,) int64, cameras as the data names them.
         keys: N distinct names that stay the same when the folder moves; the textures made for
             the crops are filed under them. Left out: the path's last two parts.
-        labels: N identity names where the data names people by text, else empty.
+        labels: N identity names where the data names people by folders or by text, else empty.
         split: ``"train"``, ``"query"``, ``"gallery"`` or empty.
         ignored_pids: pids that are no single person: -1 is junk everywhere; Market-1501 adds 0,
             its distractors.
@@ -80,6 +80,20 @@ class CropSet:
     def num_identities(self) -> int:
         """How many people there are."""
         return len(self.identities)
+
+    @property
+    def people(self) -> list[int | str | None]:
+        """N identities as a gallery takes them.
+
+        The number, or the name where not all names are numbers; None for ``ignored_pids``.
+        """
+        numbers = self.pids.tolist()
+        if any(
+            not label.removeprefix("-").isdecimal() or int(label) != pid
+            for label, pid in zip(self.labels, numbers, strict=False)
+        ):
+            return list(self.labels)
+        return [None if pid in self.ignored_pids else pid for pid in numbers]
 
     def select(self, which: ArrayLike) -> CropSet:
         """Give some of the crops.

@@ -107,8 +107,8 @@ def add_folder(
 ) -> None:
     """Embed the crops of a folder and add them with what their names say.
 
-    People named by text keep that name as their pid; the junk and distractor crops of a data set
-    are no person, their pid is None.
+    People named by text keep that name as their pid, people who are all named by numbers that
+    number; the junk and distractor crops of a data set are no person, their pid is None.
     """
     from sanreid.datasets import read_crops  # noqa: PLC0415 - from a folder only
 
@@ -119,11 +119,10 @@ def add_folder(
     result = encoder.encode_files(paths, **options)
     place = {str(path): row for row, path in enumerate(paths)}
     kept = [place[str(path)] for path in result.paths]
-    ignored = set(crops.ignored_pids)
-    pids = crops.labels or [None if pid in ignored else pid for pid in crops.pids.tolist()]
+    people = crops.people
     gallery.add(
         result.embeddings,
-        pids=[pids[row] for row in kept],
+        pids=[people[row] for row in kept],
         camids=crops.camids[kept],
         metadata=[{"path": str(paths[row])} for row in kept],
         encoder_fingerprint=encoder.fingerprint,

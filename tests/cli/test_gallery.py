@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from sanreid import datasets
 from sanreid.cli import main
 from sanreid.gallery import Gallery
 from sanreid.viz import storage
@@ -173,6 +174,23 @@ def test_build_replaces_only_when_told(run, built, people, tiny):
     status, text, _ = run("gallery", "build", people, built, "--weights", tiny, "--overwrite")
     assert status == 0
     assert "16 entries" in text
+
+
+def test_build_takes_an_empty_folder(run, people, tiny, tmp_path):
+    (tmp_path / "empty").mkdir()
+    status, text, _ = run("gallery", "build", people, tmp_path / "empty", "--weights", tiny)
+    assert status == 0
+    assert "16 entries" in text
+
+
+def test_the_names_of_a_folder_are_read_once(run, people, tiny, tmp_path, monkeypatch):
+    read = []
+    known = datasets.read_crops
+    monkeypatch.setattr(datasets, "read_crops", lambda *a, **k: read.append(a) or known(*a, **k))
+    files = sorted(people.iterdir())
+    assert run("gallery", "build", *files, tmp_path / "g", "--weights", tiny)[0] == 0
+    assert len(read) == 1
+    assert len(pids(tmp_path / "g")) == len(files)
 
 
 def test_another_encoder_is_refused(run, built, people, other):
