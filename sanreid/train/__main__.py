@@ -37,7 +37,7 @@ _COMMANDS = ("evaluate", "export", "find-lr", "balance", "list")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; give the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in _COMMANDS:
+    if arguments and arguments[0] not in (*_COMMANDS, "-h", "--help"):
         arguments.insert(0, "run")
     args = _parser().parse_args(arguments)
     level = logging.WARNING if args.quiet else logging.INFO
