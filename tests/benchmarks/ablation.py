@@ -6,11 +6,12 @@
 
 ``measure NAME LABEL=RUN...`` writes ``docs/ablation/NAME.json``: each run's settings where they
 differ from its packaged configuration, its losses by epoch, its mAP by epoch, and, on all sets of
-``evaluation-all``, its figures, its gain over the first label named and over the label before its
-own, each of the same seed where there is one, with 95 % bootstrap intervals over identities. A
-label may be named more than once, for runs of several seeds. ``page`` puts one table for each
-file between the page's marks ``<!-- NAME -->`` and ``<!-- end -->``, and draws the curves; the
-words around them are written by hand.
+``evaluation-all``, its figures, its gain over the first label named and, where its label starts
+with ``+``, over the label before, each of the same seed where there is one, with 95 % bootstrap
+intervals over identities. A label may be named more than once, for runs of several seeds.
+
+``page`` puts one table for each file between the page's marks ``<!-- NAME -->`` and
+``<!-- end -->``, and draws the curves; the words around them are written by hand.
 """
 
 from __future__ import annotations
@@ -80,11 +81,12 @@ def measure(name: str, runs: Sequence[tuple[str, Path]]) -> Path:
 def _compared(
     label: str, seed: int, measured: list[tuple[str, int, dict[str, EvaluationReport]]]
 ) -> dict[str, dict[str, EvaluationReport]]:
-    """Give what a run is compared with: the first label, and the label before its own."""
+    """Give what a run is compared with: the first label, and the one that its own adds to."""
     order = list(dict.fromkeys(one for one, _, _ in measured))
     before = order[: order.index(label)] if label in order else order
+    added_to = before[1:][-1:] if label.startswith("+") else []
     found = {}
-    for prefix, which in (("gain", before[:1]), ("step", before[1:][-1:])):
+    for prefix, which in (("gain", before[:1]), ("step", added_to)):
         runs = [(s, reports) for one, s, reports in measured if one in which]
         if runs:
             found[prefix] = next((reports for s, reports in runs if s == seed), runs[0][1])

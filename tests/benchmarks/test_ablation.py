@@ -34,12 +34,13 @@ def test_every_row_has_a_command_whose_settings_are_in_order(monkeypatch):
             assert set(ablation.SETS) <= set(row["figures"])
 
 
-def test_a_run_is_compared_with_the_same_seed_of_the_first_label_and_of_the_one_before():
+def test_a_run_is_compared_with_the_same_seed_of_the_first_label_and_of_the_one_it_adds_to():
     measured = [("a", 1, {"x": "a1"}), ("a", 2, {"x": "a2"}), ("b", 1, {"x": "b1"})]
     assert ablation._compared("a", 2, measured[:1]) == {}
     assert ablation._compared("b", 1, measured[:2]) == {"gain": {"x": "a1"}}
     assert ablation._compared("b", 2, measured) == {"gain": {"x": "a2"}}
-    assert ablation._compared("c", 2, measured) == {"gain": {"x": "a2"}, "step": {"x": "b1"}}
+    assert ablation._compared("c", 2, measured) == {"gain": {"x": "a2"}}
+    assert ablation._compared("+ c", 2, measured) == {"gain": {"x": "a2"}, "step": {"x": "b1"}}
     by_seed = [("a", 1, {}), ("b", 1, {}), ("c", 1, {}), ("a", 2, {"x": "a2"})]
     assert ablation._compared("b", 2, by_seed) == {"gain": {"x": "a2"}}
 
