@@ -41,7 +41,7 @@ def assign(module: nn.Module, state_dict: dict[str, Tensor], *, origin: str) -> 
         {key: tuple(value.shape) for key, value in wanted.items()}, state_dict, origin=origin
     )
     values = {
-        # A copy, so that nothing stays tied to the file; counters may be missing.
+        # A copy, so that nothing stays tied to the file; the counters may be missing.
         key: torch.zeros(like.shape, dtype=like.dtype)
         if key not in state_dict
         else state_dict[key].to(like.dtype, copy=True)

@@ -109,8 +109,8 @@ def load_into(
 ) -> None:
     """Copy ``state_dict`` into ``module``, every key and no other, or change nothing.
 
-    The counters ``num_batches_tracked`` of batch-norm layers may be missing: inference does not
-    read them. Values are converted to the module's dtype and device.
+    The counters ``num_batches_tracked`` of batch-norm layers may be missing, all of them:
+    inference does not read them. Values are converted to the module's dtype and device.
 
     Args:
         module: The network.
@@ -125,7 +125,7 @@ def load_into(
     counters = {
         key: value
         for key, value in module.state_dict().items()
-        if key not in state_dict  # check_keys lets counters alone be missing
+        if key not in state_dict  # check_keys lets the counters be missing
     }
     module.load_state_dict({**counters, **state_dict}, strict=True)
 
@@ -139,13 +139,15 @@ def check_keys(
 ) -> None:
     """Compare a state dict with the wanted shapes by key; ``network`` is for the message.
 
+    Batch-norm's counters are there all or none: they decide nothing.
+
     Raises:
         WeightsError: They differ, or a value is NaN, infinite or of a type that holds no weight
             (whole numbers, complex, 8 bits); the message lists the keys.
     """
     missing = [key for key in wanted if key not in state_dict]
     if not any(key in state_dict for key in wanted if key.endswith(_COUNTER)):
-        missing = [key for key in missing if not key.endswith(_COUNTER)]  # older torch has none
+        missing = [key for key in missing if not key.endswith(_COUNTER)]  # old files have none
     unknown = [key for key in state_dict if key not in wanted]
     shapes = [
         f"{key} {list(value.shape)} instead of {list(wanted[key])}"
@@ -282,7 +284,7 @@ def _storable(state_dict: Mapping[str, Tensor], directory: Path) -> dict[str, Te
 
     tensors = {}
     for key, value in state_dict.items():
-        counter = key.endswith("num_batches_tracked") and value.dtype == torch.int64
+        counter = key.endswith(_COUNTER) and value.dtype == torch.int64
         if value.dtype not in (torch.float16, torch.float32, torch.bfloat16) and not counter:
             raise WeightsError(
                 f"The encoder to save in {directory} holds {key} in {value.dtype}; a weights "
