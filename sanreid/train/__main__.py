@@ -31,7 +31,7 @@ from sanreid.train.settings import load_config, packaged_configs
 
 __all__ = ["main"]
 
-_COMMANDS = ("evaluate", "export", "find-lr", "balance", "list")
+_COMMANDS = ("run", "evaluate", "export", "find-lr", "balance", "list")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

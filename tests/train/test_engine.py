@@ -478,7 +478,7 @@ def test_the_average_is_what_is_exported(tiny_run, tmp_path):
 def test_the_command_line(tiny_run, tmp_path, capsys):
     path = write_toml(tiny_run(), tmp_path / "run.toml")
     assert main(["--quiet", "--set", "run.max_steps=2", str(path)]) == 0
-    assert main([str(path), "--quiet"]) == 1
+    assert main(["run", str(path), "--quiet"]) == 1
     assert "--resume" in capsys.readouterr().err
     assert main(["evaluate", str(tmp_path / "run"), "--which", "last", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
