@@ -64,7 +64,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
             choices=_NAMES,
             default="auto",
             help="how file names tell person and camera (default: auto, as in Market-1501 where "
-            "all names of a folder fit, else nobody is named)",
+            "all names of a folder fit, else nobody is named); a person named by a number is that "
+            "number, 0007 is 7",
         )
         add_on_error_option(action)
         add_format_options(action, csv=False)
@@ -106,6 +107,11 @@ def _build(args: argparse.Namespace) -> int:
         )
     if args.path.exists() and not (is_gallery(args.path) or _is_empty_folder(args.path)):
         raise GalleryError(f"{args.path} is neither a gallery nor an empty folder; left as it is.")
+    if args.path.exists() and not _can_be_replaced(args.path):
+        raise GalleryError(
+            f"{args.path} is a link, a mount point or the working directory, and a gallery cannot "
+            "take the place of these. Name a folder in it."
+        )
     encoder = load_encoder(args)
     gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
     encoded, people = _fill(gallery, encoder, args)
@@ -210,6 +216,10 @@ def _read_names(sources: Sequence[Path], names: str) -> dict[Path, Person]:
 
 def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and next(path.iterdir(), None) is None
+
+
+def _can_be_replaced(path: Path) -> bool:
+    return not (path.is_symlink() or path.is_mount() or path.samefile(Path.cwd()))
 
 
 def _named(folder: Path, names: str) -> dict[Path, Person]:

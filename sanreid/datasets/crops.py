@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 
 __all__ = ["CropSet", "Dataset", "merge_crops", "split_by_camera"]
+
+NUMBER = re.compile(r"-1|[0-9]{1,18}")  # a person's name that is a pid; -1 is nobody
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,15 +89,17 @@ class CropSet:
     def people(self) -> list[int | str | None]:
         """N identities as a gallery takes them.
 
-        The number, or the name where not all names are numbers; None for ``ignored_pids``.
+        The pid, None for ``ignored_pids``. Where there are labels: the number of a label that is
+        a number, unless two are written for one number (7 and 07), and None for -1; the others
+        are names, as they are.
         """
-        numbers = self.pids.tolist()
-        if any(
-            not label.removeprefix("-").isdecimal() or int(label) != pid
-            for label, pid in zip(self.labels, numbers, strict=False)
-        ):
-            return list(self.labels)
-        return [None if pid in self.ignored_pids else pid for pid in numbers]
+        if not self.labels:
+            return [None if pid in self.ignored_pids else pid for pid in self.pids.tolist()]
+        number_of = {label: int(label) for label in set(self.labels) if NUMBER.fullmatch(label)}
+        times = Counter(number_of.values())
+        who: dict[str, int | str | None] = {label: label for label in self.labels}
+        who |= {label: number for label, number in number_of.items() if times[number] == 1}
+        return [None if label == "-1" else who[label] for label in self.labels]
 
     def select(self, which: ArrayLike) -> CropSet:
         """Give some of the crops.

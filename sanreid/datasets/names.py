@@ -27,7 +27,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
-from sanreid.datasets.crops import CropSet
+from sanreid.datasets.crops import NUMBER, CropSet
 from sanreid.errors import DatasetError, InputError
 
 __all__ = ["IMAGE_SUFFIXES", "NameScheme", "examples", "list_images", "match_names", "read_crops"]
@@ -235,7 +235,7 @@ def _by_person_folder(root: Path, files: list[str], title: str) -> CropSet:
     """Read pids from the first folder of each path; if all are numbers, they keep their value."""
     people = [file.split("/", 1)[0] for file in files]
     distinct = sorted(set(people))
-    numbers = [int(person) for person in distinct if re.fullmatch(r"\d+|-1", person)]
+    numbers = [int(person) for person in distinct if NUMBER.fullmatch(person)]
     if len(set(numbers)) == len(distinct):
         pid_of = {person: int(person) for person in distinct}
     else:

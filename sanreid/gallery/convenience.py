@@ -107,8 +107,8 @@ def add_folder(
 ) -> None:
     """Embed the crops of a folder and add them with what their names say.
 
-    People named by text keep that name as their pid, people who are all named by numbers that
-    number; the junk and distractor crops of a data set are no person, their pid is None.
+    People named by text keep that name as their pid, those named by a number that number; the
+    junk and distractor crops of a data set are no person, their pid is None.
     """
     from sanreid.datasets import read_crops  # noqa: PLC0415 - from a folder only
 

@@ -67,7 +67,8 @@ class Gallery(GalleryCore):
 
         Args:
             encoder: A ``SANEncoder``, or anything that encodes files as it does.
-            folder: One sub-folder a person, or reID file names.
+            folder: One sub-folder a person, or reID file names. A person named by a number is
+                that number (``0007`` is 7), others are named by their text.
             names: The naming, as :func:`sanreid.datasets.read_crops` takes it.
             options: Passed to the encoder's ``encode_files``.
         """
@@ -348,6 +349,11 @@ class Gallery(GalleryCore):
 
     def export(self, path: str | Path) -> None:
         """Write all entries to one ``.npz`` file, without pickle.
+
+        N entries: ``embeddings`` (N, D) float32, ``ids`` (N,), ``camids`` (N,) where
+        ``camids_given`` (N,) bool, ``timestamps`` (N,) with NaN for none, ``pids`` (N,) JSON
+        texts, ``metadata`` () uint8, N JSON texts one behind the other that end at
+        ``metadata_ends`` (N,), and ``encoder_fingerprint``.
 
         Raises:
             InputError: The name ends otherwise.

@@ -124,8 +124,8 @@ class SearchResult:
         kept = {  # as they are: pandas would make 7 and None 7.0 and NaN
             name: pd.Series(columns[name], dtype=object) for name in ("pid", "camid", "metadata")
         }
-        frame = pd.DataFrame(columns | kept)
-        return frame.astype({"query": "int64", "rank": "int64", "id": "int64"})
+        kinds = dict.fromkeys(("query", "rank", "id"), "int64") | {"timestamp": "float64"}
+        return pd.DataFrame(columns | kept).astype(kinds)
 
     def with_queries(
         self,

@@ -183,6 +183,17 @@ def test_build_takes_an_empty_folder(run, people, tiny, tmp_path):
     assert "16 entries" in text
 
 
+def test_what_cannot_be_replaced_is_told_before_the_work(run, people, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "empty")
+    monkeypatch.chdir(tmp_path / "empty")
+    for path in (".", tmp_path / "link"):
+        build = ("gallery", "build", people, path, "--weights", "no such weights")
+        status, _, err = run(*build)
+        assert (status, "take the place of these" in err) == (1, True)
+        assert run(*build, "--overwrite")[2] == err
+
+
 def test_the_names_of_a_folder_are_read_once(run, people, tiny, tmp_path, monkeypatch):
     read = []
     known = datasets.read_crops

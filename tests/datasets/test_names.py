@@ -71,8 +71,20 @@ def test_folders_of_numbers_keep_them_and_labels_are_the_folders(tmp_path):
     assert crops.identities.tolist() == [2, 10]
 
 
+def test_people_are_numbers_where_their_names_are(tmp_path):
+    huge = "9" * 20  # more than a pid can be
+    wanted = {"0007": 7, "12": 12, "anna": "anna", "-1": None, "-0": "-0", huge: huge}
+    write(tmp_path, *(f"{name}/a.jpg" for name in wanted))
+    crops = read_crops(tmp_path, names="folders")
+    assert dict(zip(crops.labels, crops.people, strict=True)) == wanted
+    assert crops.select([crops.labels.index("12")]).people == [12]
+    market = read_crops(write(tmp_path / "m", "0000_c1_a.jpg", "0003_c1_a.jpg", "-1_c1_a.jpg"))
+    assert dict(zip(market.pids.tolist(), market.people, strict=True)) == {0: None, 3: 3, -1: None}
+
+
 def test_folders_that_would_share_a_number_are_counted_instead(tmp_path):
     crops = read_crops(write(tmp_path, "1/a.jpg", "01/a.jpg", "2/a.jpg"))
+    assert dict(zip(crops.labels, crops.people, strict=True)) == {"1": "1", "01": "01", "2": 2}
     assert sorted(zip(crops.labels, crops.pids.tolist(), strict=True)) == [
         ("01", 0),
         ("1", 1),

@@ -88,7 +88,9 @@ def test_to_pandas_is_one_line_a_hit(result):
     frame = plain.search([[1, 0]], k=2).to_pandas()
     assert frame["pid"].tolist() == [2**53 + 1, None]
     assert frame["camid"].tolist() == [1, None]
+    assert frame["timestamp"].isna().all()
     empty = Gallery(2).search([[1, 0]]).to_pandas()
+    assert empty["timestamp"].dtype == frame["timestamp"].dtype == "float64"
     assert list(empty.columns) == list(frame.columns)
 
 
