@@ -98,20 +98,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _build(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
-    from sanreid.gallery.folder import is_gallery
 
-    if args.path.exists() and not args.overwrite and not _is_empty_folder(args.path):
-        raise GalleryError(
-            f"{args.path} exists already. Extend it with 'sanreid gallery add', or replace it "
-            "with --overwrite."
-        )
-    if args.path.exists() and not (is_gallery(args.path) or _is_empty_folder(args.path)):
-        raise GalleryError(f"{args.path} is neither a gallery nor an empty folder; left as it is.")
-    if args.path.exists() and not _can_be_replaced(args.path):
-        raise GalleryError(
-            f"{args.path} is a link, a mount point or the working directory, and a gallery cannot "
-            "take the place of these. Name a folder in it."
-        )
+    if args.path.exists():
+        _check_may_go(args.path, overwrite=args.overwrite)
     encoder = load_encoder(args)
     gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
     encoded, people = _fill(gallery, encoder, args)
@@ -127,6 +116,26 @@ def _add(args: argparse.Namespace) -> int:
     with Gallery.open(args.path, encoder_fingerprint=encoder.fingerprint) as gallery:
         encoded, people = _fill(gallery, encoder, args, new_only=args.new_only)
         return _say_added(gallery, encoded, people, args)
+
+
+def _check_may_go(path: Path, *, overwrite: bool) -> None:
+    """Find out before the long work whether a new gallery may take the place of what is there."""
+    from sanreid.gallery.folder import is_gallery
+
+    if path.is_dir() and next(path.iterdir(), None) is None:
+        if path.is_symlink() or path.is_mount() or path.samefile(Path.cwd()):
+            raise GalleryError(
+                f"{path} is a link, a mount point or the working directory, and a gallery cannot "
+                "take the place of these. Name a folder in it."
+            )
+        return
+    if not overwrite:
+        raise GalleryError(
+            f"{path} exists already. Extend it with 'sanreid gallery add', or replace it "
+            "with --overwrite."
+        )
+    if not is_gallery(path):
+        raise GalleryError(f"{path} is neither a gallery nor an empty folder; left as it is.")
 
 
 def _check_is_there(path: Path) -> None:
@@ -212,14 +221,6 @@ def _read_names(sources: Sequence[Path], names: str) -> dict[Path, Person]:
                 f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
             )
     return found
-
-
-def _is_empty_folder(path: Path) -> bool:
-    return path.is_dir() and next(path.iterdir(), None) is None
-
-
-def _can_be_replaced(path: Path) -> bool:
-    return not (path.is_symlink() or path.is_mount() or path.samefile(Path.cwd()))
 
 
 def _named(folder: Path, names: str) -> dict[Path, Person]:

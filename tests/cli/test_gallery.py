@@ -176,6 +176,16 @@ def test_build_replaces_only_when_told(run, built, people, tiny):
     assert "16 entries" in text
 
 
+def test_a_gallery_behind_a_link_is_replaced_where_it_is(run, built, people, tiny, tmp_path):
+    (tmp_path / "link").symlink_to(built)
+    build = ("gallery", "build", people, tmp_path / "link", "--weights", tiny)
+    assert "exists already" in run(*build)[2]
+    status, text, _ = run(*build, "--overwrite")
+    assert (status, (tmp_path / "link").is_symlink()) == (0, True)
+    assert "16 entries" in text
+    assert len(pids(built)) == 16
+
+
 def test_build_takes_an_empty_folder(run, people, tiny, tmp_path):
     (tmp_path / "empty").mkdir()
     status, text, _ = run("gallery", "build", people, tmp_path / "empty", "--weights", tiny)
