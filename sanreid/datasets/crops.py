@@ -97,9 +97,11 @@ class CropSet:
             return [None if pid in self.ignored_pids else pid for pid in self.pids.tolist()]
         number_of = {label: int(label) for label in set(self.labels) if NUMBER.fullmatch(label)}
         times = Counter(number_of.values())
-        who: dict[str, int | str | None] = {label: label for label in self.labels}
-        who |= {label: number for label, number in number_of.items() if times[number] == 1}
-        return [None if label == "-1" else who[label] for label in self.labels]
+        who: dict[str, int | str | None] = {
+            label: number for label, number in number_of.items() if times[number] == 1
+        }
+        who["-1"] = None
+        return [who.get(label, label) for label in self.labels]
 
     def select(self, which: ArrayLike) -> CropSet:
         """Give some of the crops.

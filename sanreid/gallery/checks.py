@@ -214,22 +214,22 @@ def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 
     return rows
 
 
-def checked_ids(ids: Any, *, name: str = "ids") -> NDArray[np.int64]:  # noqa: ANN401 - as passed
+def checked_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
     """Give (N,) int64 ids; one int alone is one id."""
     if isinstance(ids, (int, np.integer)):
         ids = [ids]
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind == "i":
         column = ids.astype(np.int64)
     else:
-        values = _listed(ids, name)
+        values = _listed(ids, "ids")
         column = np.empty(len(values), dtype=np.int64)
         for row, value in enumerate(values):
             if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
                 raise InputError(
-                    f"{name} must be ints; row {row} is {_short(value)}"
+                    f"ids must be ints; row {row} is {_short(value)}"
                     f" of type {type(value).__name__}."
                 )
-            column[row] = _check_int64(int(value), row, name)
+            column[row] = _check_int64(int(value), row, "ids")
     return column
 
 

@@ -1,9 +1,6 @@
 """Galleries as one ``.npz`` file, to hand on or to read elsewhere. No pickle is written or read.
 
-Arrays, N entries: ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,) int64 with
-``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none, ``pids`` (N,) JSON as
-UTF-8 bytes, ``metadata`` uint8, N such texts one behind the other, with ``metadata_ends`` (N,)
-int64, ``encoder_fingerprint`` () str, empty for none. Reading needs ``embeddings`` alone; plain
+The arrays are those of :meth:`sanreid.Gallery.export`. Reading needs ``embeddings`` alone; plain
 int or str ``pids``, ``metadata`` (N,) as ``pids``, and a ``paths`` array are understood too.
 """
 

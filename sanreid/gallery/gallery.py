@@ -350,10 +350,10 @@ class Gallery(GalleryCore):
     def export(self, path: str | Path) -> None:
         """Write all entries to one ``.npz`` file, without pickle.
 
-        N entries: ``embeddings`` (N, D) float32, ``ids`` (N,), ``camids`` (N,) where
-        ``camids_given`` (N,) bool, ``timestamps`` (N,) with NaN for none, ``pids`` (N,) JSON
-        texts, ``metadata`` () uint8, N JSON texts one behind the other that end at
-        ``metadata_ends`` (N,), and ``encoder_fingerprint``.
+        Arrays, N entries: ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,)
+        int64 with ``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none,
+        ``pids`` (N,) JSON as UTF-8 bytes, ``metadata`` uint8, N such texts one behind the other,
+        with ``metadata_ends`` (N,) int64, ``encoder_fingerprint`` () str, empty for none.
 
         Raises:
             InputError: The name ends otherwise.

@@ -77,7 +77,7 @@ def test_from_folder_knows_names_of_data_sets(tmp_path):
     assert -1 not in [entry.pid for entry in entries]
 
 
-def test_from_folder_takes_numbers_for_people_who_are_all_named_by_them(tmp_path):
+def test_from_folder_takes_numbers_for_people_who_are_named_by_them(tmp_path):
     for name in ("0007/a.jpg", "12/a.jpg", "-1/a.jpg"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).write_bytes(b"")
