@@ -37,10 +37,15 @@ __version__ = "0.1.0"
 
 _MODULES = (  # loaded when named
     "backends",
+    "config",
     "datasets",
+    "encoder",
     "errors",
+    "gallery",
     "images",
     "metrics",
+    "models",
+    "rerank",
     "viz",
     "weights",
 )

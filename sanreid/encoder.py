@@ -25,12 +25,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sanreid import weights
-from sanreid._batches import Batch, Failure, Options, embed_in_batches
-from sanreid._detections import crop_boxes
-from sanreid._engines import Engine, ExportedEngine, ModuleEngine
-from sanreid._expansion import expand_paths
-from sanreid._progress import progress_bar
-from sanreid._weights_state import assign, compact, weights_state
 from sanreid.backends.exported import exported_path
 from sanreid.backends.interface import BackendName, resolve
 from sanreid.config import EncoderConfig
@@ -42,7 +36,13 @@ from sanreid.images import (
     iterate_images,
     load_image,
 )
+from sanreid.inference.batches import Batch, Failure, Options, embed_in_batches
+from sanreid.inference.detections import crop_boxes
+from sanreid.inference.engines import Engine, ExportedEngine, ModuleEngine
+from sanreid.inference.module_state import assign, compact, weights_state
+from sanreid.inference.sources import expand_paths
 from sanreid.models import build_sa_enc
+from sanreid.utils.progress import progress_bar
 
 __all__ = ["EncodedFiles", "SANEncoder"]
 

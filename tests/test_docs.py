@@ -131,10 +131,11 @@ def commands(block):
 @pytest.mark.parametrize("block", list(blocks("bash")))
 def test_commands_that_are_not_run_are_at_least_right(block):
     from sanreid.cli import _parser as parse_sanreid
-    from sanreid.train import pairs, textures
     from sanreid.train.__main__ import _COMMANDS
     from sanreid.train.__main__ import _parser as parse_train
+    from sanreid.train.data import pairs
     from sanreid.train.pit.__main__ import _parser as parse_pit
+    from sanreid.train.textures import generator as textures
 
     for words in commands(block):
         line = " ".join(words)
@@ -151,14 +152,14 @@ def test_commands_that_are_not_run_are_at_least_right(block):
             assert parse_train().parse_args([*run, *arguments]).run, line
         elif module == "sanreid.train.pit":
             assert parse_pit().parse_args(arguments).run, line
-        elif module in ("sanreid.train.textures", "sanreid.train.pairs"):
+        elif module in ("sanreid.train.textures.generator", "sanreid.train.data.pairs"):
             parser = {"textures": textures, "pairs": pairs}[module.rpartition(".")[2]]._parser()
             parser.parse_args(arguments)
 
 
 @pytest.mark.parametrize("block", list(blocks("toml")))
 def test_settings_are_settings(block, tmp_path):
-    from sanreid.train.settings import load_config
+    from sanreid.train.config.loader import load_config
 
     path = tmp_path / "shown.toml"
     path.write_text(block, encoding="utf-8")

@@ -12,10 +12,12 @@ import pytest
 import torch
 
 import sanreid
-from sanreid import SANEncoder, _inference, _progress, weights
-from sanreid._pipeline import default_workers, map_ahead
+from sanreid import SANEncoder, weights
+from sanreid.backends import device as _inference
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, SanreidError, UnknownWeightsError, WeightsError
+from sanreid.inference.pipeline import default_workers, map_ahead
+from sanreid.utils import progress as _progress
 from tests.conftest import build_tiny
 from tests.people import rendered_person
 
@@ -446,7 +448,7 @@ def test_cuda_agrees_with_the_cpu(dtype, tiny_config, tiny_encoder):
 
 
 def test_a_forked_process_is_warned_once(tiny_config, crop, monkeypatch, caplog):
-    monkeypatch.setattr("sanreid._engines.LOADED_IN", -1)
+    monkeypatch.setattr("sanreid.inference.engines.LOADED_IN", -1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     encoder = fresh(tiny_config)
     encoder.encode(crop)
@@ -456,7 +458,7 @@ def test_a_forked_process_is_warned_once(tiny_config, crop, monkeypatch, caplog)
 
 
 def test_a_forked_process_of_one_thread_is_not_warned(tiny_config, crop, monkeypatch, caplog):
-    monkeypatch.setattr("sanreid._engines.LOADED_IN", -1)
+    monkeypatch.setattr("sanreid.inference.engines.LOADED_IN", -1)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     fresh(tiny_config).encode(crop)
     assert not caplog.records

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid._inference import resolve_device, resolve_dtype
+from sanreid.backends.device import resolve_device, resolve_dtype
 from sanreid.errors import InputError
 
 __all__ = ["Backend", "BackendName", "resolve"]

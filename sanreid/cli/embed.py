@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from sanreid._files import whole_file
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
@@ -14,6 +13,7 @@ from sanreid.cli.options import (
     load_encoder,
 )
 from sanreid.cli.output import check_writable, print_json, printable
+from sanreid.utils.files import whole_file
 
 __all__ = ["add_to"]
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sanreid._files import whole_file
 from sanreid.cli.style import paint, room
 from sanreid.errors import InputError
+from sanreid.utils.files import whole_file
 
 __all__ = ["check_writable", "print_json", "print_rows", "printable", "say"]
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.checks import NO_CAMID, Pid
+from sanreid.gallery.validation import NO_CAMID, Pid
 
 __all__ = ["Calibration", "calibrate_pairs"]
 

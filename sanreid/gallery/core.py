@@ -15,17 +15,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import GalleryError, InputError
-from sanreid.gallery import checks
-from sanreid.gallery.disk import Disk
+from sanreid.gallery import validation as checks
 from sanreid.gallery.filters import Condition, matches_all, parse
-from sanreid.gallery.folder import LOCK, is_gallery
-from sanreid.gallery.generation import create_directory, write_snapshot
-from sanreid.gallery.indexing import INDEX_KINDS
-from sanreid.gallery.local import LocalStore, in_memory
-from sanreid.gallery.lock import WriterLock
+from sanreid.gallery.index.manager import INDEX_KINDS
 from sanreid.gallery.results import Entry, SearchResult
+from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.filenames import LOCK, is_gallery
+from sanreid.gallery.storage.local import LocalStore, in_memory
+from sanreid.gallery.storage.locks import WriterLock
+from sanreid.gallery.storage.rewriting import create_directory, write_snapshot
+from sanreid.gallery.storage.table import Settings
 from sanreid.gallery.store import NewRows, Revision, SearchRequest
-from sanreid.gallery.table import Settings
 
 __all__ = ["GalleryCore", "Where"]
 

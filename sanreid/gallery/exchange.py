@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.checks import NO_CAMID
-from sanreid.gallery.snapshot import Snapshot
+from sanreid.gallery.storage.snapshots import Snapshot
+from sanreid.gallery.validation import NO_CAMID
 
 __all__ = ["read_npz", "write_npz"]
 

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery import checks, tracklets
+from sanreid.gallery import tracklets
+from sanreid.gallery import validation as checks
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
 from sanreid.gallery.core import GalleryCore, Where
 from sanreid.gallery.open_set import (
@@ -28,7 +29,7 @@ from sanreid.gallery.results import SearchResult
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
-    from sanreid.gallery.convenience import Encoder
+    from sanreid.gallery.images import Encoder
 
 __all__ = ["Gallery"]
 
@@ -72,7 +73,7 @@ class Gallery(GalleryCore):
             names: The naming, as :func:`sanreid.datasets.read_crops` takes it.
             options: Passed to the encoder's ``encode_files``.
         """
-        from sanreid.gallery.convenience import add_folder  # noqa: PLC0415 - with an encoder only
+        from sanreid.gallery.images import add_folder  # noqa: PLC0415 - with an encoder only
 
         gallery = cls(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
         add_folder(gallery, encoder, folder, names=names, options=options)
@@ -104,7 +105,7 @@ class Gallery(GalleryCore):
             options: Passed to the encoder; with ``on_error="collect"`` files that cannot be read
                 are left out, and so are their values.
         """
-        from sanreid.gallery.convenience import encoded, with_paths  # noqa: PLC0415 - as above
+        from sanreid.gallery.images import encoded, with_paths  # noqa: PLC0415 - as above
 
         self._check_fingerprint(checks.checked_fingerprint(encoder.fingerprint))
         columns: dict[str, Any] = {

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.checks import Pid
 from sanreid.gallery.filters import And, Condition, Leaf
 from sanreid.gallery.results import SearchResult
 from sanreid.gallery.store import SearchRequest, Store
+from sanreid.gallery.validation import Pid
 
 __all__ = ["Identification", "OpenSetReport", "identify", "open_set_report"]
 

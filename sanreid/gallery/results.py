@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError, MissingExtraError
-from sanreid.gallery.checks import Pid
+from sanreid.gallery.validation import Pid
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,8 +1,9 @@
 """The seam between a gallery and whatever keeps and searches its entries.
 
 :class:`Store` is all that :class:`sanreid.Gallery` needs: ids, a filter tree and a search request
-go in, entries and results come out. :class:`sanreid.gallery.local.LocalStore` is the one that
-ships; a gallery too large for one machine can put a vector database behind the same five calls.
+go in, entries and results come out. The one that ships is
+:class:`sanreid.gallery.storage.local.LocalStore`; a gallery too large for one machine can put a
+vector database behind the same calls.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.checks import Pid
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.table import Settings
+from sanreid.gallery.storage.table import Settings
+from sanreid.gallery.validation import Pid
 
 __all__ = ["NewRows", "Revision", "SearchRequest", "Store"]
 

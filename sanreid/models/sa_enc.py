@@ -2,7 +2,7 @@
 
 Source: Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification",
 AAAI 2020, arXiv:1905.13143. The decoder that shapes these features during training is
-``sanreid.train.sa_dec``; nothing in this file needs it.
+``sanreid.train.networks.sa_dec``; nothing in this file needs it.
 
 Shapes: N crops, D embedding dimensions, C channels of the last stage. A crop is 3 x 256 x 128
 (channels, height, width) unless configured otherwise; the last map is then C x 16 x 8.

@@ -24,10 +24,10 @@ from pathlib import Path
 import torch
 
 from sanreid.errors import SanreidError
-from sanreid.train import distributed
-from sanreid.train.device import resolve_device
-from sanreid.train.engine import Engine
-from sanreid.train.settings import load_config, packaged_configs
+from sanreid.train.config.loader import load_config, packaged_configs
+from sanreid.train.loop import distributed
+from sanreid.train.loop.device import resolve_device
+from sanreid.train.loop.engine import Engine
 
 __all__ = ["main"]
 
@@ -130,7 +130,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from sanreid.train.evaluate import Measurement, evaluate_run  # noqa: PLC0415 - fast --help
+    from sanreid.train.tools.evaluate import Measurement, evaluate_run  # noqa: PLC0415 - fast --help
 
     options = {"which": args.which, "overrides": args.overrides, "sets": args.sets}
     reports = evaluate_run(args.folder, **options)
@@ -159,20 +159,23 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from sanreid.train.export import export_run  # noqa: PLC0415 - keeps --help fast
-    from sanreid.train.manifest_row import MANIFEST_ROW  # noqa: PLC0415 - as above
+    from sanreid.train.tools.export import export_run  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.tools.manifest_row import MANIFEST_ROW  # noqa: PLC0415 - as above
 
     out = export_run(args.folder, args.out, which=args.which, half=not args.float32)
     row = json.loads((out / MANIFEST_ROW).read_text(encoding="utf-8"))
     if row["role"] == "texture-generator":
-        _say(f"{out}: paint with python -m sanreid.train.textures CROPS OUT --weights {out}")
+        _say(
+            f"{out}: paint with "
+            f"python -m sanreid.train.textures.generator CROPS OUT --weights {out}"
+        )
     else:
         _say(f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r})")
     return 0
 
 
 def _find_lr(args: argparse.Namespace) -> int:
-    from sanreid.train.find_lr import find_lr  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.tools.find_lr import find_lr  # noqa: PLC0415 - keeps --help fast
 
     config = load_config(args.config, args.overrides)
     found = find_lr(config, steps=args.steps)
@@ -183,7 +186,7 @@ def _find_lr(args: argparse.Namespace) -> int:
 
 
 def _balance(args: argparse.Namespace) -> int:
-    from sanreid.train.balance import gradient_balance  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.tools.balance import gradient_balance  # noqa: PLC0415 - keeps --help fast
 
     found = gradient_balance(args.folder, overrides=args.overrides, batches=args.batches)
     _say("gradient of the unweighted term, relative to identity and triplet together (cosine)")

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sanreid.viz.browse import GalleryPage, write_gallery_page
-    from sanreid.viz.curves import cmc_figure, precision_recall_figure, similarity_histogram
-    from sanreid.viz.maps import activation_map, similarity_map, stage_maps
-    from sanreid.viz.rankings import ranked_list_figure
-    from sanreid.viz.scatter import gallery_map
+    from sanreid.viz.figures.curves import (
+        cmc_figure,
+        precision_recall_figure,
+        similarity_histogram,
+    )
+    from sanreid.viz.figures.maps import activation_map, similarity_map, stage_maps
+    from sanreid.viz.figures.rankings import ranked_list_figure
+    from sanreid.viz.figures.scatter import gallery_map
+    from sanreid.viz.figures.textures import texture_sheet
     from sanreid.viz.sheets import contact_sheet, ranked_list
     from sanreid.viz.storage import check_suffix, save_picture
-    from sanreid.viz.textures import texture_sheet
 
 __all__ = [
     "GalleryPage",
@@ -39,19 +43,19 @@ __all__ = [
 
 _HOME = {
     "GalleryPage": "browse",
-    "activation_map": "maps",
+    "activation_map": "figures.maps",
     "check_suffix": "storage",
-    "cmc_figure": "curves",
+    "cmc_figure": "figures.curves",
     "contact_sheet": "sheets",
-    "gallery_map": "scatter",
-    "precision_recall_figure": "curves",
+    "gallery_map": "figures.scatter",
+    "precision_recall_figure": "figures.curves",
     "ranked_list": "sheets",
-    "ranked_list_figure": "rankings",
+    "ranked_list_figure": "figures.rankings",
     "save_picture": "storage",
-    "similarity_histogram": "curves",
-    "similarity_map": "maps",
-    "stage_maps": "maps",
-    "texture_sheet": "textures",
+    "similarity_histogram": "figures.curves",
+    "similarity_map": "figures.maps",
+    "stage_maps": "figures.maps",
+    "texture_sheet": "figures.textures",
     "write_gallery_page": "browse",
 }
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sanreid.viz.figures.plots import bars, cmc_plot
 from sanreid.viz.markup import block, label, mark_of, row, table, text, tile, who
-from sanreid.viz.plots import bars, cmc_plot
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:

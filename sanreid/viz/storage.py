@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sanreid._files import whole_file
 from sanreid.errors import InputError
+from sanreid.utils.files import whole_file
 
 __all__ = ["check_suffix", "save_picture"]
 

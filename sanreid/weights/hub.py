@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sanreid._files import sha256_of
 from sanreid.errors import ChecksumError, UnknownWeightsError, WeightsError
+from sanreid.utils.files import sha256_of
 from sanreid.weights.storage import (
     CARD_NAME,
     CONFIG_NAME,

@@ -12,9 +12,9 @@ import logging
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 
-from sanreid._files import sha256_of
 from sanreid.config import EncoderConfig
 from sanreid.errors import SanreidError, WeightsError
+from sanreid.utils.files import sha256_of
 from sanreid.weights.card import model_card
 from sanreid.weights.manifest import WeightsEntry, parse_entry, read_manifest
 

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sanreid._files import sha256_of
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, WeightsError
+from sanreid.utils.files import sha256_of
 from sanreid.weights.card import model_card
 from sanreid.weights.manifest import WeightsEntry, read_json
 from sanreid.weights.record import record_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sanreid._batches import Batch, Failure, Options, embed_in_batches
 from sanreid.config import EncoderConfig
 from sanreid.errors import WeightsError
+from sanreid.inference.batches import Batch, Failure, Options, embed_in_batches
 
 CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(32, 32))
 

@@ -27,8 +27,13 @@ from typing import Any
 
 from sanreid.metrics import EvaluationReport
 from sanreid.train.config import TrainConfig
-from sanreid.train.evaluate import Measurement, evaluate_run
-from sanreid.train.settings import config_from_dict, config_to_dict, load_config, packaged_configs
+from sanreid.train.config.loader import (
+    config_from_dict,
+    config_to_dict,
+    load_config,
+    packaged_configs,
+)
+from sanreid.train.tools.evaluate import Measurement, evaluate_run
 from tests.benchmarks.report import machine
 from tests.benchmarks.tables import table
 

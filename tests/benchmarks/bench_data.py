@@ -18,8 +18,11 @@ import torch
 from PIL import Image, ImageFilter
 
 from sanreid.datasets import CropSet, read_crops
-from sanreid.train.data import CropStore, PKSampler, TextureHeader, TextureStore, TextureWriter
-from sanreid.train.transforms import BatchAugmentation
+from sanreid.train.data import CropStore, PKSampler
+from sanreid.train.data.transforms import BatchAugmentation
+from sanreid.train.textures.format import TextureHeader
+from sanreid.train.textures.store import TextureStore
+from sanreid.train.textures.writer import TextureWriter
 from tests.benchmarks.report import in_fresh_process, repeat, write_report
 
 P, K = 16, 4

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from sanreid.train.settings import config_to_dict, load_config
+from sanreid.train.config.loader import config_to_dict, load_config
 from tests.benchmarks import ablation
 
 needs_docs = pytest.mark.skipif(not ablation.PAGE.is_file(), reason="docs/ is not beside tests/")

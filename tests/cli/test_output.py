@@ -9,9 +9,9 @@ import tempfile
 
 import pytest
 
-from sanreid._files import whole_file
 from sanreid.cli.output import check_writable, print_json, print_rows, printable, say
 from sanreid.errors import InputError
+from sanreid.utils.files import whole_file
 
 ROWS = [
     {"who": "anna", "count": 7, "share": 0.25, "unused": 0},

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sanreid.gallery import approximate
+from sanreid.gallery.index import approximate
 
 
 @pytest.fixture

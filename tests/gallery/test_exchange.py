@@ -5,7 +5,7 @@ import pytest
 
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import Gallery
-from tests.gallery.test_save_load import contents, lived_in
+from tests.gallery.storage.test_save_load import contents, lived_in
 
 TRACKS = ["a", 7, "a", 7, "b"]
 ROWS = np.array([[1, 0], [0, 1], [0, 1], [0, 2], [-1, 0]], dtype=float)

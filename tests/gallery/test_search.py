@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanreid.errors import GalleryError, InputError
-from sanreid.gallery import Gallery, SearchResult, exact
+from sanreid.gallery import Gallery, SearchResult
+from sanreid.gallery.index import exact
 from tests.gallery.reference import assert_same, brute_force, found, unit
 
 SQUARE = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [1.0, 1.0]]

@@ -9,9 +9,9 @@ import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
-from sanreid.gallery.disk import Disk
 from sanreid.gallery.filters import parse
-from sanreid.gallery.table import Table
+from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.table import Table
 
 
 @pytest.mark.parametrize("stored", [False, True])

@@ -12,9 +12,9 @@ from PIL import Image
 
 from sanreid.config import EncoderConfig
 from sanreid.train.config import DecoderConfig
-from sanreid.train.san import build_san_pg
-from sanreid.train.settings import config_from_dict
-from sanreid.train.textures import save_generator
+from sanreid.train.config.loader import config_from_dict
+from sanreid.train.networks.san import build_san_pg
+from sanreid.train.textures.generator import save_generator
 
 
 def paint_people(folder: Path, *, people: int, crops: int, seed: int = 0) -> Path:

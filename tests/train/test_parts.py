@@ -9,31 +9,31 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sanreid._files import write_whole
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, MissingExtraError, TrainingError, WeightsError
 from sanreid.models.backbone import ResNetTrunk
-from sanreid.train.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.config import (
     DecoderConfig,
     InitConfig,
     OptimizerConfig,
 )
-from sanreid.train.ema import WeightAverage
-from sanreid.train.feeding import step_generator
-from sanreid.train.find_lr import find_lr
-from sanreid.train.journal import Journal, Meter, Stopwatch, read_journal
-from sanreid.train.optim import (
+from sanreid.train.data.sources import step_generator
+from sanreid.train.loop.checkpoint import load_checkpoint, save_checkpoint
+from sanreid.train.loop.ema import WeightAverage
+from sanreid.train.loop.journal import Journal, Meter, Stopwatch, read_journal
+from sanreid.train.loop.optimizer import (
     build_optimizer,
     guarded_step,
     learning_rate,
     set_learning_rate,
 )
-from sanreid.train.pictures import sheet
-from sanreid.train.san import build_san, build_san_pg
-from sanreid.train.start import freeze, keep_frozen_in_eval, load_first_weights
-from sanreid.train.textures import save_generator
-from sanreid.train.version import commit
+from sanreid.train.loop.pictures import sheet
+from sanreid.train.loop.version import commit
+from sanreid.train.networks.initialization import freeze, keep_frozen_in_eval, load_first_weights
+from sanreid.train.networks.san import build_san, build_san_pg
+from sanreid.train.textures.generator import save_generator
+from sanreid.train.tools.find_lr import find_lr
+from sanreid.utils.files import write_whole
 
 TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
 

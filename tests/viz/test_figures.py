@@ -20,7 +20,7 @@ from matplotlib.figure import Figure  # noqa: E402 - as above
 
 from sanreid import viz  # noqa: E402 - as above
 from sanreid.viz.drawing import BLUE, GREEN, GREY, VERMILION, fitting  # noqa: E402 - as above
-from sanreid.viz.scatter import principal_components  # noqa: E402 - as above
+from sanreid.viz.figures.scatter import principal_components  # noqa: E402 - as above
 
 
 def python(code):

@@ -11,7 +11,7 @@ from tests.people import rendered_person
 pytest.importorskip("matplotlib", reason="the viz extra is not installed")
 
 from sanreid.viz import activation_map, similarity_map, stage_maps
-from sanreid.viz.maps import _mutual
+from sanreid.viz.figures.maps import _mutual
 
 
 @pytest.fixture

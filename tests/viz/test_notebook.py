@@ -12,9 +12,9 @@ from PIL import Image
 
 from sanreid import Gallery, evaluate
 from sanreid.errors import InputError
+from sanreid.viz.figures.plots import cmc_plot
 from sanreid.viz.markup import mark_of
 from sanreid.viz.palette import BLUE, GREEN, GREY, VERMILION
-from sanreid.viz.plots import cmc_plot
 from tests.people import rendered_person
 from tests.viz.hostile import HOSTILE, parsed_fragment
 

@@ -11,9 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sanreid import SANEncoder, weights
-from sanreid._files import sha256_of
 from sanreid.config import EncoderConfig
 from sanreid.models import build_sa_enc
+from sanreid.utils.files import sha256_of
 from sanreid.weights.record import read_record, record_of, released_as
 
 CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32))

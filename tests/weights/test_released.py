@@ -52,7 +52,7 @@ def test_a_san_name_is_proven_by_the_run(name):
 
 
 def test_the_packaged_configuration_is_the_one_that_ran(monkeypatch):
-    from sanreid.train.settings import config_from_dict, config_to_dict, load_config
+    from sanreid.train.config.loader import config_from_dict, config_to_dict, load_config
 
     for variable in ("SANREID_DATA", "SANREID_MADE"):
         monkeypatch.setenv(variable, "/anywhere")

@@ -36,7 +36,7 @@ class SourceConfig:
             people, each of whose crops has a place and a light of its own: their numbers are no
             cameras whose look others could take on, or under which to look for somebody.
         textures: The store of target textures of these crops, as
-            ``python -m sanreid.train.textures`` writes it; empty: none.
+            ``python -m sanreid.train.textures.generator`` writes it; empty: none.
     """
 
     folder: str
@@ -91,9 +91,9 @@ class DataConfig:
 class AugmentationConfig:
     """How a training crop is changed, each time anew.
 
-    The options are those of :class:`sanreid.train.transforms.BatchAugmentation`, which says what
-    each does. The released code's are ``flip = 0.5, zoom = [1.125, 1.125], shift = 0.0555`` and
-    ``erasing = 0.5``.
+    The options are those of :class:`sanreid.train.data.transforms.BatchAugmentation`, which says
+    what each does. The released code's are ``flip = 0.5, zoom = [1.125, 1.125],
+    shift = 0.0555`` and ``erasing = 0.5``.
     """
 
     flip: float = 0.5

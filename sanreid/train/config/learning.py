@@ -88,7 +88,8 @@ class LossConfig:
         reconstruction: Weight of the L1 difference between textures.
         tr: Weight of the Triplet ReID constraint.
         cross_camera: Weight of the loss that puts one's own person under other cameras before
-            other people under one's own (:mod:`sanreid.train.camera_proxies`); no part of SAN.
+            other people under one's own
+            (:mod:`sanreid.train.losses.camera_proxies`); no part of SAN.
         label_smoothing: Source: 0.1, the SAN paper.
         margin: Of the triplet loss. Source: 0.3, the SAN paper.
         soft_margin: Use softplus in place of the margin (Hermans et al., 2017).
@@ -97,7 +98,7 @@ class LossConfig:
         tr_margin: Source: 0.3, the released code.
         tr_pairing: ``"batch_hard"``, or ``"fixed_places"`` as in the released code.
         tr_distance: ``"squared"``, or ``"relative"`` to the batch's strangers; see
-            :func:`sanreid.train.losses.tr_constraint`.
+            :func:`sanreid.train.losses.terms.tr_constraint`.
         cross_camera_temperature: What the cosines are divided by. Source: 0.07, Wang et al., 2021.
         cross_camera_negatives: Strangers, the nearest, that a crop is held against. Source: 50,
             as above.

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sanreid._files import write_whole
 from sanreid.errors import DatasetError, MissingExtraError
+from sanreid.utils.files import write_whole
 
 __all__ = ["extract_cuhk03"]
 

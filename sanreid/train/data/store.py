@@ -25,7 +25,7 @@ from torch import Tensor
 from sanreid.datasets import CropSet, merge_crops
 from sanreid.errors import DatasetError, ImageError, InputError
 from sanreid.images import load_crop
-from sanreid.train.device import sent
+from sanreid.train.loop.device import sent
 
 __all__ = ["CropStore"]
 

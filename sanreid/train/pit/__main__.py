@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _render(args: argparse.Namespace) -> None:
-    from sanreid.train.pit.making import MakingSettings, render_dataset  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.dataset import MakingSettings, render_dataset  # noqa: PLC0415 - fast --help
 
     settings = MakingSettings(
         args.identities, args.images_per_identity, args.seed,
@@ -89,9 +89,9 @@ def _render(args: argparse.Namespace) -> None:
 def _preview(args: argparse.Namespace) -> None:
     from PIL import Image  # noqa: PLC0415 - fast --help
 
-    from sanreid.train.pit.making import MakingSettings  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.preview import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.dataset import MakingSettings  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.preview import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
     from sanreid.viz import check_suffix, save_picture  # noqa: PLC0415 - fast --help
 
     check_suffix(args.out)
@@ -106,9 +106,9 @@ def _preview(args: argparse.Namespace) -> None:
 
 
 def _crops(args: argparse.Namespace) -> None:
-    from sanreid.train.pit.making import MakingSettings  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.samples import write_crops  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.dataset import MakingSettings  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.samples import write_crops  # noqa: PLC0415 - fast --help
 
     settings = MakingSettings(
         args.identities, args.images_per_identity, args.seed,
@@ -132,7 +132,7 @@ def _judge(args: argparse.Namespace) -> None:
 
 
 def _atlas(args: argparse.Namespace) -> None:
-    from sanreid.train.pit.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.tables import write_tables  # noqa: PLC0415 - fast --help
 
     write_tables(Studio.open(), args.out)

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.train.pit.body import Array
 from sanreid.train.pit.dataset import PITDataset
+from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.tables import REGIONS, load_tables
 
 __all__ = ["BOXES", "flat_answer", "judge_on_crops", "judge_on_pairs"]

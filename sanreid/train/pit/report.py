@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sanreid.images import find_images, load_crop
-from sanreid.train.pit.body import Array, require_extra
 from sanreid.train.pit.dataset import PITDataset
+from sanreid.train.pit.generate.people.body import Array, require_extra
+from sanreid.train.pit.generate.preview import neutral_views
+from sanreid.train.pit.generate.render import Studio
 from sanreid.train.pit.judging import judge_on_crops, judge_on_pairs
-from sanreid.train.pit.preview import neutral_views
-from sanreid.train.pit.render import Studio
-from sanreid.train.textures import Generator, load_generator
+from sanreid.train.textures.generator import Generator, load_generator
 from sanreid.viz import check_suffix, save_picture
 
 __all__ = ["judge", "mean_texture", "painted_sheet", "untrained"]
@@ -41,7 +41,7 @@ def judge(
 
     Args:
         pairs: A folder of pairs.
-        weights: As :func:`sanreid.train.textures.load_generator` takes it.
+        weights: As :func:`sanreid.train.textures.generator.load_generator` takes it.
         held_out: How many identities were held out.
         crops: A folder of real crops; at most 1,000 of them are taken.
         sheet: Where to write crops beside their textures; needs the extra ``pit``.

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sanreid._files import whole_file, write_whole
+from sanreid.utils.files import whole_file, write_whole
 
 if TYPE_CHECKING:
-    from sanreid.train.pit.making import Pair
-    from sanreid.train.pit.render import Dressed
+    from sanreid.train.pit.generate.dataset import Pair
+    from sanreid.train.pit.generate.render import Dressed
 
 __all__ = ["FORMAT", "IDENTITIES_PER_SHARD", "read_seen", "read_uv", "write_shard"]
 

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid._files import whole_file
+from sanreid.utils.files import whole_file
 
 if TYPE_CHECKING:
-    from sanreid.train.pit.render import Studio
+    from sanreid.train.pit.generate.render import Studio
 
 __all__ = ["ATLAS_PATH", "REGIONS", "compute_tables", "load_tables", "write_tables"]
 

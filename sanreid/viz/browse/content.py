@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid._progress import progress_bar
+from sanreid.utils.progress import progress_bar
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:

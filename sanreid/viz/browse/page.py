@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from sanreid import __version__
-from sanreid._files import whole_file
 from sanreid.errors import InputError
+from sanreid.utils.files import whole_file
 from sanreid.viz.browse import content
 from sanreid.viz.markup import text
 

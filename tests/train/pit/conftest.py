@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from sanreid.errors import MissingExtraError
-from sanreid.train.pit.body import require_extra
-from sanreid.train.pit.render import Studio
+from sanreid.train.pit.generate.people.body import require_extra
+from sanreid.train.pit.generate.render import Studio
 from sanreid.train.pit.shards import FORMAT, write_shard
 
 

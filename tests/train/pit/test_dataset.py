@@ -9,10 +9,10 @@ from PIL import Image
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit import PITDataset
-from sanreid.train.pit.backdrop import list_backgrounds, photo_backdrop
-from sanreid.train.pit.degrade import degrade, occlude
-from sanreid.train.pit.making import MakingSettings, make_identity, make_pair
-from sanreid.train.pit.scene import Camera
+from sanreid.train.pit.generate.dataset import MakingSettings, make_identity, make_pair
+from sanreid.train.pit.generate.scenes.backdrop import list_backgrounds, photo_backdrop
+from sanreid.train.pit.generate.scenes.degradation import degrade, occlude
+from sanreid.train.pit.generate.scenes.scene import Camera
 from sanreid.train.pit.shards import read_seen
 
 

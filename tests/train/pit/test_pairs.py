@@ -10,8 +10,8 @@ from PIL import Image
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError
 from sanreid.train.config import PitConfig
-from sanreid.train.data import TextureStore
-from sanreid.train.pairs import Pairs, as_source, main
+from sanreid.train.data.pairs import Pairs, as_source, main
+from sanreid.train.textures.store import TextureStore
 
 
 def test_pairs_are_decoded_once_and_textures_kept_once_an_identity(folder):

@@ -10,7 +10,7 @@ from PIL import Image
 from sanreid.train.pit import PITDataset
 from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.report import mean_texture, untrained
-from sanreid.train.textures import load_generator
+from sanreid.train.textures.generator import load_generator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,10 +11,10 @@ from sanreid import SANEncoder
 from sanreid.cli import main as sanreid
 from sanreid.datasets import read_crops
 from sanreid.train.__main__ import main as train
-from sanreid.train.journal import read_journal
-from sanreid.train.pairs import main as pairs
+from sanreid.train.data.pairs import main as pairs
+from sanreid.train.loop.journal import read_journal
 from sanreid.train.pit.__main__ import main as pit
-from sanreid.train.textures import main as textures
+from sanreid.train.textures.generator import main as textures
 from tests.train.conftest import paint_people
 
 TINY = """

@@ -1,0 +1,1 @@
+"""Indexes over a gallery's embeddings: exact, approximate, and which of them answers."""

@@ -1,0 +1,279 @@
+"""Exact search by cosine: matrix products block by block, then proved places.
+
+A block of stored rows is multiplied with all queries in float32 (BLAS). What that product says
+may differ from the true dot product by at most ``dim * 2**-24`` (rows have norm 1), whatever the
+order of its sums; so every entry within twice that of the k-th best is kept, and only those few
+are computed again in float64 and rounded once to float32. The result is the same for every block
+size, machine and thread count, equal rows get equal similarities wherever they lie, and ties
+fall to the smaller id. No second copy of the vectors is made.
+
+Source of the bound: Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.gallery.storage.vectors import Vectors
+
+__all__ = ["Exclusion", "exact_search", "nearly_best", "rank_candidates"]
+
+_BLOCK = 8192  # stored rows multiplied at once; with 64 queries 2 MiB of similarities
+_FIRST_BLOCK = 1024  # a small first block finds a threshold cheaply
+_QUERIES = 256  # queries multiplied at once
+_RESCORE = 2048  # candidates held in float64 at once
+_SPARSE = 0.5  # below this share of admitted rows, gathering beats masking
+
+# Rows left out, for some queries: (rows) -> (rows, Q) bool, or None when no query leaves any.
+Exclusion = Callable[[NDArray[np.int64] | slice], NDArray[np.bool_]]
+Candidates = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
+
+
+def exact_search(
+    queries: NDArray[np.float32],
+    vectors: Vectors,
+    num_rows: int,
+    ids: NDArray[np.int64],
+    k: int,
+    *,
+    admitted: NDArray[np.bool_] | None = None,
+    exclusion: Callable[[slice], Exclusion] | None = None,
+    min_similarity: float | None = None,
+    start: int = 0,
+) -> Candidates:
+    """Find the k admitted rows nearest to each query.
+
+    Args:
+        queries: (Q, D) rows of norm 1.
+        vectors: The stored rows, norm 1.
+        num_rows: Rows at or beyond this number are not looked at.
+        ids: (num_rows,) what ties are ordered by.
+        k: Rows wanted per query.
+        admitted: (num_rows,) rows that may be found; all when None.
+        exclusion: Given a slice of queries, what leaves out rows for each of them.
+        min_similarity: Rows below are not found.
+        start: Rows before this number are not looked at.
+
+    Returns:
+        Query numbers (rising), rows and similarities of the found, best first per query.
+    """
+    found = []
+    for first in range(0, len(queries), _QUERIES):
+        part = slice(first, min(first + _QUERIES, len(queries)))
+        scan = _Scan(queries[part], k, min_similarity)
+        excluded = None if exclusion is None else exclusion(part)
+        for rows, block, barred in _blocks(vectors, start, num_rows, admitted):
+            scan.look(rows, block, barred, None if excluded is None else excluded(rows))
+        places, rows_found = scan.candidates()
+        chosen = rank_candidates(
+            queries[part], places, rows_found, vectors, ids, k, min_similarity
+        )
+        found.append((chosen[0] + first, chosen[1], chosen[2]))
+    if not found:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+    return (
+        np.concatenate([one[0] for one in found]),
+        np.concatenate([one[1] for one in found]),
+        np.concatenate([one[2] for one in found]),
+    )
+
+
+def rank_candidates(
+    queries: NDArray[np.float32],
+    places: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    vectors: Vectors,
+    ids: NDArray[np.int64],
+    k: int,
+    min_similarity: float | None,
+) -> Candidates:
+    """Score (query, row) pairs exactly and keep the first k of each query.
+
+    Args:
+        queries: (Q, D).
+        places: (C,) query of each pair.
+        rows: (C,) row of each pair.
+        vectors: The stored rows.
+        ids: What ties are ordered by.
+        k: Pairs kept per query.
+        min_similarity: Pairs below are dropped.
+
+    Returns:
+        Queries (rising), rows and similarities of the kept, best first per query.
+    """
+    similarities = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _RESCORE):
+        part = slice(start, start + _RESCORE)
+        stored = vectors.take(rows[part]).astype(np.float64)
+        asked = queries[places[part]].astype(np.float64)
+        similarities[part] = np.einsum("ij,ij->i", asked, stored)
+    np.clip(similarities, -1.0, 1.0, out=similarities)
+    if min_similarity is not None:
+        near = similarities >= np.float32(min_similarity)
+        places, rows, similarities = places[near], rows[near], similarities[near]
+    order = np.lexsort((ids[rows], -similarities, places))
+    places = places[order]
+    starts = np.searchsorted(places, np.arange(len(queries)))
+    kept = np.arange(len(places)) - starts[places] < k
+    order = order[kept]
+    return places[kept], rows[order], similarities[order]
+
+
+def nearly_best(
+    queries: NDArray[np.float32],
+    places: NDArray[np.int64],
+    rows: NDArray[np.int64],
+    vectors: Vectors,
+    k: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Keep the (query, row) pairs that may be among the k best of their query.
+
+    Args:
+        queries: (Q, D).
+        places: (C,) query of each pair, rising.
+        rows: (C,) row of each pair.
+        vectors: The stored rows.
+        k: Pairs wanted per query.
+
+    Returns:
+        Queries and rows of the kept; of each query the k best, and those that float32 cannot
+        tell from the k-th.
+    """
+    similarities = np.empty(len(rows), dtype=np.float32)
+    for start in range(0, len(rows), _RESCORE):
+        part = slice(start, start + _RESCORE)
+        np.einsum(
+            "ij,ij->i", queries[places[part]], vectors.take(rows[part]), out=similarities[part]
+        )
+    counts = np.bincount(places, minlength=len(queries))
+    starts = np.cumsum(counts) - counts
+    table = np.full((len(queries), max(k, int(counts.max(initial=0)))), -np.inf, np.float32)
+    table[places, np.arange(len(places)) - starts[places]] = similarities
+    kth = np.partition(table, -k, axis=1)[:, -k] - _slack(queries.shape[1])
+    kept = similarities >= kth[places]
+    return places[kept], rows[kept]
+
+
+class _Scan:
+    """Candidates of one batch of queries, gathered block by block."""
+
+    def __init__(self, queries: NDArray[np.float32], k: int, min_similarity: float | None) -> None:
+        self._queries_t = np.ascontiguousarray(queries.T)
+        count, dim = queries.shape
+        self._k = k
+        self._slack = _slack(dim)
+        floor = -2.0 if min_similarity is None else max(min_similarity, -2.0) - self._slack
+        self._threshold = np.full(count, floor, dtype=np.float32)
+        self._best = np.full((count, k), -np.inf, dtype=np.float32)
+        self._buffer = np.empty(0, dtype=np.float32)
+        self._places: list[NDArray[np.int64]] = []
+        self._rows: list[NDArray[np.int64]] = []
+        self._similarities: list[NDArray[np.float32]] = []
+        self._held = 0
+
+    def look(
+        self,
+        rows: NDArray[np.int64] | slice,
+        block: NDArray[np.float32],
+        barred: NDArray[np.bool_] | None,
+        excluded: NDArray[np.bool_] | None,
+    ) -> None:
+        """Take from one block every row that may still be among the k best."""
+        count = self._queries_t.shape[1]
+        if len(self._buffer) < len(block) * count:
+            self._buffer = np.empty(len(block) * count, dtype=np.float32)
+        similarities = self._buffer[: len(block) * count].reshape(len(block), count)
+        _product(block, self._queries_t, similarities)
+        if barred is not None:
+            similarities[barred] = -np.inf
+        if excluded is not None:
+            similarities[excluded] = -np.inf
+        near = np.flatnonzero(similarities >= self._threshold)
+        if not len(near):
+            return
+        places, inside = near % count, near // count
+        values = similarities.reshape(-1)[near]
+        order = np.argsort(places, kind="stable")
+        places, values, inside = places[order], values[order], inside[order]
+        self._raise_threshold(places, values)
+        kept = values >= self._threshold[places]
+        inside = inside[kept]
+        self._places.append(places[kept])
+        self._similarities.append(values[kept])
+        self._rows.append(inside + rows.start if isinstance(rows, slice) else rows[inside])
+        self._held += len(inside)
+        if self._held > 4 * count * self._k + (1 << 18):
+            self._prune()
+
+    def candidates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give the queries and rows that may be among the k best, the k best surely."""
+        if not self._rows:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        self._prune()
+        return self._places[0], self._rows[0]
+
+    def _raise_threshold(self, places: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Keep the k best values of each query; ``places`` rise."""
+        counts = np.bincount(places, minlength=len(self._threshold))
+        touched = np.flatnonzero(counts)
+        widest = int(counts.max())
+        starts = np.cumsum(counts) - counts
+        padded = np.full((len(touched), self._k + widest), -np.inf, dtype=np.float32)
+        padded[:, : self._k] = self._best[touched]
+        line = np.cumsum(counts > 0) - 1
+        padded[line[places], self._k + np.arange(len(places)) - starts[places]] = values
+        padded.partition(widest, axis=1)
+        self._best[touched] = padded[:, widest:]
+        self._threshold[touched] = np.maximum(
+            self._threshold[touched], padded[:, widest] - self._slack
+        )
+
+    def _prune(self) -> None:
+        places, rows = np.concatenate(self._places), np.concatenate(self._rows)
+        values = np.concatenate(self._similarities)
+        kept = values >= self._threshold[places]
+        self._places, self._rows = [places[kept]], [rows[kept]]
+        self._similarities = [values[kept]]
+        self._held = int(kept.sum())
+
+
+def _slack(dim: int) -> np.float32:
+    """Twice the bound of one product's error: what float32 cannot tell apart."""
+    return np.float32((dim + 8) * 2.0**-23)
+
+
+def _product(
+    block: NDArray[np.float32], queries_t: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """The one place where sums may be taken in any order."""
+    np.matmul(block, queries_t, out=out)
+
+
+def _blocks(
+    vectors: Vectors, start: int, num_rows: int, admitted: NDArray[np.bool_] | None
+) -> Iterator[tuple[NDArray[np.int64] | slice, NDArray[np.float32], NDArray[np.bool_] | None]]:
+    """Yield (rows, their vectors, which of them are barred); first a small block."""
+    if admitted is not None:
+        wanted = np.count_nonzero(admitted[start:num_rows])
+        if wanted < _SPARSE * (num_rows - start):
+            chosen = np.flatnonzero(admitted[start:num_rows]) + start
+            done, step = 0, _FIRST_BLOCK
+            while done < len(chosen):
+                rows = chosen[done : done + step]
+                yield rows, vectors.take(rows), None
+                done, step = done + step, _BLOCK
+            return
+    step = _FIRST_BLOCK
+    while start < num_rows:
+        for first, block in vectors.spans(start, min(num_rows, start + step), step):
+            rows_here = slice(first, first + len(block))
+            barred = None
+            if admitted is not None:
+                barred = ~admitted[rows_here]
+                if barred.all():
+                    continue
+            yield rows_here, block, barred
+        start, step = start + step, _BLOCK

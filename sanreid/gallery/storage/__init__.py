@@ -1,0 +1,1 @@
+"""Keeping a gallery's entries, in memory or durably in a directory."""

@@ -1,0 +1,194 @@
+"""From images to embeddings, batch by batch: read in threads, embed, normalise.
+
+A step is a batch of embeddings or one image that could not be read, so that each caller decides
+what a failure means to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.backends.interface import Backend
+from sanreid.config import EncoderConfig
+from sanreid.errors import ImageError, InputError, WeightsError
+from sanreid.images import Color, load_crop
+from sanreid.inference.pipeline import default_workers, map_ahead
+
+__all__ = ["Batch", "Failure", "Options", "embed_in_batches"]
+
+logger = logging.getLogger(__name__)
+
+_BATCHES_AHEAD = 2  # beside the one in the network: one ready, one being read
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How images are embedded; checked when made."""
+
+    batch_size: int
+    flip: bool
+    normalize: bool
+    color: Color
+
+    def __post_init__(self) -> None:
+        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int | np.integer):
+            raise InputError(f"batch_size must be a whole number; got {self.batch_size!r}.")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size must be at least 1; got {self.batch_size}.")
+        if self.color not in ("rgb", "bgr"):
+            raise InputError(f"color must be 'rgb' or 'bgr'; got {self.color!r}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Embeddings of some of the images, (n, D), with their indices among all."""
+
+    indices: list[int]
+    rows: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An image that could not be read: its index among all, and why."""
+
+    index: int
+    error: ImageError
+
+
+def embed_in_batches(
+    images: Iterable[object],
+    backend: Backend,
+    config: EncoderConfig,
+    options: Options,
+    *,
+    alone: bool,
+    in_order: bool = False,
+) -> Generator[Batch | Failure, None, None]:
+    """Read, batch and embed; a failure is given when it is met.
+
+    Args:
+        images: What to embed, read in the caller's thread.
+        backend: The network.
+        config: For the size of the crops and of the embeddings.
+        options: How to embed.
+        alone: Messages name no place: there is one image, or the paths are enough.
+        in_order: Embed what waits for its batch before giving a failure, or before raising what
+            ``images`` raises.
+
+    Raises:
+        WeightsError: The network gives NaN, infinity or another number of dimensions.
+    """
+    embedder = _Embedder(backend, config, options)
+
+    def prepare(index: int, image: object) -> NDArray[np.uint8] | ImageError:
+        place = None if alone else f"image {index} of the input"
+        try:
+            return load_crop(image, config.input_size, color=options.color, place=place)
+        except ImageError as error:
+            return error
+
+    ahead = min(_BATCHES_AHEAD * int(options.batch_size), sys.maxsize)
+    prepared = map_ahead(prepare, images, workers=default_workers(), ahead=ahead)
+    with closing(prepared):
+        try:
+            for index, crop in enumerate(prepared):
+                if isinstance(crop, ImageError):
+                    if in_order:
+                        yield from embedder.finish()
+                    yield Failure(index, crop)
+                else:
+                    yield from embedder.add(index, crop)
+        except Exception:  # of the images' iterator
+            if in_order:
+                yield from embedder.finish()
+            raise
+        yield from embedder.finish()
+
+
+class _Embedder:
+    """The crops that wait for their batch, and the batch that the backend has not finished."""
+
+    def __init__(self, backend: Backend, config: EncoderConfig, options: Options) -> None:
+        self._backend = backend
+        self._config = config
+        self._options = options
+        self._waiting: list[tuple[int, NDArray[np.uint8]]] = []
+        self._in_flight: deque[Callable[[], Batch]] = deque()
+        # A backend that works on its own computes one batch while the next is read; a batch of
+        # one crop is for somebody who waits for it.
+        self._held = 1 if hasattr(backend, "submit") and options.batch_size > 1 else 0
+
+    def add(self, index: int, crop: NDArray[np.uint8]) -> Iterator[Batch]:
+        """Take a crop; give the batches that this finishes."""
+        self._waiting.append((index, crop))
+        if len(self._waiting) == self._options.batch_size:
+            self._embed()
+        while len(self._in_flight) > self._held:
+            yield self._in_flight.popleft()()
+
+    def finish(self) -> Iterator[Batch]:
+        """Embed what waits; give all batches."""
+        if self._waiting:
+            self._embed()
+        while self._in_flight:
+            yield self._in_flight.popleft()()
+
+    def _embed(self) -> None:
+        indices, crops = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        self._in_flight.append(
+            _start(self._backend, list(indices), np.stack(crops), self._options, self._config)
+        )
+
+
+def _start(
+    backend: Backend,
+    indices: list[int],
+    crops: NDArray[np.uint8],
+    options: Options,
+    config: EncoderConfig,
+) -> Callable[[], Batch]:
+    """Give the crops to the backend; the result's call gives their embeddings."""
+    passes = [crops]
+    if options.flip:
+        passes.append(np.ascontiguousarray(crops[:, :, ::-1]))
+    submit = getattr(backend, "submit", None)
+    started = [submit(part) if submit else partial(backend, part) for part in passes]
+    return lambda: _finished([part() for part in started], indices, options, config.embedding_dim)
+
+
+def _finished(
+    parts: list[NDArray[np.float32]], indices: list[int], options: Options, embedding_dim: int
+) -> Batch:
+    rows = parts[0] if len(parts) == 1 else (parts[0] + parts[1]) * np.float32(0.5)
+    if rows.shape != (len(indices), embedding_dim):
+        raise WeightsError(
+            f"The network gave {rows.shape} for {len(indices)} crops; its configuration says "
+            f"embedding_dim {embedding_dim}."
+        )
+    broken = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(broken):
+        raise WeightsError(
+            f"The network gave NaN or infinity for image {indices[broken[0]]} of the input "
+            f"({len(broken)} of {len(rows)} in its batch): its weights are damaged, or its "
+            "precision overflows; try dtype='float32'."
+        )
+    return Batch(indices, _normalized(rows) if options.normalize else rows)
+
+
+def _normalized(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
+    zeros = int((norms == 0).sum())
+    if zeros:
+        logger.warning("%d embeddings are all zero and cannot be normalised.", zeros)
+    norms[norms == 0] = 1
+    return rows / norms

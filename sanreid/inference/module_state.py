@@ -1,0 +1,61 @@
+"""What the weights of a module are: loading, comparing, fingerprint, compact storage."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+from sanreid.config import EncoderConfig
+from sanreid.weights.storage import check_keys
+
+__all__ = ["assign", "compact", "fingerprint", "weights_state"]
+
+
+def weights_state(module: nn.Module) -> object:
+    """A value that changes when a weight is replaced or changed in place."""
+    return tuple(
+        (id(tensor), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - torch's only such count
+        for tensor in chain(module.parameters(), module.buffers())
+    )
+
+
+def fingerprint(module: nn.Module, config: EncoderConfig) -> str:
+    """Return the hex digest over weights and preprocessing, the same on every device."""
+    preprocessing = {"resize": "PIL bilinear", "exif": True} | config.to_dict()
+    digest = hashlib.sha256(json.dumps(preprocessing, sort_keys=True).encode())
+    for key, value in sorted(module.state_dict().items()):
+        if value.is_floating_point():  # not the counters of batch-norm, which decide nothing
+            values = value.detach().to("cpu", torch.float32).contiguous().numpy()
+            digest.update(f"\n{key} {list(value.shape)}\n".encode())
+            digest.update(values.astype("<f4", copy=False).data)
+    return digest.hexdigest()
+
+
+def assign(module: nn.Module, state_dict: dict[str, Tensor], *, origin: str) -> None:
+    """Give a module built on the meta device its weights, every key and no other."""
+    wanted = module.state_dict()
+    check_keys(
+        {key: tuple(value.shape) for key, value in wanted.items()}, state_dict, origin=origin
+    )
+    values = {
+        # A copy, so that nothing stays tied to the file; the counters may be missing.
+        key: torch.zeros(like.shape, dtype=like.dtype)
+        if key not in state_dict
+        else state_dict[key].to(like.dtype, copy=True)
+        for key, like in wanted.items()
+    }
+    module.load_state_dict(values, strict=True, assign=True)
+
+
+def compact(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float16 for the tensors that lose nothing by it, such as those loaded from float16."""
+    stored = {}
+    for key, value in state_dict.items():
+        half = value.half()
+        lossless = value.is_floating_point() and torch.equal(half.float(), value)
+        stored[key] = (half if lossless else value).detach().cpu().contiguous()
+    return stored

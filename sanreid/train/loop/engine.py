@@ -1,0 +1,408 @@
+"""The engine: steps, checkpoints, measurements, and a clean stop.
+
+A run is a pure function of its configuration and its data: every batch depends on its number
+alone, and a checkpoint holds the rest (weights, optimizer, average, place in the epoch). So a
+run that was interrupted, even by ``kill -9``, and resumed from its last checkpoint ends with the
+same weights as one that was not, on the CPU to the bit (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sanreid.errors import ConfigError, TrainingError
+from sanreid.train.config import TrainConfig
+from sanreid.train.config.loader import config_to_dict
+from sanreid.train.data.batches import Batch, Batches, CropBatches, PairBatches
+from sanreid.train.data.pairs import Pairs
+from sanreid.train.data.prefetch import ReadAhead
+from sanreid.train.loop import distributed
+from sanreid.train.loop.checkpoint import save_checkpoint
+from sanreid.train.loop.device import resolve_device
+from sanreid.train.loop.journal import Journal, Meter, Stopwatch, progress_bar
+from sanreid.train.loop.learner import Learner, Receipt
+from sanreid.train.loop.optimizer import learning_rate
+from sanreid.train.loop.pictures import write_sheet
+from sanreid.train.loop.progress import Progress, state_to_resume
+from sanreid.train.loop.reports import describe, draw, figures
+from sanreid.train.loop.stopping import StopWish
+from sanreid.train.loop.version import commit
+from sanreid.train.networks.initialization import learned_before
+from sanreid.train.tools.evaluate import EvaluationSet, load_sets
+from sanreid.utils.files import write_whole
+
+__all__ = ["Engine", "Outcome"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended.
+
+    Args:
+        step: Optimizer steps taken in all.
+        stopped_by: The signal that stopped it; None when it came to its end.
+        metrics: The last measurement, by evaluation set.
+    """
+
+    step: int
+    stopped_by: int | None
+    metrics: dict[str, dict[str, float]]
+
+
+class _Taken(NamedTuple):
+    """A step that was taken and not yet told of."""
+
+    receipt: Receipt
+    step: int
+    epoch: float
+    crops: int
+    lr: float
+    began: float
+
+
+class Engine:
+    """One training run.
+
+    Args:
+        config: What to train.
+        resume: Go on from the last checkpoint in ``config.run.output``, if there is one.
+
+    Raises:
+        TrainingError: The folder holds another run, or a checkpoint that does not fit.
+        DatasetError: Crops are missing.
+        WeightsError: The first weights are missing or do not fit.
+    """
+
+    def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
+        if not config.data.sources and not config.is_san_pg:
+            raise ConfigError(
+                "data.sources is empty: name at least one folder of crops, "
+                "[[data.sources]] folder = ..., or pairs alone for SAN-PG, pit.folder = ..."
+            )
+        self.config = config
+        self.folder = Path(config.run.output)
+        self.device = resolve_device(config.run.device)
+        if config.run.sync_bn and self.device.type == "cpu" and distributed.world_size() > 1:
+            raise ConfigError(
+                "run.sync_bn is for CUDA devices: on the CPU leave it out, and BatchNorm "
+                "normalises by each process's own part of the batch."
+            )
+        state = state_to_resume(config, resume=resume)
+        is_main = distributed.is_main()
+        self.sets: list[EvaluationSet] = (
+            load_sets(config.evaluation.sets, config.encoder.input_size) if is_main else []
+        )
+        self.held_out: Pairs | None = None
+        if config.pit.held_out and config.loss.reconstruction > 0 and is_main:
+            self.held_out = Pairs(config.pit, size=config.encoder.input_size, split="val")
+        self.batches: Batches = (PairBatches if config.is_san_pg else CropBatches)(
+            config, self.device
+        )
+        self.learner = Learner(
+            config,
+            num_classes=self.batches.num_classes,
+            device=self.device,
+            proxy_pids=self.batches.proxy_pids,
+            load_start=state is None,
+        )
+        self.progress = Progress()
+        self.commit = commit()
+        if state is not None:
+            self._restore(state)
+        else:  # what the first weights have learned, these have
+            own = self.batches.training_data
+            own += [one for one in learned_before(config.init) if one not in own]
+        self.wish = StopWish()
+        self.lag = 1 if self.device.type == "cuda" else 0  # steps that are told of later
+        self._taken: deque[_Taken] = deque()
+        self._meter = Meter()
+        self._told_at = 0.0
+        self._saved_at = time.monotonic()
+        self._resumed = state is not None
+
+    # --- the run -------------------------------------------------------------------------
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch."""
+        return math.ceil(len(self.batches) / self.config.run.accumulate)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        return self.steps_per_epoch * self.config.run.epochs
+
+    def run(self) -> Outcome:
+        """Train to the end, or until a signal; checkpoints lie in the run's folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if distributed.is_main():
+            describe(self.folder, self.config, self.batches, self.device,
+                     {"commit": self.commit, "total_steps": self.total_steps})  # fmt: skip
+        self.journal = Journal(
+            self.folder,
+            resume_step=self.progress.step if self._resumed else None,
+            is_measured=self.progress.measured_step == self.progress.step,
+            tensorboard=self.config.run.tensorboard,
+            enabled=distributed.is_main(),
+        )
+        self.watch = Stopwatch(self.device, every=10 if self.device.type == "cuda" else 1)
+        try:
+            with self.wish.noting():
+                self._run()
+        finally:
+            self.journal.close()
+        return Outcome(self.progress.step, self.wish.signal, self.progress.metrics)
+
+    def _run(self) -> None:
+        config = self.config
+        if config.evaluation.at_start and self.progress.step == 0:
+            self._measure()
+        while self.progress.epoch < config.run.epochs and not self._is_over():
+            if self._is_due():  # a signal or a crash came between the epoch and its measurement
+                self._measure()
+                continue
+            if self._epoch():
+                self.progress.epoch += 1
+                self.progress.position = 0
+                self._save()
+                self._draw_if_due()
+            if self._is_due() and not self._is_over():
+                self._measure()
+        if not self.wish.is_there() and self.progress.measured_step != self.progress.step:
+            self._measure()
+        self._save()
+
+    def _epoch(self) -> bool:
+        """Take the epoch's steps that are left; whether it came to its end."""
+        progress, config = self.progress, self.config
+        self.learner.begin_epoch(progress.epoch)
+        grows = any(step.until_epoch == progress.epoch for step in config.run.sizes)
+        if grows and not progress.position and self.learner.ema is not None:
+            self.learner.ema.restart()  # weights and statistics of smaller crops are in it
+        batches = self.batches.places(progress.epoch)
+        first = progress.epoch * len(self.batches)
+        bar = progress_bar(
+            len(batches),
+            done=progress.position,
+            title=f"epoch {progress.epoch + 1}/{config.run.epochs}",
+            enabled=distributed.is_main(),
+        )
+        self._meter = Meter()
+        with (
+            closing(bar),
+            closing(
+                ReadAhead(self.batches, batches, first=first, begin=progress.position)
+            ) as ahead,
+        ):
+            while progress.position < len(batches):
+                if self._is_over():
+                    self._tell(keep=0)
+                    return False
+                chunk = batches[progress.position : progress.position + config.run.accumulate]
+                self._step(ahead, first + progress.position, len(chunk))
+                bar.set_postfix(self._meter.shown(), refresh=False)
+                bar.update(len(chunk))
+                if time.monotonic() - self._saved_at > config.run.checkpoint_every_s:
+                    self._save()
+            self._tell(keep=0)
+        return True
+
+    def _step(self, ahead: ReadAhead, first: int, count: int) -> None:
+        """Take one optimizer step over ``count`` batches from number ``first``."""
+        progress = self.progress
+        began = time.perf_counter()
+        self.watch.next_step()
+        lr = learning_rate(
+            progress.step,
+            self.config.optimizer,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+        )
+        receipt = self.learner.step(
+            self._drawn(ahead, range(first, first + count)),
+            count,
+            lr=lr,
+            decoder_share=self._decoder_share(),
+            watch=self.watch,
+        )
+        progress.step += 1
+        progress.position += count
+        epoch = progress.epoch + progress.position / len(self.batches)
+        crops = len(receipt.places) * distributed.world_size()
+        self._taken.append(_Taken(receipt, progress.step, round(epoch, 4), crops, lr, began))
+        self._tell(keep=self.lag)
+
+    def _drawn(self, ahead: ReadAhead, numbers: range) -> Iterator[Batch]:
+        for number in numbers:
+            with self.watch.part("data"):
+                batch = self.batches.batch(
+                    ahead.take(number), number=number, epoch=self.progress.epoch
+                )
+            yield batch
+
+    def _decoder_share(self) -> float:
+        steps = self.config.loss.decoder_warmup_epochs * self.steps_per_epoch
+        return min(1.0, (self.progress.step + 1) / steps) if steps else 1.0
+
+    def _tell(self, *, keep: int) -> None:
+        """Look at the steps taken, but for the last ``keep``: all finite, and into the log.
+
+        Raises:
+            TrainingError: A loss or a gradient is not finite; no weight was changed by it.
+        """
+        while len(self._taken) > keep:
+            taken = self._taken.popleft()
+            values = taken.receipt.read()
+            if not self.learner.is_sound(values):
+                raise self._not_finite(values, taken)
+            now = time.perf_counter()
+            seconds, self._told_at = now - max(taken.began, self._told_at), now
+            self.progress.seconds += seconds
+            del values["gradient"]
+            self._meter.add({**values, "lr": taken.lr}, crops=taken.crops, seconds=seconds)
+            if taken.step % self.config.run.log_every == 0:
+                self._log(taken)
+                self._meter = Meter()
+
+    def _not_finite(self, values: dict[str, float], taken: _Taken) -> TrainingError:
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        terms = [name for name in bad if name not in {"total", "gradient"}]
+        what = "the gradient"
+        if "total" in bad:
+            what = f"the loss ({', '.join(terms) or 'their sum'})"
+        names = self.batches.names(taken.receipt.places)
+        path = self.folder / f"not-finite-rank{distributed.rank()}.json"
+        record = {"step": taken.step - 1, "what": what, "crops": names}
+        write_whole(path, json.dumps(record, indent=2) + "\n")
+        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+        return TrainingError(
+            f"At step {taken.step - 1} {what} is NaN or infinite; the last checkpoint is "
+            f"sound. Crops of the batch: {shown}, listed in {path}. "
+            "Look at them, lower optimizer.lr or set optimizer.clip_norm."
+        )
+
+    def _log(self, taken: _Taken) -> None:
+        means = self._meter.means()
+        row = {
+            "epoch": taken.epoch,
+            **means,
+            "seconds": round(self.progress.seconds, 1),
+            **{f"share_{name}": share for name, share in self.watch.shares().items()},
+        }
+        self.journal.write("train", taken.step, row)
+        logger.info(
+            "epoch %.2f step %d/%d: %s", taken.epoch, taken.step, self.total_steps,
+            ", ".join(f"{k} {v:.4g}" for k, v in means.items()),
+        )  # fmt: skip
+
+    # --- measuring -----------------------------------------------------------------------
+
+    def _is_due(self) -> bool:
+        every = self.config.evaluation.every
+        is_whole = self.progress.position == 0 and self.progress.epoch > 0
+        return (
+            is_whole
+            and bool(every)
+            and self.progress.epoch % every == 0
+            and self.progress.measured_step != self.progress.step
+        )
+
+    def _measure(self) -> None:
+        """Evaluate the network, its average where there is one; keep the best."""
+        self.progress.measured_step = self.progress.step
+        if not self.sets and self.held_out is None:
+            return
+        began = time.perf_counter()
+        with self.learner.averaged():
+            found = figures(
+                self.learner.network, self.config, self.sets, self.held_out,
+                device=self.device, stop=self.wish.is_there,
+            )  # fmt: skip
+            if found is None:  # a signal came; after a resume it is measured again
+                self.progress.measured_step = -1
+                return
+            self.progress.metrics = found
+            self._keep_if_best(next(iter(found.values())))
+        for name, one in found.items():
+            row = {"set": name, "epoch": self.progress.epoch, **one}
+            self.journal.write("evaluation", self.progress.step, row)
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
+            logger.info("epoch %d, %s: %s", self.progress.epoch, name, shown)
+        logger.info("measured in %.1f s", time.perf_counter() - began)
+
+    def _keep_if_best(self, figures: dict[str, float]) -> None:
+        """Keep the weights with the best figures so far.
+
+        Those from before the first step never count, those from epochs of smaller crops only
+        until there are some of the final size.
+        """
+        progress, sizes = self.progress, self.config.run.sizes
+        smaller = sizes[-1].until_epoch if sizes else 0
+        if progress.best_epoch <= smaller < progress.epoch:
+            progress.best = -math.inf
+        merit = figures["mAP"] if "mAP" in figures else -figures["l1_seen"]
+        if progress.step and merit > progress.best:
+            progress.best, progress.best_epoch = merit, progress.epoch
+            self._save_best()
+
+    def _draw_if_due(self) -> None:
+        every, epoch = self.config.run.pictures_every, self.progress.epoch
+        if not every or epoch % every or not distributed.is_main():
+            return
+        pixels = draw(self.learner.network, self.config, self.batches, device=self.device)
+        if pixels is not None:
+            write_sheet(self.folder / "pictures" / f"epoch-{epoch:04d}.png", pixels)
+            self.journal.picture("textures", self.progress.step, pixels)
+
+    # --- state ---------------------------------------------------------------------------
+
+    def _save(self) -> None:
+        self._tell(keep=0)  # what is not finite must not be saved
+        self._saved_at = time.monotonic()
+        if distributed.is_main():
+            state = {**self.learner.state_dict(), "progress": asdict(self.progress)}
+            save_checkpoint(self.folder / "last.ckpt", {**self._about(), **state})
+
+    def _save_best(self) -> None:
+        if distributed.is_main():
+            model = {key: x.detach() for key, x in self.learner.network.state_dict().items()}
+            save_checkpoint(self.folder / "best.ckpt", {**self._about(), "model": model})
+
+    def _about(self) -> dict[str, Any]:
+        is_measured = self.progress.measured_step == self.progress.step
+        return {
+            "config": config_to_dict(self.config),
+            "commit": self.commit,
+            "data_digest": self.batches.digest,
+            "training_data": self.batches.training_data,
+            "num_classes": self.batches.num_classes,
+            "metrics": self.progress.metrics if is_measured else {},  # of these very weights
+            "step": self.progress.step,
+        }
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state["data_digest"] != self.batches.digest:
+            raise TrainingError(
+                f"The crops are not those the run in {self.folder} began with; check the data "
+                "folders, or start another run."
+            )
+        self.learner.load_state_dict(state)
+        self.batches.training_data = state["training_data"]
+        self.progress = Progress(**state["progress"])
+
+    def _is_over(self) -> bool:
+        limit = self.config.run.max_steps
+        if limit and self.progress.step >= limit:
+            return True
+        return self.wish.is_shared(self.device)

@@ -1,0 +1,179 @@
+"""What a run tells: one JSON line per event, TensorBoard where wanted, a bar, time shares."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from sanreid.errors import MissingExtraError
+from sanreid.utils.files import write_whole
+
+__all__ = ["Journal", "Meter", "Stopwatch", "progress_bar", "read_journal"]
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """Read a JSONL log; a last line that a crash cut short is left out."""
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+class Journal:
+    """Write ``log.jsonl``, and TensorBoard files beside it where asked.
+
+    Args:
+        folder: The run's folder.
+        resume_step: Keep the lines up to this step and drop what came after it, since it will
+            happen again; None: start anew.
+        is_measured: Whether what was measured at ``resume_step`` counts; else it is measured
+            again, and its lines are dropped.
+        tensorboard: Also write TensorBoard files.
+        enabled: Write at all; only one of several processes does.
+
+    Raises:
+        MissingExtraError: TensorBoard is asked for and not installed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        resume_step: int | None,
+        tensorboard: bool,
+        is_measured: bool = True,
+        enabled: bool = True,
+    ) -> None:
+        self._file = None
+        self._board: Any = None
+        if not enabled:
+            return
+        if tensorboard:
+            self._board = _summary_writer(folder / "tensorboard", purge_step=resume_step)
+        path = folder / "log.jsonl"
+        kept = [] if resume_step is None or not path.is_file() else read_journal(path)
+        last = resume_step or 0
+        kept = [
+            row for row in kept
+            if row["step"] < last
+            or (row["step"] == last and (is_measured or row["kind"] != "evaluation"))
+        ]  # fmt: skip
+        write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Write one event; numbers also go to TensorBoard."""
+        if self._file is None:
+            return
+        row = {"kind": kind, "step": step, **values}
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def picture(self, name: str, step: int, pixels: Any) -> None:  # noqa: ANN401 - (H, W, 3) array
+        """Show a picture in TensorBoard, where it is on."""
+        if self._board is not None:
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._file is not None:
+            self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+class Stopwatch:
+    """Where the time goes, by the name of the part.
+
+    Args:
+        device: On CUDA each part waits for the device, so the shares are true but the run a
+            little slower; ``every`` keeps that rare.
+        every: Measure one step in so many.
+    """
+
+    def __init__(self, device: torch.device, *, every: int = 1) -> None:
+        self._wait = device.type == "cuda"
+        self._every = every
+        self._steps = 0
+        self.seconds: dict[str, float] = {}
+
+    def next_step(self) -> None:
+        """Say that a step begins."""
+        self._steps += 1
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Count the block's time under ``name``."""
+        if self._steps % self._every:
+            yield
+            return
+        began = self._now()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
+
+    def shares(self) -> dict[str, float]:
+        """Give each part's share of the measured time; they add up to 1."""
+        total = sum(self.seconds.values())
+        return {name: round(s / total, 4) for name, s in self.seconds.items()} if total else {}
+
+    def _now(self) -> float:
+        if self._wait:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+class Meter:
+    """Means of the terms since the last line of the log, and crops per second."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._steps = 0
+        self._crops = 0
+        self._seconds = 0.0
+
+    def add(self, terms: dict[str, float], *, crops: int, seconds: float) -> None:
+        """Count one step."""
+        for name, value in terms.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._steps += 1
+        self._crops += crops
+        self._seconds += seconds
+
+    def means(self) -> dict[str, float]:
+        """Give the means, ``lr`` among them, and ``images_per_s``."""
+        means = {name: value / self._steps for name, value in self._sums.items()}
+        return {**means, "images_per_s": self._crops / max(self._seconds, 1e-9)}
+
+    def shown(self) -> dict[str, str]:
+        """Give the means as a progress bar shows them."""
+        return {name: f"{value:.3g}" for name, value in self.means().items() if name != "lr"}
+
+
+def progress_bar(total: int, *, done: int, title: str, enabled: bool) -> Any:  # noqa: ANN401 - tqdm
+    """Give a bar over an epoch's batches; silent where the output is no terminal."""
+    return tqdm(total=total, initial=done, desc=title, unit="batch", leave=False,
+                dynamic_ncols=True, disable=None if enabled else True)  # fmt: skip
+
+
+def _summary_writer(folder: Path, *, purge_step: int | None) -> Any:  # noqa: ANN401 - optional
+    try:
+        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+    except ImportError:
+        raise MissingExtraError(
+            "run.tensorboard needs TensorBoard: pip install 'sanreid[train]'."
+        ) from None
+    return SummaryWriter(str(folder), purge_step=purge_step)

@@ -1,0 +1,102 @@
+"""Where a run stands, and whether it may be gone on with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sanreid.errors import TrainingError
+from sanreid.train.config import TrainConfig
+from sanreid.train.config.loader import config_from_dict, config_to_dict
+from sanreid.train.loop.checkpoint import load_checkpoint
+
+__all__ = ["Progress", "state_to_resume"]
+
+# Settings that change what a run tells or where, not what it learns: they may differ on resume.
+# Where the crops lie is free too: the checkpoint knows their digest.
+_FREE_SECTIONS = ("evaluation",)
+_FREE_KEYS = {
+    "run": ("output", "name", "max_steps", "threads", "checkpoint_every_s", "log_every",
+            "tensorboard", "pictures_every", "device"),
+    "data": ("cache_dir", "store"),
+}  # fmt: skip
+_PLACES = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
+_FREE_OF_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
+_WANTED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
+
+
+@dataclass(slots=True)
+class Progress:
+    """Where a run stands; everything here is in a checkpoint."""
+
+    epoch: int = 0
+    position: int = 0  # batches done in this epoch
+    step: int = 0  # optimizer steps done
+    measured_step: int = -1  # the last step that was evaluated
+    best: float = -math.inf  # mAP of the first evaluation set; for SAN-PG the negative L1
+    best_epoch: int = 0  # epochs done when it was measured
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+    seconds: float = 0.0  # of training, measurements left out
+
+
+def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | None:
+    """Give the checkpoint to go on from; None for a run that begins.
+
+    Raises:
+        TrainingError: Without ``resume`` the folder holds a run; with it, it holds none, or one
+            of another configuration, or a damaged checkpoint.
+    """
+    folder = Path(config.run.output)
+    path = folder / "last.ckpt"
+    if not resume:
+        if path.is_file():
+            raise TrainingError(
+                f"{folder} holds a run already; add --resume to go on with it, or give "
+                "another folder with --set run.output=..."
+            )
+        return None
+    if not path.is_file() and not (folder / "config.json").is_file():
+        raise TrainingError(f"There is no run to resume in {folder}; start it without --resume.")
+    if not path.is_file():
+        return None  # killed before its first checkpoint: it starts anew
+    state = load_checkpoint(path)
+    if missing := [key for key in _WANTED if key not in state]:
+        raise TrainingError(
+            f"{path} is no checkpoint to resume from: it lacks {', '.join(missing)}."
+        )
+    # Through the present form: settings that came later have their defaults.
+    before = config_to_dict(config_from_dict(state["config"]))
+    differing = _differences(before, config_to_dict(config))
+    if differing:
+        raise TrainingError(
+            f"The run in {folder} has another configuration: {'; '.join(differing)}. "
+            "Resume with its own, or start another run."
+        )
+    return state
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Name the settings that differ and may not."""
+    found = []
+    for section, settings in new.items():
+        if section in _FREE_SECTIONS:
+            continue
+        for key in settings.keys() - set(_FREE_KEYS.get(section, ())):
+            was, now = old.get(section, {}).get(key), settings[key]
+            if key in _PLACES.get(section, ()):
+                was, now = bool(was), bool(now)
+            if key == "sources":
+                was, now = _without_places(was), _without_places(now)
+            if was != now:
+                found.append(f"{section}.{key} was {was!r}, is {now!r}")
+    return sorted(found)
+
+
+def _without_places(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables
+    """Leave of each source what decides which crops it has, but for where they lie."""
+    return [
+        {key: bool(value) if key in _FREE_OF_SOURCE else value for key, value in one.items()}
+        for one in sources or []
+    ]

@@ -1,0 +1,115 @@
+"""What a run says of itself beside its log: figures, picture sheets, what it was made with."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import sanreid
+from sanreid.train.config import TrainConfig
+from sanreid.train.config.loader import config_to_dict
+from sanreid.train.data.batches import Batches
+from sanreid.train.data.pairs import Pairs
+from sanreid.train.data.targets import open_atlas
+from sanreid.train.loop import distributed
+from sanreid.train.loop.device import autocast_dtype
+from sanreid.train.loop.pictures import sheet
+from sanreid.train.networks.san import SAN, SANPG
+from sanreid.train.tools.evaluate import EvaluationSet, Measurement, measure_all
+from sanreid.train.tools.pair_quality import measure_pairs
+from sanreid.utils.files import write_whole
+
+__all__ = ["describe", "draw", "figures"]
+
+_SHEET_ROWS = 8
+
+
+def figures(
+    network: SAN | SANPG,
+    config: TrainConfig,
+    sets: Sequence[EvaluationSet],
+    held_out: Pairs | None,
+    *,
+    device: torch.device,
+    stop: Callable[[], bool],
+) -> dict[str, dict[str, float]] | None:
+    """Measure the network on every evaluation set and the held-out pairs, by name.
+
+    Returns:
+        None when ``stop()`` became true on the way.
+    """
+    measured = measure_all(network.encoder, sets, config, device=device, stop=stop)
+    if measured is None:
+        return None
+    found = {name: Measurement.of(one).to_dict() for name, one in measured.items()}
+    if held_out is not None:
+        tables = open_atlas(config.data)
+        quality = measure_pairs(network, held_out, tables, config, device=device, stop=stop)
+        if quality is None:
+            return None
+        found["pairs held out"] = quality
+    return found
+
+
+def draw(
+    network: SAN | SANPG, config: TrainConfig, batches: Batches, *, device: torch.device
+) -> NDArray[np.uint8] | None:
+    """Draw crops as they are trained on beside target and predicted textures.
+
+    Returns:
+        (height, width, 3) uint8, or None without a decoder.
+    """
+    if network.decoder is None:
+        return None
+    raw = batches.read(batches.places(0)[0][:_SHEET_ROWS], number=0)
+    batch = batches.batch(raw, number=0, epoch=config.run.epochs)
+    crops, targets = batch.crops, batch.targets.textures
+    if crops is None or (targets is None and batch.pit_crops is not None):
+        crops, targets = batch.pit_crops, batch.targets.pit_textures
+    if crops is None:
+        return None
+    autocast = autocast_dtype(config)
+    network.eval()
+    with (
+        torch.inference_mode(),
+        torch.autocast(device.type, dtype=autocast, enabled=autocast is not None),
+    ):
+        painted = network.paint(crops[:_SHEET_ROWS])
+    return sheet(
+        crops[:_SHEET_ROWS],
+        None if targets is None else targets[:_SHEET_ROWS],
+        painted,
+        mean=config.encoder.mean,
+        std=config.encoder.std,
+    )
+
+
+def describe(
+    folder: Path,
+    config: TrainConfig,
+    batches: Batches,
+    device: torch.device,
+    more: Mapping[str, Any],
+) -> None:
+    """Write ``config.json`` and ``run.json``: settings, versions, data."""
+    settings = json.dumps(config_to_dict(config), indent=2) + "\n"
+    write_whole(folder / "config.json", settings)
+    about = {
+        "sanreid": sanreid.__version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        "processes": distributed.world_size(),
+        "training_data": batches.training_data,
+        **more,
+    }
+    write_whole(folder / "run.json", json.dumps(about, indent=2) + "\n")

@@ -1,0 +1,1 @@
+"""The networks of training: SAN, its decoder, the texture generator, and first weights."""

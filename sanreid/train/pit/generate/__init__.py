@@ -1,0 +1,1 @@
+"""Rendering image-texture pairs of synthetic people; needs the extra ``pit``."""

@@ -1,0 +1,1 @@
+"""Garments, fabrics and colors, as paint and as geometry."""

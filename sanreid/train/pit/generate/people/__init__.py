@@ -1,0 +1,1 @@
+"""Bodies, identities and poses of synthetic people."""

@@ -1,0 +1,102 @@
+"""Sheets to judge by eye: crops beside their textures, on the body again."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sanreid.train.pit.generate.dataset import MakingSettings, make_identity, make_pair
+from sanreid.train.pit.generate.people.body import Array
+from sanreid.train.pit.generate.people.identity import Person
+from sanreid.train.pit.generate.people.poses import Pose
+from sanreid.train.pit.generate.render import Dressed, Studio, render
+from sanreid.train.pit.generate.scenes.scene import Camera, Light
+
+__all__ = ["contact_sheet", "neutral_views", "pair_sheet"]
+
+Picture = NDArray[np.uint8]
+
+
+def contact_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 15) -> Picture:
+    """Crops of all identities in turn, a row of ``columns``; (H, W, 3)."""
+    crops = []
+    for identity in range(settings.identities):
+        dressed = make_identity(studio, settings, identity)
+        crops += [
+            _decoded(make_pair(studio, settings, dressed, identity, image).jpeg)
+            for image in range(settings.images_per_identity)
+        ]
+    return _grid(crops, columns)
+
+
+def pair_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 4) -> Picture:
+    """For each identity: crop, texture, texels seen, and the texture on a neutral body."""
+    panels = []
+    for identity in range(settings.identities):
+        dressed = make_identity(studio, settings, identity)
+        for image in range(settings.images_per_identity):
+            pair = make_pair(studio, settings, dressed, identity, image)
+            texture = _bytes(dressed.texture)
+            seen = np.where(pair.seen[..., None], texture, texture // 4)
+            parts = [_decoded(pair.jpeg), texture, seen, *neutral_views(studio, dressed.texture)]
+            panels.append(np.concatenate(parts, 1))
+    return _grid(panels, columns)
+
+
+def neutral_views(studio: Studio, texture: Array) -> list[Picture]:
+    """A texture on a bare neutral body, from the front and from the back; two (256, 128, 3)."""
+    grey = np.full(3, 0.5, np.float32)
+    person = Person({"age": 0.7}, grey, grey, grey, (), 0)
+    shaped = studio.body.shape(person.phenotypes)
+    figure = studio.pose(
+        Dressed(person, texture, shaped, None, np.empty(0, np.int64)), _neutral_pose()
+    )
+    white = np.full(3, 1.0, np.float32)
+    light = Light(
+        np.array([0.0, 0.0, 1.0], np.float32), white * 0.12, white * 1.2, white * 0.65, 1.0
+    )
+
+    def backdrop(_origins: Array, rays: Array) -> Array:
+        return np.full((len(rays), 3), 0.9, np.float32)
+
+    views = []
+    for sign in (1.0, -1.0):
+        axes = np.array([[sign, 0, 0], [0, 0, -1], [0, sign, 0]], np.float32)
+        position = np.array([0, -6.0 * sign, 0.93], np.float32)
+        camera = Camera(position, axes, (-0.083, -0.166, 0.083, 0.166), 0.0)
+        views.append(_bytes(render(figure, texture, camera, light, backdrop).crop))
+    return views
+
+
+def _neutral_pose() -> Pose:
+    angles = {
+        "twist": 0.0, "lean": 0.0, "bend": 0.0, "head_turn": 0.0, "head_nod": 0.0,
+    }  # fmt: skip
+    for side in "LR":
+        angles |= {
+            f"hip.{side}": 0.0, f"hip_out.{side}": 5.0, f"knee.{side}": 2.0, f"ankle.{side}": 0.0,
+            f"shoulder.{side}": 0.0, f"shoulder_out.{side}": 22.0, f"shoulder_in.{side}": 0.0,
+            f"elbow.{side}": 15.0, f"foot_out.{side}": 5.0, f"fingers.{side}": 10.0,
+        }  # fmt: skip
+    return Pose("standing", angles)
+
+
+def _grid(pictures: list[Picture], columns: int) -> Picture:
+    columns = min(columns, len(pictures))
+    blank = np.zeros_like(pictures[0])
+    pictures = pictures + [blank] * (-len(pictures) % columns)
+    rows = [np.concatenate(pictures[i : i + columns], 1) for i in range(0, len(pictures), columns)]
+    return np.concatenate(rows)
+
+
+def _decoded(jpeg: bytes) -> Picture:
+    with Image.open(io.BytesIO(jpeg)) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+def _bytes(values: Array) -> Picture:
+    rounded: Picture = (np.clip(values, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return rounded

@@ -1,0 +1,1 @@
+"""Cameras, light, backdrops, carried things and image degradation."""

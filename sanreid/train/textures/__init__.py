@@ -1,0 +1,1 @@
+"""Target textures: made by a generator, stored, mirrored."""

@@ -1,0 +1,219 @@
+"""Reading target textures by the keys of their crops, from one file."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import mmap
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from sanreid.errors import DatasetError, InputError
+from sanreid.train.textures.format import (
+    CHECKED_FROM,
+    MAGIC,
+    PREFIX,
+    RECORD,
+    RECORD_MAGIC,
+    TextureHeader,
+)
+
+__all__ = ["TextureBatch", "TextureStore"]
+
+logger = logging.getLogger(__name__)
+
+
+class TextureBatch(NamedTuple):
+    """Textures of some crops, with the confidence in each texel if the store has it."""
+
+    textures: Tensor  # (N, 3, H, W) uint8, RGB
+    confidences: Tensor | None  # (N, 1, H, W) uint8, 255 is certain
+
+
+class TextureStore:
+    """Read textures by key. Safe to use from several threads.
+
+    Args:
+        path: A store's file, as :class:`TextureWriter` writes it.
+
+    Attributes:
+        header: Size, codec, quality and origin of the textures.
+        num_bytes: The bytes of the file up to its last whole record.
+
+    Raises:
+        DatasetError: The file is missing, is no texture store or is damaged.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise DatasetError(
+                f"There is no texture store {self.path}: a file that the texture generator "
+                "writes was looked for."
+            )
+        with self.path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
+        start, self.header = self._read_header()
+        self._places, self.num_bytes = self._scan(start, size)
+        if self.num_bytes < size:
+            logger.warning(
+                "%s ends in %d bytes of a texture that was not finished; they are passed over.",
+                self.path,
+                size - self.num_bytes,
+            )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys, in the order they were added."""
+        return tuple(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Give those of ``keys`` that have no texture here."""
+        return [key for key in keys if key not in self._places]
+
+    def batch(
+        self, keys: Sequence[str], *, size: tuple[int, int] | None = None, workers: int = 1
+    ) -> TextureBatch:
+        """Read the textures of some crops.
+
+        Args:
+            keys: N keys; one may stand several times.
+            size: (H, W) to resize to (bilinear, anti-aliased); the store's size when None. The
+                confidence maps always come at the size of the textures.
+            workers: Threads that decode.
+
+        Raises:
+            InputError: A key is not in the store.
+            DatasetError: A texture is damaged.
+        """
+        absent = self.missing(keys)
+        if absent:
+            raise InputError(
+                f"{len(absent)} of {len(keys)} crops have no texture in {self.path}, "
+                f"for example {absent[0]!r}."
+            )
+        height, width = size or self.header.size
+        textures = torch.empty(len(keys), 3, height, width, dtype=torch.uint8)
+        confidences = None
+        if self.header.confidence_size is not None:
+            confidences = torch.empty(len(keys), 1, height, width, dtype=torch.uint8)
+
+        def read(place: int) -> None:
+            texture, confidence = self._checked(keys[place])
+            pixels = self._decoded(texture, "RGB", (width, height), keys[place])
+            textures[place] = torch.from_numpy(pixels).permute(2, 0, 1)
+            if confidences is not None:
+                grey = self._decoded(confidence, "L", (width, height), keys[place])
+                confidences[place, 0] = torch.from_numpy(grey)
+
+        if workers <= 1:
+            for place in range(len(keys)):
+                read(place)
+        else:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(read, range(len(keys))))
+        return TextureBatch(textures, confidences)
+
+    def verify(self) -> None:
+        """Test the checksum of every texture.
+
+        Raises:
+            DatasetError: One does not agree.
+        """
+        for key in self._places:
+            self._checked(key)
+
+    def close(self) -> None:
+        """Give the file back; the store cannot be read any more."""
+        if self._bytes is not None:
+            self._bytes.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _read_header(self) -> tuple[int, TextureHeader]:
+        data = self._bytes
+        if data is None or data[:8] != MAGIC:
+            raise DatasetError(f"{self.path} is not a texture store: it does not begin as one.")
+        try:
+            _, length, checksum = PREFIX.unpack_from(data)
+            text = data[PREFIX.size : PREFIX.size + length]
+            if zlib.crc32(text) != checksum:
+                raise DatasetError(f"{self.path} is damaged: its header's checksum is wrong.")
+            values = json.loads(text)
+            for name in ("size", "confidence_size"):
+                values[name] = values[name] and tuple(values[name])
+            return PREFIX.size + length, TextureHeader(**values)
+        except (struct.error, ValueError, TypeError, KeyError) as error:
+            raise DatasetError(f"The header of {self.path} cannot be read: {error}") from error
+
+    def _scan(self, start: int, size: int) -> tuple[dict[str, int], int]:
+        """Find the whole records: key to place, and the place behind the last."""
+        data = self._bytes
+        places: dict[str, int] = {}
+        while data is not None and start + RECORD.size <= size:
+            magic, _, *lengths = RECORD.unpack_from(data, start)
+            if magic != RECORD_MAGIC:
+                raise DatasetError(f"{self.path} is damaged: no texture begins at byte {start}.")
+            end = start + RECORD.size + sum(lengths)
+            if end > size:
+                break
+            name = data[start + RECORD.size : start + RECORD.size + lengths[0]]
+            places[name.decode(errors="replace")] = start
+            start = end
+        return places, start
+
+    def _checked(self, key: str) -> tuple[bytes, bytes]:
+        """Give the compressed texture and confidence map of a record after its checksum."""
+        data, start = self._bytes, self._places[key]
+        if data is None:
+            raise AssertionError("a store with textures has bytes")
+        _, checksum, name, texture, confidence = RECORD.unpack_from(data, start)
+        body = start + RECORD.size
+        end = body + name + texture + confidence
+        if zlib.crc32(data[start + CHECKED_FROM : end]) != checksum:
+            raise DatasetError(
+                f"The texture of {key!r} in {self.path} is damaged: its checksum is wrong. "
+                "Make the store again."
+            )
+        return data[body + name : end - confidence], data[end - confidence : end]
+
+    def _decoded(
+        self, data: bytes, mode: str, size: tuple[int, int], key: str
+    ) -> NDArray[np.uint8]:
+        try:
+            with Image.open(io.BytesIO(data)) as file:
+                image = file.convert(mode)
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DatasetError(f"The texture of {key!r} in {self.path} is no picture.") from error
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        return np.array(image, dtype=np.uint8)

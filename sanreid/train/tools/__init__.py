@@ -1,0 +1,1 @@
+"""Tools around a run: evaluation, export, learning-rate search, gradient balance."""

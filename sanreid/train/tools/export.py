@@ -1,0 +1,115 @@
+"""From a run to a weights directory that ``SANEncoder.from_pretrained`` loads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from sanreid.errors import TrainingError
+from sanreid.train.config import TrainConfig
+from sanreid.train.config.loader import config_from_dict, config_to_dict
+from sanreid.train.loop.checkpoint import load_checkpoint, network_state
+from sanreid.train.networks.san import build_san_pg
+from sanreid.train.tools.manifest_row import MANIFEST_ROW, manifest_row, trained_with
+from sanreid.utils.files import sha256_of, write_whole
+from sanreid.weights.manifest import WeightsEntry
+from sanreid.weights.storage import save_directory
+
+__all__ = ["encoder_state", "export_run", "load_run"]
+
+
+def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[str, Any]]:
+    """Give a run's configuration and one of its checkpoints.
+
+    Args:
+        folder: The run's folder.
+        which: ``"best"`` or ``"last"``.
+
+    Raises:
+        TrainingError: The folder is no run, or has no such checkpoint yet.
+    """
+    path = folder / f"{which}.ckpt"
+    if not path.is_file():
+        found = sorted(one.name for one in folder.glob("*.ckpt"))
+        raise TrainingError(
+            f"{folder} has no {path.name}; "
+            + (f"it has {', '.join(found)}: --which last." if found else "it is no run's folder.")
+        )
+    state = load_checkpoint(path)
+    return config_from_dict(state["config"]), state
+
+
+def encoder_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Give the encoder's tensors out of a checkpoint: the averaged ones where there are any."""
+    return {
+        key.removeprefix("encoder."): x
+        for key, x in network_state(state).items()
+        if key.startswith("encoder.")
+    }
+
+
+def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) -> Path:
+    """Write the weights directory of a run, with its row for the manifest beside the weights.
+
+    Args:
+        run: The run's folder.
+        out: The directory to write.
+        which: ``"best"`` by mAP, or ``"last"``.
+        half: Store convolutions and matrices in float16, half the size; the rest, and the
+            running statistics, stay float32.
+
+    Returns:
+        ``out``.
+
+    Raises:
+        TrainingError: There is no such checkpoint.
+        WeightsError: ``out`` cannot be written, or the weights hold NaN.
+    """
+    config, state = load_run(run, which=which)
+    if config.is_san_pg:
+        return _export_generator(out, config, state)
+    tensors = {
+        key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
+        for key, x in encoder_state(state).items()
+    }
+    row = manifest_row(config, state)
+    draft = WeightsEntry(sha256="0" * 64, size_bytes=0, file="model.safetensors", **row)
+    save_directory(out, state_dict=tensors, config=config.encoder, entry=draft)
+    weights = out / "model.safetensors"
+    row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
+    write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    return out
+
+
+def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) -> Path:
+    from sanreid.train.textures.generator import save_generator  # noqa: PLC0415 - it imports this file
+
+    network = build_san_pg(config.encoder, config.decoder)
+    network.load_state_dict(network_state(state))
+    weights = save_generator(network, config.encoder, config.decoder, out) / "model.safetensors"
+    values = config_to_dict(config)
+    row = {
+        "name": config.run.name,
+        "role": "texture-generator",
+        "sha256": sha256_of(weights),
+        "size_bytes": weights.stat().st_size,
+        "config": {name: values[name] for name in ("encoder", "decoder")},
+        "license": "trained on rendered people; the terms of the first weights",
+        "training_data": list(state["training_data"]),
+        "metrics": [
+            {
+                "dataset": f"PIT, {name}",
+                "protocol": "textures in [-1, 1]; the mean texture is of the held-out people",
+                **figures,
+                "command": "python -m sanreid.train.pit judge PAIRS --weights RUN",
+            }
+            for name, figures in state["metrics"].items()
+        ],
+        "trained_with": trained_with(config, state),
+    }
+    write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    return out

@@ -1,0 +1,128 @@
+"""What a run says of its weights, as a row of ``weights_manifest.json``.
+
+The row goes to people on other machines: absolute places become ``DATA`` and the last two parts.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sanreid.train.config import EvaluationSetConfig, TrainConfig
+from sanreid.train.config.loader import config_to_dict
+
+__all__ = ["MANIFEST_ROW", "manifest_row", "trained_with"]
+
+MANIFEST_ROW = "manifest_row.json"  # the file beside exported weights
+
+_SPLITS = {  # of sanreid evaluate --split, by queries and gallery
+    ("all", "other_cameras"): "cross-camera",
+    ("all", "all"): "market1501",
+    ("first_of_camera", "rest"): "first-per-camera",
+}
+_PLACES = {"folder", "exclude_pids", "only_pids", "textures", "cache_dir", "atlas", "output",
+           "weights", "decoder"}  # fmt: skip
+
+
+def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the row of a run's encoder, but for checksum and size.
+
+    Args:
+        config: The run's.
+        state: The checkpoint that is exported; has figures where these very weights were
+            measured.
+    """
+    name = config.run.name
+    if config.is_san and not name.startswith("san-"):
+        name = f"san-{name}"
+    sets = {one.name: one for one in config.evaluation.sets}
+    data = list(state.get("training_data", []))
+    return {
+        "name": name,
+        "role": "encoder",
+        "config": config.encoder.to_dict(),
+        "license": _license(data, [config.init.weights, config.init.decoder]),
+        "training_data": data,
+        "metrics": [
+            {
+                "dataset": dataset,
+                "protocol": _protocol(sets.get(dataset)),
+                "command": _command(sets.get(dataset), name),
+                **figures,
+            }
+            for dataset, figures in state.get("metrics", {}).items()
+            if "mAP" in figures
+        ],
+        "trained_with": trained_with(config, state),
+    }
+
+
+def trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
+    """Give commit, steps taken, settings and seed of a run."""
+    return {
+        "commit": state.get("commit") or "unknown",
+        "steps": state.get("step"),
+        "config": _portable(config_to_dict(config)),
+        "seed": config.run.seed,
+    }
+
+
+def _license(data: list[dict[str, Any]], starts: list[str]) -> str:
+    terms = dict.fromkeys(f"{one['name']}: {one['terms']}" for one in data)
+    started = " and ".join(_place(start) for start in starts if start)
+    also = f", and of the weights it started from, {started}" if started else ""
+    return f"Under the terms of the training data ({'; '.join(terms) or 'unknown'}){also}."
+
+
+def _protocol(one: EvaluationSetConfig | None) -> str:
+    if one is None:
+        return "unknown"
+    if one.query_sources:
+        return f"query and gallery splits, {one.protocol}"
+    return f"queries {one.queries}, gallery {one.gallery}, {one.protocol} rule"
+
+
+def _command(one: EvaluationSetConfig | None, weights: str) -> str:
+    """Give the command that measures the same with the exported weights."""
+    again = "python -m sanreid.train evaluate RUN"
+    if one is None or one.query_sources:
+        return again
+    split, first = _SPLITS.get((one.queries, one.gallery)), one.sources[0]
+    rules = {(s.names, s.only_pids, s.exclude_pids) for s in one.sources}
+    if split is None or len(rules) > 1 or any(s.dataset or s.max_identities for s in one.sources):
+        return again
+    parts = ["sanreid", "evaluate", "--weights", weights]
+    for source in one.sources:
+        parts += ["--folder", _place(source.folder)]
+    if len(one.sources) > 1:
+        parts += ["--shared-pids", "different"]
+    parts += ["--names", first.names, "--split", split]
+    for option, file in (("--pids", first.only_pids), ("--pids-exclude", first.exclude_pids)):
+        parts += [option, _place(file)] if file else []
+    if one.protocol != "market1501":
+        parts += ["--protocol", one.protocol]
+    return shlex.join(parts)
+
+
+def _portable(value: Any, key: str = "") -> Any:  # noqa: ANN401 - a tree of plain values
+    if isinstance(value, dict):
+        return {name: _portable(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_portable(item, key) for item in value]
+    return _place(value) if key in _PLACES and isinstance(value, str) and value else value
+
+
+def _place(path: str) -> str:
+    """Give a place as it reads on another machine; one below the working folder is left as it is.
+
+    Nobody's name is told: home folders are left out.
+    """
+    parts = Path(path).parts
+    if not Path(path).is_absolute() and ".." not in parts:
+        return path
+    below = [part for part in parts[Path(path).is_absolute() :] if part != ".."]
+    if below[:1] in (["home"], ["Users"]):
+        del below[:2]
+    return "/".join(["DATA", *below[-2:]])

@@ -1,0 +1,195 @@
+"""The axes of an index, its centres, and how wide it searches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from sanreid.errors import GalleryError
+from sanreid.gallery import Gallery
+from sanreid.gallery.index import approximate
+from sanreid.gallery.index.exact import nearly_best, rank_candidates
+from sanreid.gallery.index.reduction import centres, nearest_centres, principal_axes, projected
+from sanreid.gallery.index.tuning import Truth, tune
+from sanreid.gallery.storage.vectors import MemoryVectors
+
+DIM, COUNT = 96, 900
+
+pytestmark = pytest.mark.usefixtures("small_indexes")
+
+
+def flat_crops(seed=0, count=COUNT):
+    """Unit rows around 60 people that hardly leave 12 of their 96 dimensions."""
+    fixed = np.random.default_rng(99)
+    turn, _ = np.linalg.qr(fixed.standard_normal((DIM, DIM)))
+    people = fixed.standard_normal((60, 12))
+    rng = np.random.default_rng(seed)
+    rows = np.zeros((count, DIM))
+    rows[:, :12] = people[rng.integers(0, 60, count)] + 0.5 * rng.standard_normal((count, 12))
+    rows += 0.02 * rng.standard_normal((count, DIM))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows @ turn.T).astype(np.float32)
+
+
+def test_axes_are_those_of_the_singular_value_decomposition():
+    rows = flat_crops()
+    axes = principal_axes(rows, 0.9)
+    assert axes.shape == (DIM, 16)
+    assert axes.dtype == np.float32
+    np.testing.assert_allclose(axes.T @ axes, np.eye(16), atol=1e-5)
+    _, lengths, right = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
+    assert (lengths[:16] ** 2).sum() >= 0.9 * (lengths**2).sum()
+    np.testing.assert_allclose(abs((axes[:, :12] * right[:12].T).sum(axis=0)), 1, atol=1e-3)
+    seen = projected(rows, axes)
+    assert abs(seen @ seen.T - rows @ rows.T).max() < 0.05
+
+
+def test_no_axes_where_all_dimensions_matter():
+    rows = np.random.default_rng(0).standard_normal((4000, 32), dtype=np.float32)
+    assert principal_axes(rows, 0.9) is None
+    assert principal_axes(rows[:, :8], 0.1) is None  # 16 axes would be more than there are
+    assert projected(rows, None) is rows
+
+
+def test_nearest_centres_by_definition():
+    rng = np.random.default_rng(0)
+    rows, middle = rng.standard_normal((50, 4)), rng.standard_normal((7, 4))
+    expected = [max(range(7), key=lambda c, row=row: float(middle[c] @ row)) for row in rows]
+    assert nearest_centres(rows, middle).tolist() == expected
+
+
+def test_centres_find_what_lies_together():
+    rng = np.random.default_rng(0)
+    groups = np.eye(3, 8, dtype=np.float32)
+    rows = groups[rng.integers(0, 3, 300)] + 0.01 * rng.standard_normal((300, 8), dtype=np.float32)
+    found = centres(rows, 3, np.random.default_rng(2))
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    nearest = nearest_centres(rows, found)
+    for place in range(3):  # no centre holds rows of two groups
+        held = nearest_centres(rows[nearest == place], groups)
+        assert len(np.unique(held)) <= 1
+
+
+@pytest.mark.parametrize("kind", ["flat-sq8", "ivf", "ivf-sq8", "hnsw"])
+def test_an_index_keeps_few_axes_and_similarities_stay_exact(kind, tmp_path):
+    rows, queries = flat_crops(), flat_crops(seed=1, count=40)
+    exact = Gallery(DIM)
+    exact.add(rows)
+    true = exact.search(queries, k=8)
+    with Gallery.open(tmp_path / "g", dim=DIM, index=kind) as gallery:
+        gallery.add(rows)
+        found = gallery.search(queries, k=8)
+        assert gallery.stats()["index_axes"] == 16
+    shared = found.ids == true.ids
+    assert shared.mean() > 0.8
+    np.testing.assert_array_equal(found.similarities[shared], true.similarities[shared])
+    with pytest.MonkeyPatch.context() as patch:  # the kept index, axes and all, answers the same
+        patch.delattr(approximate.ApproximateIndex, "build")
+        with Gallery.open(tmp_path / "g", mode="r", index=kind) as gallery:
+            np.testing.assert_array_equal(gallery.search(queries, k=8).ids, found.ids)
+
+
+def test_a_flipped_byte_in_the_axes_is_seen(tmp_path, caplog):
+    rows = flat_crops()
+    with Gallery.open(tmp_path / "g", dim=DIM, index="flat-sq8") as gallery:
+        gallery.add(rows)
+        gallery.build_index()
+        (cache,) = (tmp_path / "g").glob("index-*")
+        raw = bytearray(cache.read_bytes())
+        raw[-1000] ^= 8  # the axes are 6 KiB, what follows them is shorter than this
+        cache.write_bytes(raw)
+        with pytest.raises(GalleryError, match="rebuilt when it is next needed"):
+            gallery.verify()
+    with Gallery.open(tmp_path / "g", mode="r", index="flat-sq8") as gallery:
+        assert (gallery.search(rows[:50], k=1).ids[:, 0] == np.arange(50)).all()
+    assert "is not used and is built again" in caplog.text
+
+
+def test_a_cache_replaced_while_it_is_read_is_not_used(tmp_path, monkeypatch, caplog):
+    """What it says of itself and the index in it would be of two different files."""
+    rows = flat_crops()
+    with Gallery.open(tmp_path / "g", dim=DIM, index="flat-sq8") as gallery:
+        gallery.add(rows)
+        gallery.build_index()
+    faiss = approximate.load_faiss()
+    read = faiss.read_index
+
+    def read_another(path):
+        Path(path + ".new").write_bytes(Path(path).read_bytes())
+        Path(path + ".new").replace(path)
+        return read(path)
+
+    monkeypatch.setattr(faiss, "read_index", read_another)
+    with Gallery.open(tmp_path / "g", mode="r", index="flat-sq8") as gallery:
+        assert (gallery.search(rows[:50], k=1).ids[:, 0] == np.arange(50)).all()
+    assert "replaced it meanwhile" in caplog.text
+
+
+def test_tuning_takes_the_least_that_reaches_the_target():
+    index = SimpleNamespace(width=1, overfetch=1)
+
+    def recall():  # what is missed for want of candidates, and for want of width
+        return 1 - 0.04 / index.overfetch - (0.12 / index.width if index.width < 24 else 0)
+
+    tune(index, recall, target=0.97, widest=24)
+    assert index.overfetch == 4  # 0.04 / 4 <= 0.03 / 2, 0.04 / 2 is not
+    assert index.width == 6  # 0.12 / 6 <= 0.02
+    tune(index, lambda: 0.5, target=0.97, widest=100)
+    assert (index.width, index.overfetch) == (100, 256)
+
+
+def test_truth_counts_neighbours_but_not_the_row_itself():
+    rows = np.array([[np.cos(a), np.sin(a)] for a in (0.0, 0.1, 0.3, 0.7, 1.5)], np.float32)
+    gallery = Gallery(2)
+    gallery.add(rows)
+    snapshot = gallery._store.snapshot()
+    truth = Truth(snapshot, 2, 5, np.random.default_rng(0))
+    queries, found, similarities = snapshot.search(truth.request)
+    assert truth.recall((queries, found, similarities)) == 1.0
+    assert truth.recall(None) == 1.0
+    kept = ~((queries == 0) & (found == 2)) & ~((queries == 4) & (found != 4))
+    # Of two neighbours each, row 0 has lost one and row 4 both: 7 of 10 are left.
+    assert truth.recall((queries[kept], found[kept], similarities[kept])) == pytest.approx(0.7)
+
+
+def test_nearly_best_keeps_all_that_may_be_among_the_best():
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((400, 24)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[200:210] = rows[
+        3
+    ]  # equal to the last bit: all are kept, or the smaller ids would be lost
+    vectors = MemoryVectors(24)
+    vectors.append(rows)
+    queries = np.concatenate([rows[3:4], rows[50:54]])
+    places = np.repeat(np.arange(5), 400)
+    pairs = np.tile(np.arange(400), 5)
+    kept = nearly_best(queries, places, pairs, vectors, 4)
+    assert len(kept[0]) < 40
+    ids = np.arange(400)
+    few = rank_candidates(queries, *kept, vectors, ids, 4, None)
+    everything = rank_candidates(queries, places, pairs, vectors, ids, 4, None)
+    for one, other in zip(few, everything, strict=True):
+        np.testing.assert_array_equal(one, other)
+    nothing = np.empty(0, np.int64)
+    assert [len(part) for part in nearly_best(queries, nothing, nothing, vectors, 4)] == [0, 0]
+
+
+def test_tuning_measures_what_the_index_finds_without_help(monkeypatch):
+    """Not the exact answers: of a search for nearly all rows, or where too few were proposed."""
+    seen = []
+
+    def probe(index, recall, target, widest):
+        for index.width, index.overfetch in ((1, 64), (1, 1), (widest, 1)):
+            seen.append(recall())
+
+    monkeypatch.setattr(approximate, "tune", probe)
+    gallery = Gallery(16, index="ivf")
+    gallery.add(np.random.default_rng(0).standard_normal((400, 16)))
+    gallery.build_index()
+    assert max(seen[:2]) < 0.5  # one list of 80, whatever is asked of it
+    assert seen[2] == 1.0
+    assert gallery.recall(k=10) == 1.0  # what is missing is answered exactly

@@ -1,0 +1,206 @@
+"""Reading configurations: inheritance, overrides, variables, and errors that name the key."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from sanreid.errors import ConfigError
+from sanreid.train import config as config_module
+from sanreid.train.config import TrainConfig
+from sanreid.train.config.loader import (
+    config_from_dict,
+    config_to_dict,
+    load_config,
+    override,
+    packaged_configs,
+)
+from sanreid.train.data.transforms import BatchAugmentation
+
+SOURCE = '[[data.sources]]\nfolder = "crops"\nnames = "folders"\n'
+
+
+def write(folder, text, name="run.toml"):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_fills_the_dataclasses(tmp_path):
+    path = write(
+        tmp_path,
+        "[run]\nepochs = 7\nsizes = [{ until_epoch = 2, size = [64, 32] }]\n"
+        "[optimizer]\nlr = 1\nmilestones = [3, 5]\n[encoder]\ninput_size = [128, 64]\n" + SOURCE,
+    )
+    config = load_config(path)
+    assert config.run.epochs == 7
+    assert config.run.sizes[0].size == (64, 32)
+    assert config.optimizer.lr == 1.0
+    assert isinstance(config.optimizer.lr, float)
+    assert config.optimizer.milestones == (3, 5)
+    assert config.encoder.input_size == (128, 64)
+    assert config.data.sources[0].folder == "crops"
+
+
+def test_plain_values_and_back(tmp_path):
+    config = load_config(write(tmp_path, SOURCE))
+    assert config_from_dict(config_to_dict(config)) == config
+
+
+def test_overrides_are_typed_and_reach_into_lists(tmp_path):
+    config = load_config(
+        write(tmp_path, SOURCE),
+        ["run.epochs=3", "optimizer.lr=1e-4", "data.sources.0.folder=other/place",
+         "init.freeze=[\"stem\"]", "ema.warmup=false"],
+    )  # fmt: skip
+    assert (config.run.epochs, config.optimizer.lr) == (3, 1e-4)
+    assert config.data.sources[0].folder == "other/place"
+    assert config.init.freeze == ("stem",)
+    assert config.ema.warmup is False
+    assert override(config, ["run.seed=5"]).run.seed == 5
+
+
+def test_the_released_pairing_is_for_four_crops_of_each(tmp_path):
+    path = write(tmp_path, SOURCE)
+    pairing = ["loss.tr=1.0", "loss.tr_pairing=fixed_places"]
+    assert load_config(path, pairing).data.k == 4
+    with pytest.raises(ConfigError, match=r"'fixed_places' needs data.k = 4; got 3"):
+        load_config(path, [*pairing, "data.k=3"])
+
+
+def test_extends_merges_tables_and_replaces_lists(tmp_path):
+    write(tmp_path, "[run]\nepochs = 7\nseed = 4\n" + SOURCE, "base.toml")
+    path = write(
+        tmp_path,
+        'extends = "base.toml"\n[run]\nepochs = 9\n[[data.sources]]\nfolder = "mine"\n',
+    )
+    config = load_config(path)
+    assert (config.run.epochs, config.run.seed) == (9, 4)
+    assert [source.folder for source in config.data.sources] == ["mine"]
+
+
+def test_extends_in_a_circle(tmp_path):
+    write(tmp_path, 'extends = "b.toml"\n', "a.toml")
+    write(tmp_path, 'extends = "a.toml"\n', "b.toml")
+    with pytest.raises(ConfigError, match="circle"):
+        load_config(tmp_path / "a.toml")
+
+
+def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
+    path = write(tmp_path, SOURCE.replace("crops", "${CROPS_HOME}/a"))
+    monkeypatch.delenv("CROPS_HOME", raising=False)
+    with pytest.raises(ConfigError, match=r"data.sources.0.folder .*CROPS_HOME.*--set"):
+        load_config(path)
+    assert load_config(path, ["data.sources.0.folder=b"]).data.sources[0].folder == "b"
+    monkeypatch.setenv("CROPS_HOME", "/home")
+    assert load_config(path).data.sources[0].folder == "/home/a"
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("optimizer.learning_rate=1", "Unknown key 'optimizer.learning_rate'"),
+        ("optimizer.wieght_decay=1", "Did you mean 'optimizer.weight_decay'"),
+        ("runn.epochs=1", "Did you mean 'run'"),
+        ("encoder.imput_size=[1, 2]", "Did you mean 'encoder.input_size'"),
+        ("run.epochs=2.5", "run.epochs must be a whole number; got 2.5"),
+        ("run.epochs=true", "must be a whole number"),
+        ("run.epochs=0", "run.epochs must be at least 1; got 0"),
+        ("run.precision=int4", "run.precision must be one of 'bf16', 'fp16', 'fp32'"),
+        ("optimizer.betas=[0.9]", "optimizer.betas must be a list of 2"),
+        ("optimizer.betas=0.9", "optimizer.betas must be a list"),
+        ("optimizer.milestones=[5, 3]", "must rise"),
+        ("run=3", "run must be a table"),
+        ("data.sources.1.folder=x", "not a place in a list of 1"),
+        ("data.sources.0.folder.x=1", "is a value, not a table"),
+        ("run.epochs", "key=value"),
+        ('init.freeze=["layer1"]', "in order"),
+        ("data.k=1", "data.k must be at least 2"),
+        ("loss.reconstruction=1.0", "no target texture is known"),
+        ("pit.folder=pairs", "would teach nothing"),
+        ("encoder.backbone=vgg", "encoder.backbone must be one of"),
+        ("decoder.width=40", "multiple of 32"),
+        ("ema.decay=1.0", r"in \[0, 1\)"),
+    ],
+)
+def test_wrong_settings_name_the_key(tmp_path, setting, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, SOURCE), [setting])
+
+
+def test_nothing_to_minimise(tmp_path):
+    with pytest.raises(ConfigError, match="nothing to minimise"):
+        load_config(write(tmp_path, SOURCE), ["loss.identity=0", "loss.triplet=0"])
+
+
+def test_san_pg_has_no_identities(tmp_path):
+    values = ["data.sources=[]", "pit.folder=pairs", "loss.reconstruction=1.0"]
+    with pytest.raises(ConfigError, match=r"loss.tr = loss.cross_camera = 0"):
+        load_config(write(tmp_path, SOURCE), values)
+    config = load_config(write(tmp_path, SOURCE), [*values, "loss.identity=0", "loss.triplet=0"])
+    assert config.is_san_pg
+    assert not config.is_san
+
+
+def test_a_missing_required_key(tmp_path):
+    with pytest.raises(ConfigError, match=r"data.sources.0 lacks folder"):
+        load_config(write(tmp_path, '[[data.sources]]\nnames = "folders"\n'))
+
+
+def test_no_such_file(tmp_path):
+    with pytest.raises(ConfigError, match="cpu-hour"):
+        load_config(tmp_path / "missing.toml")
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        load_config(write(tmp_path, "[run\n"))
+
+
+@pytest.mark.parametrize("name", packaged_configs())
+def test_every_packaged_configuration_is_in_order(name, monkeypatch):
+    monkeypatch.setenv("SANREID_DATA", "/data")
+    monkeypatch.setenv("SANREID_MADE", "/made")
+    config = load_config(name)
+    assert isinstance(config, TrainConfig)
+    assert not config.init.weights  # a path on somebody's machine has no place in the package
+    assert config_from_dict(config_to_dict(config)) == config
+
+
+def test_every_setting_says_what_it_means():
+    """Each field of each section stands in its docstring's Args, which the reference shows."""
+    sections = [getattr(config_module, name) for name in config_module.__all__]
+    for section in sections:
+        text = section.__doc__
+        if section is config_module.AugmentationConfig:  # it refers to those of its user
+            text = BatchAugmentation.__doc__
+        if section is TrainConfig:
+            continue
+        for one in fields(section):
+            assert re.search(rf"^ +{one.name}: \S", text, re.MULTILINE), (section, one.name)
+    shown = Path(__file__).parents[2] / "docs" / "reference" / "training.md"
+    if shown.is_file():
+        page = shown.read_text(encoding="utf-8")
+        assert all(section.__name__ in page for section in sections if section is not TrainConfig)
+
+
+def test_augmentation_has_the_settings_of_what_it_configures():
+    parameters = inspect.signature(BatchAugmentation).parameters.keys() - {"mean", "std"}
+    assert {one.name for one in fields(config_module.AugmentationConfig)} == parameters
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (
+            ["run.epochs=2", "run.sizes=[{until_epoch=2, size=[32, 32]}]"],
+            "leave at least",
+        ),
+        (["run.epochs=2", "run.sizes=[{until_epoch=1, size=[512, 32]}]"], "not be above"),
+        (["run.name='san-mine'"], "names that begin with 'san-'"),
+    ],
+)
+def test_what_would_be_found_after_the_training_is_found_before(tmp_path, values, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(write(tmp_path, SOURCE), values)

@@ -1,0 +1,140 @@
+"""Two processes on the CPU (gloo) take the step that one takes with the joint batch."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sanreid.train.__main__ import main
+from sanreid.train.loop import distributed
+from sanreid.train.loop.checkpoint import load_checkpoint
+from sanreid.train.loop.journal import read_journal
+from tests.train.loop.test_engine import write_toml
+
+# Run in each process; with WORLD_SIZE=1 it is the reference. Crops 0 to 3 are pid 0 and 1, so
+# the hardest negatives of one process's crops lie in the other's.
+STEP = """
+import sys
+import torch
+from torch import nn
+from sanreid.config import EncoderConfig
+from sanreid.train.loop import distributed
+from sanreid.train.losses.camera_proxies import CameraProxies
+from sanreid.train.config import DecoderConfig, LossConfig
+from sanreid.train.networks.training_network import JointForward
+from sanreid.train.losses.objective import Objective, Targets
+from sanreid.train.networks.san import build_san
+
+distributed.start(torch.device("cpu"))
+rank, world = distributed.rank(), distributed.world_size()
+torch.manual_seed(0)
+config = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
+network = build_san(config, num_classes=4, decoder=DecoderConfig(width=32)).double()
+network.eval()  # BatchNorm by its running statistics
+network.to(memory_format=torch.channels_last)  # as the engine has it: maps of that memory order
+crops = torch.randn(8, 3, 64, 32, dtype=torch.float64)
+pairs = torch.randn(4, 3, 64, 32, dtype=torch.float64)
+textures = torch.rand(8, 3, 256, 256, dtype=torch.float64) * 2 - 1
+pit = torch.rand(4, 3, 256, 256, dtype=torch.float64) * 2 - 1
+mask = torch.rand(8, 1, 256, 256, dtype=torch.float64) * torch.arange(8).view(8, 1, 1, 1) / 7
+labels = torch.arange(4).repeat_interleave(2)
+
+def own(x):
+    share = len(x) // world
+    return x[rank * share : (rank + 1) * share]
+
+forward = JointForward(network, separate_batch_norm=True)
+if world > 1:
+    forward = nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+places = torch.arange(8)  # two cameras saw each
+proxies = CameraProxies(labels, 8)
+proxies.update(torch.randn(8, 8), places)
+config = LossConfig(reconstruction=1.0, tr=1.0, cross_camera=1.0, margin=5.0, tr_margin=50.0)
+objective = Objective(config, proxies=proxies)
+output, painted = forward(own(crops), own(pairs))
+targets = Targets(own(labels), own(textures), own(mask), own(pit), places=own(places))
+total, terms = objective(output, targets, painted)
+total.backward()
+optimizer.step()
+distributed.stop()
+if rank == 0:
+    torch.save({"weights": network.state_dict(), "triplet": terms["triplet"].detach(),
+                "tr": terms["tr"].detach(), "cross_camera": terms["cross_camera"].detach(),
+                "proxies": proxies.state_dict()}, sys.argv[1])
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def run(command, world):
+    """Run a command as ``torchrun`` would; give what each process wrote to stderr."""
+    port = free_port()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1",
+                 "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]  # fmt: skip
+    told = [process.communicate(timeout=300)[1] for process in processes]
+    for process, errors in zip(processes, told, strict=True):
+        assert process.returncode == 0, errors
+    return told
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_step_of_one(tmp_path):
+    for world in (1, 2):
+        run(["-c", STEP, str(tmp_path / f"{world}.pt")], world)
+    one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
+    for term in ("triplet", "tr", "cross_camera"):
+        torch.testing.assert_close(two[term], one[term])
+        assert one[term] > 0
+    torch.testing.assert_close(two["proxies"]["vectors"], one["proxies"]["vectors"])
+    for key, x in one["weights"].items():
+        torch.testing.assert_close(two["weights"][key], x, rtol=0, atol=1e-8, msg=key)
+
+
+@pytest.mark.slow
+def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
+    changes = {
+        "init": {"freeze": ["stem"], "freeze_epochs": 1},  # thawed, it is wrapped again
+        "ema": {"decay": 0.9},
+        "loss": {"cross_camera": 0.5},
+    }
+    for name, limits in (("whole", [0]), ("cut", [2, 0])):
+        for number, limit in enumerate(limits):
+            run_ = {"accumulate": 2, "max_steps": limit}
+            path = write_toml(tiny_run(name, run=run_, **changes), tmp_path / f"{name}.toml")
+            more = ["--resume"] if number else []
+            told = run(["-m", "sanreid.train", str(path), *more], 2)
+            assert "epoch" in told[0]
+            assert told[1] == ""  # one of them tells of the run, and nothing is deprecated
+    rows = read_journal(tmp_path / "whole" / "log.jsonl")
+    assert [row["step"] for row in rows if row["kind"] == "train"] == list(range(1, 7))
+    assert [row["set"] for row in rows if row["kind"] == "evaluation"] == ["others"] * 2
+    whole, cut = (load_checkpoint(tmp_path / name / "last.ckpt") for name in ("whole", "cut"))
+    assert whole["progress"]["step"] == cut["progress"]["step"] == 6
+    for key, x in whole["model"].items():
+        assert torch.equal(x, cut["model"][key]), key
+    assert main(["evaluate", str(tmp_path / "whole"), "--quiet"]) == 0
+
+
+def test_one_process_is_the_identity():
+    x = torch.ones(2, 3, requires_grad=True)
+    assert distributed.gather(x) is x
+    assert distributed.all_sum(x) is x
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
