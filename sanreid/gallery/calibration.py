@@ -1,9 +1,9 @@
-"""A similarity threshold that means something: from pairs of crops of known people.
+"""A similarity threshold with known error rates, from pairs of crops of known people.
 
-Impostor pairs (two people) say how often a threshold lets strangers match; genuine pairs (one
-person) how often it misses. With cameras given, only pairs across cameras count, as in re-
-identification. Pairs that share a person are not independent, so the interval comes from people,
-not from pairs: the dyadic cluster-robust variance.
+Impostor pairs (two people) say how often a threshold lets different people match; genuine pairs
+(one person) how often it misses a match. With cameras given, only pairs across cameras count, as
+in re-identification. Pairs that share a person are not independent, so the interval comes from
+people, not from pairs: the dyadic cluster-robust variance.
 
 Source of the variance: Fafchamps and Gubert, "The formation of risk sharing networks", Journal
 of Development Economics 83(2), 2007; Aronow, Samii and Assenova, "Cluster-robust variance
@@ -33,23 +33,23 @@ _BLOCK = 1024
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """A threshold and what is known of it; rates are fractions.
+    """A threshold and its error rates; rates are fractions.
 
     Attributes:
-        threshold: Similarities at least this high are taken for the same person.
-        target_false_match_rate: The rate asked for.
+        threshold: Similarities of at least this are taken for the same person.
+        target_false_match_rate: The requested rate.
         false_match_rate: The share of impostor pairs at or above the threshold.
-        interval: Where that share is expected, with ``confidence``, for as many other people.
-        confidence: Of the interval.
+        interval: Where that share is expected to lie for as many other people.
+        confidence: Confidence level of the interval.
         false_non_match_rate: The share of genuine pairs below the threshold.
-        num_people: People among the crops.
-        num_genuine: Pairs of one person.
-        num_impostor: Pairs of two people.
-        thresholds: The curve's places, from -1 to 1.
-        false_match_rates: At each of them.
-        false_non_match_rates: At each of them.
-        genuine_histogram: Genuine pairs between each two places.
-        impostor_histogram: Impostor pairs between each two places.
+        num_people: Number of people among the crops.
+        num_genuine: Number of pairs of one person.
+        num_impostor: Number of pairs of two people.
+        thresholds: Thresholds of the curve, from -1 to 1.
+        false_match_rates: False-match rate at each of them.
+        false_non_match_rates: False-non-match rate at each of them.
+        genuine_histogram: Genuine pairs between each two consecutive thresholds.
+        impostor_histogram: Impostor pairs between each two consecutive thresholds.
     """
 
     threshold: float
@@ -68,12 +68,12 @@ class Calibration:
     impostor_histogram: tuple[int, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give plain numbers and lists."""
+        """Return plain numbers and lists."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Calibration:
-        """Read what :meth:`to_dict` gave."""
+        """Create a calibration from what :meth:`to_dict` returned."""
         values: dict[str, Any] = {
             name: tuple(value) if isinstance(value, (list, tuple)) else value
             for name, value in fields.items()
@@ -104,8 +104,8 @@ def calibrate_pairs(
         embeddings: (N, D) rows of norm 1.
         pids: (N,) rows without a pid are left out.
         camids: (N,) only pairs across cameras count; None: every pair does.
-        false_match_rate: Wanted, between 0 and 1.
-        confidence: Of the interval, between 0 and 1.
+        false_match_rate: The requested rate, between 0 and 1.
+        confidence: Confidence level of the interval, between 0 and 1.
 
     Raises:
         InputError: A rate is out of range, or there are too few people or pairs.
@@ -138,22 +138,22 @@ def calibrate_pairs(
         )
 
     above = np.append(np.cumsum(impostor[::-1])[::-1], 0)  # impostor pairs in bins from i on
-    place = int(np.argmax(above <= false_match_rate * num_impostor))
-    rate = float(above[place] / num_impostor)
-    spread = _spread(rows, person, cameras, place, rate, len(people), num_impostor)
+    edge = int(np.argmax(above <= false_match_rate * num_impostor))
+    rate = float(above[edge] / num_impostor)
+    spread = _spread(rows, person, cameras, edge, rate, len(people), num_impostor)
     at = np.linspace(0, _BINS, _CURVE + 1).astype(np.int64)
     missed = np.append(0, np.cumsum(genuine))
     return Calibration(
-        threshold=float(_edge(place)),
+        threshold=float(_similarity_at(edge)),
         target_false_match_rate=false_match_rate,
         false_match_rate=rate,
         interval=_interval(rate, spread, confidence, len(people)),
         confidence=confidence,
-        false_non_match_rate=float(missed[place] / num_genuine),
+        false_non_match_rate=float(missed[edge] / num_genuine),
         num_people=len(people),
         num_genuine=num_genuine,
         num_impostor=num_impostor,
-        thresholds=tuple(_edge(at).tolist()),
+        thresholds=tuple(_similarity_at(at).tolist()),
         false_match_rates=tuple((above[at] / num_impostor).tolist()),
         false_non_match_rates=tuple((missed[at] / num_genuine).tolist()),
         genuine_histogram=tuple(np.diff(missed[at]).tolist()),
@@ -164,7 +164,7 @@ def calibrate_pairs(
 def _pairs(
     rows: NDArray[np.float32], person: NDArray[np.int64], cameras: NDArray[np.int64] | None
 ) -> Iterator[tuple[slice, slice, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield blocks of pairs, each pair once: places, similarities, same person, counted."""
+    """Yield blocks of pairs, each pair once: row slices, similarities, same person, counted."""
     for a in range(0, len(rows), _BLOCK):
         for b in range(a, len(rows), _BLOCK):
             one, other = slice(a, a + _BLOCK), slice(b, b + _BLOCK)
@@ -184,7 +184,7 @@ def _spread(
     rows: NDArray[np.float32],
     person: NDArray[np.int64],
     cameras: NDArray[np.int64] | None,
-    place: int,
+    edge: int,
     rate: float,
     num_people: int,
     num_impostor: int,
@@ -194,7 +194,7 @@ def _spread(
     square = 0.0
     for one, other, similarities, same, counted in _pairs(rows, person, cameras):
         counted = counted & ~same  # noqa: PLW2901 - narrowed
-        errors = np.where(counted, (_bin(similarities) >= place) - rate, 0.0)
+        errors = np.where(counted, (_bin(similarities) >= edge) - rate, 0.0)
         excess += np.bincount(person[one], errors.sum(axis=1), num_people)
         excess += np.bincount(person[other], errors.sum(axis=0), num_people)
         square += float((errors**2).sum())
@@ -221,5 +221,5 @@ def _bin(similarities: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.minimum(((similarities + 1.0) * (_BINS / 2)).astype(np.int64), _BINS - 1)
 
 
-def _edge(place: Any) -> Any:  # noqa: ANN401 - one place or an array of them
-    return place * (2.0 / _BINS) - 1.0
+def _similarity_at(edge: Any) -> Any:  # noqa: ANN401 - the number of a bin edge, or an array
+    return edge * (2.0 / _BINS) - 1.0

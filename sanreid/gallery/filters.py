@@ -1,7 +1,7 @@
 """The filter language: a ``where`` dict becomes a small tree, and the tree selects rows.
 
-The tree knows fields and operators, not storage: a store gives each field's distinct values and
-which of them each row has, and a leaf is decided once per distinct value. Values are data
+The tree knows fields and operators, not storage: a store provides each field's distinct values
+and which of them each row has, and a leaf is decided once per distinct value. Values are data
 throughout; no part of a filter is ever pasted into another language.
 
 Meanings:
@@ -31,8 +31,8 @@ from sanreid.errors import InputError
 __all__ = [
     "MISSING",
     "And",
-    "Coded",
     "Condition",
+    "DictionaryColumn",
     "FieldSource",
     "Leaf",
     "Not",
@@ -66,7 +66,7 @@ class Leaf:
     operand: Scalar | tuple[Scalar, ...]
 
     def holds(self, value: object) -> bool:
-        """Tell whether a row with ``value`` in this field matches."""
+        """Return whether a row with ``value`` in this field matches."""
         return _OPERATORS[self.operator](value, self.operand)
 
 
@@ -95,34 +95,34 @@ Condition = Leaf | And | Or | Not
 
 
 @dataclass(frozen=True, slots=True)
-class Coded:
-    """A column as places in the list of its distinct values."""
+class DictionaryColumn:
+    """A dictionary-encoded column: its distinct values, and the code of each row's value."""
 
     values: Sequence[Any]
-    codes: NDArray[np.int32]  # (rows,)
-    places: Mapping[tuple[type, Any], int]  # of the hashable values, with their types
+    codes: NDArray[np.int32]  # (rows,) indices into values
+    code_of: Mapping[tuple[type, Any], int]  # by type and value, of the hashable values
 
     def find(self, value: Scalar) -> list[int]:
-        """Give the places of what equals ``value``, types being strict."""
+        """Return the codes of all that equals ``value``; types are strict."""
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         kinds = (int, float) if number else (type(value),)
-        places = (self.places.get((kind, value)) for kind in kinds)
-        return [place for place in places if place is not None]
+        codes = (self.code_of.get((kind, value)) for kind in kinds)
+        return [code for code in codes if code is not None]
 
 
 class FieldSource(Protocol):
-    """What a store offers so that a filter can select its rows."""
+    """What a store provides so that a filter can select its rows."""
 
     def __len__(self) -> int:
         """Rows, the length of every mask."""
         ...
 
     def numbers(self, field: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
-        """A numeric column and where it has a value; None for a coded field."""
+        """A numeric column and where it has a value; None for other fields."""
         ...
 
-    def codes(self, field: str) -> Coded:
-        """A field's distinct values, and each row's place among them."""
+    def codes(self, field: str) -> DictionaryColumn:
+        """A field's dictionary-encoded column."""
         ...
 
 
@@ -136,7 +136,7 @@ def parse(where: Any) -> Condition:  # noqa: ANN401 - whatever the caller passed
 
 
 def select(condition: Condition, source: FieldSource) -> NDArray[np.bool_]:
-    """Give the (rows,) mask of the rows of ``source`` that match."""
+    """Return the (rows,) mask of the rows of ``source`` that match."""
     match condition:
         case Leaf():
             return _select_leaf(condition, source)
@@ -155,12 +155,12 @@ def select(condition: Condition, source: FieldSource) -> NDArray[np.bool_]:
 
 
 def matches_all(condition: Condition) -> bool:
-    """Tell whether every entry matches for want of any comparison, as with an empty dict."""
+    """Return whether a condition compares nothing and so matches all, like an empty dict."""
     return _constant(condition) is True
 
 
 def _constant(condition: Condition) -> bool | None:
-    """What a condition without comparisons says of every row; None where rows decide."""
+    """What a condition without comparisons is for every row; None where rows decide."""
     match condition:
         case Not(part):
             inner = _constant(part)
@@ -293,7 +293,7 @@ def _select_leaf(leaf: Leaf, source: FieldSource) -> NDArray[np.bool_]:
     coded = source.codes(leaf.field)
     if leaf.operator in ("$eq", "$ne", "$in", "$nin"):  # looked up, however many values there are
         operands = leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
-        wanted = [place for one in operands for place in coded.find(one)]
+        wanted = [code for one in operands for code in coded.find(one)]
         mask = coded.codes == wanted[0] if len(wanted) == 1 else np.isin(coded.codes, wanted)
         return ~mask if leaf.operator in ("$ne", "$nin") else mask
     verdict = np.array([leaf.holds(value) for value in coded.values], dtype=bool)

@@ -1,6 +1,9 @@
-"""The Gallery that users meet: the core, and what stands on it.
+"""The gallery that users meet.
 
-Images through an encoder, tracklets, identity or unknown, and files to hand on.
+This file is longer than others because it is the public class, with the documentation of every
+method. The methods are thin: arguments are checked in :mod:`~sanreid.gallery.requests` and
+:mod:`~sanreid.gallery.validation`, entries are kept and searched by a
+:class:`~sanreid.gallery.store.Store`, and each topic has its module beside this one.
 """
 
 from __future__ import annotations
@@ -8,16 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery import tracklets
-from sanreid.gallery import validation as checks
+from sanreid.gallery import requests, tracklets, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
-from sanreid.gallery.core import GalleryCore, Where
+from sanreid.gallery.filters import parse
+from sanreid.gallery.index.manager import as_index_kind
 from sanreid.gallery.open_set import (
     Group,
     Identification,
@@ -25,7 +29,13 @@ from sanreid.gallery.open_set import (
     identify,
     open_set_report,
 )
-from sanreid.gallery.results import SearchResult
+from sanreid.gallery.requests import Where
+from sanreid.gallery.results import Entry, SearchResult
+from sanreid.gallery.statistics import count_by, statistics
+from sanreid.gallery.storage.local import LocalStore
+from sanreid.gallery.storage.opening import load_store, open_store, save_store
+from sanreid.gallery.storage.table import Settings
+from sanreid.gallery.store import SearchRequest
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
@@ -34,19 +44,20 @@ if TYPE_CHECKING:
 __all__ = ["Gallery"]
 
 
-class Gallery(GalleryCore):
+class Gallery:
     """A searchable set of embeddings, in memory; :meth:`open` keeps one on disk.
 
-    Several threads may search while one changes it: each search sees one state, whole.
+    Several threads may search while one changes it: each search sees one consistent state.
 
     Args:
-        dim: D, the width of the embeddings.
-        index: "flat" is exact, and so is "auto", which says so in the log when an approximate
-            index would be quicker. "ivf" and "hnsw" are approximate from 10,000 entries on;
-            "-sq8" or "-pq" behind them, or behind "flat", keeps 8 bits a number or product
-            codes. What an index proposes is scored again with the stored embeddings.
+        dim: D, the number of dimensions of the embeddings.
+        index: "flat" is exact, and so is "auto", which suggests an approximate index in the log
+            when that would be quicker. "ivf" and "hnsw" are approximate from 10,000 entries on;
+            with "-sq8" or "-pq" appended to them or to "flat", an index keeps 8 bits per
+            number or product codes. Candidates of an index are scored again with the stored
+            embeddings.
         encoder_fingerprint: The encoder all embeddings must come from, as
-            ``SANEncoder.fingerprint`` gives it. None takes the first one it is told.
+            ``SANEncoder.fingerprint`` returns it. None adopts the first one passed to a method.
 
     >>> gallery = Gallery(2)
     >>> gallery.add([[1.0, 0.0], [0.0, 2.0]], pids=[7, "guest"], camids=[1, 2])
@@ -54,6 +65,67 @@ class Gallery(GalleryCore):
     >>> gallery.search([3.0, 1.0], k=1)[0][0].pid
     7
     """
+
+    def __init__(
+        self, dim: int, *, index: str = "auto", encoder_fingerprint: str | None = None
+    ) -> None:
+        settings = Settings(validation.as_fingerprint(encoder_fingerprint))
+        self._store = LocalStore(
+            validation.as_count(dim, "dim"), settings=settings, index=as_index_kind(index)
+        )
+
+    @classmethod
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        dim: int | None = None,
+        mode: Literal["rw", "r"] = "rw",
+        index: str = "auto",
+        encoder_fingerprint: str | None = None,
+    ) -> Self:
+        """Open a gallery kept on disk; with ``dim``, create it if it does not exist.
+
+        When ``add``, ``remove`` or ``update`` returns, the change survives a crash and a power
+        cut; an interrupted call leaves no trace. There is one writer at a time and any number of
+        readers, which see the state at opening until they :meth:`refresh`.
+
+        Args:
+            path: The gallery's directory.
+            dim: Needed to create a gallery; compared with that of an existing one.
+            mode: "rw" to read and write, "r" to read only.
+            index: As in :class:`Gallery`.
+            encoder_fingerprint: As in :class:`Gallery`; must agree with the stored one.
+
+        Raises:
+            GalleryError: It does not exist (without ``dim``), is damaged, foreign, of a newer
+                format, of another dim or encoder, or open for writing elsewhere.
+        """
+        store = open_store(
+            Path(path),
+            dim=None if dim is None else validation.as_count(dim, "dim"),
+            mode=mode,
+            index=as_index_kind(index),
+            fingerprint=validation.as_fingerprint(encoder_fingerprint),
+        )
+        return cls._of_store(store)
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, index: str = "auto", encoder_fingerprint: str | None = None
+    ) -> Self:
+        """Read a gallery from disk into memory, checking every byte that is read.
+
+        Raises:
+            GalleryError: It does not exist, is damaged, foreign, of a newer format or of another
+                encoder.
+        """
+        store = load_store(
+            Path(path),
+            index=as_index_kind(index),
+            fingerprint=validation.as_fingerprint(encoder_fingerprint),
+        )
+        return cls._of_store(store)
 
     @classmethod
     def from_folder(
@@ -68,16 +140,217 @@ class Gallery(GalleryCore):
 
         Args:
             encoder: A ``SANEncoder``, or anything that encodes files as it does.
-            folder: One sub-folder a person, or reID file names. A person named by a number is
+            folder: One sub-folder per person, or reID file names. A person named by a number is
                 that number (``0007`` is 7), others are named by their text.
-            names: The naming, as :func:`sanreid.datasets.read_crops` takes it.
+            names: The naming scheme, as :func:`sanreid.datasets.read_crops` takes it.
             options: Passed to the encoder's ``encode_files``.
         """
-        from sanreid.gallery.images import add_folder  # noqa: PLC0415 - with an encoder only
+        from sanreid.gallery.images import folder_entries  # noqa: PLC0415 - with an encoder only
 
         gallery = cls(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
-        add_folder(gallery, encoder, folder, names=names, options=options)
+        gallery.add(**folder_entries(encoder, folder, names=names, options=options))
         return gallery
+
+    @classmethod
+    def _of_store(cls, store: LocalStore) -> Self:
+        """Wrap a store that is open already."""
+        gallery = cls.__new__(cls)
+        gallery._store = store  # noqa: SLF001 - of this class
+        return gallery
+
+    @property
+    def dim(self) -> int:
+        """D, the number of dimensions of the embeddings."""
+        return self._store.dim
+
+    @property
+    def encoder_fingerprint(self) -> str | None:
+        """The fingerprint of the encoder that made the embeddings; None if not known."""
+        return self._store.settings.encoder_fingerprint
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of all entries, rising."""
+        return self._store.ids()
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __contains__(self, number: object) -> bool:
+        if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
+            return False
+        return int(number) in self._store
+
+    def __repr__(self) -> str:
+        where = "in memory" if self._store.folder is None else f"at {self._store.folder}"
+        kind = self._store.keeper.kind
+        return f"Gallery({len(self):,} entries, dim={self.dim}, {where}, index={kind!r})"
+
+    def add(
+        self,
+        embeddings: ArrayLike,
+        *,
+        pids: Iterable[Any] | None = None,
+        camids: Iterable[Any] | None = None,
+        timestamps: Iterable[Any] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        ids: Iterable[Any] | None = None,
+        encoder_fingerprint: str | None = None,
+    ) -> NDArray[np.int64]:
+        """Add entries, all of them or, on bad input, none.
+
+        Args:
+            embeddings: (N, D) numbers; rows are L2-normalised.
+            pids: (N,) int, str or None, mixed; 7 and "7" are different people.
+            camids: (N,) int or None.
+            timestamps: (N,) seconds or None.
+            metadata: One JSON-serialisable dict or None per row; it is copied. The path of a
+                crop's image belongs under "path".
+            ids: (N,) int of at least 0, none of them in the gallery; by default the numbers
+                after the highest ever used.
+            encoder_fingerprint: That of the encoder that made the embeddings; refused if the
+                gallery's is another.
+
+        Returns:
+            (N,) int64, the ids of the new entries.
+
+        Raises:
+            InputError: An argument has the wrong shape, type or range; the message names the row.
+            GalleryError: The embeddings come from another encoder, or the gallery cannot be
+                written.
+        """
+        self._check_fingerprint(encoder_fingerprint)
+        rows = requests.new_rows(
+            embeddings,
+            self.dim,
+            pids=pids,
+            camids=camids,
+            timestamps=timestamps,
+            metadata=metadata,
+            ids=ids,
+            encoder_fingerprint=encoder_fingerprint,
+        )
+        return self._store.add(rows)
+
+    def update(
+        self,
+        ids: Iterable[Any] | int,
+        embeddings: ArrayLike | None = None,
+        *,
+        pids: Iterable[Any] | None = None,
+        camids: Iterable[Any] | None = None,
+        timestamps: Iterable[Any] | None = None,
+        metadata: Sequence[Mapping[str, Any] | None] | None = None,
+        encoder_fingerprint: str | None = None,
+    ) -> None:
+        """Change entries, all of them or, on bad input, none.
+
+        Columns that are not given stay as they are; a None inside a list clears that entry's
+        value. Metadata is replaced, not merged.
+
+        Raises:
+            UnknownIdError: An id is not in the gallery.
+            InputError: As in :meth:`add`, or an id is given twice.
+        """
+        self._check_fingerprint(encoder_fingerprint)
+        update = requests.entry_update(
+            ids,
+            embeddings,
+            self.dim,
+            pids=pids,
+            camids=camids,
+            timestamps=timestamps,
+            metadata=metadata,
+            encoder_fingerprint=encoder_fingerprint,
+        )
+        self._store.revise(update)
+
+    def remove(self, ids: Iterable[Any] | int | None = None, *, where: Where | None = None) -> int:
+        """Remove entries by their ids, or all that match ``where``; return how many.
+
+        Raises:
+            UnknownIdError: An id is not in the gallery; nothing was removed.
+            InputError: Neither or both are given, or ``where`` compares nothing, like ``{}``.
+        """
+        return self._store.remove(requests.removal(ids, where))
+
+    def get(self, ids: Iterable[Any] | int) -> list[Entry]:
+        """Return the entries with these ids, in the order of the ids.
+
+        Raises:
+            UnknownIdError: An id is not in the gallery.
+        """
+        return self._store.entries(validation.as_ids(ids))
+
+    def find(self, where: Where) -> NDArray[np.int64]:
+        """Return the ids of the entries that match, rising; see :mod:`sanreid.gallery.filters`."""
+        return self._store.select(parse(where))
+
+    def search(
+        self,
+        queries: ArrayLike,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        query_pids: Iterable[Any] | None = None,
+        query_camids: Iterable[Any] | None = None,
+        min_similarity: float | None = None,
+        encoder_fingerprint: str | None = None,
+    ) -> SearchResult:
+        """Find the k entries most similar to each query.
+
+        Filters and exclusions act before ranking, so k admissible entries come back whenever
+        that many exist.
+
+        Args:
+            queries: (Q, D) numbers, or (D,) for one query; they are L2-normalised.
+            k: Entries wanted per query, at least 1.
+            where: Only entries that match. See :mod:`sanreid.gallery.filters`.
+            query_pids: (Q,) with ``query_camids``: entries of the same person under the same
+                camera are left out, the Market-1501 rule. A None leaves out nothing.
+            query_camids: (Q,) alone: entries of the query's camera are left out.
+            min_similarity: Only entries at least this similar.
+            encoder_fingerprint: That of the encoder that made the queries; refused if the
+                gallery's is another.
+
+        Returns:
+            Q rows of up to k hits by falling cosine similarity, ties by rising id.
+
+        Raises:
+            InputError: A shape, a norm, k or a rule is wrong.
+            GalleryError: The queries come from another encoder, or a stored file is damaged.
+
+        Source:
+            Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015, for the
+            rule of same person and camera.
+        """
+        self._check_fingerprint(encoder_fingerprint)
+        request = self._request(queries, k, where, query_pids, query_camids, min_similarity)
+        camids = request.exclude_camids
+        return self._store.search(request).with_queries(
+            pids=request.exclude_pids,
+            camids=None if camids is None else validation.camids_or_none(camids),
+        )
+
+    def _request(
+        self,
+        queries: ArrayLike,
+        k: int,
+        where: Where | None,
+        query_pids: Iterable[Any] | None,
+        query_camids: Iterable[Any] | None,
+        min_similarity: float | None = None,
+    ) -> SearchRequest:
+        return requests.search_request(
+            queries,
+            self.dim,
+            k,
+            where=where,
+            query_pids=query_pids,
+            query_camids=query_camids,
+            min_similarity=min_similarity,
+            num_entries=len(self),
+        )
 
     def add_images(
         self,
@@ -91,23 +364,26 @@ class Gallery(GalleryCore):
         ids: Iterable[Any] | None = None,
         **options: Any,  # noqa: ANN401 - the encoder's own
     ) -> NDArray[np.int64]:
-        """Embed images and add them; the path of a file goes into its metadata as "path".
+        """Embed images and add them; a file's path is kept in its metadata under "path".
 
         Args:
             encoder: A ``SANEncoder``; one other than the gallery's is refused.
             images: What ``encoder.encode`` takes: one image or a sequence. Where all are paths,
                 what ``encoder.encode_files`` takes: files and folders.
-            pids: As in :meth:`add`, one for each image; so are the other columns.
+            pids: As in :meth:`add`, one per image, like the other columns.
             camids: As in :meth:`add`.
             timestamps: As in :meth:`add`.
-            metadata: As in :meth:`add`; a "path" of your own is kept.
+            metadata: As in :meth:`add`; a "path" given here is kept.
             ids: As in :meth:`add`.
             options: Passed to the encoder; with ``on_error="collect"`` files that cannot be read
                 are left out, and so are their values.
         """
-        from sanreid.gallery.images import encoded, with_paths  # noqa: PLC0415 - as above
+        from sanreid.gallery.images import (  # noqa: PLC0415 - as above
+            encode_with_columns,
+            with_paths,
+        )
 
-        self._check_fingerprint(checks.checked_fingerprint(encoder.fingerprint))
+        self._check_fingerprint(encoder.fingerprint)
         columns: dict[str, Any] = {
             "pids": pids,
             "camids": camids,
@@ -115,7 +391,7 @@ class Gallery(GalleryCore):
             "metadata": metadata,
             "ids": ids,
         }
-        embeddings, listed, columns = encoded(encoder, images, columns, options)
+        embeddings, listed, columns = encode_with_columns(encoder, images, columns, options)
         columns["metadata"] = with_paths(columns["metadata"], listed)
         return self.add(embeddings, encoder_fingerprint=encoder.fingerprint, **columns)
 
@@ -131,7 +407,7 @@ class Gallery(GalleryCore):
         Raises:
             GalleryError: The gallery's embeddings come from another encoder.
         """
-        self._check_fingerprint(checks.checked_fingerprint(encoder.fingerprint))
+        self._check_fingerprint(encoder.fingerprint)
         from sanreid.images import iterate_images  # noqa: PLC0415 - with an encoder only
 
         listed = list(iterate_images(images))
@@ -139,12 +415,6 @@ class Gallery(GalleryCore):
             encoder.encode(listed), k, encoder_fingerprint=encoder.fingerprint, **options
         )
         return found.with_queries(listed)
-
-    def _repr_html_(self) -> str:
-        """Give counts and sample crops for notebooks; every value is escaped."""
-        from sanreid.viz.notebook import gallery_html  # noqa: PLC0415 - when one is shown
-
-        return gallery_html(self)
 
     def add_tracklets(
         self,
@@ -158,43 +428,44 @@ class Gallery(GalleryCore):
         quality: Sequence[float] | None = None,
         encoder_fingerprint: str | None = None,
     ) -> NDArray[np.int64]:
-        """Pool the crops of each track into one entry, linked to its crops.
+        """Pool the crops of each tracklet into one entry that refers to its crops.
 
-        The entry's embedding is the mean of its crops', its timestamp the earliest. Its metadata
-        holds "tracklet", the track's name, and "crops", the metadata and timestamp of each crop.
+        The entry's embedding is the mean over its crops, its timestamp the earliest. Its metadata
+        holds "tracklet", the tracklet's name, and "crops", the metadata and timestamp of each
+        crop.
 
         Args:
-            embeddings: (N, D), one row a crop.
-            tracklet_names: (N,) int or str, the track of each crop.
-            pids: (N,) as in :meth:`add`; the same throughout a track.
-            camids: (N,) as in :meth:`add`; the same throughout a track.
+            embeddings: (N, D), one row per crop.
+            tracklet_names: (N,) int or str, the tracklet of each crop.
+            pids: (N,) as in :meth:`add`; the same throughout a tracklet.
+            camids: (N,) as in :meth:`add`; the same throughout a tracklet.
             timestamps: (N,) as in :meth:`add`.
             metadata: (N,) as in :meth:`add`, of the crops.
-            quality: (N,) at least 0; the mean is weighted by it.
+            quality: (N,) weights of at least 0 for the mean.
             encoder_fingerprint: As in :meth:`add`.
 
         Returns:
-            (T,) ids, tracks in the order of their first crop.
+            (T,) ids, tracklets in the order of their first crop.
 
         Raises:
-            InputError: As in :meth:`add`, or a track has several people or cameras, or its
+            InputError: As in :meth:`add`, or a tracklet has several people or cameras, or its
                 crops cancel out.
         """
-        rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
+        rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
         count = len(rows)
         groups = tracklets.grouped(tracklet_names, count)
-        camid_column = checks.checked_camids(camids, count).tolist()
-        seconds = checks.checked_timestamps(timestamps, count)
-        known = checks.checked_metadata(metadata, count)
+        camid_column = validation.as_camids(camids, count).tolist()
+        seconds = validation.as_timestamps(timestamps, count)
+        known = validation.as_metadata(metadata, count)
         firsts = [
             None if np.isnan(seconds[members]).all() else float(np.nanmin(seconds[members]))
             for members in groups.values()
         ]
         return self.add(
             tracklets.pooled(rows, groups, quality),
-            pids=tracklets.agreed(checks.checked_pids(pids, count), groups, "pids"),
+            pids=tracklets.agreed(validation.as_pids(pids, count), groups, "pids"),
             camids=[
-                None if camid == checks.NO_CAMID else camid
+                None if camid == validation.NO_CAMID else camid
                 for camid in tracklets.agreed(camid_column, groups, "camids")
             ],
             timestamps=firsts,
@@ -204,7 +475,7 @@ class Gallery(GalleryCore):
 
     @property
     def calibration(self) -> Calibration | None:
-        """The threshold stored by :meth:`calibrate`, and what is known of it."""
+        """The threshold stored by :meth:`calibrate`, with its error rates; None without one."""
         fields = self._store.settings.calibration
         return None if fields is None else Calibration.from_dict(fields)
 
@@ -220,28 +491,29 @@ class Gallery(GalleryCore):
     ) -> Calibration:
         """Set the threshold between identity and unknown from crops of known people.
 
-        Use crops of people like those the gallery will meet, best from its own cameras; they
-        need not be in the gallery. The calibration is stored with the gallery.
+        Use crops of people like those that will be searched for, ideally from the gallery's own
+        cameras; they need not be in the gallery. The calibration is stored with the gallery.
 
         Args:
-            embeddings: (N, D), one row a crop.
-            pids: (N,) who they show; rows of None are left out.
-            camids: (N,) only pairs across cameras count then.
+            embeddings: (N, D), one row per crop.
+            pids: (N,) the person each crop shows; rows of None are left out.
+            camids: (N,) with them, only pairs across cameras count.
             false_match_rate: The share of pairs of two people that may reach the threshold.
-            confidence: Of the reported interval.
+            confidence: Confidence level of the reported interval.
             encoder_fingerprint: As in :meth:`add`.
 
         Raises:
-            InputError: Too few people or pairs for the rate, or bad input as in :meth:`add`.
+            InputError: There are too few people or pairs for the rate, or bad input as in
+                :meth:`add`.
         """
-        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
-        rows = checks.checked_embeddings(embeddings, self.dim, name="embeddings")
+        self._check_fingerprint(encoder_fingerprint)
+        rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
         calibration = calibrate_pairs(
             rows,
-            checks.checked_pids(pids, len(rows)),
-            None if camids is None else checks.checked_camids(camids, len(rows)),
-            false_match_rate=checks.checked_similarity(false_match_rate, "false_match_rate"),
-            confidence=checks.checked_similarity(confidence, "confidence"),
+            validation.as_pids(pids, len(rows)),
+            None if camids is None else validation.as_camids(camids, len(rows)),
+            false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
+            confidence=validation.as_number(confidence, "confidence"),
         )
         settings = self._store.settings
         self._store.set_settings(replace(settings, calibration=calibration.to_dict()))
@@ -259,14 +531,15 @@ class Gallery(GalleryCore):
         query_camids: Iterable[Any] | None = None,
         encoder_fingerprint: str | None = None,
     ) -> list[Identification]:
-        """Say who each query shows, or that it is unknown.
+        """Identify the person of each query, or report it as unknown.
 
         Args:
             queries: As in :meth:`search`.
-            group: A person's similarity: "best" is that of the nearest entry, "mean" the mean
-                of the ``top`` nearest (of all, where there are fewer).
+            group: How a person's similarity follows from the entries: "best" is that of the
+                nearest entry, "mean" the mean over the ``top`` nearest (over all, where there
+                are fewer).
             top: See ``group``.
-            threshold: At least this similar; the calibrated threshold when None.
+            threshold: Least similarity of a match; the calibrated threshold when None.
             where: Only entries that match; entries without a pid never count.
             query_pids: With ``query_camids`` as in :meth:`search`.
             query_camids: As in :meth:`search`.
@@ -279,18 +552,18 @@ class Gallery(GalleryCore):
             if self.calibration is None:
                 raise InputError(
                     "This gallery is not calibrated: call calibrate() with crops of known "
-                    "people, or give a threshold."
+                    "people, or pass a threshold."
                 )
             threshold = self.calibration.threshold
-        self._check_fingerprint(checks.checked_fingerprint(encoder_fingerprint))
+        self._check_fingerprint(encoder_fingerprint)
         if group not in ("best", "mean"):
             raise InputError(f'group must be "best" or "mean"; got {group!r}.')
         return identify(
             self._store,
             self._request(queries, 1, where, query_pids, query_camids, None),
-            threshold=checks.checked_similarity(threshold, "threshold"),
+            threshold=validation.as_number(threshold, "threshold"),
             group=group,
-            top=checks.checked_count(top, "top"),
+            top=validation.as_count(top, "top"),
         )
 
     def evaluate_open_set(
@@ -307,18 +580,18 @@ class Gallery(GalleryCore):
         """Measure detection and identification at given false-alarm rates.
 
         Args:
-            queries: (Q, D), some of people in the gallery, some of strangers.
-            pids: (Q,) who they show.
-            camids: (Q,) entries of the same person under the same camera are left out then; a
-                query whose person has no others is one of a stranger.
-            false_alarm_rates: Shares of strangers that may be given an identity.
+            queries: (Q, D), some of people in the gallery, some of people who are not enrolled.
+            pids: (Q,) the person each query shows.
+            camids: (Q,) with them, entries of the same person under the same camera are left
+                out; a query whose person has no other entries counts as non-enrolled.
+            false_alarm_rates: Shares of non-enrolled queries that may be given an identity.
             group: As in :meth:`identify`.
             top: As in :meth:`identify`.
             where: As in :meth:`identify`.
 
         Raises:
-            InputError: The queries are all of enrolled people or all of strangers, or bad input
-                as in :meth:`identify`.
+            InputError: All queries or none are of enrolled people, or bad input as in
+                :meth:`identify`.
         """
         pids = list(pids) if isinstance(pids, Iterator) else pids  # both are read twice
         camids = list(camids) if isinstance(camids, Iterator) else camids
@@ -331,34 +604,61 @@ class Gallery(GalleryCore):
             query_pids=None if camids is None else pids,
             query_camids=camids,
         )
-        people = checks.checked_pids(pids, len(found))
-        cameras = checks.checked_camids(camids, len(found)).tolist()
+        people = validation.as_pids(pids, len(found))
+        cameras = validation.as_camids(camids, len(found)).tolist()
         seen = list(zip(people, cameras, strict=True))
         enrolled = {one for one in set(seen) if self._knows(*one, where)}
         return open_set_report(found, people, [one in enrolled for one in seen], false_alarm_rates)
 
-    def _knows(self, pid: checks.Pid, camid: int, where: Where | None) -> bool:
-        """Whether a query of this person under this camera may find an entry of the person."""
+    def _knows(self, pid: validation.Pid, camid: int, where: Where | None) -> bool:
+        """Return whether a query of this person under this camera may find the person."""
         if pid is None:
             return False
         wanted: list[Where] = [{"pid": pid}]
-        if camid != checks.NO_CAMID:
+        if camid != validation.NO_CAMID:
             wanted.append({"camid": {"$ne": camid}})
         if where is not None:
             wanted.append(where)
         return len(self.find({"$and": wanted})) > 0
+
+    def stats(self) -> dict[str, Any]:
+        """Count entries, people and cameras; describe how they are kept and searched."""
+        return statistics(self._store)
+
+    def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:
+        """Count the entries of each person, or of each camera.
+
+        Args:
+            field: "pid" or "camid".
+
+        Returns:
+            Number of entries by value, most first, equal numbers in the order of adding; the key
+            None counts entries without one.
+
+        Raises:
+            InputError: Another field.
+        """
+        return count_by(self._store, field)
+
+    def save(self, path: str | Path) -> None:
+        """Write a snapshot to ``path``; an existing gallery is replaced in one step.
+
+        Raises:
+            GalleryError: Something else exists there, or writing fails; what was there stays.
+        """
+        save_store(self._store, Path(path))
 
     def export(self, path: str | Path) -> None:
         """Write all entries to one ``.npz`` file, without pickle.
 
         Arrays, N entries: ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,)
         int64 with ``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none,
-        ``pids`` (N,) JSON as UTF-8 bytes, ``metadata`` uint8, N such texts one behind the other,
+        ``pids`` (N,) JSON as UTF-8 bytes, ``metadata`` uint8, N such texts concatenated,
         with ``metadata_ends`` (N,) int64, ``encoder_fingerprint`` () str, empty for none.
 
         Raises:
-            InputError: The name ends otherwise.
-            GalleryError: The disk refuses.
+            InputError: The path does not end in ``.npz``.
+            GalleryError: The file cannot be written.
         """
         from sanreid.gallery.exchange import write_npz  # noqa: PLC0415 - rarely used
 
@@ -368,11 +668,11 @@ class Gallery(GalleryCore):
         """Add the entries of an ``.npz`` file, all or none.
 
         Args:
-            path: Written by :meth:`export`, or any with an ``embeddings`` array.
-            keep_ids: Take the file's ids; else new ones.
+            path: A file written by :meth:`export`, or any ``.npz`` with an ``embeddings`` array.
+            keep_ids: Keep the ids of the file; otherwise assign new ones.
 
         Raises:
-            GalleryError: Not such a file, or of another encoder.
+            GalleryError: It is not such a file, or comes from another encoder.
             InputError: Its rows do not fit, or an id is in the gallery already.
         """
         from sanreid.gallery.exchange import read_npz  # noqa: PLC0415 - rarely used
@@ -381,6 +681,78 @@ class Gallery(GalleryCore):
         if not keep_ids:
             columns.pop("ids", None)
         return self.add(**columns)
+
+    def compact(self) -> None:
+        """Drop removed and replaced entries; on disk no trace of them is left.
+
+        Raises:
+            GalleryError: The gallery is open for reading only, or writing fails; nothing is lost.
+        """
+        self._store.compact()
+
+    def verify(self) -> None:
+        """Check every stored byte against its checksum; a gallery in memory has none.
+
+        Raises:
+            GalleryError: Bytes are changed, missing or foreign; the message says where.
+        """
+        self._store.verify()
+
+    def build_index(self, *, progress: bool | None = None) -> None:
+        """Train and fill the approximate index now, rather than at the next search.
+
+        A gallery of 10,000 or more entries builds its index at the first search and adds new
+        entries to it as they come. Build it again once the gallery has grown manyfold. With
+        "auto" and "flat", or fewer entries, search is exact and there is nothing to build.
+
+        Args:
+            progress: Show a progress bar: True always, False never, None on a terminal for long
+                work.
+        """
+        self._store.build_index(progress=progress)
+
+    def recall(self, k: int = 10, sample: int = 256, *, seed: int = 0) -> float:
+        """Measure the index against exact search; 1.0 where search is exact.
+
+        Args:
+            k: Number of neighbours per entry, itself left out.
+            sample: Number of entries, drawn at random, whose neighbours are searched.
+            seed: Seed of the draw.
+
+        Returns:
+            The share of the true neighbours found, in [0, 1].
+        """
+        return self._store.recall(
+            validation.as_count(k, "k"), validation.as_count(sample, "sample"), seed
+        )
+
+    def refresh(self) -> None:
+        """Let a reader see what the writer has committed since."""
+        self._store.refresh()
+
+    def close(self) -> None:
+        """Close a gallery kept on disk; one in memory has nothing to close."""
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _repr_html_(self) -> str:
+        """Return counts and sample crops for notebooks; every value is escaped."""
+        from sanreid.viz.notebook import gallery_html  # noqa: PLC0415 - when one is shown
+
+        return gallery_html(self)
+
+    def _check_fingerprint(self, fingerprint: str | None) -> None:
+        validation.check_encoder(self.encoder_fingerprint, validation.as_fingerprint(fingerprint))
 
 
 def _npz(path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""Images in, through an encoder that is handed over: nothing here knows a network."""
+"""From images to entries, through an encoder passed as an argument: no network is imported."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from sanreid.errors import DatasetError, InputError
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
-    from sanreid.gallery.gallery import Gallery
 
-__all__ = ["Encoder", "add_folder", "encoded", "with_paths"]
+__all__ = ["Encoder", "encode_with_columns", "folder_entries", "with_paths"]
 
 
 class Encoder(Protocol):
@@ -29,28 +28,28 @@ class Encoder(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Names weights and preprocessing."""
+        """Identifies weights and preprocessing."""
         ...
 
     def encode(self, images: Any, **options: Any) -> NDArray[np.float32]:  # noqa: ANN401 - any image
-        """Give (N, D) rows of norm 1."""
+        """Return (N, D) rows of norm 1."""
         ...
 
     def encode_files(self, paths: Any, **options: Any) -> Any:  # noqa: ANN401 - EncodedFiles
-        """Give embeddings, paths and failures."""
+        """Return embeddings, paths and failures."""
         ...
 
 
-def encoded(
+def encode_with_columns(
     encoder: Encoder,
     images: Any,  # noqa: ANN401 - any image
     columns: Mapping[str, Any],
     options: Mapping[str, Any],
 ) -> tuple[NDArray[np.float32], list[Any], dict[str, Any]]:
-    """Give the embeddings, the images one by one, and the columns of those that were read.
+    """Return the embeddings, the list of images, and the columns of those that were read.
 
     Paths alone go through ``encode_files``, so that folders mean their files and, if the encoder
-    is told to collect failures, those files' values are left out of the columns.
+    is told to collect failures, the values of those files are left out of the columns.
     """
     one = isinstance(images, (str, bytes, PathLike)) or not isinstance(images, Iterable)
     one = one or hasattr(images, "shape")
@@ -80,14 +79,14 @@ def _selected(
 def with_paths(
     metadata: Sequence[Mapping[str, Any] | None] | None, images: Sequence[Any]
 ) -> list[dict[str, Any] | None]:
-    """Give each row's metadata with the image's path under "path", where it has one."""
+    """Return each row's metadata with the image's path, if it has one, under "path"."""
     given: Sequence[Mapping[str, Any] | None]
     given = [None] * len(images) if metadata is None else metadata
     if isinstance(given, Mapping) or not isinstance(given, Iterable):
-        raise InputError(f"metadata must have one dict an image: {len(images)} images.")
+        raise InputError(f"metadata must have one dict per image: {len(images)} images.")
     given = list(given)
     if len(given) != len(images):
-        raise InputError(f"metadata must have one dict an image: {len(images)} images.")
+        raise InputError(f"metadata must have one dict per image: {len(images)} images.")
     rows: list[dict[str, Any] | None] = []
     for image, own in zip(images, given, strict=True):
         if isinstance(own, Mapping | None) and isinstance(image, (str, PathLike)):
@@ -97,18 +96,17 @@ def with_paths(
     return rows
 
 
-def add_folder(
-    gallery: Gallery,
+def folder_entries(
     encoder: Encoder,
     folder: str | Path,
     *,
     names: NameScheme | Literal["auto"],
     options: Mapping[str, Any],
-) -> None:
-    """Embed the crops of a folder and add them with what their names say.
+) -> dict[str, Any]:
+    """Embed the crops of a folder; return the arguments of ``add`` that enter them.
 
-    People named by text keep that name as their pid, those named by a number that number; the
-    junk and distractor crops of a data set are no person, their pid is None.
+    People named by text keep that name as their pid, those named by a number get that number;
+    the junk and distractor crops of a data set are no person: their pid is None.
     """
     from sanreid.datasets import read_crops  # noqa: PLC0415 - from a folder only
 
@@ -117,13 +115,13 @@ def add_folder(
     if not paths:
         raise DatasetError(f"{folder} holds no crops.")
     result = encoder.encode_files(paths, **options)
-    place = {str(path): row for row, path in enumerate(paths)}
-    kept = [place[str(path)] for path in result.paths]
+    row_of = {str(path): row for row, path in enumerate(paths)}
+    kept = [row_of[str(path)] for path in result.paths]
     people = crops.people
-    gallery.add(
-        result.embeddings,
-        pids=[people[row] for row in kept],
-        camids=crops.camids[kept],
-        metadata=[{"path": str(paths[row])} for row in kept],
-        encoder_fingerprint=encoder.fingerprint,
-    )
+    return {
+        "embeddings": result.embeddings,
+        "pids": [people[row] for row in kept],
+        "camids": crops.camids[kept],
+        "metadata": [{"path": str(paths[row])} for row in kept],
+        "encoder_fingerprint": encoder.fingerprint,
+    }

@@ -1,6 +1,6 @@
 """Identity or unknown: people ranked by their entries, under a threshold.
 
-A person's similarity is that of the best entry, or the mean of the best few. The ranking is
+A person's similarity is that of the best entry, or the mean over the best few. The ranking is
 exact: searches go deeper until the first two people cannot change.
 
 Source of the rates: Phillips, Grother and Micheals, "Evaluation Methods in Face Recognition",
@@ -30,13 +30,13 @@ _FIRST_K = 32
 
 @dataclass(frozen=True, slots=True)
 class Identification:
-    """Who a query shows.
+    """The person a query shows.
 
     Attributes:
         pid: The person, or None for unknown.
-        similarity: Of the nearest person; NaN in an empty gallery.
-        margin: How far the runner-up is behind; NaN if there is none.
-        candidate: The nearest person, under the threshold too; None in an empty gallery.
+        similarity: That of the nearest person; NaN in an empty gallery.
+        margin: Its lead over the second nearest person; NaN if there is none.
+        candidate: The nearest person, even below the threshold; None in an empty gallery.
         entry_ids: The nearest person's entries that were compared, best first.
     """
 
@@ -49,15 +49,16 @@ class Identification:
 
 @dataclass(frozen=True, slots=True)
 class OpenSetReport:
-    """Detection and identification rates; fractions, one for each false-alarm rate.
+    """Detection and identification rates; fractions, one per false-alarm rate.
 
     Attributes:
-        false_alarm_rates: Asked for: strangers given an identity.
-        thresholds: The lowest with at most that rate.
-        measured_false_alarm_rates: At those thresholds.
-        identification_rates: Enrolled people found first and at or above the threshold.
-        num_enrolled: Queries of people in the gallery.
-        num_strangers: Queries of people who are not.
+        false_alarm_rates: The requested shares of non-enrolled queries given an identity.
+        thresholds: The lowest thresholds with at most those rates.
+        measured_false_alarm_rates: The rates at those thresholds.
+        identification_rates: Shares of enrolled queries whose person ranks first, at or above
+            the threshold.
+        num_enrolled: Number of queries of people in the gallery.
+        num_non_enrolled: Number of queries of people who are not.
     """
 
     false_alarm_rates: tuple[float, ...]
@@ -65,7 +66,12 @@ class OpenSetReport:
     measured_false_alarm_rates: tuple[float, ...]
     identification_rates: tuple[float, ...]
     num_enrolled: int
-    num_strangers: int
+    num_non_enrolled: int
+
+    @property
+    def num_strangers(self) -> int:
+        """Former name of ``num_non_enrolled``."""
+        return self.num_non_enrolled
 
 
 def identify(
@@ -87,7 +93,7 @@ def identify(
 
     answers: list[Identification | None] = [None] * len(request.queries)
     k = min(_FIRST_K * depth, len(store) + 1)  # one more than there are: then all were seen
-    while open_queries := [place for place, answer in enumerate(answers) if answer is None]:
+    while open_queries := [query for query, answer in enumerate(answers) if answer is None]:
         part = replace(
             request,
             queries=request.queries[open_queries],
@@ -99,8 +105,8 @@ def identify(
             ),
         )
         result = store.search(part)
-        for place, query in enumerate(open_queries):
-            answers[query] = _answer(result, place, k, depth, threshold, total)
+        for row, query in enumerate(open_queries):
+            answers[query] = _answer(result, row, k, depth, threshold, total)
         k *= 8
     return [answer for answer in answers if answer is not None]
 
@@ -111,37 +117,37 @@ def open_set_report(
     enrolled: Sequence[bool],
     false_alarm_rates: Sequence[float],
 ) -> OpenSetReport:
-    """Count identities and false alarms over thresholds.
+    """Count identifications and false alarms over thresholds.
 
     Args:
-        found: Of each query, whatever the threshold was.
-        pids: The queries' true people.
-        enrolled: Of each query, whether its person has an entry that it may find.
+        found: The answer to each query, whatever its threshold.
+        pids: The true person of each query.
+        enrolled: For each query, whether its person has an entry that it may find.
         false_alarm_rates: Between 0 and 1.
 
     Raises:
-        InputError: No query of an enrolled person, none of a stranger, or a rate out of range.
+        InputError: No query is of an enrolled person, or all are, or a rate is out of range.
     """
     inside = np.array(enrolled, dtype=bool)
     if not inside.any() or inside.all():
         raise InputError(
             f"Open-set evaluation needs queries of people in the gallery ({int(inside.sum())}) "
-            f"and of strangers ({int((~inside).sum())})."
+            f"and of people who are not enrolled ({int((~inside).sum())})."
         )
     similarity = np.array([one.similarity for one in found], dtype=np.float64)
     right = np.array([one.candidate == pid for one, pid in zip(found, pids, strict=True)])
     similarity[np.isnan(similarity)] = -np.inf  # nothing was left to compare with
-    strangers = np.sort(similarity[~inside])[::-1]
+    non_enrolled = np.sort(similarity[~inside])[::-1]
     thresholds, measured, rates = [], [], []
     if not isinstance(false_alarm_rates, Iterable):
         raise InputError(f"false_alarm_rates must be a list; got {false_alarm_rates!r}.")
     for rate in false_alarm_rates:
         if not isinstance(rate, (int, float, np.number)) or not 0 <= rate <= 1:
             raise InputError(f"false_alarm_rates must lie between 0 and 1; got {rate!r}.")
-        allowed = int(np.floor(rate * len(strangers) + 1e-9))
-        threshold = _just_above(strangers, allowed)
+        allowed = int(np.floor(rate * len(non_enrolled) + 1e-9))
+        threshold = _just_above(non_enrolled, allowed)
         thresholds.append(threshold)
-        measured.append(float((strangers >= threshold).mean()))
+        measured.append(float((non_enrolled >= threshold).mean()))
         rates.append(float((right & (similarity >= threshold))[inside].mean()))
     return OpenSetReport(
         false_alarm_rates=tuple(float(rate) for rate in false_alarm_rates),
@@ -149,7 +155,7 @@ def open_set_report(
         measured_false_alarm_rates=tuple(measured),
         identification_rates=tuple(rates),
         num_enrolled=int(inside.sum()),
-        num_strangers=int((~inside).sum()),
+        num_non_enrolled=int((~inside).sum()),
     )
 
 
@@ -161,13 +167,13 @@ def _answer(
     threshold: float,
     total: Callable[[Pid], int],
 ) -> Identification | None:
-    """Give who it is, or None if entries further down may change it."""
+    """Return the answer, or None if entries further down may change it."""
     count = int(result.counts[query])
     people: dict[Pid, list[int]] = {}
-    for place in range(count):
-        people.setdefault(result.pids[query, place], []).append(place)
+    for rank in range(count):
+        people.setdefault(result.pids[query, rank], []).append(rank)
     similarities = result.similarities[query].astype(np.float64)
-    means = {pid: float(similarities[places[:depth]].mean()) for pid, places in people.items()}
+    means = {pid: float(similarities[ranks[:depth]].mean()) for pid, ranks in people.items()}
     # A mean over fewer than ``depth`` entries can only fall; whoever is not seen yet lies below
     # the last entry seen. So two settled people on top stay there.
     ranked = sorted(people, key=lambda pid: (-means[pid], people[pid][0]))
@@ -196,5 +202,5 @@ def _just_above(falling: NDArray[np.float64], allowed: int) -> float:
     return float(max(np.nextafter(falling[allowed], np.inf), -1.0))
 
 
-def _some(values: Sequence[Pid] | None, places: list[int]) -> list[Pid] | None:
-    return None if values is None else [values[place] for place in places]
+def _some(values: Sequence[Pid] | None, rows: list[int]) -> list[Pid] | None:
+    return None if values is None else [values[row] for row in rows]

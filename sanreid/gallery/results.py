@@ -1,4 +1,4 @@
-"""What a gallery gives back: ranked hits of a search, and entries."""
+"""What a gallery returns: the ranked hits of a search, and entries."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class SearchResult:
-    """Ranked hits of Q queries, k places wide, as the gallery was at one moment.
+    """Up to k ranked hits of each of Q queries, from one state of the gallery.
 
-    ``result[i]`` is the list of hits of query i, best first; places beyond ``counts[i]`` hold
-    the fills: id -1, similarity NaN, pid and camid None.
+    ``result[i]`` is the list of hits of query i, best first; columns beyond ``counts[i]`` hold
+    fill values: id -1, similarity NaN, pid and camid None.
 
     Attributes:
         ids: (Q, k) int64.
@@ -59,8 +59,8 @@ class SearchResult:
         camids: (Q, k) object: int or None.
         timestamps: (Q, k) float64 seconds, NaN where there is none.
         counts: (Q,) int64, hits of each query.
-        query_pids: (Q,) who the queries show, where :meth:`with_queries` or the search was told.
-        query_camids: (Q,) their cameras, likewise.
+        query_pids: (Q,) the person of each query, if the search or :meth:`with_queries` was told.
+        query_camids: (Q,) the camera of each query, likewise.
         query_images: Crops of the first queries, likewise.
     """
 
@@ -79,10 +79,10 @@ class SearchResult:
         return len(self.ids)
 
     def __getitem__(self, query: int) -> list[Hit]:
-        ids = self.ids[query]  # an IndexError of NumPy's names the place and the size
+        ids = self.ids[query]  # NumPy's IndexError names the index and the size
         if ids.ndim != 1:
             raise TypeError(f"A result is indexed by one query's number; got {query!r}.")
-        return [self._hit(int(query), place) for place in range(int(self.counts[query]))]
+        return [self._hit(int(query), rank) for rank in range(int(self.counts[query]))]
 
     def __iter__(self) -> Iterator[list[Hit]]:
         return (self[query] for query in range(len(self)))
@@ -99,7 +99,7 @@ class SearchResult:
         return "\n".join(lines)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Give one line a hit: query, rank (from 1), and the hit's fields.
+        """Return one row per hit: query, rank (from 1), and the hit's fields.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -134,15 +134,15 @@ class SearchResult:
         pids: Sequence[Pid] | None = None,
         camids: Sequence[Any] | None = None,
     ) -> SearchResult:
-        """Give the same result, knowing more of its queries: who sees it sees them, too.
+        """Return the same result with more about its queries, which notebooks and pictures show.
 
         Args:
             images: (Q,) the query crops, anything that an encoder takes; the first few are kept.
-            pids: (Q,) who they show; hits are then right or wrong.
-            camids: (Q,) their cameras.
+            pids: (Q,) the person of each query; hits are then marked right or wrong.
+            camids: (Q,) the camera of each query.
 
         Raises:
-            InputError: There is not one value a query.
+            InputError: There is not one value per query.
         """
         known: dict[str, Any] = {}
         for name, values in (("images", images), ("pids", pids), ("camids", camids)):
@@ -150,7 +150,7 @@ class SearchResult:
                 continue
             if len(values) != len(self):
                 raise InputError(
-                    f"{name} must have one value a query: {len(self)} queries, "
+                    f"{name} must have one value per query: {len(self)} queries, "
                     f"{len(values)} values."
                 )
             kept = values[:_KEPT_IMAGES] if name == "images" else values
@@ -158,26 +158,26 @@ class SearchResult:
         return replace(self, **known)
 
     def _repr_html_(self) -> str:
-        """Give rows of crops for notebooks; every value is escaped."""
+        """Return rows of crops for notebooks; every value is escaped."""
         from sanreid.viz.notebook import result_html  # noqa: PLC0415 - when one is shown
 
         return result_html(self)
 
     def summary(self) -> str:
-        """Say in a few words how much was asked and found."""
+        """Return a few words on how many queries, and how many hits."""
         queries, k = self.ids.shape
         hits = int(self.counts.sum())
         asked = "1 query" if queries == 1 else f"{queries} queries"
         return f"{asked}, k={k}, {hits} {'hit' if hits == 1 else 'hits'}"
 
-    def _hit(self, query: int, place: int) -> Hit:
-        raw = self._metadata[query, place]
-        timestamp = float(self.timestamps[query, place])
+    def _hit(self, query: int, rank: int) -> Hit:
+        raw = self._metadata[query, rank]
+        timestamp = float(self.timestamps[query, rank])
         return Hit(
-            id=int(self.ids[query, place]),
-            similarity=float(self.similarities[query, place]),
-            pid=self.pids[query, place],
-            camid=self.camids[query, place],
+            id=int(self.ids[query, rank]),
+            similarity=float(self.similarities[query, rank]),
+            pid=self.pids[query, rank],
+            camid=self.camids[query, rank],
             timestamp=None if np.isnan(timestamp) else timestamp,
             metadata=json.loads(raw) if raw else {},
         )

@@ -15,9 +15,9 @@ __all__ = ["agreed", "grouped", "linked", "pooled"]
 
 
 def grouped(tracklets: Sequence[Any], count: int) -> dict[Hashable, list[int]]:
-    """Give the rows of each tracklet, tracklets in the order of their first row."""
+    """Return the rows of each tracklet, tracklets in the order of their first row."""
     if isinstance(tracklets, (str, bytes)) or len(tracklets) != count:
-        raise InputError(f"tracklets must name one a row: {count} rows.")
+        raise InputError(f"tracklets must have one name per row: {count} rows.")
     rows: dict[Hashable, list[int]] = {}
     for row, name in enumerate(np.asarray(tracklets, dtype=object).tolist()):
         plain = name.item() if isinstance(name, np.generic) else name
@@ -32,7 +32,7 @@ def pooled(
     rows: dict[Hashable, list[int]],
     quality: Sequence[float] | None,
 ) -> NDArray[np.float64]:
-    """Give the (weighted) mean of each tracklet's rows.
+    """Return the (weighted) mean of each tracklet's rows.
 
     Raises:
         InputError: A quality is negative, not finite, or zero throughout a tracklet; the crops
@@ -42,17 +42,17 @@ def pooled(
     if quality is not None:
         weights = np.asarray(quality, dtype=np.float64)
         if weights.shape != (len(embeddings),):
-            raise InputError(f"quality must have one value a row: {len(embeddings)} rows.")
+            raise InputError(f"quality must have one value per row: {len(embeddings)} rows.")
         if not (np.isfinite(weights) & (weights >= 0)).all():
             row = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
             raise InputError(
                 f"quality must be finite and at least 0; row {row} is {weights[row]}."
             )
     means = np.empty((len(rows), embeddings.shape[1]))
-    for place, (name, members) in enumerate(rows.items()):
+    for number, (name, members) in enumerate(rows.items()):
         total = weights[members].sum()
-        means[place] = weights[members] @ embeddings[members].astype(np.float64)
-        if total == 0 or np.linalg.norm(means[place]) <= 1e-6 * total:
+        means[number] = weights[members] @ embeddings[members].astype(np.float64)
+        if total == 0 or np.linalg.norm(means[number]) <= 1e-6 * total:
             raise InputError(
                 f"The tracklet {name!r} has no direction: its qualities are all zero, or its "
                 "crops cancel out."
@@ -61,7 +61,7 @@ def pooled(
 
 
 def agreed(values: Sequence[Any], rows: dict[Hashable, list[int]], name: str) -> list[Any]:
-    """Give the one value that a tracklet's rows share.
+    """Return the one value that a tracklet's rows share.
 
     Raises:
         InputError: They differ.
@@ -79,7 +79,7 @@ def agreed(values: Sequence[Any], rows: dict[Hashable, list[int]], name: str) ->
 def linked(
     rows: dict[Hashable, list[int]], metadata: Sequence[bytes], timestamps: NDArray[np.float64]
 ) -> list[dict[str, Any]]:
-    """Give each tracklet's metadata: its name, and its crops with what is known of each."""
+    """Return each tracklet's metadata: its name, and the metadata of each of its crops."""
     linked_rows = []
     for name, members in rows.items():
         crops = []

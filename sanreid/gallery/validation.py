@@ -1,4 +1,4 @@
-"""What callers pass to a gallery, checked and brought to one form; bad input changes nothing.
+"""Read what callers pass to a gallery: check it and bring it to one form.
 
 Every function here either returns clean columns or raises :class:`InputError` naming the first
 row that is wrong, so that a gallery is only ever touched by rows that are all good.
@@ -19,19 +19,18 @@ from sanreid.errors import GalleryError, InputError
 __all__ = [
     "NO_CAMID",
     "Pid",
+    "as_camids",
+    "as_count",
+    "as_embeddings",
+    "as_fingerprint",
+    "as_ids",
+    "as_metadata",
+    "as_new_ids",
+    "as_number",
+    "as_pids",
+    "as_timestamps",
     "camids_or_none",
     "check_encoder",
-    "checked_camids",
-    "checked_count",
-    "checked_dim",
-    "checked_embeddings",
-    "checked_fingerprint",
-    "checked_ids",
-    "checked_metadata",
-    "checked_new_ids",
-    "checked_pids",
-    "checked_similarity",
-    "checked_timestamps",
 ]
 
 Pid = int | str | None
@@ -43,13 +42,8 @@ _MAX_DEPTH = 100  # of metadata: a reader's own calls may stand deep when it is 
 _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
-def checked_dim(dim: Any) -> int:  # noqa: ANN401 - whatever the caller passed
-    """Give ``dim`` as an int of at least 1."""
-    return checked_count(dim, "dim")
-
-
-def checked_count(value: Any, name: str) -> int:  # noqa: ANN401 - whatever the caller passed
-    """Give ``value`` as an int of at least 1."""
+def as_count(value: Any, name: str) -> int:  # noqa: ANN401 - whatever the caller passed
+    """Return ``value`` as an int of at least 1."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise InputError(f"{name} must be an int of at least 1; got {_short(value)}.")
     if value < 1:
@@ -57,13 +51,13 @@ def checked_count(value: Any, name: str) -> int:  # noqa: ANN401 - whatever the 
     return int(value)
 
 
-def checked_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray[np.float32]:
-    """Give (N, dim) float32 rows of L2 norm 1; one vector alone is one row.
+def as_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray[np.float32]:
+    """Return (N, dim) float32 rows of L2 norm 1; one vector alone is one row.
 
     Norms are taken in float64, so that neither huge nor tiny rows overflow or vanish.
 
     Raises:
-        InputError: Not numbers, another width, or a row that is zero or not finite.
+        InputError: Not numbers, another number of dimensions, or a row that is zero or not finite.
     """
     try:
         rows = np.asarray(embeddings)
@@ -115,8 +109,8 @@ def _odd_norms(
     return norms
 
 
-def checked_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> list[Pid]:
-    """Give ``count`` pids, each an int, a str or None; 7 and "7" stay different people."""
+def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> list[Pid]:
+    """Return ``count`` pids, each an int, a str or None; 7 and "7" stay different people."""
     values = _column(pids, count, name)
     if isinstance(pids, np.ndarray) and pids.dtype.kind == "i" and INT64.min not in pids:
         return values
@@ -137,10 +131,10 @@ def checked_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") 
     return values
 
 
-def checked_camids(
+def as_camids(
     camids: Iterable[Any] | None, count: int, *, name: str = "camids"
 ) -> NDArray[np.int64]:
-    """Give (count,) int64 camids; None becomes :data:`NO_CAMID`."""
+    """Return (count,) int64 camids; None becomes :data:`NO_CAMID`."""
     if isinstance(camids, np.ndarray) and camids.dtype.kind == "i" and camids.shape == (count,):
         column = camids.astype(np.int64)
         if not (column == NO_CAMID).any():
@@ -160,12 +154,12 @@ def checked_camids(
 
 
 def camids_or_none(camids: NDArray[np.int64]) -> list[Pid]:
-    """Give a camid column as the caller knows it: None where there is no camera."""
+    """Return a camid column as the caller knows it: None where there is no camera."""
     return [None if camid == NO_CAMID else camid for camid in camids.tolist()]
 
 
-def checked_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[np.float64]:
-    """Give (count,) float64 seconds; None becomes NaN, a given NaN is refused."""
+def as_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[np.float64]:
+    """Return (count,) float64 seconds; None becomes NaN, a given NaN is refused."""
     values = _column(timestamps, count, "timestamps")
     column = np.full(count, np.nan)
     for row, value in enumerate(values):
@@ -181,13 +175,13 @@ def checked_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[
     return column
 
 
-def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 - as passed
-    """Give one UTF-8 JSON object a row; no metadata is the empty string of bytes.
+def as_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 - as passed
+    """Return one UTF-8 JSON object per row; no metadata is the empty string of bytes.
 
     What is kept is a copy: later changes of the caller's dicts change nothing here.
     """
     if isinstance(metadata, Mapping):
-        raise InputError("metadata must be one dict a row: pass a list of dicts, not one dict.")
+        raise InputError("metadata must be one dict per row: pass a list of dicts, not one dict.")
     rows = []
     for row, value in enumerate(_column(metadata, count, "metadata")):
         if value is None:
@@ -214,8 +208,8 @@ def checked_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 
     return rows
 
 
-def checked_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
-    """Give (N,) int64 ids; one int alone is one id."""
+def as_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
+    """Return (N,) int64 ids; one int alone is one id."""
     if isinstance(ids, (int, np.integer)):
         ids = [ids]
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind == "i":
@@ -233,25 +227,25 @@ def checked_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
     return column
 
 
-def checked_new_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
-    """Give (N,) int64 ids that entries may have, each at least 0."""
-    column = checked_ids(ids)
+def as_new_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
+    """Return (N,) int64 ids that entries may have, each at least 0."""
+    column = as_ids(ids)
     if len(column) and column.min() < 0:
         row = int(np.flatnonzero(column < 0)[0])
         raise InputError(f"ids must be at least 0; row {row} is {column[row]}.")
     return column
 
 
-def checked_similarity(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
-    """Give a finite similarity as a float."""
+def as_number(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
+    """Return ``value`` as a finite float."""
     number = isinstance(value, (int, float, np.integer, np.floating))
     if isinstance(value, bool) or not number or not _finite(value):
         raise InputError(f"{name} must be a finite number; got {_short(value)}.")
     return float(value)
 
 
-def checked_fingerprint(fingerprint: Any) -> str | None:  # noqa: ANN401 - as passed
-    """Give the fingerprint, a non-empty str or None."""
+def as_fingerprint(fingerprint: Any) -> str | None:  # noqa: ANN401 - as passed
+    """Return the fingerprint, a non-empty str or None."""
     if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint):
         raise InputError(
             f"encoder_fingerprint must be a non-empty str or None; got {_short(fingerprint)}."
@@ -278,14 +272,16 @@ def _column(values: Any, count: int, name: str) -> list[Any]:  # noqa: ANN401 - 
         return [None] * count
     listed = _listed(values, name)
     if len(listed) != count:
-        raise InputError(f"{name} must have one value a row: {count} rows, {len(listed)} values.")
+        raise InputError(
+            f"{name} must have one value per row: {count} rows, {len(listed)} values."
+        )
     return listed
 
 
 def _listed(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - as passed
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, (Iterable, Sequence)):
         raise InputError(
-            f"{name} must be a sequence with one value a row; got {_short(values)}"
+            f"{name} must be a sequence with one value per row; got {_short(values)}"
             f" of type {type(values).__name__}."
         )
     if isinstance(values, np.ndarray):

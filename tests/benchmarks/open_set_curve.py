@@ -54,7 +54,7 @@ def measure(embeddings, pids, camids):
         "interval": list(found.interval),
         "of_the_other_half": float((other @ other.T >= found.threshold)[counted].mean()),
         "false_non_match_rate": found.false_non_match_rate,
-        "strangers": report.num_strangers,
+        "strangers": report.num_non_enrolled,
         "enrolled_queries": report.num_enrolled,
         "false_alarm_rates": list(report.measured_false_alarm_rates),
         "identification_rates": list(report.identification_rates),

@@ -124,7 +124,7 @@ def test_files_that_cannot_be_read_are_left_out_with_their_values():
     entries = gallery.get(ids)
     assert [entry.pid for entry in entries] == [1, 3]
     assert [entry.metadata for entry in entries] == [{"path": "a.jpg", "x": 1}, {"path": "c.jpg"}]
-    with pytest.raises(InputError, match="pids must have one value a row: 1 rows, 2 values"):
+    with pytest.raises(InputError, match="pids must have one value per row: 1 rows, 2 values"):
         gallery.add_images(encoder, ["a.jpg", "b.jpg", "b.jpg"], pids=[1, 2], on_error="collect")
     with pytest.raises(InputError, match="pids must be a sequence"):
         gallery.add_images(encoder, ["a.jpg", "b.jpg"], pids="ab", on_error="collect")
@@ -168,7 +168,7 @@ def test_another_encoder_is_refused_before_it_works():
 
 @pytest.mark.parametrize("metadata", [{"a": 1}, [{}]])
 def test_metadata_must_be_one_dict_an_image(metadata):
-    with pytest.raises(InputError, match="one dict an image: 2 images"):
+    with pytest.raises(InputError, match="one dict per image: 2 images"):
         Gallery(8).add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=metadata)
 
 
@@ -176,7 +176,7 @@ def test_metadata_of_other_kinds_is_refused_by_its_row():
     gallery = Gallery(8)
     with pytest.raises(InputError, match="must be a dict or None; row 1 is 'x'"):
         gallery.add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=[{}, "x"])
-    with pytest.raises(InputError, match="one dict an image: 2 images"):
+    with pytest.raises(InputError, match="one dict per image: 2 images"):
         gallery.add_images(FakeEncoder(), ["a.jpg", "b.jpg"], metadata=3)
     ids = gallery.add_images(FakeEncoder(), ["a.jpg"], metadata=({"n": n} for n in [5]))
     assert gallery.get(ids)[0].metadata == {"path": "a.jpg", "n": 5}

@@ -145,12 +145,12 @@ def test_tracklets_weighted_by_quality():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tracklet_names": TRACKS[:4]}, "tracklets must name one a row: 5 rows"),
-        ({"tracklet_names": "abcde"}, "tracklets must name one a row"),
+        ({"tracklet_names": TRACKS[:4]}, "tracklets must have one name per row: 5 rows"),
+        ({"tracklet_names": "abcde"}, "tracklets must have one name per row"),
         ({"tracklet_names": ["a", 1.5, "a", "b", "c"]}, "tracklets must be int or str; row 1"),
         ({"pids": [1, 2, "1", 2, 3]}, "The tracklet 'a' has several pids: 1, '1'"),
         ({"camids": [1, 2, 1, 3, 3]}, "The tracklet 7 has several camids: 2, 3"),
-        ({"quality": [1, 1]}, "quality must have one value a row"),
+        ({"quality": [1, 1]}, "quality must have one value per row"),
         ({"quality": [1, 1, 1, 1, -1]}, "quality must be finite and at least 0; row 4 is -1"),
         ({"quality": [0, 1, 0, 1, 1]}, "The tracklet 'a' has no direction"),
         ({"tracklet_names": ["a", "b", "b", "b", "a"]}, "The tracklet 'a' has no direction"),

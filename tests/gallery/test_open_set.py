@@ -118,7 +118,7 @@ def test_rows_without_person_or_camera_are_left_out():
         ({"false_match_rate": 0}, "false_match_rate must lie between 0 and 1; got 0"),
         ({"false_match_rate": "x"}, "false_match_rate must be a finite number"),
         ({"confidence": 1.0}, "confidence must lie between 0 and 1"),
-        ({"pids": [1, 1, 2]}, "pids must have one value a row"),
+        ({"pids": [1, 1, 2]}, "pids must have one value per row"),
         ({"embeddings": EYE[:, :2]}, "embeddings have 2 dimensions"),
     ],
 )
@@ -246,7 +246,7 @@ def test_open_set_rates_one_can_count():
     queries = [[1, 0], [0.9, 0.1], [0.6, 0.8], [0.95, -0.3122], [-0.70, 0.71]]
     pids = ["anna", "bert", "bert", "carl", "dora"]
     report = gallery.evaluate_open_set(queries, pids, false_alarm_rates=[0, 0.5, 1])
-    assert (report.num_enrolled, report.num_strangers) == (3, 2)
+    assert (report.num_enrolled, report.num_non_enrolled) == (3, 2)
     assert report.identification_rates == pytest.approx((1 / 3, 2 / 3, 2 / 3))
     assert report.measured_false_alarm_rates == (0, 0.5, 1)
     assert 0.95 < report.thresholds[0] < 0.951
@@ -262,7 +262,7 @@ def test_open_set_leaves_out_the_querys_camera():
         false_alarm_rates=[1.0], where={"camid": 1},
     )  # fmt: skip
     assert report.identification_rates == (1.0,)
-    assert (report.num_enrolled, report.num_strangers) == (1, 2)
+    assert (report.num_enrolled, report.num_non_enrolled) == (1, 2)
 
 
 def test_a_person_seen_by_the_querys_camera_alone_is_a_stranger_to_it():
@@ -273,15 +273,19 @@ def test_a_person_seen_by_the_querys_camera_alone_is_a_stranger_to_it():
     report = gallery.evaluate_open_set(
         queries, iter(pids), iter([1, 1, None]), false_alarm_rates=[1.0]
     )
-    assert (report.num_enrolled, report.num_strangers) == (2, 1)
+    assert (report.num_enrolled, report.num_non_enrolled) == (2, 1)
     assert report.identification_rates == (1.0,)
-    with pytest.raises(InputError, match="people in the gallery .* and of strangers"):
+    with pytest.raises(
+        InputError, match="people in the gallery .* and of people who are not enrolled"
+    ):
         gallery.evaluate_open_set(queries, pids, false_alarm_rates=[1.0])
 
 
 def test_open_set_needs_both_kinds_of_queries(people):
     for pids in (["anna"], ["x"], [None]):
-        with pytest.raises(InputError, match="people in the gallery .* and of strangers"):
+        with pytest.raises(
+            InputError, match="people in the gallery .* and of people who are not enrolled"
+        ):
             people.evaluate_open_set([[1, 0, 0]], pids)
     with pytest.raises(InputError, match="false_alarm_rates must lie between 0 and 1; got 2"):
         people.evaluate_open_set([[1, 0, 0]] * 2, ["anna", "x"], false_alarm_rates=[2])

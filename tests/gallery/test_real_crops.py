@@ -52,6 +52,6 @@ def test_the_false_match_rate_holds_for_the_other_half(name, encoder):
         embeddings[asked], pids[asked].tolist(), false_alarm_rates=[0.01, 0.1, 1.0]
     )
     assert report.num_enrolled > 100
-    assert report.num_strangers > 100
+    assert report.num_non_enrolled > 100
     assert list(report.identification_rates) == sorted(report.identification_rates)
     assert report.identification_rates[-1] > 0.3

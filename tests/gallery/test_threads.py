@@ -11,6 +11,7 @@ from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
 from sanreid.gallery.filters import parse
 from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.opening import open_store
 from sanreid.gallery.storage.table import Table
 
 
@@ -108,7 +109,9 @@ def test_searches_do_not_wait_for_a_slow_disk(tmp_path):
             super().sync(fd)
 
     disk = SlowDisk()
-    gallery = Gallery._open(tmp_path / "g", 2, "rw", "auto", None, disk)
+    gallery = Gallery._of_store(
+        open_store(tmp_path / "g", dim=2, mode="rw", index="auto", fingerprint=None, disk=disk)
+    )
     gallery.add([[1, 0]], pids=["old"])
     disk.slow = True
     thread = threading.Thread(target=lambda: gallery.add([[1, 0]], pids=["new"]))

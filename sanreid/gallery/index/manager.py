@@ -7,6 +7,7 @@ import threading
 import weakref
 from typing import Any, Protocol
 
+from sanreid.errors import InputError
 from sanreid.gallery.index import approximate
 from sanreid.gallery.index.approximate import ApproximateIndex
 from sanreid.gallery.index.exact import Candidates
@@ -14,12 +15,23 @@ from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Table
 from sanreid.gallery.store import SearchRequest
 
-__all__ = ["INDEX_KINDS", "IndexKeeper", "IndexOwner"]
+__all__ = ["INDEX_KINDS", "IndexKeeper", "IndexOwner", "as_index_kind"]
 
 logger = logging.getLogger(__name__)
 
 INDEX_KINDS = ("auto", "flat", *approximate.KINDS)
 _MANY = 1_000_000
+
+
+def as_index_kind(index: object) -> str:
+    """Return ``index`` if it is one of :data:`INDEX_KINDS`.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not isinstance(index, str) or index not in INDEX_KINDS:
+        raise InputError(f"index must be one of {', '.join(INDEX_KINDS)}; got {index!r}.")
+    return index
 
 
 class IndexOwner(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.filters import Coded, Condition, select
+from sanreid.gallery.filters import Condition, DictionaryColumn, select
 from sanreid.gallery.index.exact import Candidates, Exclusion, exact_search
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.storage.table import Settings, Table
@@ -68,11 +68,11 @@ class Snapshot:
                 return seconds, ~np.isnan(seconds)
         return None
 
-    def codes(self, field: str) -> Coded:
+    def codes(self, field: str) -> DictionaryColumn:
         """Give the distinct values and codes of the pids or of a metadata key."""
         if field == "pid":
             codes = self.table.pid_codes.first(self.num_rows)
-            return Coded(self.table.pid_values, codes, self.table.pid_places)
+            return DictionaryColumn(self.table.pid_values, codes, self.table.pid_places)
         return self.table.metadata_codes(field.removeprefix("metadata."), self.num_rows)
 
     def admitted(self, condition: Condition | None) -> NDArray[np.bool_] | None:

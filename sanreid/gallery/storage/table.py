@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.filters import MISSING, Coded
+from sanreid.gallery.filters import MISSING, DictionaryColumn
 from sanreid.gallery.storage.vectors import Vectors
 from sanreid.gallery.validation import Pid
 
@@ -269,7 +269,7 @@ class Table:
             self._row_of = dict(zip(ids.tolist(), alive.tolist(), strict=True))
         return self._row_of
 
-    def metadata_codes(self, key: str, count: int) -> Coded:
+    def metadata_codes(self, key: str, count: int) -> DictionaryColumn:
         """Give a metadata key's distinct values and the codes of the first ``count`` rows."""
         with self._coding:
             codes = self._coded.pop(key, None) or Codes()
@@ -278,7 +278,7 @@ class Table:
             self._coded[key] = codes  # the key used last stands last
             while len(self._coded) > _MAX_CODED_KEYS:
                 del self._coded[next(iter(self._coded))]
-            return Coded(codes.values, codes.column.first(count), codes.places)
+            return DictionaryColumn(codes.values, codes.column.first(count), codes.places)
 
 
 def joined(metadata: Sequence[bytes]) -> tuple[NDArray[np.int64], bytes]:

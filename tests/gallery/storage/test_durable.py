@@ -60,7 +60,9 @@ def test_many_small_commits_and_chunks(path, monkeypatch):
 
 
 def test_a_missing_path_needs_a_dim(tmp_path):
-    with pytest.raises(GalleryError, match="There is no gallery at .* To make one, give its dim"):
+    with pytest.raises(
+        GalleryError, match="There is no gallery at .* To create one, pass its dim"
+    ):
         Gallery.open(tmp_path / "g")
     with pytest.raises(GalleryError, match="There is no gallery at"):
         Gallery.open(tmp_path / "g", dim=4, mode="r")
@@ -346,9 +348,9 @@ def test_both_heads_lost_is_an_error(path):
 
 def test_galleries_in_the_making_are_swept_when_their_maker_is_gone(path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery import folder\n"
+        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery.storage import filenames\n"
         "path = Path(sys.argv[1])\n"
-        "name = folder.fresh_prefix(path) + str(os.getpid()) + '-abcd'\n"
+        "name = filenames.fresh_prefix(path) + str(os.getpid()) + '-abcd'\n"
         "(path.parent / name).mkdir()"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)

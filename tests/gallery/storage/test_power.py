@@ -9,6 +9,7 @@ import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
+from sanreid.gallery.storage.opening import open_store
 from tests.gallery.storage.histories import DIM, contents, step
 from tests.gallery.storage.recording import FailingDisk, Medium, RecordingDisk
 
@@ -19,7 +20,9 @@ def few_commits_are_many(monkeypatch):
 
 
 def open_on(path, disk, dim=None):
-    return Gallery._open(path, dim, "rw", "auto", None, disk)
+    return Gallery._of_store(
+        open_store(path, dim=dim, mode="rw", index="auto", fingerprint=None, disk=disk)
+    )
 
 
 def check_power_cuts(tmp_path, steps, draws):
@@ -203,7 +206,7 @@ def test_a_full_disk_while_making_or_saving(tmp_path, number, monkeypatch):
     with contextlib.suppress(GalleryError):
         open_on(tmp_path / "g", disk, 2).close()
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "g"])
-    monkeypatch.setattr("sanreid.gallery.core.Disk", lambda: disk)
+    monkeypatch.setattr("sanreid.gallery.storage.opening.Disk", lambda: disk)
     old, new = Gallery(2), Gallery(2)
     old.add([[1, 0]], pids=["old"])
     new.add([[1, 0]], pids=["new"])

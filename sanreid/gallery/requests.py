@@ -1,0 +1,128 @@
+"""From the arguments of a gallery's methods to the checked requests that a store takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sanreid.errors import InputError
+from sanreid.gallery import validation
+from sanreid.gallery.filters import Condition, matches_all, parse
+from sanreid.gallery.store import NewRows, Revision, SearchRequest
+
+__all__ = ["Where", "entry_update", "new_rows", "removal", "search_request"]
+
+Where = Mapping[str, Any]
+_MAX_RESULT_SIZE = 1 << 28  # queries times k of a result; each takes about 40 bytes
+
+
+def new_rows(
+    embeddings: ArrayLike,
+    dim: int,
+    *,
+    pids: Iterable[Any] | None,
+    camids: Iterable[Any] | None,
+    timestamps: Iterable[Any] | None,
+    metadata: Sequence[Mapping[str, Any] | None] | None,
+    ids: Iterable[Any] | None,
+    encoder_fingerprint: str | None,
+) -> NewRows:
+    """Check the arguments of :meth:`sanreid.Gallery.add`."""
+    rows = validation.as_embeddings(embeddings, dim, name="embeddings")
+    count = len(rows)
+    given = None if ids is None else validation.as_new_ids(ids)
+    if given is not None and len(given) != count:
+        raise InputError(f"ids must have one value per row: {count} rows, {len(given)} values.")
+    return NewRows(
+        embeddings=rows,
+        pids=validation.as_pids(pids, count),
+        camids=validation.as_camids(camids, count),
+        timestamps=validation.as_timestamps(timestamps, count),
+        metadata=validation.as_metadata(metadata, count),
+        ids=given,
+        encoder_fingerprint=encoder_fingerprint,
+    )
+
+
+def entry_update(
+    ids: Iterable[Any] | int,
+    embeddings: ArrayLike | None,
+    dim: int,
+    *,
+    pids: Iterable[Any] | None,
+    camids: Iterable[Any] | None,
+    timestamps: Iterable[Any] | None,
+    metadata: Sequence[Mapping[str, Any] | None] | None,
+    encoder_fingerprint: str | None,
+) -> Revision:
+    """Check the arguments of :meth:`sanreid.Gallery.update`."""
+    which = validation.as_ids(ids)
+    count = len(which)
+    if len(np.unique(which)) < count:
+        raise InputError("ids must differ: one is given more than once.")
+    rows = None
+    if embeddings is not None:
+        rows = validation.as_embeddings(embeddings, dim, name="embeddings")
+        if len(rows) != count:
+            raise InputError(f"{count} ids, but {len(rows)} rows of embeddings.")
+    return Revision(
+        ids=which,
+        embeddings=rows,
+        pids=None if pids is None else validation.as_pids(pids, count),
+        camids=None if camids is None else validation.as_camids(camids, count),
+        timestamps=None if timestamps is None else validation.as_timestamps(timestamps, count),
+        metadata=None if metadata is None else validation.as_metadata(metadata, count),
+        encoder_fingerprint=encoder_fingerprint,
+    )
+
+
+def removal(ids: Iterable[Any] | int | None, where: Where | None) -> NDArray[np.int64] | Condition:
+    """Check the arguments of :meth:`sanreid.Gallery.remove`."""
+    if (ids is None) == (where is None):
+        raise InputError("Pass either ids or where to remove().")
+    if ids is not None:
+        return validation.as_ids(ids)
+    condition = parse(where)
+    if matches_all(condition):
+        raise InputError(
+            "An empty where matches every entry. To remove them all, say so: "
+            'remove(where={"id": {"$gte": 0}}).'
+        )
+    return condition
+
+
+def search_request(
+    queries: ArrayLike,
+    dim: int,
+    k: int,
+    *,
+    where: Where | None,
+    query_pids: Iterable[Any] | None,
+    query_camids: Iterable[Any] | None,
+    min_similarity: float | None,
+    num_entries: int,
+) -> SearchRequest:
+    """Check the arguments of :meth:`sanreid.Gallery.search`."""
+    k = validation.as_count(k, "k")
+    rows = validation.as_embeddings(queries, dim, name="queries")
+    if query_pids is not None and query_camids is None:
+        raise InputError("query_pids need query_camids; query_camids alone is a rule too.")
+    if k > num_entries and k * len(rows) > _MAX_RESULT_SIZE:
+        raise InputError(
+            f"k={k} for {len(rows)} queries is a larger result than fits in memory; the "
+            f"gallery has {num_entries} entries: k={max(num_entries, 1)} returns all."
+        )
+    condition = None if where is None else parse(where)
+    if condition is not None and matches_all(condition):
+        condition = None
+    pids = camids = least = None
+    if query_pids is not None:
+        pids = validation.as_pids(query_pids, len(rows), name="query_pids")
+    if query_camids is not None:
+        camids = validation.as_camids(query_camids, len(rows), name="query_camids")
+    if min_similarity is not None:
+        least = float(np.clip(validation.as_number(min_similarity, "min_similarity"), -2, 2))
+    return SearchRequest(rows, k, condition, pids, camids, least)
