@@ -13,8 +13,9 @@ from typing import Any, Literal, Self, get_args
 from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, WeightsError
 
-__all__ = ["BIN_KEY", "INPUT", "KEY", "OUTPUT", "Description"]
+__all__ = ["BIN_KEY", "EXTRA", "INPUT", "KEY", "OUTPUT", "Description"]
 
+EXTRA = "sanreid[export]"  # what installs the packages of exports
 KEY = "sanreid"
 BIN_KEY = "sanreid_bin_sha256"  # in an .xml of OpenVINO: of the .bin beside it
 INPUT, OUTPUT = "crops", "embeddings"

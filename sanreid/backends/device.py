@@ -12,6 +12,7 @@ from sanreid.errors import InputError
 __all__ = [
     "LOADED_IN",
     "compute_dtype",
+    "parse_device",
     "resolve_device",
     "resolve_dtype",
     "warn_of_fork",
@@ -33,24 +34,40 @@ _DTYPES = {
 }
 
 
-def resolve_device(device: str | int | torch.device) -> torch.device:
-    """Give the device; ``"auto"`` is CUDA if there is one, else the CPU.
+def parse_device(device: str | int | torch.device) -> torch.device:
+    """Return the device that is meant; ``"auto"`` is CUDA if there is one, else the CPU.
 
     Raises:
-        InputError: Torch knows no such device, or this machine has none.
+        InputError: Torch knows no such device.
     """
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        resolved = torch.device(device)
+        return torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise _unusable(device, error) from error
+
+
+def resolve_device(device: str | int | torch.device) -> torch.device:
+    """Return the device, see :func:`parse_device`, once a tensor was made on it.
+
+    Raises:
+        InputError: Torch knows no such device, or this machine has none.
+    """
+    resolved = parse_device(device)
+    try:
         torch.zeros(0, device=resolved).cpu()  # "meta" makes tensors, but has no values
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise InputError(
-            f"The device {device!r} cannot be used here ({first_line}); "
-            "give 'auto', 'cpu', 'cuda' or 'cuda:N'."
-        ) from error
+        raise _unusable(device, error) from error
     return resolved
+
+
+def _unusable(device: object, error: Exception) -> InputError:
+    first_line = str(error).partition("\n")[0]
+    return InputError(
+        f"The device {device!r} cannot be used here ({first_line}); "
+        "give 'auto', 'cpu', 'cuda' or 'cuda:N'."
+    )
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:

@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import Description, Precision
+from sanreid.backends.description import EXTRA, Description, Precision
 from sanreid.backends.eager import TorchBackend
 from sanreid.backends.exported import MODEL_NAME, SUFFIXES, load_exported
-from sanreid.backends.extras import require
 from sanreid.backends.graphs import save_openvino, to_onnx, to_openvino
 from sanreid.backends.int8 import quantised
 from sanreid.backends.interface import Backend
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop
+from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:
     from sanreid.encoder import SANEncoder
@@ -88,7 +88,9 @@ def export(
         if not len(calibration):
             raise InputError("calibration is empty; some hundred real crops are wanted.")
         crops = np.stack([load_crop(image, size) for image in calibration])
-    require("openvino" if backend == "openvino" else "onnxruntime", purpose="The export")
+    require_extra(
+        "openvino" if backend == "openvino" else "onnxruntime", purpose="The export", install=EXTRA
+    )
     module = encoder.module
     description = Description(
         encoder.fingerprint, config, "float32" if calibration is None else "int8"

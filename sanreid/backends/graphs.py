@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sanreid.backends.description import BIN_KEY, INPUT, KEY, OUTPUT, Description
-from sanreid.backends.extras import require
+from sanreid.backends.description import BIN_KEY, EXTRA, INPUT, KEY, OUTPUT, Description
 from sanreid.backends.network import CropNetwork
+from sanreid.utils.extras import require_extra
 
 __all__ = ["save_openvino", "to_onnx", "to_openvino"]
 
@@ -27,8 +27,8 @@ def to_onnx(module: nn.Module, description: Description) -> bytes:
     Raises:
         MissingExtraError: The packages for it are not installed.
     """
-    onnx = require("onnx", purpose="An export")
-    require("onnxscript", purpose="An export")
+    onnx = require_extra("onnx", purpose="An export", install=EXTRA)
+    require_extra("onnxscript", purpose="An export", install=EXTRA)
     network = CropNetwork(module, description.config).cpu()
     example = torch.zeros(2, *description.config.input_size, 3, dtype=torch.uint8)
     program = torch.onnx.export(
@@ -55,7 +55,7 @@ def to_openvino(model: bytes, description: Description) -> Any:  # noqa: ANN401 
     Raises:
         MissingExtraError: OpenVINO is not installed.
     """
-    openvino = require("openvino", purpose="An export to OpenVINO")
+    openvino = require_extra("openvino", purpose="An export to OpenVINO", install=EXTRA)
     converted = openvino.Core().read_model(model=model, weights=b"")
     converted.set_rt_info(description.to_json(), [KEY])
     return converted
@@ -69,7 +69,7 @@ def save_openvino(model: Any, path: Path) -> None:  # noqa: ANN401 - a type of a
     Raises:
         OSError: They cannot be written.
     """
-    openvino = require("openvino", purpose="An export to OpenVINO")
+    openvino = require_extra("openvino", purpose="An export to OpenVINO", install=EXTRA)
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
         with path.with_suffix(".bin").open("rb") as file:

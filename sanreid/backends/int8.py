@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.backends.description import INPUT
-from sanreid.backends.extras import require
+from sanreid.backends.description import EXTRA, INPUT
+from sanreid.utils.extras import require_extra
 
 __all__ = ["quantised"]
 
@@ -34,8 +34,10 @@ def quantised(model: bytes, crops: NDArray[np.uint8]) -> bytes:
         MissingExtraError: The packages for it are not installed.
     """
     purpose = "Quantisation"
-    tools = require("onnxruntime.quantization", purpose=purpose)
-    inference = require("onnxruntime.quantization.shape_inference", purpose=purpose)
+    tools = require_extra("onnxruntime.quantization", purpose=purpose, install=EXTRA)
+    inference = require_extra(
+        "onnxruntime.quantization.shape_inference", purpose=purpose, install=EXTRA
+    )
     with tempfile.TemporaryDirectory(prefix="sanreid-int8-") as folder:
         plain, prepared, result = (Path(folder, f"{name}.onnx") for name in ("a", "b", "c"))
         plain.write_bytes(model)

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import INPUT, KEY, Description
-from sanreid.backends.extras import require
+from sanreid.backends.description import EXTRA, INPUT, KEY, Description
 from sanreid.errors import WeightsError
+from sanreid.utils.extras import require_extra
 
 __all__ = ["OnnxBackend"]
 
@@ -31,7 +31,7 @@ class OnnxBackend:
     """
 
     def __init__(self, model: Path | bytes) -> None:
-        ort = require("onnxruntime", purpose="The backend 'onnx'")
+        ort = require_extra("onnxruntime", purpose="The backend 'onnx'", install=EXTRA)
         options = ort.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors; they are raised as well

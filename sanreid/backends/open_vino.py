@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import BIN_KEY, KEY, Description
-from sanreid.backends.extras import require
+from sanreid.backends.description import BIN_KEY, EXTRA, KEY, Description
 from sanreid.errors import ChecksumError, WeightsError
+from sanreid.utils.extras import require_extra
 
 __all__ = ["OpenVinoBackend"]
 
@@ -39,7 +39,7 @@ class OpenVinoBackend:
     """
 
     def __init__(self, model: Path | Any, *, dtype: torch.dtype) -> None:  # noqa: ANN401 - a type of an extra
-        openvino = require("openvino", purpose="The backend 'openvino'")
+        openvino = require_extra("openvino", purpose="The backend 'openvino'", install=EXTRA)
         core = openvino.Core()
         origin = str(model) if isinstance(model, Path) else "The exported model"
         if isinstance(model, Path):

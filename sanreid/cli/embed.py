@@ -13,7 +13,7 @@ from sanreid.cli.options import (
     load_encoder,
 )
 from sanreid.cli.output import check_writable, print_json, printable
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 __all__ = ["add_to"]
 
@@ -48,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     check_writable(args.output)
     encoder = load_encoder(args)
     encoded = encode_files(encoder, args.source, args)
-    with whole_file(args.output) as file:
+    with atomic_write(args.output) as file:
         np.savez(
             file,
             embeddings=encoded.embeddings,

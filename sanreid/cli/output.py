@@ -10,7 +10,7 @@ from typing import Any
 
 from sanreid.cli.style import paint, room
 from sanreid.errors import InputError
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 __all__ = ["check_writable", "print_json", "print_rows", "printable", "say"]
 
@@ -114,7 +114,7 @@ def check_writable(path: Path) -> None:
     if not path.parent.is_dir():
         raise InputError(f"Cannot write {path}: the folder {path.parent} does not exist.")
     try:
-        with whole_file(path, keep=False):
+        with atomic_write(path, keep=False):
             pass
     except OSError as error:
         raise InputError(f"Cannot write {path}: {error.strerror or error}.") from error

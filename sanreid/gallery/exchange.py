@@ -6,10 +6,8 @@ int or str ``pids``, ``metadata`` (N,) as ``pids``, and a ``paths`` array are un
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
-import os
 import zipfile
 import zlib
 from pathlib import Path
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from sanreid.errors import GalleryError
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.validation import NO_CAMID
+from sanreid.utils.files import atomic_write
 
 __all__ = ["read_npz", "write_npz"]
 
@@ -42,9 +41,8 @@ def write_npz(path: Path, snapshot: Snapshot) -> None:
     codes = table.pid_codes.first(count)[rows].tolist()
     pids = [json.dumps(table.pid_values[code]).encode() for code in codes]
     metadata = [table.metadata[row] or b"{}" for row in rows.tolist()]
-    fresh = path.with_name(f".{path.name}.new-{os.getpid()}")
     try:
-        with fresh.open("wb") as file:
+        with atomic_write(path, durable=True) as file:
             np.savez(
                 file,
                 embeddings=table.vectors.take(rows),
@@ -57,14 +55,8 @@ def write_npz(path: Path, snapshot: Snapshot) -> None:
                 metadata_ends=np.cumsum([len(text) for text in metadata], dtype=np.int64),
                 encoder_fingerprint=np.array(snapshot.settings.encoder_fingerprint or ""),
             )
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
     except OSError as error:
         raise GalleryError(f"{path} cannot be written: {error}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
 
 
 def read_npz(path: Path) -> dict[str, Any]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import InputError, MissingExtraError
+from sanreid.errors import InputError
 from sanreid.gallery.validation import Pid
+from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,12 +105,7 @@ class SearchResult:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
-            import pandas as pd  # noqa: PLC0415 - an extra
-        except ImportError as error:
-            raise MissingExtraError(
-                "to_pandas() needs pandas: install it with pip install 'sanreid[viz]'."
-            ) from error
+        pandas: Any = require_extra("pandas", purpose="to_pandas()", install="sanreid[viz]")
         columns: dict[str, list[Any]] = {
             name: []
             for name in (
@@ -122,10 +118,12 @@ class SearchResult:
                 for name, value in zip(columns, (*row, hit.metadata), strict=True):
                     columns[name].append(value)
         kept = {  # as they are: pandas would make 7 and None 7.0 and NaN
-            name: pd.Series(columns[name], dtype=object) for name in ("pid", "camid", "metadata")
+            name: pandas.Series(columns[name], dtype=object)
+            for name in ("pid", "camid", "metadata")
         }
         kinds = dict.fromkeys(("query", "rank", "id"), "int64") | {"timestamp": "float64"}
-        return pd.DataFrame(columns | kept).astype(kinds)
+        frame: pd.DataFrame = pandas.DataFrame(columns | kept).astype(kinds)
+        return frame
 
     def with_queries(
         self,

@@ -1,1 +1,1 @@
-"""Small helpers that every room may use: whole files, progress bars."""
+"""Small helpers that every room may use: files, optional packages, progress bars."""

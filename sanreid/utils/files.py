@@ -1,36 +1,42 @@
-"""Files that are whole or not there: written beside their place, then moved to it. Their sum."""
+"""Atomic writes: a file appears under its name complete, or not at all. SHA-256 of a file."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-__all__ = ["sha256_of", "whole_file", "write_whole"]
+from sanreid.utils.processes import is_running
+
+__all__ = ["atomic_write", "atomic_write_text", "sha256_of"]
 
 
 @contextmanager
-def whole_file(path: Path, *, keep: bool = True, durable: bool = False) -> Iterator[IO[bytes]]:
-    """Open a file that takes its name only when it is complete.
+def atomic_write(path: Path, *, keep: bool = True, durable: bool = False) -> Iterator[IO[bytes]]:
+    """Open a file for writing that takes its name only when it is complete.
 
-    It is written beside its place; an error or an interrupt removes it, and what was there
-    before stays.
+    The bytes go to a temporary file in the same folder. An error or an interrupt removes it, and
+    an earlier file at ``path`` stays as it was. What killed processes of this machine left behind
+    while they wrote the same file is removed first.
 
     Args:
-        path: The file's place; its folder exists.
-        keep: False removes it in any case, which finds out whether it could be written.
-        durable: Wait until it is on the medium, its name too, so that it survives a power cut.
+        path: Where the file goes; the folder must exist.
+        keep: If False, remove the file in any case: a test of whether it can be written.
+        durable: Wait until the contents and the name are on the medium, so that they survive a
+            power cut.
 
     Raises:
         OSError: The system does not allow it, or the disk is full.
     """
+    _sweep(path)
     # delete=False: on success the file is renamed, and Windows cannot rename an open one.
     file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed and renamed below
-        dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
+        dir=path.parent, prefix=f"{_prefix(path)}{os.getpid()}-", suffix=_SUFFIX, delete=False
     )
     temporary = Path(file.name)
     try:
@@ -40,7 +46,7 @@ def whole_file(path: Path, *, keep: bool = True, durable: bool = False) -> Itera
                 file.flush()
                 os.fsync(file.fileno())
         if keep:
-            temporary.chmod(0o666 & ~_umask())  # the system's are for the owner alone
+            temporary.chmod(0o666 & ~_umask())  # tempfile's are for the owner only
             temporary.replace(path)
             if durable and os.name == "posix":
                 _sync_folder(path.parent)
@@ -48,10 +54,37 @@ def whole_file(path: Path, *, keep: bool = True, durable: bool = False) -> Itera
         temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a small text file in UTF-8, whole or not at all, and wait for the medium."""
-    with whole_file(path, durable=True) as file:
+def atomic_write_text(path: Path, text: str) -> None:
+    """Write a small text file in UTF-8, completely or not at all, and wait for the medium."""
+    with atomic_write(path, durable=True) as file:
         file.write(text.encode())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_SUFFIX = ".part"
+
+
+def _prefix(path: Path) -> str:
+    """Return how temporary names for ``path`` begin on this machine; the process id follows."""
+    name = path.name.encode(errors="surrogateescape")[:100].decode(errors="ignore")
+    return f".{name}.{platform.node()}-"
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files for ``path`` of processes that no longer run."""
+    prefixes = (_prefix(path), f".{path.name}.new-")  # the second is that of exports before 0.2
+    with suppress(OSError), os.scandir(path.parent) as files:
+        for file in files:
+            for prefix in prefixes:
+                writer = file.name.removeprefix(prefix).partition("-")[0]
+                if file.name.startswith(prefix) and writer.isdecimal() and not is_running(writer):
+                    with suppress(OSError):
+                        Path(file.path).unlink()
 
 
 def _umask() -> int:
@@ -66,9 +99,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file, 64 lower-case hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

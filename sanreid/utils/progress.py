@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -16,7 +17,10 @@ class Bar(Protocol):
     """What the work tells the bar."""
 
     def update(self, n: int = 1) -> object:
-        """Count ``n`` more images as done."""
+        """Count ``n`` more units as done."""
+
+    def set_postfix(self, values: Mapping[str, str], *, refresh: bool = True) -> object:
+        """Show figures behind the bar."""
 
 
 class _NoBar:
@@ -25,25 +29,39 @@ class _NoBar:
     def update(self, n: int = 1) -> None:
         """Show nothing."""
 
+    def set_postfix(self, values: Mapping[str, str], *, refresh: bool = True) -> None:
+        """Show nothing."""
+
 
 def progress_bar(
-    progress: bool | None, *, total: int | None, doing: str = "Encoding"
+    progress: bool | None,
+    *,
+    total: int | None,
+    doing: str = "Encoding",
+    unit: str = "image",
+    initial: int = 0,
+    leave: bool = True,
 ) -> AbstractContextManager[Bar]:
-    """Give a tqdm bar on standard error; ``None`` shows it where a person watches.
+    """Return a tqdm bar on standard error; ``None`` shows it where a person watches.
 
     Args:
         progress: True: always. False: never. None: on a terminal or in a notebook, once the
             work has lasted some seconds.
-        total: Images to come, if known.
+        total: Units of work, if known.
         doing: What is done, the word before the bar.
+        unit: What is counted.
+        initial: Units done before.
+        leave: Whether the bar stays when the work is done.
     """
     if not (_is_watched() if progress is None else progress):
         return nullcontext(_NoBar())
     tqdm = _bar_kind()
     bar: AbstractContextManager[Bar] = tqdm(
         total=total,
-        unit="image",
+        initial=initial,
+        unit=unit,
         desc=doing,
+        leave=leave,
         delay=_PATIENCE_S if progress is None else 0.0,
         dynamic_ncols=True,
     )

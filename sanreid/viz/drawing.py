@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import ImageError, InputError, MissingExtraError
+from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_crop
+from sanreid.utils.extras import missing_extra
 from sanreid.viz.palette import BLUE, GREEN, GREY, SERIES, VERMILION
 
 try:
@@ -20,8 +21,8 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 except ImportError as error:
-    raise MissingExtraError(
-        "Figures need matplotlib: install it with pip install 'sanreid[viz]'."
+    raise missing_extra(
+        "matplotlib", purpose="Drawing a figure", install="sanreid[viz]", reason=str(error)
     ) from error
 
 __all__ = [

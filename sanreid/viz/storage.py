@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sanreid.errors import InputError
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 __all__ = ["check_suffix", "save_picture"]
 
@@ -51,5 +51,5 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
     if kind == "JPEG" and picture.mode != "RGB":
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         picture.save(file, format=kind, **({"quality": 92} if kind != "PNG" else {}))

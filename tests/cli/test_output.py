@@ -11,7 +11,7 @@ import pytest
 
 from sanreid.cli.output import check_writable, print_json, print_rows, printable, say
 from sanreid.errors import InputError
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 ROWS = [
     {"who": "anna", "count": 7, "share": 0.25, "unused": 0},
@@ -59,9 +59,9 @@ def test_what_moves_the_cursor_is_escaped_and_letters_stay(capsys):
     assert capsys.readouterr().err == "sanreid: a\\x1b[2Jb\\nc\n"
 
 
-def test_a_whole_file_is_there_at_the_end_alone(tmp_path):
+def test_an_atomic_write_appears_only_when_complete(tmp_path):
     place = tmp_path / "a.bin"
-    with whole_file(place) as file:
+    with atomic_write(place) as file:
         file.write(b"new")
         assert not place.exists()
     assert place.read_bytes() == b"new"
@@ -70,7 +70,7 @@ def test_a_whole_file_is_there_at_the_end_alone(tmp_path):
 
 
 def fail_halfway(place, error):
-    with whole_file(place) as file:
+    with atomic_write(place) as file:
         file.write(b"new")
         raise error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ from sanreid.train.networks.initialization import freeze, keep_frozen_in_eval, l
 from sanreid.train.networks.san import build_san, build_san_pg
 from sanreid.train.textures.generator import save_generator
 from sanreid.train.tools.find_lr import find_lr
-from sanreid.utils.files import write_whole
+from sanreid.utils.files import atomic_write_text
 
 TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
 
@@ -184,7 +185,7 @@ def test_foreign_checkpoints_are_refused(tmp_path):
 def test_the_log_drops_what_will_happen_again_and_a_line_cut_short(tmp_path):
     path = tmp_path / "log.jsonl"
     lines = [json.dumps({"kind": "train", "step": n}) for n in (1, 2, 3)]
-    write_whole(path, "\n".join(lines) + '\n{"kind": "tr')
+    atomic_write_text(path, "\n".join(lines) + '\n{"kind": "tr')
     assert len(read_journal(path)) == 3
     journal = Journal(tmp_path, resume_step=2, tensorboard=False)
     journal.write("train", 3, {"total": 1.0})
@@ -197,16 +198,7 @@ def test_the_log_drops_what_will_happen_again_and_a_line_cut_short(tmp_path):
 
 
 def test_tensorboard_is_an_extra(tmp_path, monkeypatch):
-    import builtins
-
-    real = builtins.__import__
-
-    def without(name, *rest):
-        if name.startswith("torch.utils.tensorboard"):
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(MissingExtraError, match=r"sanreid\[train\]"):
         Journal(tmp_path, resume_step=None, tensorboard=True)
 

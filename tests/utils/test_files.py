@@ -1,12 +1,14 @@
-"""Files that are whole or not there."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
-from sanreid.utils.files import whole_file, write_whole
+from sanreid.utils.files import atomic_write, atomic_write_text
 
 
 def names(folder):
@@ -16,7 +18,7 @@ def names(folder):
 def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(b"new")
         file.flush()
         assert path.read_bytes() == b"old"
@@ -28,7 +30,7 @@ def test_a_file_takes_its_name_when_it_is_whole(tmp_path):
 def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path, durable):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    writing = whole_file(path, durable=durable)
+    writing = atomic_write(path, durable=durable)
     writing.__enter__().write(b"new")
     error = KeyboardInterrupt()
     assert not writing.__exit__(KeyboardInterrupt, error, None)
@@ -37,7 +39,7 @@ def test_an_error_leaves_what_was_there_and_nothing_else(tmp_path, durable):
 
 
 def test_trying_out_leaves_nothing(tmp_path):
-    with whole_file(tmp_path / "a.bin", keep=False) as file:
+    with atomic_write(tmp_path / "a.bin", keep=False) as file:
         file.write(b"new")
     assert not names(tmp_path)
 
@@ -48,12 +50,46 @@ def test_a_disk_that_fills_up_on_the_way_to_the_medium(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        write_whole(tmp_path / "a.txt", "text")
+        atomic_write_text(tmp_path / "a.txt", "text")
     assert not names(tmp_path)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_file_is_as_readable_as_any_other(tmp_path):
-    write_whole(tmp_path / "a.txt", "text")
+    atomic_write_text(tmp_path / "a.txt", "text")
     (tmp_path / "b.txt").write_text("text")
     assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def dead_process():
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for processes as POSIX does")
+@pytest.mark.parametrize(
+    "name", ["a.npz", "a b.json", "ä.bin", "[x]*.npz", "n" * 250, ".hidden.onnx"]
+)
+def test_what_a_killed_process_left_is_removed_by_the_next_write(tmp_path, name):
+    code = (
+        "import os, sys\nfrom pathlib import Path\nfrom sanreid.utils.files import atomic_write\n"
+        "with atomic_write(Path(sys.argv[1])) as file:\n"
+        "    file.write(b'half'); file.flush(); os._exit(9)\n"
+    )
+    path = tmp_path / name
+    assert subprocess.run([sys.executable, "-c", code, path], check=False).returncode == 9
+    assert len(names(tmp_path)) == 1
+    atomic_write_text(path, "text")
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for processes as POSIX does")
+def test_files_of_running_processes_and_of_other_names_stay(tmp_path):
+    dead, alive = dead_process(), os.getpid()
+    others = [f".a.npz.new-{alive}", f".b.npz.new-{dead}", f"a.npz.new-{dead}", ".a.npz.new-x"]
+    for name in (*others, f".a.npz.new-{dead}"):
+        (tmp_path / name).touch()
+    with atomic_write(tmp_path / "a.npz"):
+        atomic_write_text(tmp_path / "a.npz", "a second writer")
+    assert sorted(names(tmp_path)) == sorted([*others, "a.npz"])

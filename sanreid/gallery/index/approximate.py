@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import logging
 import math
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from sanreid.gallery.index.reduction import centres, nearest_centres, principal_
 from sanreid.gallery.index.tuning import Truth, tune
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.store import SearchRequest
+from sanreid.utils.progress import progress_bar
 
 __all__ = ["KINDS", "ApproximateIndex", "load_faiss", "searched"]
 
@@ -94,14 +94,14 @@ class ApproximateIndex:
         recipe = _recipe(kind, training.shape[1], num_lists)
         index = faiss.index_factory(training.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
         _calm(faiss, index)
-        with _bar(progress, kind, count) as update:
+        with progress_bar(progress, total=count, doing=f"Building {kind}", unit="row") as bar:
             if not index.is_trained:
                 if _is_ivf(kind):  # FAISS keeps the centres it finds there
                     index.quantizer.add(centres(training, num_lists, rng))
                 index.train(training)
             del training
             own = cls(kind, index, axes)
-            own._take_in(snapshot, update)
+            own._take_in(snapshot, bar.update)
         truth = Truth(snapshot, _TUNING_K, _TUNING_QUERIES, rng)
         widest = _WIDEST_GRAPH if kind.startswith("hnsw") else num_lists
         tune(
@@ -308,17 +308,3 @@ def _padded(admitted: NDArray[np.bool_], covered: int) -> NDArray[np.bool_]:
     if covered <= len(admitted):
         return admitted[:covered]
     return np.concatenate([admitted, np.zeros(covered - len(admitted), dtype=bool)])
-
-
-@contextmanager
-def _bar(progress: bool | None, kind: str, count: int) -> Iterator[Any]:
-    """A progress bar for people; none in pipes, nor for short work unless asked for."""
-    if progress is None:
-        progress = count >= 10 * MIN_ROWS and sys.stderr is not None and sys.stderr.isatty()
-    if not progress:
-        yield lambda _: None
-        return
-    from tqdm.auto import tqdm  # noqa: PLC0415 - costs time, and most calls show no bar
-
-    with tqdm(total=count, unit="row", desc=f"Building {kind}") as bar:
-        yield bar.update

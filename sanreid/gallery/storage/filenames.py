@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import platform
 import shutil
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from sanreid.errors import GalleryError
 from sanreid.gallery.storage.disk import Disk
 from sanreid.gallery.storage.records import Description
+from sanreid.utils.processes import is_running
 
 __all__ = [
     "DESCRIPTION",
@@ -117,20 +117,8 @@ def sweep_beside(path: Path) -> None:
     prefix = fresh_prefix(path)
     for fresh in path.parent.glob(glob.escape(prefix) + "*"):
         maker = fresh.name.removeprefix(prefix).partition("-")[0]
-        if maker.isdigit() and not _is_running(int(maker)):
+        if maker.isdigit() and not is_running(maker):
             shutil.rmtree(fresh, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # asking would end it
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def make_folders(path: Path, disk: Disk) -> None:

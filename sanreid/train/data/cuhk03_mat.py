@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sanreid.errors import DatasetError, MissingExtraError
-from sanreid.utils.files import write_whole
+from sanreid.errors import DatasetError
+from sanreid.utils.extras import require_extra
+from sanreid.utils.files import atomic_write_text
 
 __all__ = ["extract_cuhk03"]
 
@@ -51,12 +52,7 @@ def extract_cuhk03(mat: str | Path, folder: str | Path, *, workers: int | None =
         DatasetError: The file is missing or is not CUHK03's.
         MissingExtraError: h5py is not installed.
     """
-    try:
-        import h5py  # noqa: PLC0415 - of the extra train, needed here alone
-    except ImportError as error:
-        raise MissingExtraError(
-            "Reading cuhk-03.mat needs h5py: pip install 'sanreid[train]'."
-        ) from error
+    h5py = require_extra("h5py", purpose="Reading cuhk-03.mat", install="sanreid[train]")
     source, target = Path(mat), Path(folder)
     if not source.is_file():
         raise DatasetError(f"There is no file {source}; the original cuhk-03.mat was wanted.")
@@ -77,7 +73,7 @@ def extract_cuhk03(mat: str | Path, folder: str | Path, *, workers: int | None =
             _array(file, reference).astype(int).tolist()
             for reference in np.ravel(file["testsets"][:])
         ]
-    write_whole(target / "testsets.json", json.dumps(testsets))
+    atomic_write_text(target / "testsets.json", json.dumps(testsets))
 
 
 def _write_crops(file: Any, boxes: str, target: Path, workers: int) -> None:  # noqa: ANN401 - h5py

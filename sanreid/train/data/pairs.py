@@ -35,7 +35,7 @@ from sanreid.train.loop.device import sent
 from sanreid.train.pit import PITDataset
 from sanreid.train.textures.format import TextureHeader
 from sanreid.train.textures.writer import TextureWriter
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 __all__ = ["Pairs", "as_source", "main"]
 
@@ -145,7 +145,7 @@ def as_source(pairs: str | Path, out: str | Path, *, workers: int = 2) -> Path:
         name = f"{row['identity'] + 1:06d}_c{row['image'] + 1}_rendered_0.jpg"
         names[name] = place
         if not (folder / name).is_file():
-            with whole_file(folder / name) as file:
+            with atomic_write(folder / name) as file:
                 file.write(data.jpeg(place))
     crops = read_crops(folder, names="market1501")
     places = {key: names[path.name] for key, path in zip(crops.keys, crops.paths, strict=True)}

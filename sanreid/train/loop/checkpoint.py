@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sanreid.errors import TrainingError
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 __all__ = ["FORMAT_VERSION", "load_checkpoint", "network_state", "save_checkpoint"]
 
@@ -26,7 +26,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
             stays.
     """
     try:
-        with whole_file(path, durable=True) as file:
+        with atomic_write(path, durable=True) as file:
             torch.save({"format_version": FORMAT_VERSION, **state}, file)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the second
         raise TrainingError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sanreid.errors import ConfigError
+from sanreid.backends.device import parse_device
+from sanreid.errors import ConfigError, InputError
 from sanreid.train.config import TrainConfig
 from sanreid.train.loop import distributed
 
@@ -13,18 +14,16 @@ __all__ = ["autocast_dtype", "resolve_device", "sent"]
 
 
 def resolve_device(name: str) -> torch.device:
-    """Give the device; ``"auto"`` is CUDA if there is one, else the CPU.
+    """Return the device; ``"auto"`` is CUDA if there is one, else the CPU.
 
     Without a number ``"cuda"`` is this process's own of several, as ``torchrun`` counts them.
 
     Raises:
         ConfigError: There is no such device.
     """
-    if name == "auto" and not torch.cuda.is_available():
-        return torch.device("cpu")
     try:
-        device = torch.device("cuda" if name == "auto" else name)
-    except RuntimeError:
+        device = parse_device(name)
+    except InputError:
         raise ConfigError(f"run.device must be auto, cpu or cuda; got {name!r}.") from None
     if device.type not in {"cpu", "cuda"}:
         raise ConfigError(f"run.device must be auto, cpu or cuda; got {name!r}.")

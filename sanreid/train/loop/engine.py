@@ -28,7 +28,7 @@ from sanreid.train.data.prefetch import ReadAhead
 from sanreid.train.loop import distributed
 from sanreid.train.loop.checkpoint import save_checkpoint
 from sanreid.train.loop.device import resolve_device
-from sanreid.train.loop.journal import Journal, Meter, Stopwatch, progress_bar
+from sanreid.train.loop.journal import Journal, Meter, Stopwatch
 from sanreid.train.loop.learner import Learner, Receipt
 from sanreid.train.loop.optimizer import learning_rate
 from sanreid.train.loop.pictures import write_sheet
@@ -38,7 +38,8 @@ from sanreid.train.loop.stopping import StopWish
 from sanreid.train.loop.version import commit
 from sanreid.train.networks.initialization import learned_before
 from sanreid.train.tools.evaluate import EvaluationSet, load_sets
-from sanreid.utils.files import write_whole
+from sanreid.utils.files import atomic_write_text
+from sanreid.utils.progress import progress_bar
 
 __all__ = ["Engine", "Outcome"]
 
@@ -192,15 +193,16 @@ class Engine:
             self.learner.ema.restart()  # weights and statistics of smaller crops are in it
         batches = self.batches.places(progress.epoch)
         first = progress.epoch * len(self.batches)
-        bar = progress_bar(
-            len(batches),
-            done=progress.position,
-            title=f"epoch {progress.epoch + 1}/{config.run.epochs}",
-            enabled=distributed.is_main(),
-        )
         self._meter = Meter()
         with (
-            closing(bar),
+            progress_bar(
+                None if distributed.is_main() else False,
+                total=len(batches),
+                initial=progress.position,
+                doing=f"epoch {progress.epoch + 1}/{config.run.epochs}",
+                unit="batch",
+                leave=False,
+            ) as bar,
             closing(
                 ReadAhead(self.batches, batches, first=first, begin=progress.position)
             ) as ahead,
@@ -284,7 +286,7 @@ class Engine:
         names = self.batches.names(taken.receipt.places)
         path = self.folder / f"not-finite-rank{distributed.rank()}.json"
         record = {"step": taken.step - 1, "what": what, "crops": names}
-        write_whole(path, json.dumps(record, indent=2) + "\n")
+        atomic_write_text(path, json.dumps(record, indent=2) + "\n")
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return TrainingError(
             f"At step {taken.step - 1} {what} is NaN or infinite; the last checkpoint is "

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from sanreid.errors import MissingExtraError
-from sanreid.utils.files import write_whole
+from sanreid.utils.extras import require_extra
+from sanreid.utils.files import atomic_write_text
 
-__all__ = ["Journal", "Meter", "Stopwatch", "progress_bar", "read_journal"]
+__all__ = ["Journal", "Meter", "Stopwatch", "read_journal"]
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
@@ -68,7 +67,7 @@ class Journal:
             if row["step"] < last
             or (row["step"] == last and (is_measured or row["kind"] != "evaluation"))
         ]  # fmt: skip
-        write_whole(path, "".join(json.dumps(row) + "\n" for row in kept))
+        atomic_write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
@@ -163,17 +162,8 @@ class Meter:
         return {name: f"{value:.3g}" for name, value in self.means().items() if name != "lr"}
 
 
-def progress_bar(total: int, *, done: int, title: str, enabled: bool) -> Any:  # noqa: ANN401 - tqdm
-    """Give a bar over an epoch's batches; silent where the output is no terminal."""
-    return tqdm(total=total, initial=done, desc=title, unit="batch", leave=False,
-                dynamic_ncols=True, disable=None if enabled else True)  # fmt: skip
-
-
 def _summary_writer(folder: Path, *, purge_step: int | None) -> Any:  # noqa: ANN401 - optional
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
-    except ImportError:
-        raise MissingExtraError(
-            "run.tensorboard needs TensorBoard: pip install 'sanreid[train]'."
-        ) from None
-    return SummaryWriter(str(folder), purge_step=purge_step)
+    tensorboard = require_extra(
+        "torch.utils.tensorboard", purpose="run.tensorboard", install="sanreid[train]"
+    )
+    return tensorboard.SummaryWriter(str(folder), purge_step=purge_step)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from sanreid.train.networks.sa_dec import TEXTURE_SIZE
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 __all__ = ["sheet", "write_sheet"]
 
@@ -60,7 +60,7 @@ def sheet(
 def write_sheet(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write a sheet as PNG or JPEG, by the name's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         Image.fromarray(pixels).save(file, "JPEG" if path.suffix in {".jpg", ".jpeg"} else "PNG")
 
 

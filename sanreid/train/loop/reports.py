@@ -24,7 +24,7 @@ from sanreid.train.loop.pictures import sheet
 from sanreid.train.networks.san import SAN, SANPG
 from sanreid.train.tools.evaluate import EvaluationSet, Measurement, measure_all
 from sanreid.train.tools.pair_quality import measure_pairs
-from sanreid.utils.files import write_whole
+from sanreid.utils.files import atomic_write_text
 
 __all__ = ["describe", "draw", "figures"]
 
@@ -100,7 +100,7 @@ def describe(
 ) -> None:
     """Write ``config.json`` and ``run.json``: settings, versions, data."""
     settings = json.dumps(config_to_dict(config), indent=2) + "\n"
-    write_whole(folder / "config.json", settings)
+    atomic_write_text(folder / "config.json", settings)
     about = {
         "sanreid": sanreid.__version__,
         "torch": torch.__version__,
@@ -112,4 +112,4 @@ def describe(
         "training_data": batches.training_data,
         **more,
     }
-    write_whole(folder / "run.json", json.dumps(about, indent=2) + "\n")
+    atomic_write_text(folder / "run.json", json.dumps(about, indent=2) + "\n")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from sanreid.images import find_images, load_crop
 from sanreid.train.pit.dataset import PITDataset
-from sanreid.train.pit.generate.people.body import Array, require_extra
+from sanreid.train.pit.generate.people.body import Array, check_pit_extra
 from sanreid.train.pit.generate.preview import neutral_views
 from sanreid.train.pit.generate.render import Studio
 from sanreid.train.pit.judging import judge_on_crops, judge_on_pairs
@@ -60,7 +60,7 @@ def judge(
     """
     if sheet is not None:
         check_suffix(sheet)
-        require_extra()
+        check_pit_extra()
     generator = load_generator(weights)
     val = PITDataset(pairs, split="val", held_out=held_out)
     train = PITDataset(pairs, split="train", held_out=held_out)

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sanreid.utils.files import whole_file, write_whole
+from sanreid.utils.files import atomic_write, atomic_write_text
 
 if TYPE_CHECKING:
     from sanreid.train.pit.generate.dataset import Pair
@@ -49,7 +49,7 @@ def write_shard(path: Path, people: Iterable[tuple[int, Dressed, list[Pair]]]) -
     """
     rows: list[dict[str, Any]] = []
     with (
-        whole_file(path) as file,
+        atomic_write(path) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
 
@@ -81,7 +81,7 @@ def write_shard(path: Path, people: Iterable[tuple[int, Dressed, list[Pair]]]) -
                     "facts": add(f"{stem}.json", json.dumps(facts).encode()),
                     "patterned": dressed.person.is_patterned,
                 })  # fmt: skip
-        write_whole(path.with_suffix(".json"), json.dumps(rows))
+        atomic_write_text(path.with_suffix(".json"), json.dumps(rows))
 
 
 def read_uv(data: bytes) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from sanreid.train.pit.generate.render import Studio
@@ -57,7 +57,7 @@ def compute_tables(studio: Studio) -> dict[str, NDArray[np.generic]]:
 def write_tables(studio: Studio, path: Path) -> None:
     """Compute the tables and write them to a file."""
     tables = compute_tables(studio)
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         np.savez_compressed(
             file, mirror=tables["mirror"], valid=tables["valid"], regions=tables["regions"]
         )

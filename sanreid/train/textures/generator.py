@@ -50,7 +50,7 @@ from sanreid.train.textures.mirroring import mirror_textures
 from sanreid.train.textures.store import TextureStore
 from sanreid.train.textures.writer import TextureWriter
 from sanreid.train.tools.export import load_run
-from sanreid.utils.files import write_whole
+from sanreid.utils.files import atomic_write_text
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
 from sanreid.weights.storage import load_into, read_state_dict
@@ -188,7 +188,7 @@ def save_generator(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     settings = {"encoder": encoder.to_dict(), "decoder": asdict(decoder)}
-    write_whole(directory / _CONFIG, json.dumps(settings, indent=2) + "\n")
+    atomic_write_text(directory / _CONFIG, json.dumps(settings, indent=2) + "\n")
     kept = {
         key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()

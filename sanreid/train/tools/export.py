@@ -15,7 +15,7 @@ from sanreid.train.config.loader import config_from_dict, config_to_dict
 from sanreid.train.loop.checkpoint import load_checkpoint, network_state
 from sanreid.train.networks.san import build_san_pg
 from sanreid.train.tools.manifest_row import MANIFEST_ROW, manifest_row, trained_with
-from sanreid.utils.files import sha256_of, write_whole
+from sanreid.utils.files import atomic_write_text, sha256_of
 from sanreid.weights.manifest import WeightsEntry
 from sanreid.weights.storage import save_directory
 
@@ -81,7 +81,7 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
     save_directory(out, state_dict=tensors, config=config.encoder, entry=draft)
     weights = out / "model.safetensors"
     row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
-    write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    atomic_write_text(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out
 
 
@@ -111,5 +111,5 @@ def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) 
         ],
         "trained_with": trained_with(config, state),
     }
-    write_whole(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
+    atomic_write_text(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out

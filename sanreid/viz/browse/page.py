@@ -18,7 +18,7 @@ import numpy as np
 
 from sanreid import __version__
 from sanreid.errors import InputError
-from sanreid.utils.files import whole_file
+from sanreid.utils.files import atomic_write
 from sanreid.viz.browse import content
 from sanreid.viz.markup import text
 
@@ -137,7 +137,7 @@ def write_gallery_page(
         "vectors": vectors,
     }
     data = _filled(slots, linked=pictures == "link").encode()
-    with whole_file(path) as file:
+    with atomic_write(path) as file:
         file.write(data)
     return GalleryPage(path, len(entries), sum(map(bool, shown)), len(data), exact)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import InputError, MissingExtraError
+from sanreid.errors import InputError
+from sanreid.utils.extras import require_extra
 from sanreid.viz.drawing import GREY, SERIES, Axes, Figure, axes_for, fitting, label_axes, readable
 
 if TYPE_CHECKING:
@@ -107,13 +107,7 @@ def principal_components(
 
 
 def _umap(rows: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
-    try:
-        umap = importlib.import_module("umap")
-    except ImportError as error:
-        raise MissingExtraError(
-            'method="umap" needs UMAP: install it with pip install umap-learn, '
-            'or use method="pca".'
-        ) from error
+    umap = require_extra("umap", purpose='method="umap" (not method="pca")', install="umap-learn")
     neighbours = max(2, min(15, len(rows) - 1))
     model = umap.UMAP(metric="cosine", n_neighbors=neighbours, random_state=seed, n_jobs=1)
     return np.asarray(model.fit_transform(rows), dtype=np.float64)

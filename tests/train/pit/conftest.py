@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from sanreid.errors import MissingExtraError
-from sanreid.train.pit.generate.people.body import require_extra
+from sanreid.train.pit.generate.people.body import check_pit_extra
 from sanreid.train.pit.generate.render import Studio
 from sanreid.train.pit.shards import FORMAT, write_shard
 
@@ -22,7 +22,7 @@ def studio() -> Studio:
     Skips where the extra is missing.
     """
     try:
-        require_extra()
+        check_pit_extra()
     except MissingExtraError as error:
         pytest.skip(str(error))
     with warnings.catch_warnings():

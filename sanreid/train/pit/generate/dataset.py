@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError, InputError
-from sanreid.train.pit.generate.people.body import Array, load_body, require_extra
+from sanreid.train.pit.generate.people.body import Array, check_pit_extra, load_body
 from sanreid.train.pit.generate.people.identity import draw_person
 from sanreid.train.pit.generate.people.poses import draw_pose
 from sanreid.train.pit.generate.render import Dressed, Figure, Picture, Studio, render, seen_texels
@@ -38,7 +38,7 @@ from sanreid.train.pit.generate.scenes.degradation import degrade, occlude
 from sanreid.train.pit.generate.scenes.props import draw_props
 from sanreid.train.pit.generate.scenes.scene import Camera, draw_camera, draw_light, draw_stage
 from sanreid.train.pit.shards import FORMAT, IDENTITIES_PER_SHARD, write_shard
-from sanreid.utils.files import write_whole
+from sanreid.utils.files import atomic_write_text
 
 __all__ = ["MakingSettings", "Pair", "make_identity", "make_pair", "render_dataset"]
 
@@ -179,7 +179,7 @@ def render_dataset(
     if processes is not None and processes < 1:
         raise InputError(f"At least 1 process is needed; got {processes}.")
     out = Path(out)
-    require_extra()
+    check_pit_extra()
     if settings.backgrounds is not None:
         list_backgrounds(Path(settings.backgrounds))
     try:
@@ -268,7 +268,7 @@ def _claim(out: Path, settings: MakingSettings) -> None:
     for left in (out / "shards").glob("*.part"):  # of a run that was killed
         left.unlink(missing_ok=True)
     if not path.exists():
-        write_whole(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
+        atomic_write_text(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
         return
     try:
         there = json.loads(path.read_text(encoding="utf-8"))
@@ -306,7 +306,7 @@ def _write_index(out: Path, settings: MakingSettings, count: int) -> Path:
     rows = [row for number in range(count) for row in _listing(out, settings, number)]
     index = {"format": FORMAT, "seed": settings.seed, "rows": rows}
     path = out / "index.json"
-    write_whole(path, json.dumps(index, separators=(",", ":")) + "\n")
+    atomic_write_text(path, json.dumps(index, separators=(",", ":")) + "\n")
     return path
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.train.pit.generate.people.body import Array, require_extra
+from sanreid.train.pit.generate.people.body import Array, check_pit_extra
 
 __all__ = ["Hits", "Scene"]
 
@@ -34,7 +34,7 @@ class Scene:
     """
 
     def __init__(self, vertices: Array, faces: NDArray[np.int32]) -> None:
-        require_extra()
+        check_pit_extra()
         from embreex import mesh_construction, rtcore_scene  # noqa: PLC0415 - of the extra
 
         self._scene = rtcore_scene.EmbreeScene()

