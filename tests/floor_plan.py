@@ -23,7 +23,9 @@ PACKAGE = Path(sanreid.__file__).parent
 PAGE = ROOT / "docs" / "architecture.md"
 PICTURE = ROOT / "docs" / "images" / "floor-plan.svg"
 NOT_CODE = {"pretrained", "demo"}  # weights and sample crops
-_ROW = re.compile(r"^\| `(?P<room>[\w/.]+)` \| (?P<what>[^|]+) \|(?P<imports>[^|]*)\|$", re.M)
+_ROW = re.compile(
+    r"^\| `(?P<room>[\w/.]+)` \| (?P<what>[^|]+) \|(?P<imports>[^|]*)\|$", re.MULTILINE
+)
 
 
 @cache
@@ -103,9 +105,9 @@ def drawing() -> str:
             x = left + index * (box + gap)
             middle = x + box / 2
             contents = ", ".join(path for path in inside[room] if "/" not in path)
+            shape = f'x="{x:.0f}" y="{top}" width="{box:.0f}" height="{height}" rx="6"'
             parts += [
-                f'<rect x="{x:.0f}" y="{top}" width="{box:.0f}" height="{height}" rx="6" '
-                f'fill="#cfe3f7" stroke="#333"/>',
+                f'<rect {shape} fill="#cfe3f7" stroke="#333"/>',
                 _text(middle, top + 19, room, size=14, weight="bold"),
                 _text(middle, top + 36, _short(purposes[room], box), size=11),
                 _text(middle, top + 52, _short(contents, box), size=11, fill="#2b5a86"),

@@ -8,9 +8,7 @@ import pytest
 
 from tests import floor_plan
 
-pytestmark = pytest.mark.skipif(
-    not floor_plan.PAGE.is_file(), reason="docs/ is not beside tests/"
-)
+pytestmark = pytest.mark.skipif(not floor_plan.PAGE.is_file(), reason="docs/ is not beside tests/")
 
 
 def test_every_room_is_in_the_table_once_and_nothing_else():
@@ -43,9 +41,7 @@ def test_no_room_holds_more_than_14_modules():
 
 def test_no_modules_import_each_other_in_a_circle_not_even_for_types():
     graph = floor_plan.graph(with_types=True)
-    edges = {
-        module: graph.find_modules_directly_imported_by(module) for module in graph.modules
-    }
+    edges = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
     try:
         TopologicalSorter(edges).prepare()
     except CycleError as error:
