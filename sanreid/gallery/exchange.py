@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.storage.snapshots import Snapshot
+from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID
 from sanreid.utils.files import atomic_write
 
@@ -28,35 +28,43 @@ _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError,
     zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
+_BATCH = 1 << 20
 
 
-def write_npz(path: Path, snapshot: Snapshot) -> None:
-    """Write a snapshot's entries, in one step.
+def write_npz(path: Path, store: Store) -> None:
+    """Write a store's entries, in one step.
 
     Raises:
         GalleryError: The disk refuses.
     """
-    table, rows, count = snapshot.table, snapshot.alive_rows(), snapshot.num_rows
-    camids = table.camids.first(count)[rows]
-    codes = table.pid_codes.first(count)[rows].tolist()
-    pids = [json.dumps(table.pid_values[code]).encode() for code in codes]
-    metadata = [table.metadata[row] or b"{}" for row in rows.tolist()]
+    batches = list(store.scan(_BATCH))
+    camids = _joined([batch.camids for batch in batches], np.int64)
+    pids = [json.dumps(pid).encode() for batch in batches for pid in batch.pids]
+    metadata = [text or b"{}" for batch in batches for text in batch.metadata]
+    embeddings = _joined([batch.embeddings for batch in batches], np.float32)
     try:
         with atomic_write(path, durable=True) as file:
             np.savez(
                 file,
-                embeddings=table.vectors.take(rows),
-                ids=table.ids.first(count)[rows],
+                embeddings=embeddings if batches else np.empty((0, store.dim), np.float32),
+                ids=_joined([batch.ids for batch in batches if batch.ids is not None], np.int64),
                 camids=np.where(camids == NO_CAMID, 0, camids),
                 camids_given=camids != NO_CAMID,
-                timestamps=table.timestamps.first(count)[rows],
+                timestamps=_joined([batch.timestamps for batch in batches], np.float64),
                 pids=np.array(pids, dtype=np.bytes_),
                 metadata=np.frombuffer(b"".join(metadata), dtype=np.uint8),
                 metadata_ends=np.cumsum([len(text) for text in metadata], dtype=np.int64),
-                encoder_fingerprint=np.array(snapshot.settings.encoder_fingerprint or ""),
+                encoder_fingerprint=np.array(store.settings.encoder_fingerprint or ""),
             )
     except OSError as error:
         raise GalleryError(f"{path} cannot be written: {error}") from error
+
+
+def _joined(columns: list[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    """Concatenate the columns of batches; a single one is not copied."""
+    if len(columns) == 1:
+        return columns[0]
+    return np.concatenate(columns) if columns else np.empty(0, dtype)
 
 
 def read_npz(path: Path) -> dict[str, Any]:

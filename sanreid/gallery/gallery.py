@@ -21,7 +21,6 @@ from sanreid.errors import InputError
 from sanreid.gallery import requests, tracklets, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
 from sanreid.gallery.filters import parse
-from sanreid.gallery.index.manager import as_index_kind
 from sanreid.gallery.open_set import (
     Group,
     Identification,
@@ -31,11 +30,10 @@ from sanreid.gallery.open_set import (
 )
 from sanreid.gallery.requests import Where
 from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.statistics import count_by, statistics
-from sanreid.gallery.storage.local import LocalStore
-from sanreid.gallery.storage.opening import load_store, open_store, save_store
-from sanreid.gallery.storage.table import Settings
-from sanreid.gallery.store import SearchRequest
+from sanreid.gallery.storage.folder import resolved
+from sanreid.gallery.storage.memory_store import MemoryStore
+from sanreid.gallery.storage.opening import load_store, open_store
+from sanreid.gallery.store import SearchRequest, Settings, Store
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
@@ -70,8 +68,8 @@ class Gallery:
         self, dim: int, *, index: str = "auto", encoder_fingerprint: str | None = None
     ) -> None:
         settings = Settings(validation.as_fingerprint(encoder_fingerprint))
-        self._store = LocalStore(
-            validation.as_count(dim, "dim"), settings=settings, index=as_index_kind(index)
+        self._store: Store = MemoryStore(
+            validation.as_count(dim, "dim"), settings=settings, index=index
         )
 
     @classmethod
@@ -102,10 +100,10 @@ class Gallery:
                 format, of another dim or encoder, or open for writing elsewhere.
         """
         store = open_store(
-            Path(path),
+            path,
             dim=None if dim is None else validation.as_count(dim, "dim"),
             mode=mode,
-            index=as_index_kind(index),
+            index=index,
             fingerprint=validation.as_fingerprint(encoder_fingerprint),
         )
         return cls._of_store(store)
@@ -121,8 +119,8 @@ class Gallery:
                 encoder.
         """
         store = load_store(
-            Path(path),
-            index=as_index_kind(index),
+            path,
+            index=index,
             fingerprint=validation.as_fingerprint(encoder_fingerprint),
         )
         return cls._of_store(store)
@@ -152,7 +150,7 @@ class Gallery:
         return gallery
 
     @classmethod
-    def _of_store(cls, store: LocalStore) -> Self:
+    def _of_store(cls, store: Store) -> Self:
         """Wrap a store that is open already."""
         gallery = cls.__new__(cls)
         gallery._store = store  # noqa: SLF001 - of this class
@@ -182,8 +180,8 @@ class Gallery:
         return int(number) in self._store
 
     def __repr__(self) -> str:
-        where = "in memory" if self._store.folder is None else f"at {self._store.folder}"
-        kind = self._store.keeper.kind
+        location, kind = self._store.location, self._store.index
+        where = "in memory" if location is None else f"at {location}"
         return f"Gallery({len(self):,} entries, dim={self.dim}, {where}, index={kind!r})"
 
     def add(
@@ -263,7 +261,7 @@ class Gallery:
             metadata=metadata,
             encoder_fingerprint=encoder_fingerprint,
         )
-        self._store.revise(update)
+        self._store.update(update)
 
     def remove(self, ids: Iterable[Any] | int | None = None, *, where: Where | None = None) -> int:
         """Remove entries by their ids, or all that match ``where``; return how many.
@@ -623,7 +621,7 @@ class Gallery:
 
     def stats(self) -> dict[str, Any]:
         """Count entries, people and cameras; describe how they are kept and searched."""
-        return statistics(self._store)
+        return self._store.stats()
 
     def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:
         """Count the entries of each person, or of each camera.
@@ -638,7 +636,7 @@ class Gallery:
         Raises:
             InputError: Another field.
         """
-        return count_by(self._store, field)
+        return self._store.counts(field)
 
     def save(self, path: str | Path) -> None:
         """Write a snapshot to ``path``; an existing gallery is replaced in one step.
@@ -646,7 +644,7 @@ class Gallery:
         Raises:
             GalleryError: Something else exists there, or writing fails; what was there stays.
         """
-        save_store(self._store, Path(path))
+        self._store.save(resolved(path))
 
     def export(self, path: str | Path) -> None:
         """Write all entries to one ``.npz`` file, without pickle.
@@ -662,7 +660,7 @@ class Gallery:
         """
         from sanreid.gallery.exchange import write_npz  # noqa: PLC0415 - rarely used
 
-        write_npz(_npz(path), self._store.snapshot())
+        write_npz(_npz(path), self._store)
 
     def import_from(self, path: str | Path, *, keep_ids: bool = True) -> NDArray[np.int64]:
         """Add the entries of an ``.npz`` file, all or none.

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.gallery import validation
 from sanreid.gallery.filters import Condition, matches_all, parse
-from sanreid.gallery.store import NewRows, Revision, SearchRequest
+from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest
 
 __all__ = ["Where", "entry_update", "new_rows", "removal", "search_request"]
 
@@ -29,14 +29,14 @@ def new_rows(
     metadata: Sequence[Mapping[str, Any] | None] | None,
     ids: Iterable[Any] | None,
     encoder_fingerprint: str | None,
-) -> NewRows:
+) -> EntryBatch:
     """Check the arguments of :meth:`sanreid.Gallery.add`."""
     rows = validation.as_embeddings(embeddings, dim, name="embeddings")
     count = len(rows)
     given = None if ids is None else validation.as_new_ids(ids)
     if given is not None and len(given) != count:
         raise InputError(f"ids must have one value per row: {count} rows, {len(given)} values.")
-    return NewRows(
+    return EntryBatch(
         embeddings=rows,
         pids=validation.as_pids(pids, count),
         camids=validation.as_camids(camids, count),
@@ -57,7 +57,7 @@ def entry_update(
     timestamps: Iterable[Any] | None,
     metadata: Sequence[Mapping[str, Any] | None] | None,
     encoder_fingerprint: str | None,
-) -> Revision:
+) -> EntryUpdate:
     """Check the arguments of :meth:`sanreid.Gallery.update`."""
     which = validation.as_ids(ids)
     count = len(which)
@@ -68,7 +68,7 @@ def entry_update(
         rows = validation.as_embeddings(embeddings, dim, name="embeddings")
         if len(rows) != count:
             raise InputError(f"{count} ids, but {len(rows)} rows of embeddings.")
-    return Revision(
+    return EntryUpdate(
         ids=which,
         embeddings=rows,
         pids=None if pids is None else validation.as_pids(pids, count),

@@ -1,31 +1,50 @@
 """The seam between a gallery and whatever keeps and searches its entries.
 
-:class:`Store` is all that :class:`sanreid.Gallery` needs: ids, a filter tree and a search request
-go in, entries and results come out. The one that ships is
-:class:`sanreid.gallery.storage.local.LocalStore`; a gallery too large for one machine can put a
-vector database behind the same calls.
+:class:`Store` is all that :class:`sanreid.Gallery` uses: ids, a filter tree and a search request
+go in, entries and results come out; nothing in it is about files or rows of this process. Those
+that ship are :class:`~sanreid.gallery.storage.memory_store.MemoryStore` and
+:class:`~sanreid.gallery.storage.directory_store.DirectoryStore`; a gallery too large for one
+machine can have a vector database behind the same calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.storage.table import Settings
 from sanreid.gallery.validation import Pid
 
-__all__ = ["NewRows", "Revision", "SearchRequest", "Store"]
+__all__ = ["EntryBatch", "EntryUpdate", "SearchRequest", "Settings", "Store"]
 
 
 @dataclass(frozen=True, slots=True)
-class NewRows:
-    """Checked rows to add; ``ids`` None asks for new ones."""
+class Settings:
+    """What a gallery knows besides its entries."""
+
+    encoder_fingerprint: str | None = None
+    calibration: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntryBatch:
+    """Checked columns of N entries, to add or as they are stored.
+
+    Attributes:
+        embeddings: (N, D) float32, of L2 norm 1.
+        pids: (N,) int, str or None.
+        camids: (N,) int64; :data:`~sanreid.gallery.validation.NO_CAMID` stands for None.
+        timestamps: (N,) float64 seconds; NaN stands for None.
+        metadata: (N,) JSON objects as UTF-8 bytes; the empty string for none.
+        ids: (N,) int64; None to assign new ones.
+        encoder_fingerprint: The encoder's, if known.
+    """
 
     embeddings: NDArray[np.float32]
     pids: Sequence[Pid]
@@ -37,8 +56,8 @@ class NewRows:
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """Checked columns to put in place of entries'; None leaves a column as it is."""
+class EntryUpdate:
+    """Checked new columns of existing entries; None leaves a column as it is."""
 
     ids: NDArray[np.int64]
     embeddings: NDArray[np.float32] | None
@@ -53,8 +72,8 @@ class Revision:
 class SearchRequest:
     """A checked search.
 
-    ``exclude_camids`` with ``exclude_pids`` leaves out a query's person under its camera, alone
-    its camera; the value None of a query leaves out nothing.
+    ``exclude_camids`` with ``exclude_pids`` excludes a query's person under its camera, alone
+    its camera; the value None of a query excludes nothing.
     """
 
     queries: NDArray[np.float32]  # (Q, D), norm 1
@@ -66,7 +85,26 @@ class SearchRequest:
 
 
 class Store(Protocol):
-    """Keeps entries and searches them."""
+    """Keeps entries and searches them.
+
+    A change happens whole or not at all, and is kept as durably as the store can when the call
+    returns. Every call raises :class:`~sanreid.errors.GalleryError` on a closed or damaged store.
+    """
+
+    @property
+    def dim(self) -> int:
+        """D, the width of the embeddings."""
+        ...
+
+    @property
+    def location(self) -> str | None:
+        """Where the entries are kept, for people to read; None in memory."""
+        ...
+
+    @property
+    def index(self) -> str:
+        """The kind of index that was requested."""
+        ...
 
     @property
     def settings(self) -> Settings:
@@ -74,33 +112,81 @@ class Store(Protocol):
         ...
 
     def __len__(self) -> int:
-        """Entries now."""
+        """Return the number of entries."""
+        ...
+
+    def __contains__(self, number: int) -> bool:
+        """Tell whether an entry has this id."""
         ...
 
     def ids(self) -> NDArray[np.int64]:
-        """Ids of all entries, rising."""
+        """Return the ids of all entries, ascending."""
         ...
 
-    def add(self, rows: NewRows) -> NDArray[np.int64]:
-        """Add rows, all or none; give their ids."""
+    def add(self, batch: EntryBatch) -> NDArray[np.int64]:
+        """Add entries and return their ids."""
         ...
 
-    def revise(self, revision: Revision) -> None:
-        """Change entries, all or none."""
+    def update(self, update: EntryUpdate) -> None:
+        """Change entries."""
         ...
 
     def remove(self, which: NDArray[np.int64] | Condition) -> int:
-        """Remove entries by ids or condition, all or none; give how many."""
+        """Remove entries by ids or condition and return how many."""
+        ...
+
+    def set_settings(self, settings: Settings) -> None:
+        """Replace the settings."""
         ...
 
     def select(self, condition: Condition) -> NDArray[np.int64]:
-        """Ids of the entries that match, rising."""
+        """Return the ids of the entries that match, ascending."""
         ...
 
     def entries(self, ids: NDArray[np.int64]) -> list[Entry]:
-        """The entries of these ids, in their order."""
+        """Return the entries of these ids, in their order."""
+        ...
+
+    def scan(self, batch_size: int) -> Iterator[EntryBatch]:
+        """Yield all entries of one state in the order of adding, ``batch_size`` at a time."""
+        ...
+
+    def counts(self, field: Literal["pid", "camid"]) -> dict[Pid, int]:
+        """Return the number of entries by person or camera, most first."""
+        ...
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts, and how entries are kept and searched."""
         ...
 
     def search(self, request: SearchRequest) -> SearchResult:
         """Find each query's nearest admitted entries."""
+        ...
+
+    def build_index(self, *, progress: bool | None) -> None:
+        """Train and fill the index now."""
+        ...
+
+    def recall(self, k: int, sample: int, seed: int) -> float:
+        """Measure the index against exact search."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write one state to a directory; a gallery there is replaced in one step."""
+        ...
+
+    def compact(self) -> None:
+        """Drop what was removed or replaced, without a trace."""
+        ...
+
+    def verify(self) -> None:
+        """Check everything that is kept against its checksums."""
+        ...
+
+    def refresh(self) -> None:
+        """Let a reader see what the writer has committed since."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files, locks and connections."""
         ...

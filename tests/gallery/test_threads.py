@@ -128,13 +128,13 @@ def test_searches_do_not_wait_for_a_slow_disk(tmp_path):
 def test_ctrl_c_in_the_middle_of_adding_changes_nothing(monkeypatch):
     gallery = Gallery(2)
     gallery.add([[1, 0]] * 3, pids=[1, 2, 3], metadata=[{"a": 1}] * 3)
-    for place in ("extend", "close"):
+    for step in ("extend", "finish"):
 
         def interrupt(*_):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Table, place, interrupt)
+            patch.setattr(Table, step, interrupt)
             with pytest.raises(KeyboardInterrupt):
                 gallery.update([0], [[0, 1]], pids=["x"])
         assert gallery.search([1, 0], k=9).ids[0, :4].tolist() == [0, 1, 2, -1]
@@ -151,7 +151,7 @@ def test_ctrl_c_in_the_middle_of_a_stored_change_asks_for_opening_again(tmp_path
     with Gallery.open(tmp_path / "g", dim=2) as gallery:
         gallery.add([[1, 0]])
         with monkeypatch.context() as patch:
-            patch.setattr(Table, "close", interrupt)
+            patch.setattr(Table, "finish", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 gallery.add([[0, 1]])
         assert len(gallery) == 1

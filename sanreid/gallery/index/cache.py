@@ -1,134 +1,139 @@
-"""An approximate index kept beside the entries it was made from.
+"""An approximate index as one file, kept beside the entries it was made from.
 
-The cache is derived from the entries, bound to them by a checksum, and never trusted: a damaged,
-foreign or outdated one is passed over and the index is built again. The file is what FAISS
-writes, then the axes as float32, then what it covers as JSON, and the checksum of all three.
+The file is what FAISS writes, then the axes as float32, then its facts as JSON, and a checksum of
+all three. It is derived from the entries and never trusted: a damaged, foreign or outdated one is
+refused, and so is one whose contents, whatever its checksum, do not find rows that it should.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
-import os
 import struct
 import zlib
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.index.approximate import ApproximateIndex, load_faiss
-from sanreid.gallery.storage.commit_log import Directory
+from sanreid.gallery.index.faiss_index import FaissIndex
+from sanreid.gallery.index.faiss_module import load_faiss
+from sanreid.gallery.index.rows import Rows
 
-__all__ = ["cache_path", "cache_problem", "read_index", "write_index"]
+__all__ = ["UNREADABLE", "check_bytes", "read_index", "write_index"]
 
-logger = logging.getLogger(__name__)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error)
 
 _END = struct.Struct("<QI8s")  # length of the facts, checksum of all before this, magic
 _MAGIC = b"SANREIDX"
+_DIGEST_ROWS = 64
+_PROBE_ROWS, _PROBE_RECALL = 64, 0.9
 
 
-def cache_path(directory: Directory, kind: str) -> Path:
-    """Give the place of an index's cache."""
-    return directory.folder / f"index-{directory.description.generation:06d}-{kind}.faiss"
+def write_index(index: FaissIndex, rows: Rows, uuid: str, file: IO[bytes]) -> None:
+    """Write an index to an empty file, bound to a gallery by its uuid and rows."""
+    summed = _Summed(file)
+    load_faiss().write_index(index.index, load_faiss().PyCallbackIOWriter(summed.write))
+    facts = {
+        "uuid": uuid,
+        "kind": index.kind,
+        "covered": index.covered,
+        "axes": None if index.axes is None else list(index.axes.shape),
+        "width": index.width,
+        "overfetch": index.overfetch,
+        "digest": _digest(rows, index.covered),
+    }
+    text = json.dumps(facts).encode()
+    summed.write(b"" if index.axes is None else index.axes.astype("<f4").tobytes())
+    summed.write(text)
+    file.write(_END.pack(len(text), summed.total, _MAGIC))
 
 
-def write_index(index: ApproximateIndex, directory: Directory) -> None:
-    """Keep an index beside the entries; without room for it, go on without."""
-    path = cache_path(directory, index.kind)
-    fresh = path.with_name(path.name + ".new")
-    try:
-        load_faiss().write_index(index.index, str(fresh))
-        facts = {
-            "uuid": directory.description.uuid,
-            "kind": index.kind,
-            "covered": index.covered,
-            "axes": None if index.axes is None else list(index.axes.shape),
-            "width": index.width,
-            "overfetch": index.overfetch,
-            "rows_sum": directory.rows_sum(index.covered),
-        }
-        text = json.dumps(facts).encode()
-        axes = b"" if index.axes is None else index.axes.astype("<f4").tobytes()
-        total = zlib.crc32(axes + text, _sum(fresh, fresh.stat().st_size))
-        with fresh.open("ab") as file:
-            file.write(axes + text + _END.pack(len(text), total, _MAGIC))
-            file.flush()
-            os.fsync(file.fileno())
-        directory.disk.replace(fresh, path)
-    except (OSError, RuntimeError) as error:
-        logger.warning("The index cannot be kept at %s: %s", path, error)
-        with contextlib.suppress(OSError):
-            directory.disk.remove(fresh)
+def read_index(kind: str, rows: Rows, uuid: str, file: IO[bytes]) -> FaissIndex:
+    """Read an index for these rows.
+
+    Raises:
+        ValueError: Damaged, of other entries, or it does not find what it should. All of
+            :data:`UNREADABLE` mean that it cannot be used.
+    """
+    facts, axes = _read_facts(file)
+    covered, width, overfetch = facts["covered"], facts["width"], facts["overfetch"]
+    if facts["uuid"] != uuid or facts["kind"] != kind or not 0 < covered <= len(rows):
+        raise ValueError("it belongs to other entries")
+    if facts["digest"] != _digest(rows, covered):
+        raise ValueError("it was made from other entries")
+    file.seek(0)
+    faiss = load_faiss()
+    index = faiss.read_index(faiss.PyCallbackIOReader(file.read))
+    dim = rows.vectors.dim if axes is None else axes.shape[1]
+    if index.ntotal != covered or index.d != dim or width < 1 or overfetch < 1:
+        raise ValueError("its parts do not fit each other")
+    found = FaissIndex(kind, index, axes, covered=covered, width=width, overfetch=overfetch)
+    if _own_recall(found, rows) < _PROBE_RECALL:
+        raise ValueError("it does not find the entries it holds")
+    return found
 
 
-def read_index(kind: str, num_rows: int, directory: Directory) -> ApproximateIndex | None:
-    """Read a kept index; None if there is none that fits."""
-    if not cache_path(directory, kind).is_file():
-        return None
-    path = cache_path(directory, kind)
-    try:
-        before = path.stat()
-        facts, axes = _checked(path)
-        covered = facts["covered"]
-        if (
-            facts["uuid"] != directory.description.uuid
-            or facts["kind"] != kind
-            or covered > num_rows
-            or facts["rows_sum"] != directory.rows_sum(covered)
-        ):
-            raise ValueError("it belongs to other entries")  # noqa: TRY301 - caught just below
-        index = load_faiss().read_index(str(path))
-        after = path.stat()
-        if (before.st_ino, before.st_mtime_ns) != (after.st_ino, after.st_mtime_ns):
-            raise ValueError("the writer replaced it meanwhile")  # noqa: TRY301 - as above
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, struct.error) as error:
-        logger.warning("The index %s is not used and is built again: %s", path, error)
-        return None
-    return ApproximateIndex(
-        kind, index, axes, covered=covered, width=facts["width"], overfetch=facts["overfetch"]
-    )
+def check_bytes(file: IO[bytes]) -> None:
+    """Raise one of :data:`UNREADABLE` if the bytes are not what was written."""
+    _read_facts(file)
 
 
-def _checked(path: Path) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
-    """Read what a cache says of itself, and its axes, once all bytes agree with their checksum."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - _END.size))
-        length, total, magic = _END.unpack(file.read())
-        if magic != _MAGIC or length > size - _END.size:
-            raise ValueError("its last bytes are foreign")
-        file.seek(size - _END.size - length)
-        text = file.read(length)
-    if _sum(path, size - _END.size) != total:
+def _digest(rows: Rows, covered: int) -> int:
+    """Return a checksum of the ids of the covered rows and of some of their embeddings."""
+    total = zlib.crc32(rows.ids[:covered].astype("<i8").tobytes())
+    some = np.unique(np.linspace(0, covered - 1, min(_DIGEST_ROWS, covered)).astype(np.int64))
+    return zlib.crc32(rows.vectors.take(some).astype("<f4").tobytes(), total)
+
+
+def _own_recall(index: FaissIndex, rows: Rows) -> float:
+    """Return the share of random covered rows that are found, or equalled, when searched for."""
+    rng = np.random.default_rng()
+    chosen = rng.choice(index.covered, min(_PROBE_ROWS, index.covered), replace=False)
+    queries = rows.vectors.take(chosen)
+    numbers, found, _ = index.propose(queries, index.overfetch + 8, None)
+    similarities = np.einsum("ij,ij->i", queries[numbers], rows.vectors.take(found))
+    best = np.full(len(chosen), -np.inf, dtype=np.float32)
+    np.maximum.at(best, numbers, similarities)
+    return float((best > 1 - 1e-4).mean())
+
+
+def _read_facts(file: IO[bytes]) -> tuple[dict[str, Any], NDArray[np.float32] | None]:
+    """Read the facts and the axes, once all bytes agree with their checksum."""
+    size = file.seek(0, 2)
+    file.seek(max(0, size - _END.size))
+    length, total, magic = _END.unpack(file.read())
+    if magic != _MAGIC or length > size - _END.size:
+        raise ValueError("its last bytes are foreign")
+    if _sum(file, size - _END.size) != total:
         raise ValueError("its checksum does not agree")
-    facts: dict[str, Any] = json.loads(text)
+    file.seek(size - _END.size - length)
+    facts: dict[str, Any] = json.loads(file.read(length))
     if facts["axes"] is None:
         return facts, None
     dim, count = facts["axes"]
-    axes = np.fromfile(
-        path, "<f4", dim * count, offset=size - _END.size - length - 4 * dim * count
-    )
+    file.seek(size - _END.size - length - 4 * dim * count)
+    axes = np.frombuffer(file.read(4 * dim * count), "<f4")
     return facts, axes.reshape(dim, count).astype(np.float32)
 
 
-def _sum(path: Path, size: int) -> int:
+def _sum(file: IO[bytes], size: int) -> int:
+    file.seek(0)
     total = 0
-    with path.open("rb") as file:
-        while size > 0:
-            chunk = file.read(min(size, 1 << 22))
-            if not chunk:
-                break
-            total, size = zlib.crc32(chunk, total), size - len(chunk)
+    while size > 0:
+        chunk = file.read(min(size, 1 << 22))
+        if not chunk:
+            raise ValueError("it is cut short")
+        total, size = zlib.crc32(chunk, total), size - len(chunk)
     return total
 
 
-def cache_problem(path: Path) -> str | None:
-    """Say what is wrong with a cache's bytes; None if nothing is."""
-    try:
-        _checked(path)
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
-        return f"{path} is damaged: {error}. It is rebuilt when it is next needed."
-    return None
+class _Summed:
+    """A file together with the checksum of what was written to it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.total = 0
+
+    def write(self, data: bytes) -> int:
+        self.total = zlib.crc32(data, self.total)
+        return self._file.write(data)

@@ -1,25 +1,25 @@
-"""Exact search by cosine: matrix products block by block, then proved places.
+"""Exact search by cosine: matrix products block by block, then a proven ranking.
 
 A block of stored rows is multiplied with all queries in float32 (BLAS). What that product says
 may differ from the true dot product by at most ``dim * 2**-24`` (rows have norm 1), whatever the
 order of its sums; so every entry within twice that of the k-th best is kept, and only those few
 are computed again in float64 and rounded once to float32. The result is the same for every block
 size, machine and thread count, equal rows get equal similarities wherever they lie, and ties
-fall to the smaller id. No second copy of the vectors is made.
+go to the smaller id. No second copy of the vectors is made.
 
 Source of the bound: Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 3.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.storage.vectors import Vectors
+from sanreid.gallery.index.rows import Candidates, Rows, RowSearch, Vectors
 
-__all__ = ["Exclusion", "exact_search", "nearly_best", "rank_candidates"]
+__all__ = ["exact_search", "nearly_best", "rank_candidates"]
 
 _BLOCK = 8192  # stored rows multiplied at once; with 64 queries 2 MiB of similarities
 _FIRST_BLOCK = 1024  # a small first block finds a threshold cheaply
@@ -27,63 +27,34 @@ _QUERIES = 256  # queries multiplied at once
 _RESCORE = 2048  # candidates held in float64 at once
 _SPARSE = 0.5  # below this share of admitted rows, gathering beats masking
 
-# Rows left out, for some queries: (rows) -> (rows, Q) bool, or None when no query leaves any.
-Exclusion = Callable[[NDArray[np.int64] | slice], NDArray[np.bool_]]
-Candidates = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]
 
-
-def exact_search(
-    queries: NDArray[np.float32],
-    vectors: Vectors,
-    num_rows: int,
-    ids: NDArray[np.int64],
-    k: int,
-    *,
-    admitted: NDArray[np.bool_] | None = None,
-    exclusion: Callable[[slice], Exclusion] | None = None,
-    min_similarity: float | None = None,
-    start: int = 0,
-) -> Candidates:
-    """Find the k admitted rows nearest to each query.
-
-    Args:
-        queries: (Q, D) rows of norm 1.
-        vectors: The stored rows, norm 1.
-        num_rows: Rows at or beyond this number are not looked at.
-        ids: (num_rows,) what ties are ordered by.
-        k: Rows wanted per query.
-        admitted: (num_rows,) rows that may be found; all when None.
-        exclusion: Given a slice of queries, what leaves out rows for each of them.
-        min_similarity: Rows below are not found.
-        start: Rows before this number are not looked at.
-
-    Returns:
-        Query numbers (rising), rows and similarities of the found, best first per query.
-    """
+def exact_search(search: RowSearch, *, start: int = 0) -> Candidates:
+    """Find the k admitted rows nearest to each query; rows before ``start`` are not searched."""
+    rows, queries, k = search.rows, search.queries, min(search.k, len(search.rows))
     found = []
     for first in range(0, len(queries), _QUERIES):
         part = slice(first, min(first + _QUERIES, len(queries)))
-        scan = _Scan(queries[part], k, min_similarity)
-        excluded = None if exclusion is None else exclusion(part)
-        for rows, block, barred in _blocks(vectors, start, num_rows, admitted):
-            scan.look(rows, block, barred, None if excluded is None else excluded(rows))
-        places, rows_found = scan.candidates()
-        chosen = rank_candidates(
-            queries[part], places, rows_found, vectors, ids, k, min_similarity
+        scan = _Scan(queries[part], k, search.min_similarity)
+        exclusion = None if search.exclusion is None else search.exclusion.of(part)
+        for numbers, block, barred in _blocks(rows, start, search.admitted):
+            scan.add(
+                numbers, block, barred, None if exclusion is None else exclusion.block(numbers)
+            )
+        pairs = scan.candidates()
+        ranked = rank_candidates(
+            queries[part], *pairs, rows.vectors, rows.ids, k, search.min_similarity
         )
-        found.append((chosen[0] + first, chosen[1], chosen[2]))
+        found.append(Candidates(ranked.queries + first, ranked.rows, ranked.similarities))
     if not found:
-        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
-    return (
-        np.concatenate([one[0] for one in found]),
-        np.concatenate([one[1] for one in found]),
-        np.concatenate([one[2] for one in found]),
-    )
+        return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
+    if len(found) == 1:
+        return found[0]
+    return Candidates(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 def rank_candidates(
     queries: NDArray[np.float32],
-    places: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     rows: NDArray[np.int64],
     vectors: Vectors,
     ids: NDArray[np.int64],
@@ -94,37 +65,37 @@ def rank_candidates(
 
     Args:
         queries: (Q, D).
-        places: (C,) query of each pair.
+        numbers: (C,) query of each pair.
         rows: (C,) row of each pair.
         vectors: The stored rows.
-        ids: What ties are ordered by.
+        ids: (R,) what ties are ordered by.
         k: Pairs kept per query.
         min_similarity: Pairs below are dropped.
 
     Returns:
-        Queries (rising), rows and similarities of the kept, best first per query.
+        The kept pairs.
     """
     similarities = np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), _RESCORE):
         part = slice(start, start + _RESCORE)
         stored = vectors.take(rows[part]).astype(np.float64)
-        asked = queries[places[part]].astype(np.float64)
+        asked = queries[numbers[part]].astype(np.float64)
         similarities[part] = np.einsum("ij,ij->i", asked, stored)
     np.clip(similarities, -1.0, 1.0, out=similarities)
     if min_similarity is not None:
         near = similarities >= np.float32(min_similarity)
-        places, rows, similarities = places[near], rows[near], similarities[near]
-    order = np.lexsort((ids[rows], -similarities, places))
-    places = places[order]
-    starts = np.searchsorted(places, np.arange(len(queries)))
-    kept = np.arange(len(places)) - starts[places] < k
+        numbers, rows, similarities = numbers[near], rows[near], similarities[near]
+    order = np.lexsort((ids[rows], -similarities, numbers))
+    numbers = numbers[order]
+    starts = np.searchsorted(numbers, np.arange(len(queries)))
+    kept = np.arange(len(numbers)) - starts[numbers] < k
     order = order[kept]
-    return places[kept], rows[order], similarities[order]
+    return Candidates(numbers[kept], rows[order], similarities[order])
 
 
 def nearly_best(
     queries: NDArray[np.float32],
-    places: NDArray[np.int64],
+    numbers: NDArray[np.int64],
     rows: NDArray[np.int64],
     vectors: Vectors,
     k: int,
@@ -133,28 +104,28 @@ def nearly_best(
 
     Args:
         queries: (Q, D).
-        places: (C,) query of each pair, rising.
+        numbers: (C,) query of each pair, ascending.
         rows: (C,) row of each pair.
         vectors: The stored rows.
         k: Pairs wanted per query.
 
     Returns:
-        Queries and rows of the kept; of each query the k best, and those that float32 cannot
-        tell from the k-th.
+        The kept pairs: of each query the k best, and those that float32 cannot tell from the
+        k-th.
     """
     similarities = np.empty(len(rows), dtype=np.float32)
     for start in range(0, len(rows), _RESCORE):
         part = slice(start, start + _RESCORE)
         np.einsum(
-            "ij,ij->i", queries[places[part]], vectors.take(rows[part]), out=similarities[part]
+            "ij,ij->i", queries[numbers[part]], vectors.take(rows[part]), out=similarities[part]
         )
-    counts = np.bincount(places, minlength=len(queries))
+    counts = np.bincount(numbers, minlength=len(queries))
     starts = np.cumsum(counts) - counts
     table = np.full((len(queries), max(k, int(counts.max(initial=0)))), -np.inf, np.float32)
-    table[places, np.arange(len(places)) - starts[places]] = similarities
+    table[numbers, np.arange(len(numbers)) - starts[numbers]] = similarities
     kth = np.partition(table, -k, axis=1)[:, -k] - _slack(queries.shape[1])
-    kept = similarities >= kth[places]
-    return places[kept], rows[kept]
+    kept = similarities >= kth[numbers]
+    return numbers[kept], rows[kept]
 
 
 class _Scan:
@@ -169,19 +140,19 @@ class _Scan:
         self._threshold = np.full(count, floor, dtype=np.float32)
         self._best = np.full((count, k), -np.inf, dtype=np.float32)
         self._buffer = np.empty(0, dtype=np.float32)
-        self._places: list[NDArray[np.int64]] = []
+        self._numbers: list[NDArray[np.int64]] = []
         self._rows: list[NDArray[np.int64]] = []
         self._similarities: list[NDArray[np.float32]] = []
         self._held = 0
 
-    def look(
+    def add(
         self,
         rows: NDArray[np.int64] | slice,
         block: NDArray[np.float32],
         barred: NDArray[np.bool_] | None,
         excluded: NDArray[np.bool_] | None,
     ) -> None:
-        """Take from one block every row that may still be among the k best."""
+        """Keep of one block every row that may still be among the k best."""
         count = self._queries_t.shape[1]
         if len(self._buffer) < len(block) * count:
             self._buffer = np.empty(len(block) * count, dtype=np.float32)
@@ -194,14 +165,14 @@ class _Scan:
         near = np.flatnonzero(similarities >= self._threshold)
         if not len(near):
             return
-        places, inside = near % count, near // count
+        numbers, inside = near % count, near // count
         values = similarities.reshape(-1)[near]
-        order = np.argsort(places, kind="stable")
-        places, values, inside = places[order], values[order], inside[order]
-        self._raise_threshold(places, values)
-        kept = values >= self._threshold[places]
+        order = np.argsort(numbers, kind="stable")
+        numbers, values, inside = numbers[order], values[order], inside[order]
+        self._raise_threshold(numbers, values)
+        kept = values >= self._threshold[numbers]
         inside = inside[kept]
-        self._places.append(places[kept])
+        self._numbers.append(numbers[kept])
         self._similarities.append(values[kept])
         self._rows.append(inside + rows.start if isinstance(rows, slice) else rows[inside])
         self._held += len(inside)
@@ -209,22 +180,22 @@ class _Scan:
             self._prune()
 
     def candidates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give the queries and rows that may be among the k best, the k best surely."""
+        """Return (query, row) pairs; the k best of each query are among them."""
         if not self._rows:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         self._prune()
-        return self._places[0], self._rows[0]
+        return self._numbers[0], self._rows[0]
 
-    def _raise_threshold(self, places: NDArray[np.int64], values: NDArray[np.float32]) -> None:
-        """Keep the k best values of each query; ``places`` rise."""
-        counts = np.bincount(places, minlength=len(self._threshold))
+    def _raise_threshold(self, numbers: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+        """Keep the k best values of each query; ``numbers`` ascend."""
+        counts = np.bincount(numbers, minlength=len(self._threshold))
         touched = np.flatnonzero(counts)
         widest = int(counts.max())
         starts = np.cumsum(counts) - counts
         padded = np.full((len(touched), self._k + widest), -np.inf, dtype=np.float32)
         padded[:, : self._k] = self._best[touched]
         line = np.cumsum(counts > 0) - 1
-        padded[line[places], self._k + np.arange(len(places)) - starts[places]] = values
+        padded[line[numbers], self._k + np.arange(len(numbers)) - starts[numbers]] = values
         padded.partition(widest, axis=1)
         self._best[touched] = padded[:, widest:]
         self._threshold[touched] = np.maximum(
@@ -232,10 +203,10 @@ class _Scan:
         )
 
     def _prune(self) -> None:
-        places, rows = np.concatenate(self._places), np.concatenate(self._rows)
+        numbers, rows = np.concatenate(self._numbers), np.concatenate(self._rows)
         values = np.concatenate(self._similarities)
-        kept = values >= self._threshold[places]
-        self._places, self._rows = [places[kept]], [rows[kept]]
+        kept = values >= self._threshold[numbers]
+        self._numbers, self._rows = [numbers[kept]], [rows[kept]]
         self._similarities = [values[kept]]
         self._held = int(kept.sum())
 
@@ -248,32 +219,33 @@ def _slack(dim: int) -> np.float32:
 def _product(
     block: NDArray[np.float32], queries_t: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:
-    """The one place where sums may be taken in any order."""
+    """Multiply; the only sums here whose order is left to BLAS."""
     np.matmul(block, queries_t, out=out)
 
 
 def _blocks(
-    vectors: Vectors, start: int, num_rows: int, admitted: NDArray[np.bool_] | None
+    rows: Rows, start: int, admitted: NDArray[np.bool_] | None
 ) -> Iterator[tuple[NDArray[np.int64] | slice, NDArray[np.float32], NDArray[np.bool_] | None]]:
-    """Yield (rows, their vectors, which of them are barred); first a small block."""
+    """Yield (row numbers, their vectors, which of them are barred); a small block first."""
+    vectors, count = rows.vectors, len(rows)
     if admitted is not None:
-        wanted = np.count_nonzero(admitted[start:num_rows])
-        if wanted < _SPARSE * (num_rows - start):
-            chosen = np.flatnonzero(admitted[start:num_rows]) + start
+        wanted = np.count_nonzero(admitted[start:])
+        if wanted < _SPARSE * (count - start):
+            chosen = np.flatnonzero(admitted[start:]) + start
             done, step = 0, _FIRST_BLOCK
             while done < len(chosen):
-                rows = chosen[done : done + step]
-                yield rows, vectors.take(rows), None
+                numbers = chosen[done : done + step]
+                yield numbers, vectors.take(numbers), None
                 done, step = done + step, _BLOCK
             return
     step = _FIRST_BLOCK
-    while start < num_rows:
-        for first, block in vectors.spans(start, min(num_rows, start + step), step):
-            rows_here = slice(first, first + len(block))
+    while start < count:
+        for first, block in vectors.spans(start, min(count, start + step), step):
+            numbers_here = slice(first, first + len(block))
             barred = None
             if admitted is not None:
-                barred = ~admitted[rows_here]
+                barred = ~admitted[numbers_here]
                 if barred.all():
                     continue
-            yield rows_here, block, barred
+            yield numbers_here, block, barred
         start, step = start + step, _BLOCK

@@ -1,4 +1,4 @@
-"""The index of a store: which kind it is, when it is built, and its use in a search."""
+"""The index of one store: of which kind, when it is built, and its use in a search."""
 
 from __future__ import annotations
 
@@ -7,74 +7,76 @@ import threading
 import weakref
 from typing import Any, Protocol
 
-from sanreid.errors import InputError
-from sanreid.gallery.index import approximate
-from sanreid.gallery.index.approximate import ApproximateIndex
-from sanreid.gallery.index.exact import Candidates
-from sanreid.gallery.storage.snapshots import Snapshot
-from sanreid.gallery.storage.table import Table
-from sanreid.gallery.store import SearchRequest
+import numpy as np
 
-__all__ = ["INDEX_KINDS", "IndexKeeper", "IndexOwner", "as_index_kind"]
+from sanreid.gallery.index.exact import exact_search
+from sanreid.gallery.index.faiss_index import FaissIndex
+from sanreid.gallery.index.kinds import EXACT_KINDS, as_index_kind
+from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
+from sanreid.gallery.index.tuning import RecallProbe
+
+__all__ = ["MIN_ROWS", "IndexFiles", "IndexManager"]
 
 logger = logging.getLogger(__name__)
 
-INDEX_KINDS = ("auto", "flat", *approximate.KINDS)
+MIN_ROWS = 10_000  # below, exact search is quick and an index would be badly trained
 _MANY = 1_000_000
 
 
-def as_index_kind(index: object) -> str:
-    """Return ``index`` if it is one of :data:`INDEX_KINDS`.
+class IndexFiles(Protocol):
+    """Where a manager finds and keeps the index that fits a store's rows."""
+
+    def is_current(self, rows: Rows) -> bool:
+        """Tell whether rows are numbered as the store's are now."""
+        ...
+
+    def read_index(self, kind: str, rows: Rows) -> FaissIndex | None:
+        """Return the stored index, if there is one that fits."""
+        ...
+
+    def save_index(self, index: FaissIndex, rows: Rows) -> None:
+        """Store an index."""
+        ...
+
+
+class IndexManager:
+    """Builds, extends, stores and uses the index of one store.
+
+    Args:
+        kind: What to use; see :func:`~sanreid.gallery.index.kinds.index_kinds`.
+        files: The store's.
 
     Raises:
-        InputError: It is not.
+        InputError: The kind is unknown.
     """
-    if not isinstance(index, str) or index not in INDEX_KINDS:
-        raise InputError(f"index must be one of {', '.join(INDEX_KINDS)}; got {index!r}.")
-    return index
 
+    def __init__(self, kind: str, files: IndexFiles) -> None:
+        self.kind = as_index_kind(kind)
+        self._files = files
+        self._held: tuple[FaissIndex, weakref.ref[object]] | None = None
+        self._building = threading.Lock()
+        self._hinted = False
 
-class IndexOwner(Protocol):
-    """What the keeper asks of its store."""
+    def after_fork(self) -> None:
+        """Forget, in a forked child, a lock that a thread of the parent may have held."""
+        self._building = threading.Lock()
 
-    def is_current(self, snapshot: Snapshot) -> bool:
-        """Tell whether a snapshot's rows are numbered as the store's are now."""
-        ...
+    def search(self, search: RowSearch, num_entries: int) -> Candidates:
+        """Answer a search by the index where there is one, else exactly."""
+        index = self._ready(search.rows, num_entries)
+        found = None if index is None else index.search(search)
+        return exact_search(search) if found is None else found
 
-    def read_index(self, snapshot: Snapshot) -> ApproximateIndex | None:
-        """Give the index kept beside the entries, if there is one that fits."""
-        ...
-
-    def keep_index(self, index: ApproximateIndex, snapshot: Snapshot) -> None:
-        """Keep an index beside the entries."""
-        ...
-
-
-class IndexKeeper:
-    """Builds, extends, keeps and uses the index of one store."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self._held: tuple[ApproximateIndex, weakref.ref[Table]] | None = None
-        self._mutex = threading.Lock()
-        self._told = False
-
-    @property
-    def covered(self) -> int:
-        """Rows the index holds."""
-        return 0 if self._held is None else self._held[0].covered
-
-    def facts(self, snapshot: Snapshot) -> dict[str, Any]:
-        """Say how a search would be answered now."""
-        exact = self.kind in ("auto", "flat") or snapshot.num_entries < approximate.MIN_ROWS
-        used = "flat" if exact else self.kind
+    def facts(self, rows: Rows, num_entries: int) -> dict[str, Any]:
+        """Describe how a search would be answered now."""
+        exact = self._is_exact(num_entries)
         facts = {
             "index": self.kind,
-            "index_in_use": used,
+            "index_in_use": "flat" if exact else self.kind,
             "exact": exact,
-            "indexed_rows": self.covered,
+            "indexed_rows": 0 if self._held is None else self._held[0].covered,
         }
-        index = None if exact else self._of(snapshot.table)
+        index = None if exact else self._of(rows)
         if index is not None:
             facts |= {
                 "index_axes": index.index.d,
@@ -83,68 +85,70 @@ class IndexKeeper:
             }
         return facts
 
-    def search(self, snapshot: Snapshot, request: SearchRequest, owner: IndexOwner) -> Candidates:
-        """Answer a search by the index where there is one, else exactly."""
-        index = self.ready(snapshot, owner)
-        found = None if index is None else approximate.searched(index, snapshot, request)
-        return snapshot.search(request) if found is None else found
+    def build(self, rows: Rows, num_entries: int, *, progress: bool | None) -> None:
+        """Train and fill the index now; exact search needs none."""
+        if self._is_exact(num_entries):
+            return
+        with self._building:
+            self._held = self._build(rows, progress=progress), weakref.ref(rows.numbering)
 
-    def ready(
-        self, snapshot: Snapshot, owner: IndexOwner, *, wait: bool = False
-    ) -> ApproximateIndex | None:
-        """Give an index for the snapshot's table, built or read if need be; None for exact.
+    def recall(
+        self, rows: Rows, num_entries: int, *, k: int, sample: int, rng: np.random.Generator
+    ) -> float:
+        """Measure the index against exact search, waiting for it if it is being built."""
+        index = self._ready(rows, num_entries, wait=True)
+        if index is None:
+            return 1.0
+        probe = RecallProbe(rows, k, sample, rng)
+        return probe.recall(index.search(probe.search))
+
+    def _is_exact(self, num_entries: int) -> bool:
+        return self.kind in EXACT_KINDS or num_entries < MIN_ROWS
+
+    def _ready(self, rows: Rows, num_entries: int, *, wait: bool = False) -> FaissIndex | None:
+        """Return an index for the rows, built or read if need be; None for exact search.
 
         While another thread builds it, searches are answered exactly unless told to ``wait``.
         """
-        if self.facts(snapshot)["exact"]:
-            self._tell(snapshot)
+        if self._is_exact(num_entries):
+            self._hint(num_entries)
             return None
-        index = self._of(snapshot.table)
-        if index is not None and not index.lags(snapshot):
+        index = self._of(rows)
+        if index is not None and not index.lags(rows):
             return index
-        if not self._mutex.acquire(blocking=wait):
+        if not self._building.acquire(blocking=wait):
             return None
         try:
-            index = self._of(snapshot.table)
+            index = self._of(rows)
             if index is None:
-                if not owner.is_current(snapshot):
+                if not self._files.is_current(rows):
                     return None  # compacted meanwhile: not worth an index
-                index = owner.read_index(snapshot)
+                index = self._files.read_index(self.kind, rows)
                 if index is None:
-                    index = self._build(snapshot, owner, progress=None)
-                self._held = index, weakref.ref(snapshot.table)
-            if index.lags(snapshot):
-                index.extend(snapshot)
+                    index = self._build(rows, progress=None)
+                self._held = index, weakref.ref(rows.numbering)
+            if index.lags(rows):
+                index.extend(rows)
             return index
         finally:
-            self._mutex.release()
+            self._building.release()
 
-    def _of(self, table: Table) -> ApproximateIndex | None:
-        """Give the index held, if its rows are numbered as the table's are."""
+    def _of(self, rows: Rows) -> FaissIndex | None:
+        """Return the index held, if its rows are numbered as these are."""
         held = self._held  # replaced whole, so that it is read without the lock
-        return held[0] if held is not None and held[1]() is table else None
+        return held[0] if held is not None and held[1]() is rows.numbering else None
 
-    def _tell(self, snapshot: Snapshot) -> None:
-        """Say once that an approximate index would be quicker."""
-        if self.kind == "auto" and snapshot.num_entries >= _MANY and not self._told:
-            self._told = True
+    def _build(self, rows: Rows, *, progress: bool | None) -> FaissIndex:
+        index = FaissIndex.build(self.kind, rows, progress=progress)
+        self._files.save_index(index, rows)
+        return index
+
+    def _hint(self, num_entries: int) -> None:
+        """Log once that an approximate index would be quicker."""
+        if self.kind == "auto" and num_entries >= _MANY and not self._hinted:
+            self._hinted = True
             logger.info(
                 'index="auto" searches %d entries exactly; index="ivf" is quicker and '
                 "approximate.",
-                snapshot.num_entries,
+                num_entries,
             )
-
-    def build(self, snapshot: Snapshot, owner: IndexOwner, *, progress: bool | None) -> None:
-        """Train and fill the index now; exact search needs none."""
-        if self.facts(snapshot)["exact"]:
-            return
-        with self._mutex:
-            index = self._build(snapshot, owner, progress=progress)
-            self._held = index, weakref.ref(snapshot.table)
-
-    def _build(
-        self, snapshot: Snapshot, owner: IndexOwner, *, progress: bool | None
-    ) -> ApproximateIndex:
-        index = ApproximateIndex.build(self.kind, snapshot, progress=progress)
-        owner.keep_index(index, snapshot)
-        return index

@@ -8,13 +8,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.index.exact import Candidates, exact_search
-from sanreid.gallery.storage.snapshots import Snapshot
-from sanreid.gallery.store import SearchRequest
+from sanreid.gallery.index.exact import exact_search
+from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
 
-__all__ = ["Truth", "tune"]
+__all__ = ["RecallProbe", "tune"]
 
-_MOST_CANDIDATES = 256  # for each entry wanted
+_MAX_OVERFETCH = 256
 
 
 class Tunable(Protocol):
@@ -24,46 +23,40 @@ class Tunable(Protocol):
     overfetch: int
 
 
-class Truth:
-    """Stored rows drawn at random, and who their neighbours are.
+class RecallProbe:
+    """Stored rows drawn at random as queries, with their true neighbours.
 
     Args:
-        snapshot: The entries.
-        k: Neighbours of each, itself left out.
-        sample: Entries asked for theirs.
-        rng: Of the draw.
+        rows: The gallery's.
+        k: Neighbours per query, the row itself not counted.
+        sample: Rows drawn.
+        rng: Draws them.
+
+    Attributes:
+        search: What to search for; :meth:`recall` judges the answer.
     """
 
-    def __init__(self, snapshot: Snapshot, k: int, sample: int, rng: np.random.Generator) -> None:
-        alive = snapshot.alive_rows()
+    def __init__(self, rows: Rows, k: int, sample: int, rng: np.random.Generator) -> None:
+        alive = rows.alive_numbers()
         self._chosen = np.sort(rng.choice(alive, min(sample, len(alive)), replace=False))
-        self.request = SearchRequest(
-            queries=snapshot.table.vectors.take(self._chosen),
-            k=min(k + 1, len(alive)),
-            condition=None,
-            exclude_pids=None,
-            exclude_camids=None,
-            min_similarity=None,
-        )
-        exact = exact_search(
-            self.request.queries,
-            snapshot.table.vectors,
-            snapshot.num_rows,
-            snapshot.table.ids.first(snapshot.num_rows),
-            self.request.k,
-            admitted=snapshot.alive(),
+        self.search = RowSearch(
+            rows,
+            rows.vectors.take(self._chosen),
+            min(k + 1, len(alive)),
+            admitted=rows.alive,
         )
         self._neighbours = [
-            similarities[: self.request.k - 1] for similarities in self._others(exact)
+            similarities[: self.search.k - 1]
+            for similarities in self._others(exact_search(self.search))
         ]
 
     def recall(self, found: Candidates | None) -> float:
-        """The share of the neighbours among what was found for :attr:`request`.
+        """Return the share of the true neighbours among what was found for :attr:`search`.
 
-        A neighbour as near as the exact k-th counts, whichever of equal ones it is. None stands
-        for an exact answer.
+        A row as near as the exact k-th neighbour counts, whichever of equal ones it is. None
+        stands for an exact answer.
         """
-        if found is None or self.request.k < 2:
+        if found is None or self.search.k < 2:
             return 1.0
         shares = [
             min(int((got >= true[-1]).sum()), len(true)) / len(true)
@@ -72,7 +65,7 @@ class Truth:
         return float(np.mean(shares))
 
     def _others(self, found: Candidates) -> list[NDArray[np.float32]]:
-        """Similarities of each query's finds but itself, falling."""
+        """Return the similarities of each query's rows except itself, descending."""
         queries, rows, similarities = found
         other = rows != self._chosen[queries]
         queries, similarities = queries[other], similarities[other]
@@ -80,30 +73,30 @@ class Truth:
         return np.split(similarities, borders)
 
 
-def tune(index: Tunable, recall: Callable[[], float], target: float, widest: int) -> None:
-    """Set the candidates and the width of an index to the least that reach a recall.
+def tune(index: Tunable, recall: Callable[[], float], target: float, max_width: int) -> None:
+    """Set the overfetch and the width of an index to the least that reach a recall.
 
-    What is missed is missed because the index never looked there, or because what it keeps of a
-    row is too coarse to place it among the candidates. First candidates are added, looking
-    everywhere, until the second is at most half of what may be missed; then the width is taken
-    as small as it may be.
+    A neighbour is missed because the index never looked there, or because its code of the row is
+    too coarse to rank it among the candidates. First the overfetch is raised, looking everywhere,
+    until the second kind is at most half of what may be missed; then the width is lowered as far
+    as it goes.
 
     Args:
         index: Changed in place.
         recall: Measures it as it stands.
         target: Recall to reach.
-        widest: The width at which it looks everywhere.
+        max_width: The width at which it looks everywhere.
     """
-    index.width = widest
-    while recall() < (1 + target) / 2 and index.overfetch < _MOST_CANDIDATES:
+    index.width = max_width
+    while recall() < (1 + target) / 2 and index.overfetch < _MAX_OVERFETCH:
         index.overfetch *= 2
-    for index.width in _widths(widest):
+    for index.width in _widths(max_width):
         if recall() >= target:
             return
 
 
-def _widths(widest: int) -> list[int]:
-    """1, 2, 3, 4, 6, 8, 12, ... up to the widest."""
-    powers = [2**power for power in range(widest.bit_length())]
-    steps = sorted({*powers, *(3 * power // 2 for power in powers), widest})
-    return [step for step in steps if step <= widest]
+def _widths(max_width: int) -> list[int]:
+    """Return 1, 2, 3, 4, 6, 8, 12, ... up to the largest."""
+    powers = [2**power for power in range(max_width.bit_length())]
+    steps = sorted({*powers, *(3 * power // 2 for power in powers), max_width})
+    return [step for step in steps if step <= max_width]

@@ -1,4 +1,4 @@
-"""What a commit's record holds, from a change or a whole snapshot, and back into a table."""
+"""What a commit's record holds: from a change or a whole snapshot, and back into a table."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
+from sanreid.gallery.storage.columns import pack_metadata
+from sanreid.gallery.storage.mapped_vectors import Blocks, MappedVectors
 from sanreid.gallery.storage.records import Record
-from sanreid.gallery.storage.segments import MappedVectors
 from sanreid.gallery.storage.snapshots import Snapshot
-from sanreid.gallery.storage.table import Change, Settings, Table, joined
+from sanreid.gallery.storage.table import Change, Table
+from sanreid.gallery.store import Settings
 
 __all__ = ["change_columns", "replay", "snapshot_columns", "table_columns"]
 
@@ -20,27 +22,16 @@ __all__ = ["change_columns", "replay", "snapshot_columns", "table_columns"]
 def snapshot_columns(
     content: Snapshot | Settings, rows: NDArray[np.int64]
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give a record's content for some rows of a snapshot, or for none."""
+    """Return a record's content for some rows of a snapshot, or for none."""
     if isinstance(content, Settings):
-        nothing = np.empty(0, np.int64)
-        change = Change(
-            embeddings=np.empty((0, 1), np.float32),
-            ids=nothing,
-            pids=[],
-            camids=nothing,
-            timestamps=np.empty(0),
-            metadata=[],
-            next_id=0,
-            settings=content,
-        )
-        return change_columns(change)
+        return change_columns(Change.without_rows(1, 0, content))
     table, count = content.table, content.num_rows
-    borders, blob = joined([table.metadata[row] for row in rows.tolist()])
-    places, codes = np.unique(table.pid_codes.first(count)[rows], return_inverse=True)
+    borders, blob = pack_metadata([table.metadata[row] for row in rows.tolist()])
+    used, codes = np.unique(table.pid_codes.first(count)[rows], return_inverse=True)
     return _fields(
         content.next_id,
         content.settings,
-        [table.pid_values[place] for place in places.tolist()],
+        [table.pid_values[code] for code in used.tolist()],
         codes.astype(np.int32),
         table.ids.first(count)[rows],
         table.camids.first(count)[rows],
@@ -52,34 +43,34 @@ def snapshot_columns(
 
 
 def table_columns(
-    snapshot: Snapshot, vectors: MappedVectors
+    snapshot: Snapshot, blocks: Blocks
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give a record's content for all rows, the removed ones too, as they lie in their file."""
+    """Return a record's content for all rows, deleted ones too, in the order of their file."""
     fields, arrays = snapshot_columns(snapshot, np.arange(snapshot.num_rows))
     alive = snapshot.alive()
     if alive is not None:
         arrays["ended"] = np.flatnonzero(~alive).astype("<i8")
-    sums, stops = vectors.blocks()
-    arrays["sums"], arrays["stops"] = sums.astype("<u4"), stops.astype("<i8")
+    arrays["sums"] = blocks.sums.astype("<u4")
+    arrays["stops"] = blocks.stops.astype("<i8")
     return fields, arrays
 
 
 def change_columns(change: Change) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Give a record's content for a change."""
-    borders, blob = joined(change.metadata)
-    places: dict[Any, int] = {}
-    codes = np.array([places.setdefault(pid, len(places)) for pid in change.pids], dtype=np.int32)
+    """Return a record's content for a change."""
+    borders, blob = pack_metadata(change.metadata)
+    known: dict[Any, int] = {}
+    codes = np.array([known.setdefault(pid, len(known)) for pid in change.pids], dtype=np.int32)
     return _fields(
         change.next_id,
         change.settings,
-        list(places),
+        list(known),
         codes,
         change.ids,
         change.camids,
         change.timestamps,
         borders,
         blob,
-        change.ended,
+        change.deleted_rows,
     )
 
 
@@ -93,7 +84,7 @@ def _fields(
     timestamps: NDArray[np.float64],
     borders: NDArray[np.int64],
     blob: bytes,
-    ended: NDArray[np.int64],
+    deleted_rows: NDArray[np.int64],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     fields = {
         "next_id": next_id,
@@ -108,13 +99,13 @@ def _fields(
         "timestamps": timestamps.astype("<f8", copy=False),
         "borders": borders.astype("<i8", copy=False),
         "metadata": np.frombuffer(blob, dtype=np.uint8),
-        "ended": ended.astype("<i8", copy=False),
+        "ended": deleted_rows.astype("<i8", copy=False),
     }
     return fields, arrays
 
 
 def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> None:
-    """Take one commit of the log into the table.
+    """Apply one commit of the log to the table.
 
     Raises:
         GalleryError: It does not fit what came before.
@@ -122,28 +113,28 @@ def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> 
     try:
         arrays, fields, count = record.arrays, record.fields, record.num_rows
         lengths = {len(arrays[name]) for name in ("ids", "pid_codes", "camids", "timestamps")}
-        ended = arrays["ended"]
+        deleted = arrays["ended"]
         if record.first_row != len(table) or lengths != {count}:
             raise ValueError("its rows do not follow the last")  # noqa: TRY301 - caught just below
-        if len(ended) and not 0 <= ended.min() <= ended.max() < len(table) + count:
-            raise ValueError("it ends rows that are not there")  # noqa: TRY301 - caught just below
+        if len(deleted) and not 0 <= deleted.min() <= deleted.max() < len(table) + count:
+            raise ValueError("it deletes rows that are not there")  # noqa: TRY301 - caught just below
         borders, blob = arrays["borders"], arrays["metadata"]
         if len(borders) != count + 1 or (np.diff(borders) < 0).any() or borders[-1] != len(blob):
             raise ValueError("its metadata has wrong borders")  # noqa: TRY301 - caught just below
         codes = arrays["pid_codes"]
-        places = table.coded(fields["pids"])
-        if count and not 0 <= codes.min() <= codes.max() < len(places):
+        known = table.encode_pids(fields["pids"])
+        if count and not 0 <= codes.min() <= codes.max() < len(known):
             raise ValueError("it has a person without a name")  # noqa: TRY301 - caught just below
         vectors.extend(count, arrays["sums"], stops=arrays.get("stops"))
         table.extend(
             arrays["ids"],
-            places[codes] if count else codes,
+            known[codes] if count else codes,
             arrays["camids"],
             arrays["timestamps"],
             borders,
             blob.data,
         )
         settings = Settings(fields["encoder_fingerprint"], fields["calibration"])
-        table.close(ended, int(fields["next_id"]), settings)
+        table.finish(deleted, int(fields["next_id"]), settings)
     except (KeyError, ValueError, TypeError) as error:
         raise GalleryError(f"{path}: commit {record.seq} cannot be read: {error}.") from error

@@ -1,4 +1,4 @@
-"""A gallery's open directory: reading its commits, and appending to them.
+"""Where a commit is made durable: the log of an open gallery, read and appended to.
 
 The order of writes and syncs here is what durability rests on; see
 :mod:`sanreid.gallery.storage.records` for the bytes.
@@ -7,7 +7,6 @@ The order of writes and syncs here is what durability rests on; see
 from __future__ import annotations
 
 import contextlib
-import logging
 import mmap
 import os
 import time
@@ -18,17 +17,19 @@ import numpy as np
 
 from sanreid.errors import GalleryError
 from sanreid.gallery.storage.changes import change_columns, replay
-from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.disk import Disk, read_at
 from sanreid.gallery.storage.filenames import (
-    DESCRIPTION,
-    LOCK,
-    log_path,
+    index_name,
+    is_own_name,
+    log_name,
     read_description,
     sweep_beside,
     sweep_folder,
-    vectors_path,
+    vectors_name,
 )
-from sanreid.gallery.storage.locks import is_locked
+from sanreid.gallery.storage.folder import Folder
+from sanreid.gallery.storage.locks import may_be_written_to
+from sanreid.gallery.storage.mapped_vectors import MappedVectors, block_sums
 from sanreid.gallery.storage.records import (
     PAGE,
     Head,
@@ -41,83 +42,89 @@ from sanreid.gallery.storage.records import (
     slot_offset,
 )
 from sanreid.gallery.storage.rewriting import merge_commits
-from sanreid.gallery.storage.segments import MappedVectors, block_sums
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 
-__all__ = ["Directory"]
+__all__ = ["CommitLog"]
 
-logger = logging.getLogger(__name__)
-
-MANY_COMMITS = 4096  # read at about 20,000 a second
 _RETRIES = 20
+_START = Head(0, PAGE, 0, 0)
 
 
-class Directory:
+class CommitLog:
     """An open generation of a stored gallery, read into a table; a writer appends to it.
+
+    Args:
+        folder: The gallery's directory; the caller closes it.
+        disk: How files are touched.
+        write: Whether to append; the caller holds the lock then.
+
+    Attributes:
+        table: What the commits amount to.
+        broken: Whether an earlier write failed half-way, so that no other may follow.
 
     Raises:
         GalleryError: It is not a gallery, damaged, or of a newer format.
     """
 
-    def __init__(self, folder: Path, disk: Disk, *, write: bool) -> None:
+    def __init__(self, folder: Folder, disk: Disk, *, write: bool) -> None:
         self.folder = folder
         self.disk = disk
         self.write = write
         self.broken = False
-        self._head = self._older = Head(0, PAGE, 0, 0)
+        self._head = self._older = _START
+        self._log_fd: int
+        self._vectors_fd: int
+        self._fds: list[int]
+        self._vectors: MappedVectors
+        self.table: Table
         for attempt in range(_RETRIES):
-            self.description = read_description(folder)
+            self.description = read_description(folder, disk)
             try:
                 self._open()
                 break
             except FileNotFoundError as error:
                 # A compaction may have put new files in the place of those just named.
-                if attempt == _RETRIES - 1 or self.description == read_description(folder):
-                    raise GalleryError(f"The gallery {folder} lacks a file: {error}") from error
+                if attempt == _RETRIES - 1 or self.description == read_description(folder, disk):
+                    raise GalleryError(
+                        f"The gallery {folder.path} lacks a file: {error}"
+                    ) from error
             except OSError as error:
-                raise GalleryError(f"The gallery {folder} cannot be opened: {error}") from error
+                raise GalleryError(
+                    f"The gallery {folder.path} cannot be opened: {error}"
+                ) from error
         if write:
             self.sweep()
-            sweep_beside(folder)
+            sweep_beside(folder.path)
 
     @property
-    def head(self) -> Head:
-        """The last commit read or written."""
-        return self._head
-
-    def merge(self, snapshot: Snapshot) -> bool:
-        """Make one commit of all, if they are many; True if the files were replaced.
-
-        After that, done or failed half-way, the directory must be opened again.
-        """
-        if self._head.seq < MANY_COMMITS:
-            return False
-        try:
-            merge_commits(self.folder, snapshot, self._vectors, self.disk)
-        except OSError as error:
-            logger.info("The commits of %s stay as they are: %s", self.folder, error)
-            return self.is_outdated()
-        return True
+    def num_commits(self) -> int:
+        """Commits that a reader has to read."""
+        return self._head.seq
 
     def sweep(self) -> list[Path]:
-        """Delete files of other generations; give those that are held by a reader's mapping."""
+        """Delete files of other generations; return those that are held by a reader's mapping."""
         return sweep_folder(self.folder, self.description.generation, self.disk)
 
     def close(self) -> None:
         """Close the files; what is mapped stays readable."""
         self._finalizer()
 
+    def after_fork(self) -> None:
+        """Forget, in a forked child, locks that threads of the parent may have held."""
+        self._vectors.after_fork()
+        self.table.after_fork()
+
     def is_outdated(self) -> bool:
         """Tell whether another generation, or none that can be read, is current."""
         try:
-            return read_description(self.folder) != self.description
+            return read_description(self.folder, self.disk) != self.description
         except GalleryError:
             return True
 
     def refresh(self) -> bool:
         """Read the commits made since; False if the files have been replaced by new ones."""
-        if read_description(self.folder) != self.description:
+        if read_description(self.folder, self.disk) != self.description:
             return False
         head = self._read_head()
         if head.length < self._head.length:
@@ -126,7 +133,7 @@ class Directory:
         return True
 
     def append(self, change: Change) -> None:
-        """Make a change durable and take it into the table; on an error nothing has changed.
+        """Make a change durable and apply it to the table; on an error nothing has changed.
 
         Raises:
             GalleryError: The disk refuses. If it is unknown what it kept, the gallery must be
@@ -134,7 +141,7 @@ class Directory:
         """
         if self.broken:
             raise GalleryError(
-                f"An earlier write to {self.folder} failed half-way. Open the gallery again."
+                f"An earlier write to {self.folder.path} failed half-way. Open the gallery again."
             )
         table, head, disk = self.table, self._head, self.disk
         fields, arrays = change_columns(change)
@@ -167,7 +174,7 @@ class Directory:
                     else "Nothing was changed."
                 )
                 raise GalleryError(
-                    f"The gallery {self.folder} cannot be written: {error}. {outcome}"
+                    f"The gallery {self.folder.path} cannot be written: {error}. {outcome}"
                 ) from error
             raise
         self.broken = True  # until memory has caught up: Ctrl-C may strike here too
@@ -177,41 +184,119 @@ class Directory:
         table.apply(change)
         self.broken = False
 
-    def rows_sum(self, count: int) -> int | None:
-        """Give one checksum over the embeddings of the first ``count`` rows."""
-        return self._vectors.rows_sum(count)
+    def merge(self, snapshot: Snapshot) -> None:
+        """Replace all commits by one that says the same; rows keep their numbers.
 
-    def problems(self) -> list[str]:
-        """Read everything again; give a line for each byte run that is not what was written."""
+        Raises:
+            OSError: The disk refuses, or knows no second names; nothing has changed.
+            GalleryError: Embeddings are damaged, or the gallery must be opened again.
+        """
+        blocks = self._vectors.coalesced()
+        self.broken = True  # until it is known which generation is current
+        try:
+            merged = merge_commits(self.folder, snapshot, blocks, self.disk)
+        except OSError:
+            self.broken = self.is_outdated()
+            raise
+        old, new = self.description.generation, merged.description.generation
+        self._keep_indexes(old, new)
+        log_fd = self.disk.open(self.folder, log_name(new), write=True)
+        self._fds[0], previous = log_fd, self._log_fd
+        self._log_fd = log_fd
+        self.disk.close(previous)
+        self.description = merged.description
+        self._log_path = self.folder.path / log_name(new)
+        self._older, self._head = _START, merged.head
+        (record,) = decode_records(memoryview(merged.record), 0, 1, 0)
+        self._vectors.replace_blocks(blocks, self.folder.path / vectors_name(new))
+        self.table.metadata.replace(record.arrays["borders"], record.arrays["metadata"].data)
+        self.sweep()
+        self.broken = False
+
+    def problems(self, *, exclusively: bool) -> list[str]:
+        """Read everything again; return a line for each thing that is not what was written.
+
+        Args:
+            exclusively: Nobody else writes: this process holds the lock. Otherwise a writer may
+                be at work: what is checked is the state read last, and nothing is locked.
+        """
         found = self._vectors.check_all()
-        older, head = self._older, self._head
-        if self._page() != encode_first_page(self.description, (older, head)):
-            found.append(f"{self._log_path} is damaged in its first page.")
-        log = self._map(os.fstat(self._log_fd).st_size)
-        last = Head(0, PAGE, 0, 0)
-        for record in decode_records(log[: head.length], PAGE, 1, 0):
-            last = Head(record.seq, record.end, last.num_rows + record.num_rows, record.chain)
-        if last != head:
-            found.append(f"{self._log_path} is damaged behind commit {last.seq} of {head.seq}.")
-        if self.write or not is_locked(self.folder / LOCK):  # else a write may be under way
-            size = os.fstat(self._vectors_fd).st_size - head.num_rows * 4 * self.description.dim
-            for path, extra in (
-                (self._log_path, len(log) - head.length),
-                (self._vectors.path, size),
-            ):
-                if extra:
-                    found.append(
-                        f"{path} has {extra} bytes behind the last commit: an interrupted write, "
-                        "dropped when the gallery is opened for writing, or foreign bytes."
-                    )
-            known = {LOCK, DESCRIPTION, self._log_path.name, self._vectors.path.name}
-            indexes = f"index-{self.description.generation:06d}-*.faiss"
-            found += [
-                f"{path} does not belong to the gallery."
-                for path in sorted(self.folder.iterdir())
-                if path.name not in known and not path.match(indexes)
-            ]
+        found += self._page_problems(exclusively=exclusively)
+        head, last = self._head, _START
+        if os.fstat(self._log_fd).st_size < head.length:
+            found.append(f"{self._log_path} is cut short.")
+        else:
+            for record in decode_records(self._map(head.length), PAGE, 1, 0):
+                last = Head(record.seq, record.end, last.num_rows + record.num_rows, record.chain)
+            if last != head:
+                found.append(
+                    f"{self._log_path} is damaged behind commit {last.seq} of {head.seq}."
+                )
+        found += self._tail_problems(exclusively=exclusively)
+        try:
+            read_description(self.folder, self.disk)
+            foreign = [name for name in self.folder.names() if not is_own_name(name)]
+        except (GalleryError, OSError) as error:
+            return [*found, f"{self.folder.path} was deleted, or is damaged: {error}"]
+        found += [f"{self.folder.path / name} does not belong to the gallery." for name in foreign]
         return found
+
+    def _page_problems(self, *, exclusively: bool) -> list[str]:
+        expected = encode_first_page(self.description, (self._older, self._head))
+        page = self._page()
+        if page == expected:
+            return []
+        if not exclusively:
+            for _ in range(5):  # a slot may be half-written just now
+                found = decode_head(page)
+                if found is not None and found[1] and found[0].seq >= self._head.seq:
+                    blank = bytearray(page)
+                    for seq in (0, 1):
+                        start = slot_offset(seq)
+                        size = len(encode_head(self._head))
+                        blank[start : start + size] = expected[start : start + size]
+                    if bytes(blank) == expected and found[0].seq > self._head.seq:
+                        return []
+                time.sleep(0.002)
+                page = self._page()
+                if page == expected:
+                    return []
+        return [f"{self._log_path} is damaged in its first page."]
+
+    def _tail_problems(self, *, exclusively: bool) -> list[str]:
+        """Find bytes after the last commit, unless a writer may be putting them there just now."""
+        if exclusively:
+            return self._tails(self._head)
+        found: list[str] = []
+        for attempt in range(3):
+            if may_be_written_to(self.folder):
+                return []
+            try:
+                again = self._tails(self._read_head())
+            except GalleryError as error:
+                again = [str(error)]
+            if not again or (attempt and again != found):
+                return []
+            found = again
+        return [] if may_be_written_to(self.folder) else found
+
+    def _tails(self, head: Head) -> list[str]:
+        log = os.fstat(self._log_fd).st_size - head.length
+        vectors = os.fstat(self._vectors_fd).st_size - head.num_rows * 4 * self.description.dim
+        return [
+            f"{path} has {extra} bytes behind the last commit: an interrupted write, dropped when "
+            "the gallery is opened for writing, or foreign bytes."
+            for path, extra in ((self._log_path, log), (self._vectors.path, vectors))
+            if extra > 0
+        ]
+
+    def _keep_indexes(self, old: int, new: int) -> None:
+        """Rename stored indexes: rows keep their numbers in a merge."""
+        for name in self.folder.names():
+            kind = name.removeprefix(f"index-{old:06d}-").removesuffix(".faiss")
+            if name == index_name(old, kind):
+                with contextlib.suppress(OSError):
+                    self.disk.replace(self.folder, name, index_name(new, kind))
 
     def _take_back(self, previous: bytes | None, slot: int, row_bytes: int) -> None:
         """Undo an interrupted commit, the head slot first; else give up writing."""
@@ -227,17 +312,19 @@ class Directory:
 
     def _open(self) -> None:
         generation, disk = self.description.generation, self.disk
-        self._log_path = log_path(self.folder, generation)
-        self._log_fd = disk.open(self._log_path, write=self.write)
-        fds = [self._log_fd]
-        self._finalizer = weakref.finalize(self, _close_all, disk, fds)
+        self._log_path = self.folder.path / log_name(generation)
+        self._log_fd = disk.open(self.folder, log_name(generation), write=self.write)
+        self._fds = [self._log_fd]
+        self._finalizer = weakref.finalize(self, _close_all, disk, self._fds)
         try:
-            path = vectors_path(self.folder, generation)
-            self._vectors_fd = disk.open(path, write=self.write)
-            fds.append(self._vectors_fd)
-            self._vectors = MappedVectors(self._vectors_fd, self.description.dim, path)
+            name = vectors_name(generation)
+            self._vectors_fd = disk.open(self.folder, name, write=self.write)
+            self._fds.append(self._vectors_fd)
+            self._vectors = MappedVectors(
+                self._vectors_fd, self.description.dim, self.folder.path / name
+            )
             self.table = Table(self._vectors)
-            self._head = self._older = Head(0, PAGE, 0, 0)
+            self._head = self._older = _START
             decode_identity(self._page(), self.description, self._log_path)
             self._read_records(self._read_head())
             if self.write:
@@ -247,8 +334,7 @@ class Directory:
             raise
 
     def _page(self) -> bytes:
-        os.lseek(self._log_fd, 0, os.SEEK_SET)
-        return os.read(self._log_fd, PAGE)
+        return read_at(self._log_fd, PAGE, 0)
 
     def _read_head(self) -> Head:
         """Read the newest head; a slot may be half-written just now, so look again."""
@@ -263,7 +349,7 @@ class Directory:
         return self._roll_forward(found[0])
 
     def _roll_forward(self, head: Head) -> Head:
-        """One slot is lost: a commit behind the other's may be whole, so look for it."""
+        """One slot is lost: a commit after the other's may be whole, so look for it."""
         size = os.fstat(self._log_fd).st_size
         if size < head.length:
             raise GalleryError(f"{self._log_path} is cut short: {size} of {head.length} bytes.")
@@ -273,7 +359,7 @@ class Directory:
         return head
 
     def _read_records(self, head: Head) -> None:
-        """Take the commits between the last known head and this one into the table."""
+        """Apply the commits between the last known head and this one to the table."""
         size = os.fstat(self._log_fd).st_size
         if size < head.length:
             raise GalleryError(f"{self._log_path} is cut short: {size} of {head.length} bytes.")

@@ -1,14 +1,16 @@
-"""The files of a gallery's directory: their names, the description, and what is swept away."""
+"""The files of a gallery's directory: their names, the description, and left-overs."""
 
 from __future__ import annotations
 
 import glob
 import platform
+import re
 import shutil
 from pathlib import Path
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.disk import Disk, read_at
+from sanreid.gallery.storage.folder import Folder
 from sanreid.gallery.storage.records import Description
 from sanreid.utils.processes import is_running
 
@@ -16,104 +18,128 @@ __all__ = [
     "DESCRIPTION",
     "LOCK",
     "fresh_prefix",
+    "index_name",
     "is_gallery",
-    "log_path",
+    "is_own_name",
+    "log_name",
     "make_folders",
     "read_description",
     "sweep_beside",
     "sweep_folder",
-    "vectors_path",
+    "vectors_name",
     "write_description",
 ]
 
 DESCRIPTION = "gallery.json"
 LOCK = "lock"
-_TEMPORARY = "gallery.json.new"
+_NEW = ".new"
+_OWN_NAME = re.compile(
+    r"gallery\.json(\.new)?|lock|entries-\d{6,}\.log|vectors-\d{6,}\.f32"
+    r"|index-\d{6,}-.+\.faiss(\.new)?"
+)
+_MAX_DESCRIPTION = 1 << 16  # bytes; it has some 200
 
 
 def is_gallery(path: Path) -> bool:
-    """Tell whether a directory says it is a gallery."""
+    """Tell whether a directory says it is a gallery.
+
+    Raises:
+        GalleryError: The system does not let one see.
+    """
     try:
         return (path / DESCRIPTION).is_file()
-    except OSError as error:  # a name too long, a folder that may not be looked into
+    except (OSError, ValueError) as error:  # a name too long, a folder one may not look into
         raise GalleryError(f"No gallery can be at {path}: {error}") from error
 
 
-def log_path(folder: Path, generation: int) -> Path:
-    """Give the place of a generation's log."""
-    return folder / f"entries-{generation:06d}.log"
+def log_name(generation: int) -> str:
+    """Return the name of a generation's log."""
+    return f"entries-{generation:06d}.log"
 
 
-def vectors_path(folder: Path, generation: int) -> Path:
-    """Give the place of a generation's embeddings."""
-    return folder / f"vectors-{generation:06d}.f32"
+def vectors_name(generation: int) -> str:
+    """Return the name of a generation's embeddings."""
+    return f"vectors-{generation:06d}.f32"
 
 
-def read_description(folder: Path) -> Description:
+def index_name(generation: int, kind: str) -> str:
+    """Return the name of a stored index."""
+    return f"index-{generation:06d}-{kind}.faiss"
+
+
+def is_own_name(name: str) -> bool:
+    """Tell whether a gallery gives its files such names, in any generation."""
+    return _OWN_NAME.fullmatch(name) is not None
+
+
+def read_description(folder: Folder, disk: Disk) -> Description:
     """Read ``gallery.json``.
 
     Raises:
         GalleryError: It is not there, foreign, damaged or of a newer format.
     """
-    path = folder / DESCRIPTION
     try:
-        raw = path.read_bytes()
+        fd = disk.open(folder, DESCRIPTION, write=False)
+        try:
+            raw = read_at(fd, _MAX_DESCRIPTION, 0)
+        finally:
+            disk.close(fd)
     except OSError as error:
         raise GalleryError(
-            f"{folder} is not a sanreid gallery: {DESCRIPTION} cannot be read ({error})."
+            f"{folder.path} is not a sanreid gallery: {DESCRIPTION} cannot be read ({error})."
         ) from error
-    return Description.from_bytes(raw, path)
+    return Description.from_bytes(raw, folder.path / DESCRIPTION)
 
 
-def write_description(folder: Path, description: Description, disk: Disk) -> None:
+def write_description(folder: Folder, description: Description, disk: Disk) -> None:
     """Put a description in place in one step."""
-    temporary = folder / _TEMPORARY
-    fd = disk.create(temporary)
+    fd = disk.create(folder, DESCRIPTION + _NEW)
     try:
         disk.write(fd, description.to_bytes(), 0)
         disk.sync(fd)
     finally:
         disk.close(fd)
-    disk.replace(temporary, folder / DESCRIPTION)
+    disk.replace(folder, DESCRIPTION + _NEW, DESCRIPTION)
     disk.sync_folder(folder)
 
 
-def sweep_folder(folder: Path, generation: int, disk: Disk) -> list[Path]:
-    """Delete what an interrupted or finished change of generation left; give what would not go."""
-    keep = {log_path(folder, generation).name, vectors_path(folder, generation).name}
+def sweep_folder(folder: Folder, generation: int, disk: Disk) -> list[Path]:
+    """Delete what an interrupted or finished change of generation left.
+
+    Only names go: a file that has a second name, or that a reader has mapped, lives on.
+
+    Returns:
+        What could not be deleted.
+    """
+    keep = {DESCRIPTION, LOCK, log_name(generation), vectors_name(generation)}
+    indexes = re.compile(rf"index-{generation:06d}-.+\.faiss")
     stale = [
-        path
-        for pattern in ("entries-*.log", "vectors-*.f32", _TEMPORARY)
-        for path in folder.glob(pattern)
-        if path.name not in keep
-    ]
-    stale += [
-        path
-        for path in folder.glob("index-*.faiss*")
-        if path.name.endswith(".new") or f"-{generation:06d}-" not in path.name
+        name
+        for name in folder.names()
+        if name not in keep and is_own_name(name) and not indexes.fullmatch(name)
     ]
     if not stale:
         return []
     try:
         disk.sync_folder(folder)  # what names this generation is safe before the rest goes
     except OSError:
-        return stale
+        return [folder.path / name for name in stale]
     left = []
-    for path in stale:
+    for name in stale:
         try:
-            disk.remove(path)
+            disk.remove(folder, name)
         except OSError:  # Windows keeps files that are mapped somewhere
-            left.append(path)
+            left.append(folder.path / name)
     return left
 
 
 def fresh_prefix(path: Path) -> str:
-    """Galleries in the making carry their maker's machine and process in their name."""
+    """Return how names of unfinished galleries begin; this machine and a process follow."""
     return f".{path.name}.new-{platform.node()}-"
 
 
 def sweep_beside(path: Path) -> None:
-    """Delete galleries that processes of this machine, now gone, were making at this place."""
+    """Delete unfinished galleries for this path whose processes, of this machine, are gone."""
     prefix = fresh_prefix(path)
     for fresh in path.parent.glob(glob.escape(prefix) + "*"):
         maker = fresh.name.removeprefix(prefix).partition("-")[0]
@@ -121,9 +147,16 @@ def sweep_beside(path: Path) -> None:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def make_folders(path: Path, disk: Disk) -> None:
-    """Make missing folders, each synced into the one above."""
-    if not path.is_dir():
-        make_folders(path.parent, disk)
-        path.mkdir(exist_ok=True)
-        disk.sync_folder(path.parent)
+def make_folders(path: Path, disk: Disk) -> list[Path]:
+    """Create missing folders, each synced into its parent; return those created, outer first."""
+    if path.is_dir():
+        return []
+    made = make_folders(path.parent, disk)
+    try:
+        path.mkdir()
+        made.append(path)
+    except FileExistsError:  # another process was quicker
+        if not path.is_dir():
+            raise
+    disk.sync_parent(path)
+    return made

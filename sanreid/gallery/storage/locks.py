@@ -1,53 +1,67 @@
-"""The one writer's lock: held by the operating system, so that it dies with its process."""
+"""The one writer's lock: held by the operating system, so that it dies with its process.
+
+The package ``filelock`` neither names the holder, nor releases in a forked child, nor notices that
+its file was deleted; hence this file.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import weakref
-from pathlib import Path
 
 from sanreid.errors import GalleryError
+from sanreid.gallery.storage.disk import read_at
+from sanreid.gallery.storage.filenames import LOCK
+from sanreid.gallery.storage.folder import Folder
+from sanreid.gallery.storage.forking import watch_forks
+from sanreid.utils.processes import is_running
 
-__all__ = ["WriterLock", "is_locked"]
+__all__ = ["WriterLock", "may_be_written_to"]
 
-_PLACE = 1 << 20  # Windows bars reading of locked bytes: lock one far behind the text
-_held: weakref.WeakSet[WriterLock] = weakref.WeakSet()
+_LOCKED_BYTE = 1 << 20  # Windows bars reading of locked bytes: lock one far behind the text
+_MAX_ATTEMPTS = 10
+_FLAGS = (
+    getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+)
 
 
 class WriterLock:
-    """Holds a directory's lock file until released, collected, or the process ends.
+    """Holds a gallery's lock until released, collected, or the process ends.
+
+    The directory itself is locked besides its lock file, where the system can, so that nobody
+    gets in by deleting that file.
 
     Raises:
         GalleryError: Another writer holds it; the message names that process.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        binary = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    def __init__(self, folder: Folder) -> None:
+        self._pid = os.getpid()
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | binary, 0o644)
+            fd = _locked_file(folder)
         except OSError as error:
             raise GalleryError(
-                f"The gallery {path.parent} cannot be opened for writing: {error}."
+                f"The gallery {folder.path} cannot be opened for writing: {error}."
             ) from error
-        if not _try_lock(fd):
-            holder = os.read(fd, 20).decode(errors="replace").strip()
+        try:
+            directory = _locked_directory(folder)
+            os.ftruncate(fd, 0)
+            os.write(fd, str(self._pid).encode())  # opened just now: the offset is 0
+        except BaseException as error:
             os.close(fd)
-            by = f"by process {holder}" if holder.isdigit() else "by another process"
-            raise GalleryError(
-                f"The gallery {path.parent} is open for writing {by}. Close it there, "
-                'or open it here with mode="r".'
-            )
-        os.ftruncate(fd, 0)
-        os.lseek(fd, 0, os.SEEK_SET)
-        os.write(fd, str(os.getpid()).encode())
-        self._pid = os.getpid()
-        self._finalizer = weakref.finalize(self, os.close, fd)
-        if not _held and hasattr(os, "register_at_fork"):
-            _register_once()
-        _held.add(self)
+            if isinstance(error, OSError):
+                raise GalleryError(
+                    f"The gallery {folder.path} cannot be opened for writing: {error}."
+                ) from error
+            raise
+        self._finalizer = weakref.finalize(self, _release, fd, directory, self._pid)
+        watch_forks(self)
 
     @property
     def is_held(self) -> bool:
@@ -58,27 +72,85 @@ class WriterLock:
         """Let the next writer in."""
         self._finalizer()
 
-    def __hash__(self) -> int:
-        return id(self)
+    def after_fork(self) -> None:
+        """Let go in a forked child: it must not keep its parent's lock alive."""
+        self._finalizer()
 
 
-def is_locked(path: Path) -> bool:
-    """Tell whether a writer holds the lock file, leaving it as it is."""
+def may_be_written_to(folder: Folder) -> bool:
+    """Tell whether a writer is at work, by the process that the lock file names; locks nothing."""
     try:
-        fd = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
+        fd = os.open(folder.at(LOCK), os.O_RDONLY | _FLAGS, dir_fd=folder.fd)
     except OSError:
         return False
     try:
-        return not _try_lock(fd)
+        holder = read_at(fd, 20, 0).decode(errors="replace").strip()
+    except OSError:
+        return False
     finally:
         os.close(fd)
+    return holder.isascii() and holder.isdigit() and is_running(int(holder))
+
+
+def _locked_file(folder: Folder) -> int:
+    """Open and lock the lock file; it must still have its name once it is locked."""
+    for _ in range(_MAX_ATTEMPTS):
+        fd = os.open(folder.at(LOCK), os.O_RDWR | os.O_CREAT | _FLAGS, 0o644, dir_fd=folder.fd)
+        try:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise OSError(f"{folder.path / LOCK} is not a regular file")  # noqa: TRY301 - closed below
+            if not _try_lock(fd):
+                raise _in_use(folder, fd)
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(fd), folder.stat(LOCK)):
+                    return fd
+        except GalleryError:
+            os.close(fd)
+            raise
+        except OSError as error:
+            os.close(fd)
+            raise OSError(
+                f'{error}; if its file system knows no locks, open it with mode="r" or keep '
+                "it on a local disk"
+            ) from error
+        os.close(fd)  # deleted meanwhile: what was locked is not what others will lock
+    raise OSError(f"{folder.path / LOCK} keeps being deleted")
+
+
+def _locked_directory(folder: Folder) -> int | None:
+    """Lock the directory itself; None where the system, or its file system, does not do that."""
+    if folder.fd is None or sys.platform == "win32":
+        return None
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder.fd)
+    try:
+        if _try_lock(fd):
+            return fd
+    except OSError:
+        os.close(fd)
+        return None
+    os.close(fd)
+    raise _in_use(folder, None)
+
+
+def _in_use(folder: Folder, fd: int | None) -> GalleryError:
+    holder = "" if fd is None else read_at(fd, 20, 0).decode(errors="replace").strip()
+    by = f"by process {holder}" if holder.isdigit() else "by another process"
+    return GalleryError(
+        f"The gallery {folder.path} is open for writing {by}. Close it there, "
+        'or open it here with mode="r".'
+    )
 
 
 def _try_lock(fd: int) -> bool:
+    """Lock a file; False if another holds it.
+
+    Raises:
+        OSError: Its file system knows no locks.
+    """
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - Windows alone has it
 
-        os.lseek(fd, _PLACE, os.SEEK_SET)
+        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -95,17 +167,16 @@ def _try_lock(fd: int) -> bool:
     return True
 
 
-_registered: list[bool] = []
-
-
-def _register_once() -> None:
-    if not _registered:
-        _registered.append(True)
-        os.register_at_fork(after_in_child=_let_go)
-
-
-def _let_go() -> None:
-    """A forked child must not keep its parent's lock alive."""
-    for lock in list(_held):
+def _release(fd: int, directory: int | None, pid: int) -> None:
+    """Close; the lock itself is the parent's to give up, the child's copies only close."""
+    for one in (fd, directory):
+        if one is None:
+            continue
         with contextlib.suppress(OSError):
-            lock.release()
+            if pid == os.getpid() and sys.platform != "win32":
+                import fcntl  # noqa: PLC0415 - Windows lacks it
+
+                if one is fd:
+                    os.ftruncate(fd, 0)  # nobody writes now: see may_be_written_to
+                fcntl.flock(one, fcntl.LOCK_UN)  # a copy in a forked child would keep it
+        os.close(one)

@@ -9,11 +9,14 @@ A directory holds::
     index-*.faiss         an approximate index, derived from the rest and rebuilt at need
 
 The log begins with a 4096-byte page: an identity, and two head slots written in turn that say
-how long the log is up to the last commit. Records follow, one a commit, each with the CRC-32 of
+how long the log is up to the last commit. Records follow, one per commit, each with the CRC-32 of
 its payload and of the record before it. A commit is: vectors written and synced, record written
-and synced, head slot written and synced. Cut short, swapped or flipped bytes meet a checksum or
-a length that does not agree; bytes behind the last commit are an interrupted write and are
+and synced, head slot written and synced. Truncated, swapped or flipped bytes meet a checksum or
+a length that does not agree; bytes after the last commit are an interrupted write and are
 dropped.
+
+The format stays written by hand: no library offers checksums per block of vectors that are mapped
+rather than read.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ class Description:
     generation: int
 
     def to_bytes(self) -> bytes:
-        """Give the file's text, its own checksum inside."""
+        """Return the file's text, with its checksum."""
         fields: dict[str, Any] = {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -78,7 +81,7 @@ class Description:
 
     @classmethod
     def from_bytes(cls, raw: bytes, path: object) -> Description:
-        """Read the file's text.
+        """Parse the file's text.
 
         Raises:
             GalleryError: Foreign, damaged, or of a newer format.
@@ -115,7 +118,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One commit as it lies in the log."""
+    """One commit as it is stored in the log."""
 
     seq: int
     first_row: int
@@ -127,12 +130,12 @@ class Record:
 
 
 def slot_offset(seq: int) -> int:
-    """Give the place of a head slot; two in turn."""
+    """Return the offset of a commit's head slot; the two are used in turn."""
     return _SLOTS[seq % 2]
 
 
 def encode_first_page(description: Description, heads: tuple[Head, Head]) -> bytes:
-    """Give the log's first page."""
+    """Return the log's first page."""
     page = bytearray(PAGE)
     identity = _IDENTITY.pack(
         _LOG_MAGIC,
@@ -174,20 +177,20 @@ def decode_identity(page: bytes, description: Description, path: object) -> None
 
 
 def encode_head(head: Head) -> bytes:
-    """Give the bytes of a head slot."""
+    """Return the bytes of a head slot."""
     raw = _HEAD.pack(_HEAD_MAGIC, head.seq, head.length, head.num_rows, head.chain, 0)[:-4]
     return raw + struct.pack("<I", zlib.crc32(raw))
 
 
 def decode_head(page: bytes) -> tuple[Head, bool] | None:
-    """Give the newest good head, and whether both slots are good; None if neither is."""
+    """Return the newest good head, and whether both slots are good; None if neither is."""
     heads = []
-    for place in range(2):
-        raw = page[_SLOTS[place] : _SLOTS[place] + _HEAD.size]
+    for slot in range(2):
+        raw = page[_SLOTS[slot] : _SLOTS[slot] + _HEAD.size]
         good = len(raw) == _HEAD.size and zlib.crc32(raw[:-4]) == struct.unpack("<I", raw[-4:])[0]
         if good and raw[:4] == _HEAD_MAGIC:
             head = Head(*_HEAD.unpack(raw)[1:-1])
-            if head.seq % 2 == place:
+            if head.seq % 2 == slot:
                 heads.append(head)
     if not heads:
         return None
@@ -203,7 +206,7 @@ def encode_record(
     arrays: Mapping[str, NDArray[Any]],
     chain: int,
 ) -> tuple[bytes, int]:
-    """Give a record's bytes and its own chain checksum."""
+    """Return a record's bytes and its own chain checksum."""
     shapes = [[name, array.dtype.str, len(array)] for name, array in arrays.items()]
     text = json.dumps({**fields, "arrays": shapes}, separators=(",", ":")).encode()
     parts = [struct.pack("<Q", len(text)), _padded(text)]
@@ -219,7 +222,7 @@ def decode_records(log: memoryview, start: int, seq: int, chain: int) -> Iterato
     """Yield the good records from ``start`` on, the first numbered ``seq``; stop at a bad one.
 
     Args:
-        log: The log's bytes; nothing behind its end is read.
+        log: The log's bytes.
         start: Where the first record is.
         seq: The number it must have.
         chain: The checksum of the record before it.
@@ -244,13 +247,13 @@ def _decode_payload(payload: memoryview) -> tuple[dict[str, Any], dict[str, NDAr
     try:
         (length,) = struct.unpack("<Q", payload[:8])
         fields = json.loads(bytes(payload[8 : 8 + length]))
-        arrays, place = {}, 8 + _rounded(length)
+        arrays, offset = {}, 8 + _rounded(length)
         for name, dtype, count in fields.pop("arrays"):
             kind = np.dtype(dtype)
             if kind.kind not in "iuf":
                 raise ValueError(f"an array of {kind}")  # noqa: TRY301 - caught just below
-            arrays[name] = np.frombuffer(payload, kind, count, place)
-            place += _rounded(count * kind.itemsize)
+            arrays[name] = np.frombuffer(payload, kind, count, offset)
+            offset += _rounded(count * kind.itemsize)
     except (ValueError, KeyError, TypeError, struct.error, OverflowError) as error:
         raise GalleryError(f"A record of the log cannot be read: {error}") from error
     return fields, arrays

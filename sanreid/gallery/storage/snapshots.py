@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.gallery.filters import Condition, DictionaryColumn, select
-from sanreid.gallery.index.exact import Candidates, Exclusion, exact_search
+from sanreid.gallery.index.exclusion import Exclusion
+from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
 from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.storage.table import Settings, Table
-from sanreid.gallery.store import SearchRequest
+from sanreid.gallery.storage.table import Table
+from sanreid.gallery.store import EntryBatch, SearchRequest, Settings
 from sanreid.gallery.validation import NO_CAMID
 
 __all__ = ["Snapshot"]
@@ -26,37 +28,54 @@ class Snapshot:
     table: Table
     num_rows: int
     version: int
-    num_dead: int
+    num_deleted: int
     next_id: int
     settings: Settings
 
     @classmethod
     def of(cls, table: Table) -> Snapshot:
-        """Take the state of ``table`` now; its writer must stand still meanwhile."""
-        return cls(table, len(table), table.version, table.num_dead, table.next_id, table.settings)
+        """Return the state of ``table`` now; nobody may write to it meanwhile."""
+        return cls(
+            table, len(table), table.version, table.num_deleted, table.next_id, table.settings
+        )
 
     def __len__(self) -> int:
-        """Rows, dead ones too: the length of every mask."""
+        """Return the number of rows, deleted ones too: the length of every mask."""
         return self.num_rows
 
     @property
     def num_entries(self) -> int:
         """Entries: rows that are alive."""
-        return self.num_rows - self.num_dead
+        return self.num_rows - self.num_deleted
+
+    def rows(self) -> Rows:
+        """Return the rows as an index sees them."""
+        table = self.table
+        return Rows(table.vectors, table.ids.first(self.num_rows), self.alive(), table.numbering)
 
     def alive(self) -> NDArray[np.bool_] | None:
-        """Give the mask of living rows; None when all are."""
-        if not self.num_dead:
+        """Return the mask of the rows that are alive; None when all are."""
+        if not self.num_deleted:
             return None
-        return np.asarray(self.table.died.first(self.num_rows) > self.version)
+        return np.asarray(self.table.deleted_at.first(self.num_rows) > self.version)
 
     def alive_rows(self) -> NDArray[np.int64]:
-        """Give the row numbers of the entries."""
+        """Return the row numbers of the entries."""
         alive = self.alive()
         return np.arange(self.num_rows) if alive is None else np.flatnonzero(alive)
 
+    def ids(self) -> NDArray[np.int64]:
+        """Return the ids of the entries, ascending."""
+        return np.sort(self.table.ids.first(self.num_rows)[self.alive_rows()])
+
+    def row_of(self) -> dict[int, int]:
+        """Return the row of each entry's id."""
+        rows = self.alive_rows()
+        ids = self.table.ids.first(self.num_rows)[rows]
+        return dict(zip(ids.tolist(), rows.tolist(), strict=True))
+
     def numbers(self, field: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
-        """Give a numeric column and where it has a value."""
+        """Return a numeric column and where it has a value; None for other fields."""
         match field:
             case "id":
                 return self.table.ids.first(self.num_rows), np.ones(self.num_rows, dtype=bool)
@@ -69,82 +88,61 @@ class Snapshot:
         return None
 
     def codes(self, field: str) -> DictionaryColumn:
-        """Give the distinct values and codes of the pids or of a metadata key."""
+        """Return the distinct values and codes of the pids or of a metadata key."""
         if field == "pid":
             codes = self.table.pid_codes.first(self.num_rows)
-            return DictionaryColumn(self.table.pid_values, codes, self.table.pid_places)
+            return DictionaryColumn(self.table.pid_values, codes, self.table.code_of_pid)
         return self.table.metadata_codes(field.removeprefix("metadata."), self.num_rows)
 
-    def admitted(self, condition: Condition | None) -> NDArray[np.bool_] | None:
-        """Give the mask of living rows that match; None when every row does."""
-        if condition is None:
-            return self.alive()
-        return self.matching(condition)
-
     def matching(self, condition: Condition) -> NDArray[np.bool_]:
-        """Give the mask of living rows that match."""
+        """Return the mask of the rows that are alive and match."""
         alive, chosen = self.alive(), select(condition, self)
         return chosen if alive is None else chosen & alive
 
-    def entries(self, rows: NDArray[np.int64]) -> list[Entry]:
-        """Give the entries of these rows."""
-        table = self.table
-        embeddings = table.vectors.take(rows)
-        made = []
-        for row, embedding in zip(rows.tolist(), embeddings, strict=True):
-            camid, seconds = int(table.camids.first(row + 1)[row]), self._seconds(row)
-            raw = table.metadata[row]
-            made.append(
-                Entry(
-                    id=int(table.ids.first(row + 1)[row]),
-                    embedding=embedding.copy(),
-                    pid=table.pid_values[table.pid_codes.first(row + 1)[row]],
-                    camid=None if camid == NO_CAMID else camid,
-                    timestamp=None if np.isnan(seconds) else seconds,
-                    metadata=json.loads(raw) if raw else {},
-                )
-            )
-        return made
+    def selected_ids(self, condition: Condition) -> NDArray[np.int64]:
+        """Return the ids of the entries that match, ascending."""
+        return np.sort(self.table.ids.first(self.num_rows)[self.matching(condition)])
 
-    def search(self, request: SearchRequest) -> Candidates:
-        """Find each query's nearest admitted rows, exactly."""
-        admitted = self.admitted(request.condition)
-        return exact_search(
+    def row_search(self, request: SearchRequest) -> RowSearch:
+        """Return a request as a search among rows."""
+        rows = self.rows()
+        return RowSearch(
+            rows,
             request.queries,
-            self.table.vectors,
-            self.num_rows,
-            self.table.ids.first(self.num_rows),
-            min(request.k, self.num_rows),
-            admitted=admitted,
-            exclusion=self.exclusion(request),
-            min_similarity=request.min_similarity,
+            request.k,
+            rows.alive if request.condition is None else self.matching(request.condition),
+            self._exclusion(request),
+            request.min_similarity,
         )
 
-    def exclusion(self, request: SearchRequest) -> _Exclusions | None:
-        """Give what leaves out rows for each query; None when nothing is left out."""
+    def _exclusion(self, request: SearchRequest) -> Exclusion | None:
         if request.exclude_camids is None:
             return None
         camids = self.table.camids.first(self.num_rows)
         if request.exclude_pids is None:
-            return _Exclusions(camids, request.exclude_camids, None, None)
-        places = self.table.pid_places
-        asked = [
-            -1 if pid is None else places.get((type(pid), pid), -1) for pid in request.exclude_pids
+            return Exclusion(camids, request.exclude_camids)
+        known = self.table.code_of_pid
+        codes = [
+            -1 if pid is None else known.get((type(pid), pid), -1) for pid in request.exclude_pids
         ]
-        codes = self.table.pid_codes.first(self.num_rows)
-        return _Exclusions(camids, request.exclude_camids, codes, np.array(asked, dtype=np.int32))
+        return Exclusion(
+            camids,
+            request.exclude_camids,
+            self.table.pid_codes.first(self.num_rows),
+            np.array(codes, dtype=np.int32),
+        )
 
     def result(self, found: Candidates, num_queries: int, k: int) -> SearchResult:
-        """Lay ranked rows out, k places a query, with fills behind."""
+        """Lay ranked rows out, k ranks per query, with fills after the last."""
         queries, rows, similarities = found
         table = self.table
         counts = np.bincount(queries, minlength=num_queries).astype(np.int64)
-        places = np.arange(len(queries)) - (np.cumsum(counts) - counts)[queries]
+        ranks = np.arange(len(queries)) - (np.cumsum(counts) - counts)[queries]
         shape = (num_queries, k)
         ids, near = np.full(shape, -1, np.int64), np.full(shape, np.nan, np.float32)
         pids, camids = np.full(shape, None, dtype=object), np.full(shape, None, dtype=object)
         seconds, metadata = np.full(shape, np.nan), np.full(shape, b"", dtype=object)
-        at = (queries, places)
+        at = (queries, ranks)
         ids[at] = table.ids.first(self.num_rows)[rows]
         near[at] = similarities
         codes, inverse = np.unique(table.pid_codes.first(self.num_rows)[rows], return_inverse=True)
@@ -162,48 +160,44 @@ class Snapshot:
         seconds[at] = table.timestamps.first(self.num_rows)[rows]
         return SearchResult(ids, near, pids, camids, seconds, counts, metadata)
 
-    def _seconds(self, row: int) -> float:
-        return float(self.table.timestamps.first(row + 1)[row])
+    def entries(self, rows: NDArray[np.int64]) -> list[Entry]:
+        """Return the entries of these rows."""
+        batch = self.batch(rows)
+        assert batch.ids is not None  # noqa: S101 - stored rows have ids
+        columns = (
+            batch.ids.tolist(), batch.embeddings, batch.pids, batch.camids.tolist(),
+            batch.timestamps.tolist(), batch.metadata,
+        )  # fmt: skip
+        return [
+            Entry(
+                id=number,
+                embedding=embedding.copy(),
+                pid=pid,
+                camid=None if camid == NO_CAMID else camid,
+                timestamp=None if np.isnan(seconds) else seconds,
+                metadata=json.loads(raw) if raw else {},
+            )
+            for number, embedding, pid, camid, seconds, raw in zip(*columns, strict=True)
+        ]
 
+    def scan(self, batch_size: int) -> Iterator[EntryBatch]:
+        """Yield the entries in row order, ``batch_size`` at a time."""
+        rows = self.alive_rows()
+        for start in range(0, len(rows), batch_size):
+            yield self.batch(rows[start : start + batch_size])
 
-class _Exclusions:
-    """The Market-1501 rule: a query's own person under its own camera is left out."""
-
-    def __init__(
-        self,
-        camids: NDArray[np.int64],
-        asked_camids: NDArray[np.int64],
-        pid_codes: NDArray[np.int32] | None,
-        asked_codes: NDArray[np.int32] | None,
-    ) -> None:
-        self._camids, self._asked_camids = camids, asked_camids
-        self._pid_codes, self._asked_codes = pid_codes, asked_codes
-
-    def of(self, queries: NDArray[np.int64]) -> _Exclusions:
-        """Give the rule for some of the queries."""
-        codes = None if self._asked_codes is None else self._asked_codes[queries]
-        return _Exclusions(self._camids, self._asked_camids[queries], self._pid_codes, codes)
-
-    def pairs(self, queries: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell for (query, row) pairs whether the row is left out."""
-        asked = self._asked_camids[queries]
-        mask = (self._camids[rows] == asked) & (asked != NO_CAMID)
-        if self._asked_codes is not None and self._pid_codes is not None:
-            mask &= self._pid_codes[rows] == self._asked_codes[queries]
-        return np.asarray(mask)
-
-    def __call__(self, part: slice) -> Exclusion:
-        """Give the rule of some queries."""
-        asked_camids = self._asked_camids[part]
-        nothing = asked_camids == NO_CAMID
-        asked_codes = None if self._asked_codes is None else self._asked_codes[part]
-
-        def left_out(rows: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
-            mask = self._camids[rows][:, None] == asked_camids
-            if nothing.any():
-                mask &= ~nothing
-            if asked_codes is not None and self._pid_codes is not None:
-                mask &= self._pid_codes[rows][:, None] == asked_codes
-            return np.asarray(mask)
-
-        return left_out
+    def batch(
+        self, rows: NDArray[np.int64], embeddings: NDArray[np.float32] | None = None
+    ) -> EntryBatch:
+        """Return the columns of these rows, with other embeddings if they are given."""
+        table, count = self.table, self.num_rows
+        codes = table.pid_codes.first(count)[rows].tolist()
+        return EntryBatch(
+            embeddings=table.vectors.take(rows) if embeddings is None else embeddings,
+            pids=[table.pid_values[code] for code in codes],
+            camids=table.camids.first(count)[rows],
+            timestamps=table.timestamps.first(count)[rows],
+            metadata=[table.metadata[row] for row in rows.tolist()],
+            ids=table.ids.first(count)[rows],
+            encoder_fingerprint=self.settings.encoder_fingerprint,
+        )

@@ -1,8 +1,7 @@
-"""Where embeddings lie: rows that are only ever appended, read in pieces.
+"""Embeddings in memory: rows that are only ever appended, read in pieces.
 
 A row once written never changes, so any number of searches may read while one thread appends.
-:class:`MemoryVectors` keeps them in arrays; the stored kind, with the same two ways of reading,
-maps a file (:mod:`sanreid.gallery.storage.segments`).
+The stored kind, :mod:`sanreid.gallery.storage.mapped_vectors`, is read in the same two ways.
 """
 
 from __future__ import annotations
@@ -14,27 +13,19 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MemoryVectors", "Vectors"]
+from sanreid.gallery.index.rows import Vectors
+
+__all__ = ["AppendableVectors", "MemoryVectors"]
 
 _FIRST_CHUNK = 1024
 _CHUNK_BYTES = 64 << 20
 
 
-class Vectors(Protocol):
-    """What a search needs of the embeddings' store."""
-
-    dim: int
-
-    def spans(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """Yield rows ``start`` to ``stop`` as (first row, view of at most ``step`` rows)."""
-        ...
-
-    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Copy the given rows, in their order."""
-        ...
+class AppendableVectors(Vectors, Protocol):
+    """What a table needs of its embeddings, besides what a search needs."""
 
     def append(self, rows: NDArray[np.float32]) -> None:
-        """Put new rows after the last."""
+        """Append rows."""
         ...
 
     def cut(self, count: int) -> None:
@@ -52,7 +43,7 @@ class MemoryVectors:
         self._num_rows = 0
 
     def append(self, rows: NDArray[np.float32]) -> None:
-        """Put new rows after the last; a large batch becomes a chunk of its own."""
+        """Append rows; a large batch becomes a chunk of its own."""
         done = 0
         while done < len(rows):
             start = self._starts[-1] if self._starts else 0
@@ -68,8 +59,8 @@ class MemoryVectors:
     def spans(self, start: int, stop: int, step: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """Yield views of rows ``start`` to ``stop``; no view crosses a chunk's border."""
         while start < stop:
-            place = bisect.bisect_right(self._starts, start) - 1
-            first, chunk = self._starts[place], self._chunks[place]
+            index = bisect.bisect_right(self._starts, start) - 1
+            first, chunk = self._starts[index], self._chunks[index]
             end = min(stop, start + step, first + len(chunk))
             yield start, chunk[start - first : end - first]
             start = end
@@ -101,8 +92,8 @@ def take_from(
 ) -> NDArray[np.float32]:
     """Gather rows that lie in several chunks, chunk by chunk."""
     taken = np.empty((len(rows), dim), dtype=np.float32)
-    places = np.searchsorted(starts, rows, side="right") - 1
-    for place in np.unique(places):
-        here = places == place
-        taken[here] = chunks[place][rows[here] - starts[place]]
+    owners = np.searchsorted(starts, rows, side="right") - 1
+    for owner in np.unique(owners):
+        here = owners == owner
+        taken[here] = chunks[owner][rows[here] - starts[owner]]
     return taken

@@ -7,10 +7,9 @@ import pytest
 
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import Gallery
-from sanreid.gallery.index import approximate
-from sanreid.gallery.index.manager import INDEX_KINDS
+from sanreid.gallery.index import faiss_index
+from sanreid.gallery.index.kinds import KINDS
 
-KINDS = [kind for kind in INDEX_KINDS if kind not in ("auto", "flat")]
 QUICK = ["flat-sq8", "ivf", "ivf-sq8", "hnsw"]
 DIM, COUNT = 16, 900
 
@@ -55,7 +54,7 @@ def test_every_kind_searches_filters_and_forgets(kind):
     assert gallery.stats()["exact"] is False
     assert gallery.stats()["index_in_use"] == kind
     assert gallery.stats()["indexed_rows"] == COUNT
-    assert gallery._store.keeper._held[0].index.ntotal == COUNT
+    assert gallery._store._index._held[0].index.ntotal == COUNT
     assert gallery.recall(k=5, sample=60) >= 0.9
     for one in (gallery, exact):
         one.remove(where={"camid": 3})
@@ -74,8 +73,8 @@ def test_every_kind_searches_filters_and_forgets(kind):
 
 
 def test_k_entries_come_back_though_the_index_is_narrow(monkeypatch):
-    monkeypatch.setattr(approximate, "_TARGET_RECALL", 0.0)
-    monkeypatch.setattr(approximate, "_SPARSE", 0.0)
+    monkeypatch.setattr(faiss_index, "_TARGET_RECALL", 0.0)
+    monkeypatch.setattr(faiss_index, "_SPARSE", 0.0)
     gallery, exact = filled(Gallery(DIM, index="ivf")), filled(Gallery(DIM))
     result = gallery.search(crops(seed=1, count=20)[0], k=60, where={"camid": 2})
     assert result.counts.tolist() == [60] * 20
@@ -127,7 +126,7 @@ def test_new_entries_are_found_before_and_after_the_index_takes_them_in():
 
 @pytest.mark.parametrize("where", [{"camid": 1}, {"camid": {"$in": [0, 1, None]}}])
 def test_rules_hold_for_entries_the_index_does_not_cover(where, monkeypatch):
-    monkeypatch.setattr(approximate, "_SPARSE", 0.0)
+    monkeypatch.setattr(faiss_index, "_SPARSE", 0.0)
     gallery, exact = Gallery(DIM, index="ivf"), Gallery(DIM)
     rows, pids = crops(count=COUNT + 200)
     camids = [[0, 1, 2, None][number % 4] for number in range(len(rows))]
@@ -138,7 +137,7 @@ def test_rules_hold_for_entries_the_index_does_not_cover(where, monkeypatch):
         gallery.search(queries[:1])
     assert gallery.stats()["indexed_rows"] == COUNT
     monkeypatch.setattr(
-        gallery._store.keeper._held[0], "width", 10_000
+        gallery._store._index._held[0], "width", 10_000
     )  # all lists: nothing missed
     for rules in ({}, {"query_camids": [0, None, 2] * 10}):
         found, true = (one.search(queries, 7, where=where, **rules) for one in (gallery, exact))
@@ -164,7 +163,7 @@ def test_the_index_is_kept_beside_the_entries(tmp_path, monkeypatch):
         raise AssertionError("built again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(approximate.ApproximateIndex, "build", refuse)
+        patch.setattr(faiss_index.FaissIndex, "build", refuse)
         for mode in ("r", "rw"):
             with Gallery.open(tmp_path / "g", mode=mode, index="ivf") as gallery:
                 result = gallery.search(crops()[0][:9], k=5, where={"id": {"$lt": COUNT}})
@@ -215,14 +214,14 @@ def test_no_room_for_the_cache_is_no_error(tmp_path, monkeypatch, caplog):
 def test_searches_do_not_wait_while_the_index_is_built(monkeypatch):
     gallery, exact = filled(Gallery(DIM, index="flat-sq8")), filled(Gallery(DIM))
     building, go_on = threading.Event(), threading.Event()
-    build = approximate.ApproximateIndex.build
+    build = faiss_index.FaissIndex.build
 
     def slow(*arguments, **options):
         building.set()
         assert go_on.wait(20)
         return build(*arguments, **options)
 
-    monkeypatch.setattr(approximate.ApproximateIndex, "build", slow)
+    monkeypatch.setattr(faiss_index.FaissIndex, "build", slow)
     thread = threading.Thread(target=gallery.build_index)
     thread.start()
     assert building.wait(20)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,10 +9,17 @@ import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
-from sanreid.gallery.index import approximate
-from sanreid.gallery.index.exact import nearly_best, rank_candidates
-from sanreid.gallery.index.reduction import centres, nearest_centres, principal_axes, projected
-from sanreid.gallery.index.tuning import Truth, tune
+from sanreid.gallery.index import faiss_index
+from sanreid.gallery.index.exact import exact_search, nearly_best, rank_candidates
+from sanreid.gallery.index.faiss_module import load_faiss
+from sanreid.gallery.index.reduction import (
+    centroids,
+    nearest_centroids,
+    principal_axes,
+    project,
+)
+from sanreid.gallery.index.rows import Candidates
+from sanreid.gallery.index.tuning import RecallProbe, tune
 from sanreid.gallery.storage.vectors import MemoryVectors
 
 DIM, COUNT = 96, 900
@@ -43,7 +49,7 @@ def test_axes_are_those_of_the_singular_value_decomposition():
     _, lengths, right = np.linalg.svd(rows.astype(np.float64), full_matrices=False)
     assert (lengths[:16] ** 2).sum() >= 0.9 * (lengths**2).sum()
     np.testing.assert_allclose(abs((axes[:, :12] * right[:12].T).sum(axis=0)), 1, atol=1e-3)
-    seen = projected(rows, axes)
+    seen = project(rows, axes)
     assert abs(seen @ seen.T - rows @ rows.T).max() < 0.05
 
 
@@ -51,25 +57,25 @@ def test_no_axes_where_all_dimensions_matter():
     rows = np.random.default_rng(0).standard_normal((4000, 32), dtype=np.float32)
     assert principal_axes(rows, 0.9) is None
     assert principal_axes(rows[:, :8], 0.1) is None  # 16 axes would be more than there are
-    assert projected(rows, None) is rows
+    assert project(rows, None) is rows
 
 
-def test_nearest_centres_by_definition():
+def test_nearest_centroids_by_definition():
     rng = np.random.default_rng(0)
     rows, middle = rng.standard_normal((50, 4)), rng.standard_normal((7, 4))
     expected = [max(range(7), key=lambda c, row=row: float(middle[c] @ row)) for row in rows]
-    assert nearest_centres(rows, middle).tolist() == expected
+    assert nearest_centroids(rows, middle).tolist() == expected
 
 
-def test_centres_find_what_lies_together():
+def test_centroids_find_what_lies_together():
     rng = np.random.default_rng(0)
     groups = np.eye(3, 8, dtype=np.float32)
     rows = groups[rng.integers(0, 3, 300)] + 0.01 * rng.standard_normal((300, 8), dtype=np.float32)
-    found = centres(rows, 3, np.random.default_rng(2))
+    found = centroids(rows, 3, np.random.default_rng(2))
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
-    nearest = nearest_centres(rows, found)
-    for place in range(3):  # no centre holds rows of two groups
-        held = nearest_centres(rows[nearest == place], groups)
+    nearest = nearest_centroids(rows, found)
+    for place in range(3):  # no centroid holds rows of two groups
+        held = nearest_centroids(rows[nearest == place], groups)
         assert len(np.unique(held)) <= 1
 
 
@@ -87,7 +93,7 @@ def test_an_index_keeps_few_axes_and_similarities_stay_exact(kind, tmp_path):
     assert shared.mean() > 0.8
     np.testing.assert_array_equal(found.similarities[shared], true.similarities[shared])
     with pytest.MonkeyPatch.context() as patch:  # the kept index, axes and all, answers the same
-        patch.delattr(approximate.ApproximateIndex, "build")
+        patch.delattr(faiss_index.FaissIndex, "build")
         with Gallery.open(tmp_path / "g", mode="r", index=kind) as gallery:
             np.testing.assert_array_equal(gallery.search(queries, k=8).ids, found.ids)
 
@@ -108,24 +114,26 @@ def test_a_flipped_byte_in_the_axes_is_seen(tmp_path, caplog):
     assert "is not used and is built again" in caplog.text
 
 
-def test_a_cache_replaced_while_it_is_read_is_not_used(tmp_path, monkeypatch, caplog):
-    """What it says of itself and the index in it would be of two different files."""
+def test_a_cache_replaced_while_it_is_read_is_read_whole(tmp_path, monkeypatch):
+    """What it says of itself and the index in it are of one file, whoever has its name."""
     rows = flat_crops()
     with Gallery.open(tmp_path / "g", dim=DIM, index="flat-sq8") as gallery:
         gallery.add(rows)
         gallery.build_index()
-    faiss = approximate.load_faiss()
+    (path,) = (tmp_path / "g").glob("index-*")
+    faiss = load_faiss()
     read = faiss.read_index
 
-    def read_another(path):
-        Path(path + ".new").write_bytes(Path(path).read_bytes())
-        Path(path + ".new").replace(path)
-        return read(path)
+    def read_another(reader):
+        (tmp_path / "other").write_bytes(b"another file")
+        (tmp_path / "other").replace(path)
+        return read(reader)
 
     monkeypatch.setattr(faiss, "read_index", read_another)
+    monkeypatch.delattr(faiss_index.FaissIndex, "build")
     with Gallery.open(tmp_path / "g", mode="r", index="flat-sq8") as gallery:
         assert (gallery.search(rows[:50], k=1).ids[:, 0] == np.arange(50)).all()
-    assert "replaced it meanwhile" in caplog.text
+    assert path.read_bytes() == b"another file"
 
 
 def test_tuning_takes_the_least_that_reaches_the_target():
@@ -134,25 +142,27 @@ def test_tuning_takes_the_least_that_reaches_the_target():
     def recall():  # what is missed for want of candidates, and for want of width
         return 1 - 0.04 / index.overfetch - (0.12 / index.width if index.width < 24 else 0)
 
-    tune(index, recall, target=0.97, widest=24)
+    tune(index, recall, target=0.97, max_width=24)
     assert index.overfetch == 4  # 0.04 / 4 <= 0.03 / 2, 0.04 / 2 is not
     assert index.width == 6  # 0.12 / 6 <= 0.02
-    tune(index, lambda: 0.5, target=0.97, widest=100)
+    tune(index, lambda: 0.5, target=0.97, max_width=100)
     assert (index.width, index.overfetch) == (100, 256)
 
 
-def test_truth_counts_neighbours_but_not_the_row_itself():
+def test_a_recall_probe_counts_neighbours_but_not_the_row_itself():
     rows = np.array([[np.cos(a), np.sin(a)] for a in (0.0, 0.1, 0.3, 0.7, 1.5)], np.float32)
     gallery = Gallery(2)
     gallery.add(rows)
-    snapshot = gallery._store.snapshot()
-    truth = Truth(snapshot, 2, 5, np.random.default_rng(0))
-    queries, found, similarities = snapshot.search(truth.request)
-    assert truth.recall((queries, found, similarities)) == 1.0
-    assert truth.recall(None) == 1.0
+    rows = gallery._store.snapshot().rows()
+    probe = RecallProbe(rows, 2, 5, np.random.default_rng(0))
+    queries, found, similarities = exact_search(probe.search)
+    assert probe.recall(Candidates(queries, found, similarities)) == 1.0
+    assert probe.recall(None) == 1.0
     kept = ~((queries == 0) & (found == 2)) & ~((queries == 4) & (found != 4))
     # Of two neighbours each, row 0 has lost one and row 4 both: 7 of 10 are left.
-    assert truth.recall((queries[kept], found[kept], similarities[kept])) == pytest.approx(0.7)
+    assert probe.recall(
+        Candidates(queries[kept], found[kept], similarities[kept])
+    ) == pytest.approx(0.7)
 
 
 def test_nearly_best_keeps_all_that_may_be_among_the_best():
@@ -182,11 +192,11 @@ def test_tuning_measures_what_the_index_finds_without_help(monkeypatch):
     """Not the exact answers: of a search for nearly all rows, or where too few were proposed."""
     seen = []
 
-    def probe(index, recall, target, widest):
-        for index.width, index.overfetch in ((1, 64), (1, 1), (widest, 1)):
+    def probe(index, recall, target, max_width):
+        for index.width, index.overfetch in ((1, 64), (1, 1), (max_width, 1)):
             seen.append(recall())
 
-    monkeypatch.setattr(approximate, "tune", probe)
+    monkeypatch.setattr(faiss_index, "tune", probe)
     gallery = Gallery(16, index="ivf")
     gallery.add(np.random.default_rng(0).standard_normal((400, 16)))
     gallery.build_index()

@@ -19,16 +19,17 @@ class RecordingDisk(Disk):
         self._files = 0
         self._numbers = {}
 
-    def create(self, path):
-        fd = super().create(path)
+    def create(self, folder, name):
+        fd = super().create(folder, name)
+        path = str(folder.path / name)
         self._files += 1
-        self._paths[fd] = self._numbers[str(path)] = self._files
-        self.events.append(("create", str(path), self._files))
+        self._paths[fd] = self._numbers[path] = self._files
+        self.events.append(("create", path, self._files))
         return fd
 
-    def open(self, path, *, write):
-        fd = super().open(path, write=write)
-        self._paths[fd] = self._numbers.get(str(path))
+    def open(self, folder, name, *, write):
+        fd = super().open(folder, name, write=write)
+        self._paths[fd] = self._numbers.get(str(folder.path / name))
         return fd
 
     def write(self, fd, data, offset):
@@ -43,28 +44,37 @@ class RecordingDisk(Disk):
         super().truncate(fd, size)
         self.events.append(("truncate", self._paths[fd], size))
 
-    def replace(self, source, target):
-        super().replace(source, target)
-        for old in [name for name in self._numbers if Path(name) == source]:
-            self._numbers[str(target)] = self._numbers.pop(old)
+    def replace(self, folder, source, target):
+        super().replace(folder, source, target)
+        source, target = str(folder.path / source), str(folder.path / target)
+        self._numbers[target] = self._numbers.pop(source)
+        self.events.append(("replace", source, target))
+
+    def move_folder(self, source, target):
+        super().move_folder(source, target)
         inside = [name for name in self._numbers if Path(name).is_relative_to(source)]
         for old in inside:
             self._numbers[str(target / Path(old).relative_to(source))] = self._numbers.pop(old)
         self.events.append(("replace", str(source), str(target)))
 
-    def link(self, source, target):
-        super().link(source, target)
-        self._numbers[str(target)] = self._numbers[str(source)]
-        self.events.append(("link", str(source), str(target)))
+    def link(self, folder, source, target):
+        super().link(folder, source, target)
+        source, target = str(folder.path / source), str(folder.path / target)
+        self._numbers[target] = self._numbers[source]
+        self.events.append(("link", source, target))
 
-    def remove(self, path):
-        super().remove(path)
-        self._numbers.pop(str(path), None)
-        self.events.append(("remove", str(path)))
+    def remove(self, folder, name):
+        super().remove(folder, name)
+        self._numbers.pop(str(folder.path / name), None)
+        self.events.append(("remove", str(folder.path / name)))
 
-    def sync_folder(self, path):
-        super().sync_folder(path)
-        self.events.append(("sync_folder", str(path)))
+    def sync_folder(self, folder):
+        super().sync_folder(folder)
+        self.events.append(("sync_folder", str(folder.path)))
+
+    def sync_parent(self, path):
+        super().sync_parent(path)
+        self.events.append(("sync_folder", str(path.parent)))
 
 
 class Medium:
@@ -176,14 +186,22 @@ class FailingDisk(Disk):
         self._count()
         super().truncate(fd, size)
 
-    def link(self, source, target):
+    def link(self, folder, source, target):
         self._count()
-        super().link(source, target)
+        super().link(folder, source, target)
 
-    def replace(self, source, target):
+    def replace(self, folder, source, target):
         self._count()
-        super().replace(source, target)
+        super().replace(folder, source, target)
 
-    def sync_folder(self, path):
+    def move_folder(self, source, target):
         self._count()
-        super().sync_folder(path)
+        super().move_folder(source, target)
+
+    def sync_folder(self, folder):
+        self._count()
+        super().sync_folder(folder)
+
+    def sync_parent(self, path):
+        self._count()
+        super().sync_parent(path)

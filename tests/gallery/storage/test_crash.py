@@ -57,7 +57,7 @@ def killed_after(path, copy, seed, delay):
 
 @pytest.fixture(autouse=True)
 def few_commits_are_many(monkeypatch):
-    monkeypatch.setattr("sanreid.gallery.storage.commit_log.MANY_COMMITS", 5)
+    monkeypatch.setattr("sanreid.gallery.storage.directory_store.MANY_COMMITS", 5)
 
 
 def check_kills(tmp_path, kills):

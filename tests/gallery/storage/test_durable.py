@@ -39,8 +39,8 @@ def test_changes_are_there_after_opening_again(path):
 
 
 def test_many_small_commits_and_chunks(path, monkeypatch):
-    monkeypatch.setattr("sanreid.gallery.storage.segments._CHUNK_BYTES", 1)
-    monkeypatch.setattr("sanreid.gallery.storage.segments._CHUNK_ROWS", 4096 // 16)
+    monkeypatch.setattr("sanreid.gallery.storage.mapped_vectors._CHUNK_BYTES", 1)
+    monkeypatch.setattr("sanreid.gallery.storage.mapped_vectors._CHUNK_ROWS", 4096 // 16)
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((900, 4))
     in_memory = Gallery(4)
@@ -154,7 +154,7 @@ def test_many_small_commits_become_one(path, monkeypatch):
         expected, hits = contents(gallery), gallery.search(EYE, k=40).ids.tolist()
         log = path / "entries-000001.log"
         size = log.stat().st_size
-    monkeypatch.setattr("sanreid.gallery.storage.commit_log.MANY_COMMITS", 20)
+    monkeypatch.setattr("sanreid.gallery.storage.directory_store.MANY_COMMITS", 20)
     with Gallery.open(path, mode="r") as reader:
         for _ in range(2):
             with Gallery.open(path) as gallery:
@@ -176,7 +176,7 @@ def test_commits_stay_many_where_files_have_one_name(path, monkeypatch):
     def refuse(*_):
         raise OSError("no second names here")
 
-    monkeypatch.setattr("sanreid.gallery.storage.commit_log.MANY_COMMITS", 1)
+    monkeypatch.setattr("sanreid.gallery.storage.directory_store.MANY_COMMITS", 1)
     monkeypatch.setattr("sanreid.gallery.storage.disk.Disk.link", refuse)
     with Gallery.open(path) as gallery:
         assert len(gallery) == 3

@@ -74,8 +74,8 @@ def test_a_well_made_commit_is_read(path):
     [
         ({"first_row": 3}, "its rows do not follow the last"),
         ({"arrays": {"camids": np.array([1, 2])}}, "its rows do not follow the last"),
-        ({"arrays": {"ended": np.array([3])}}, "it ends rows that are not there"),
-        ({"arrays": {"ended": np.array([-1])}}, "it ends rows that are not there"),
+        ({"arrays": {"ended": np.array([3])}}, "it deletes rows that are not there"),
+        ({"arrays": {"ended": np.array([-1])}}, "it deletes rows that are not there"),
         ({"arrays": {"borders": np.array([0, 3])}}, "its metadata has wrong borders"),
         ({"arrays": {"borders": np.array([2, 0])}}, "its metadata has wrong borders"),
         ({"arrays": {"pid_codes": np.array([1], dtype="<i4")}}, "it has a person without a name"),

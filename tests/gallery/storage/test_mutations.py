@@ -9,7 +9,7 @@ import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
-from sanreid.gallery.index import approximate
+from sanreid.gallery.index import manager
 from tests.gallery.storage.histories import DIM, contents, step
 
 KINDS = (
@@ -98,7 +98,7 @@ def check_mutations(tmp_path, count, *, index="auto"):
 
 
 def test_mutations_of_a_gallery_with_an_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_ROWS", 100)
+    monkeypatch.setattr(manager, "MIN_ROWS", 100)
     check_mutations(tmp_path, 60, index="flat-sq8")
 
 
@@ -113,5 +113,5 @@ def test_twelve_hundred_mutations(tmp_path):
 
 @pytest.mark.slow
 def test_many_mutations_of_a_gallery_with_an_index(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_ROWS", 100)
+    monkeypatch.setattr(manager, "MIN_ROWS", 100)
     check_mutations(tmp_path, 300, index="flat-sq8")

@@ -16,7 +16,7 @@ from tests.gallery.storage.recording import FailingDisk, Medium, RecordingDisk
 
 @pytest.fixture(autouse=True)
 def few_commits_are_many(monkeypatch):
-    monkeypatch.setattr("sanreid.gallery.storage.commit_log.MANY_COMMITS", 3)
+    monkeypatch.setattr("sanreid.gallery.storage.directory_store.MANY_COMMITS", 3)
 
 
 def open_on(path, disk, dim=None):
@@ -206,7 +206,7 @@ def test_a_full_disk_while_making_or_saving(tmp_path, number, monkeypatch):
     with contextlib.suppress(GalleryError):
         open_on(tmp_path / "g", disk, 2).close()
     assert list(tmp_path.iterdir()) in ([], [tmp_path / "g"])
-    monkeypatch.setattr("sanreid.gallery.storage.opening.Disk", lambda: disk)
+    monkeypatch.setattr("sanreid.gallery.storage.memory_store.Disk", lambda: disk)
     old, new = Gallery(2), Gallery(2)
     old.add([[1, 0]], pids=["old"])
     new.add([[1, 0]], pids=["new"])
