@@ -120,7 +120,7 @@ def _add(args: argparse.Namespace) -> int:
 
 def _check_may_go(path: Path, *, overwrite: bool) -> None:
     """Find out before the long work whether a new gallery may take the place of what is there."""
-    from sanreid.gallery.storage.filenames import is_gallery
+    from sanreid.gallery.storage.files.filenames import is_gallery
 
     if path.is_dir() and next(path.iterdir(), None) is None:
         if path.is_symlink() or path.is_mount() or path.samefile(Path.cwd()):
@@ -140,7 +140,7 @@ def _check_may_go(path: Path, *, overwrite: bool) -> None:
 
 def _check_is_there(path: Path) -> None:
     """Find out before the long work whether there is a gallery."""
-    from sanreid.gallery.storage.filenames import is_gallery
+    from sanreid.gallery.storage.files.filenames import is_gallery
 
     if not is_gallery(path):
         raise GalleryError(

@@ -30,7 +30,7 @@ from sanreid.gallery.open_set import (
 )
 from sanreid.gallery.requests import Where
 from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.storage.folder import resolved
+from sanreid.gallery.storage.files.folder import resolved
 from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.storage.opening import load_store, open_store
 from sanreid.gallery.store import SearchRequest, Settings, Store

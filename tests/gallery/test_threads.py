@@ -10,7 +10,7 @@ import pytest
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
 from sanreid.gallery.filters import parse
-from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.files.disk import Disk
 from sanreid.gallery.storage.opening import open_store
 from sanreid.gallery.storage.table import Table
 

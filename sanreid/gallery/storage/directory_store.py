@@ -10,13 +10,13 @@ from sanreid.errors import GalleryError
 from sanreid.gallery.index.cache import UNREADABLE, check_bytes, read_index, write_index
 from sanreid.gallery.index.faiss_index import FaissIndex
 from sanreid.gallery.index.rows import Rows
-from sanreid.gallery.storage.commit_log import CommitLog
-from sanreid.gallery.storage.disk import Disk
-from sanreid.gallery.storage.filenames import index_name
-from sanreid.gallery.storage.folder import Folder
-from sanreid.gallery.storage.locks import WriterLock
+from sanreid.gallery.storage.files.commit_log import CommitLog
+from sanreid.gallery.storage.files.disk import Disk
+from sanreid.gallery.storage.files.filenames import index_name
+from sanreid.gallery.storage.files.folder import Folder
+from sanreid.gallery.storage.files.locks import WriterLock
+from sanreid.gallery.storage.files.rewriting import write_snapshot
 from sanreid.gallery.storage.memory_store import MemoryStore
-from sanreid.gallery.storage.rewriting import write_snapshot
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change
 

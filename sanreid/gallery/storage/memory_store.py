@@ -22,10 +22,10 @@ from sanreid.gallery.index.manager import IndexManager
 from sanreid.gallery.index.rows import Rows
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.storage.columns import pack_metadata
-from sanreid.gallery.storage.disk import Disk
-from sanreid.gallery.storage.folder import Folder
+from sanreid.gallery.storage.files.disk import Disk
+from sanreid.gallery.storage.files.folder import Folder
+from sanreid.gallery.storage.files.rewriting import save_snapshot
 from sanreid.gallery.storage.forking import watch_forks
-from sanreid.gallery.storage.rewriting import save_snapshot
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.statistics import count_by, statistics
 from sanreid.gallery.storage.table import Change, Table

@@ -8,11 +8,11 @@ from dataclasses import replace
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery.index.kinds import as_index_kind
 from sanreid.gallery.storage.directory_store import DirectoryStore
-from sanreid.gallery.storage.disk import Disk
-from sanreid.gallery.storage.filenames import is_gallery
-from sanreid.gallery.storage.folder import resolved
+from sanreid.gallery.storage.files.disk import Disk
+from sanreid.gallery.storage.files.filenames import is_gallery
+from sanreid.gallery.storage.files.folder import resolved
+from sanreid.gallery.storage.files.rewriting import create_directory
 from sanreid.gallery.storage.memory_store import MemoryStore
-from sanreid.gallery.storage.rewriting import create_directory
 from sanreid.gallery.store import Settings, Store
 from sanreid.gallery.validation import check_encoder
 

@@ -1,7 +1,7 @@
 """Embeddings in memory: rows that are only ever appended, read in pieces.
 
 A row once written never changes, so any number of searches may read while one thread appends.
-The stored kind, :mod:`sanreid.gallery.storage.mapped_vectors`, is read in the same two ways.
+The stored kind, :mod:`sanreid.gallery.storage.files.mapped_vectors`, is read in the same two ways.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ def test_no_room_for_the_cache_is_no_error(tmp_path, monkeypatch, caplog):
 
     with Gallery.open(tmp_path / "g", dim=DIM, index="flat-sq8") as gallery:
         filled(gallery)
-        monkeypatch.setattr("sanreid.gallery.storage.disk.Disk.replace", refuse)
+        monkeypatch.setattr("sanreid.gallery.storage.files.disk.Disk.replace", refuse)
         gallery.build_index()
         assert gallery.search(crops()[0][:1], k=1).counts.tolist() == [1]
         gallery.verify()

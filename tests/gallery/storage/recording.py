@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sanreid.gallery.storage.disk import Disk
+from sanreid.gallery.storage.files.disk import Disk
 
 
 class RecordingDisk(Disk):

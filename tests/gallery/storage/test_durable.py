@@ -39,8 +39,8 @@ def test_changes_are_there_after_opening_again(path):
 
 
 def test_many_small_commits_and_chunks(path, monkeypatch):
-    monkeypatch.setattr("sanreid.gallery.storage.mapped_vectors._CHUNK_BYTES", 1)
-    monkeypatch.setattr("sanreid.gallery.storage.mapped_vectors._CHUNK_ROWS", 4096 // 16)
+    monkeypatch.setattr("sanreid.gallery.storage.files.mapped_vectors._CHUNK_BYTES", 1)
+    monkeypatch.setattr("sanreid.gallery.storage.files.mapped_vectors._CHUNK_ROWS", 4096 // 16)
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((900, 4))
     in_memory = Gallery(4)
@@ -177,7 +177,7 @@ def test_commits_stay_many_where_files_have_one_name(path, monkeypatch):
         raise OSError("no second names here")
 
     monkeypatch.setattr("sanreid.gallery.storage.directory_store.MANY_COMMITS", 1)
-    monkeypatch.setattr("sanreid.gallery.storage.disk.Disk.link", refuse)
+    monkeypatch.setattr("sanreid.gallery.storage.files.disk.Disk.link", refuse)
     with Gallery.open(path) as gallery:
         assert len(gallery) == 3
         assert (path / "entries-000001.log").exists()
@@ -348,7 +348,7 @@ def test_both_heads_lost_is_an_error(path):
 
 def test_galleries_in_the_making_are_swept_when_their_maker_is_gone(path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery.storage import filenames\n"
+        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery.storage.files import filenames\n"
         "path = Path(sys.argv[1])\n"
         "name = filenames.fresh_prefix(path) + str(os.getpid()) + '-abcd'\n"
         "(path.parent / name).mkdir()"

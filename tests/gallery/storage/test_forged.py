@@ -9,7 +9,7 @@ import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
-from sanreid.gallery.storage.records import (
+from sanreid.gallery.storage.files.records import (
     PAGE,
     Description,
     Head,

@@ -7,7 +7,7 @@ import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
-from sanreid.gallery.storage.records import Description
+from sanreid.gallery.storage.files.records import Description
 
 
 def lived_in():
@@ -113,7 +113,7 @@ def test_a_newer_format_is_named(tmp_path, monkeypatch):
     lived_in().save(tmp_path / "g")
     path = tmp_path / "g" / "gallery.json"
     described = Description.from_bytes(path.read_bytes(), path)
-    monkeypatch.setattr("sanreid.gallery.storage.records.FORMAT_VERSION", 2)
+    monkeypatch.setattr("sanreid.gallery.storage.files.records.FORMAT_VERSION", 2)
     newer = described.to_bytes()
     monkeypatch.undo()
     path.write_bytes(newer)

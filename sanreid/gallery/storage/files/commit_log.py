@@ -1,7 +1,7 @@
 """Where a commit is made durable: the log of an open gallery, read and appended to.
 
 The order of writes and syncs here is what durability rests on; see
-:mod:`sanreid.gallery.storage.records` for the bytes.
+:mod:`sanreid.gallery.storage.files.records` for the bytes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.storage.changes import change_columns, replay
-from sanreid.gallery.storage.disk import Disk, read_at
-from sanreid.gallery.storage.filenames import (
+from sanreid.gallery.storage.files.changes import change_columns, replay
+from sanreid.gallery.storage.files.disk import Disk, read_at
+from sanreid.gallery.storage.files.filenames import (
     index_name,
     is_own_name,
     log_name,
@@ -27,10 +27,10 @@ from sanreid.gallery.storage.filenames import (
     sweep_folder,
     vectors_name,
 )
-from sanreid.gallery.storage.folder import Folder
-from sanreid.gallery.storage.locks import may_be_written_to
-from sanreid.gallery.storage.mapped_vectors import MappedVectors, block_sums
-from sanreid.gallery.storage.records import (
+from sanreid.gallery.storage.files.folder import Folder
+from sanreid.gallery.storage.files.locks import may_be_written_to
+from sanreid.gallery.storage.files.mapped_vectors import MappedVectors, block_sums
+from sanreid.gallery.storage.files.records import (
     PAGE,
     Head,
     decode_head,
@@ -41,7 +41,7 @@ from sanreid.gallery.storage.records import (
     encode_record,
     slot_offset,
 )
-from sanreid.gallery.storage.rewriting import merge_commits
+from sanreid.gallery.storage.files.rewriting import merge_commits
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 

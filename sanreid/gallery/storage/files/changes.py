@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
 from sanreid.gallery.storage.columns import pack_metadata
-from sanreid.gallery.storage.mapped_vectors import Blocks, MappedVectors
-from sanreid.gallery.storage.records import Record
+from sanreid.gallery.storage.files.mapped_vectors import Blocks, MappedVectors
+from sanreid.gallery.storage.files.records import Record
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 from sanreid.gallery.store import Settings

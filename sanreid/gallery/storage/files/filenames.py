@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.storage.disk import Disk, read_at
-from sanreid.gallery.storage.folder import Folder
-from sanreid.gallery.storage.records import Description
+from sanreid.gallery.storage.files.disk import Disk, read_at
+from sanreid.gallery.storage.files.folder import Folder
+from sanreid.gallery.storage.files.records import Description
 from sanreid.utils.processes import is_running
 
 __all__ = [

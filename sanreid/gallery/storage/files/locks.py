@@ -13,9 +13,9 @@ import sys
 import weakref
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.storage.disk import read_at
-from sanreid.gallery.storage.filenames import LOCK
-from sanreid.gallery.storage.folder import Folder
+from sanreid.gallery.storage.files.disk import read_at
+from sanreid.gallery.storage.files.filenames import LOCK
+from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.forking import watch_forks
 from sanreid.utils.processes import is_running
 

@@ -1,7 +1,7 @@
 """Every touch of the file system that a stored gallery's safety rests on, in one file.
 
 Small enough to be replaced by a test that records the writes and syncs, or fails some of them.
-Files are named within an open :class:`~sanreid.gallery.storage.folder.Folder`, links are not
+Files are named within an open :class:`~sanreid.gallery.storage.files.folder.Folder`, links are not
 followed, and nothing that exists is opened for truncation. Reads and writes are positioned: a
 forked child shares its parent's file offsets, so none is used. Descriptors are plain ints closed
 by their owner.
@@ -15,7 +15,7 @@ import stat
 import sys
 from pathlib import Path
 
-from sanreid.gallery.storage.folder import Folder
+from sanreid.gallery.storage.files.folder import Folder
 
 __all__ = ["Disk", "read_at"]
 

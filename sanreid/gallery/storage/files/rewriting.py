@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
-from sanreid.gallery.storage.changes import snapshot_columns, table_columns
-from sanreid.gallery.storage.disk import Disk
-from sanreid.gallery.storage.filenames import (
+from sanreid.gallery.storage.files.changes import snapshot_columns, table_columns
+from sanreid.gallery.storage.files.disk import Disk
+from sanreid.gallery.storage.files.filenames import (
     fresh_prefix,
     is_gallery,
     log_name,
@@ -28,10 +28,10 @@ from sanreid.gallery.storage.filenames import (
     vectors_name,
     write_description,
 )
-from sanreid.gallery.storage.folder import Folder
-from sanreid.gallery.storage.locks import WriterLock
-from sanreid.gallery.storage.mapped_vectors import Blocks, block_sums, rows_per_block
-from sanreid.gallery.storage.records import (
+from sanreid.gallery.storage.files.folder import Folder
+from sanreid.gallery.storage.files.locks import WriterLock
+from sanreid.gallery.storage.files.mapped_vectors import Blocks, block_sums, rows_per_block
+from sanreid.gallery.storage.files.records import (
     PAGE,
     Description,
     Head,
