@@ -348,7 +348,8 @@ def test_both_heads_lost_is_an_error(path):
 
 def test_galleries_in_the_making_are_swept_when_their_maker_is_gone(path):
     code = (
-        "import os, sys\nfrom pathlib import Path\nfrom sanreid.gallery.storage.files import filenames\n"
+        "import os, sys\nfrom pathlib import Path\n"
+        "from sanreid.gallery.storage.files import filenames\n"
         "path = Path(sys.argv[1])\n"
         "name = filenames.fresh_prefix(path) + str(os.getpid()) + '-abcd'\n"
         "(path.parent / name).mkdir()"
