@@ -115,9 +115,8 @@ def rankings(
 
 def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> None:
     """People; parts of a pair; what the painters, by their picture's name, make of the last."""
-    from sanreid.train.pit.generate.preview import neutral_views
     from sanreid.train.pit.generate.render import Studio
-    from sanreid.train.pit.report import painted_sheet
+    from sanreid.train.pit.generate.sheets import neutral_views, painted_sheet
     from sanreid.train.textures.generator import load_generator
 
     studio = Studio.open()

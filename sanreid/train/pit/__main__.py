@@ -76,9 +76,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _render(args: argparse.Namespace) -> None:
-    from sanreid.train.pit.generate.dataset import MakingSettings, render_dataset  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.pair_writer import render_dataset  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.pairs import PairSettings  # noqa: PLC0415 - fast --help
 
-    settings = MakingSettings(
+    settings = PairSettings(
         args.identities, args.images_per_identity, args.seed,
         None if args.backgrounds is None else str(args.backgrounds), args.adults_only,
     )  # fmt: skip
@@ -89,14 +90,14 @@ def _render(args: argparse.Namespace) -> None:
 def _preview(args: argparse.Namespace) -> None:
     from PIL import Image  # noqa: PLC0415 - fast --help
 
-    from sanreid.train.pit.generate.dataset import MakingSettings  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.generate.preview import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.pairs import PairSettings  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.sheets import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
     from sanreid.viz import check_suffix, save_picture  # noqa: PLC0415 - fast --help
 
     check_suffix(args.out)
 
-    settings = MakingSettings(
+    settings = PairSettings(
         args.identities, args.images_per_identity, args.seed,
         None if args.backgrounds is None else str(args.backgrounds), adults_only=True,
     )  # fmt: skip
@@ -106,11 +107,11 @@ def _preview(args: argparse.Namespace) -> None:
 
 
 def _crops(args: argparse.Namespace) -> None:
-    from sanreid.train.pit.generate.dataset import MakingSettings  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.pairs import PairSettings  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.samples import write_crops  # noqa: PLC0415 - fast --help
 
-    settings = MakingSettings(
+    settings = PairSettings(
         args.identities, args.images_per_identity, args.seed,
         None if args.backgrounds is None else str(args.backgrounds), adults_only=True,
     )  # fmt: skip
@@ -121,19 +122,18 @@ def _crops(args: argparse.Namespace) -> None:
 def _judge(args: argparse.Namespace) -> None:
     from sanreid.train.pit.report import judge  # noqa: PLC0415 - fast --help
 
-    report = judge(
-        args.pairs,
-        args.weights,
-        held_out=args.held_out,
-        crops=args.crops,
-        sheet=args.sheet,
-    )
+    draw = None
+    if args.sheet is not None:
+        from sanreid.train.pit.generate.sheets import sheet_writer  # noqa: PLC0415 - fast --help
+
+        draw = sheet_writer(args.sheet)
+    report = judge(args.pairs, args.weights, held_out=args.held_out, crops=args.crops, draw=draw)
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
 
 
 def _atlas(args: argparse.Namespace) -> None:
+    from sanreid.train.pit.generate.atlas_tables import write_tables  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.tables import write_tables  # noqa: PLC0415 - fast --help
 
     write_tables(Studio.open(), args.out)
     sys.stdout.write(f"{args.out}\n")

@@ -107,7 +107,7 @@ class PITDataset:
         return self._read(number, "seen", read_seen)
 
     def jpeg(self, number: int) -> bytes:
-        """Give the crop of a pair as its file's bytes."""
+        """Return the crop of a pair as its file's bytes."""
         return self._member(self.rows[number], "crop")
 
     def _read(self, number: int, name: str, read: Callable[[bytes], _Array]) -> _Array:
@@ -127,7 +127,7 @@ class PITDataset:
             ) from error
 
     def facts(self, number: int) -> dict[str, Any]:
-        """Give what was drawn for a pair: pose, camera, person."""
+        """Return what was drawn for a pair: pose, camera, person."""
         facts: dict[str, Any] = json.loads(self._member(self.rows[number], "facts"))
         return facts
 

@@ -2,7 +2,7 @@
 
 On pairs the truth is known: the mean absolute difference and the PSNR are measured over the
 texels the crop shows and over those it hides, beside two trivial answers, the mean texture and
-one flat colour for each part of the body. On real crops there is no truth; but the colour of the
+one flat color for each part of the body. On real crops there is no truth; but the color of the
 painted chest and legs must follow that of the crop's own torso and leg areas.
 
 Red, green and blue of crops rise and fall together with the light, so that a network which knows
@@ -35,7 +35,7 @@ _PARTS = {"upper": ("chest",), "lower": ("legs",)}
 
 
 def flat_answer(texture: NDArray[np.uint8]) -> Array:
-    """Give the true texture with each part of the body in its mean colour, (256, 256, 3)."""
+    """Return the true texture with each part of the body in its mean color, (256, 256, 3)."""
     regions = load_tables()["regions"]
     answer = np.zeros(texture.shape, np.float32)
     for number in range(1, len(REGIONS) + 1):
@@ -57,7 +57,7 @@ def judge_on_pairs(
 
     Returns:
         ``{"all": {...}, "patterned": {...}}``, each with ``l1_seen``, ``l1_unseen``,
-        ``psnr_seen``, ``psnr_unseen`` by answer (``generator``, ``mean``, ``flat``); colours
+        ``psnr_seen``, ``psnr_unseen`` by answer (``generator``, ``mean``, ``flat``); colors
         count in [0, 1].
 
     Raises:
@@ -101,9 +101,9 @@ def judge_on_pairs(
 def judge_on_crops(
     paint: Painter, crops: Sequence[NDArray[np.uint8]], *, batch_size: int = 32
 ) -> dict[str, list[float]]:
-    """Correlate the crops' torso and leg colours with those of the painted chest and legs.
+    """Correlate the crops' torso and leg colors with those of the painted chest and legs.
 
-    Colours are means over the boxes of the crop and over the parts of the texture.
+    Colors are means over the boxes of the crop and over the parts of the texture.
 
     Args:
         paint: The generator.
@@ -111,7 +111,7 @@ def judge_on_crops(
         batch_size: Crops painted at once.
 
     Returns:
-        The correlation over the crops, 0 where the painted colour never changes: ``upper`` and
+        The correlation over the crops, 0 where the painted color never changes: ``upper`` and
         ``lower`` in red, green and blue; ``upper_chroma`` and ``lower_chroma`` of red less green
         and of blue less the mean of both; ``difference`` of the upper part's red, green and
         blue less the lower's.
@@ -138,8 +138,7 @@ def judge_on_crops(
             shown[part] += list(batch[:, rows, columns].mean((1, 2)))
             made[part] += list(painted[:, masks[part]].mean(1))
     theirs, ours = (
-        _figures(np.stack(colours["upper"]), np.stack(colours["lower"]))
-        for colours in (shown, made)
+        _figures(np.stack(colors["upper"]), np.stack(colors["lower"])) for colors in (shown, made)
     )
     return {
         name: [_correlation(x, y) for x, y in zip(theirs[name].T, ours[name].T, strict=True)]
@@ -148,7 +147,7 @@ def judge_on_crops(
 
 
 def _figures(upper: Array, lower: Array) -> dict[str, Array]:
-    """What is correlated, (N, channels) each, from (N, 3) mean colours of both parts."""
+    """What is correlated, (N, channels) each, from (N, 3) mean colors of both parts."""
     return {
         "upper": upper,
         "lower": lower,
@@ -158,8 +157,8 @@ def _figures(upper: Array, lower: Array) -> dict[str, Array]:
     }
 
 
-def _chroma(colours: Array) -> Array:
-    red, green, blue = colours.T
+def _chroma(colors: Array) -> Array:
+    red, green, blue = colors.T
     return np.stack([red - green, blue - (red + green) / 2], 1)
 
 

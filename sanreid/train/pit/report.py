@@ -1,8 +1,8 @@
-"""The report on a trained texture generator: figures on pairs and crops, and a sheet."""
+"""The report on a trained texture generator: figures on pairs and on real crops."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -15,16 +15,14 @@ from PIL import Image
 
 from sanreid.images import find_images, load_crop
 from sanreid.train.pit.dataset import PITDataset
-from sanreid.train.pit.generate.people.body import Array, check_pit_extra
-from sanreid.train.pit.generate.preview import neutral_views
-from sanreid.train.pit.generate.render import Studio
 from sanreid.train.pit.judging import judge_on_crops, judge_on_pairs
 from sanreid.train.textures.generator import Generator, load_generator
-from sanreid.viz import check_suffix, save_picture
 
-__all__ = ["judge", "mean_texture", "painted_sheet", "untrained"]
+__all__ = ["judge", "mean_texture", "painted", "untrained"]
 
 _T = TypeVar("_T")
+Array = NDArray[np.floating[Any]]
+Draw = Callable[[Generator, list[NDArray[np.uint8]], list[NDArray[np.uint8]] | None], None]
 _CROPS = 1000  # real crops judged on, spread over the folder
 _SHOWN = 20  # on the sheet
 
@@ -35,7 +33,7 @@ def judge(
     *,
     held_out: int = 60,
     crops: Path | None = None,
-    sheet: Path | None = None,
+    draw: Draw | None = None,
 ) -> dict[str, Any]:
     """Measure a generator on the held-out pairs of a folder and, where given, on real crops.
 
@@ -44,7 +42,8 @@ def judge(
         weights: As :func:`sanreid.train.textures.generator.load_generator` takes it.
         held_out: How many identities were held out.
         crops: A folder of real crops; at most 1,000 of them are taken.
-        sheet: Where to write crops beside their textures; needs the extra ``pit``.
+        draw: Called at the end with the generator, some crops and their true textures, which
+            are None for real crops.
 
     Returns:
         ``pairs`` as :func:`judge_on_pairs` gives it, and ``crops``, as :func:`judge_on_crops`
@@ -53,14 +52,9 @@ def judge(
 
     Raises:
         DatasetError: The pairs cannot be read.
-        InputError: ``held_out`` leaves nobody; ``crops`` holds no two images; ``sheet`` is no
-            picture's name.
-        MissingExtraError: A sheet is asked for and the extra ``pit`` is not installed.
+        InputError: ``held_out`` leaves nobody; ``crops`` holds no two images.
         WeightsError: The weights are no texture generator's.
     """
-    if sheet is not None:
-        check_suffix(sheet)
-        check_pit_extra()
     generator = load_generator(weights)
     val = PITDataset(pairs, split="val", held_out=held_out)
     train = PITDataset(pairs, split="train", held_out=held_out)
@@ -68,7 +62,7 @@ def judge(
     mean = mean_texture(train)
 
     def paint(batch: NDArray[np.uint8]) -> Array:
-        return _painted(generator, batch)
+        return painted(generator, batch)
 
     report: dict[str, Any] = {"pairs": judge_on_pairs(paint, val, mean_texture=mean)}
     real: list[NDArray[np.uint8]] = []
@@ -79,23 +73,20 @@ def judge(
         fresh = untrained(generator)
         report["crops"] = {
             "generator": judge_on_crops(paint, real),
-            "untrained": judge_on_crops(lambda batch: _painted(fresh, batch), real),
+            "untrained": judge_on_crops(lambda batch: painted(fresh, batch), real),
             "constant": judge_on_crops(lambda batch: np.stack([mean] * len(batch)), real),
         }
-    if sheet is not None:
+    if draw is not None:
         if real:
-            picture = painted_sheet(Studio.open(), generator, _spread(real))
+            draw(generator, _spread(real), None)
         else:
             chosen = [val[n] for n in _spread(range(len(val)))]
-            truths = [sample.texture for sample in chosen]
-            crops_shown = [sample.crop for sample in chosen]
-            picture = painted_sheet(Studio.open(), generator, crops_shown, truths=truths)
-        save_picture(Image.fromarray(picture), sheet)
+            draw(generator, [s.crop for s in chosen], [s.texture for s in chosen])
     return report
 
 
 def untrained(generator: Generator) -> Generator:
-    """Give the same network with random weights: PyTorch's own start, of seed 0."""
+    """Return the same network with random weights: PyTorch's own start, of seed 0."""
     module = deepcopy(generator.module)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -107,7 +98,7 @@ def untrained(generator: Generator) -> Generator:
 
 
 def mean_texture(pairs: PITDataset) -> Array:
-    """Give the mean of the identities' textures, (256, 256, 3) float32 in [0, 255]."""
+    """Return the mean of the identities' textures, (256, 256, 3) float32 in [0, 255]."""
     firsts = np.unique(pairs.identities, return_index=True)[1]
     total = np.zeros((256, 256, 3))
     for number in firsts:
@@ -116,35 +107,16 @@ def mean_texture(pairs: PITDataset) -> Array:
     return mean
 
 
-def painted_sheet(
-    studio: Studio,
-    generator: Generator,
-    crops: list[NDArray[np.uint8]],
-    *,
-    truths: list[NDArray[np.uint8]] | None = None,
-) -> NDArray[np.uint8]:
-    """Give crops (256 x 128), two a row, each beside its texture and that on a neutral body.
+def painted(generator: Generator, batch: NDArray[np.uint8]) -> Array:
+    """Return the textures that a generator paints of crops.
 
-    Where ``truths`` are given, the true texture stands before the painted one.
+    Args:
+        generator: The generator.
+        batch: (N, H, W, 3) uint8.
+
+    Returns:
+        (N, 256, 256, 3) float32 in [0, 255].
     """
-    panels = []
-    for number, crop in enumerate(crops):
-        texture = _painted(generator, crop[None])[0]
-        views = neutral_views(studio, texture / 255)
-        truth = [] if truths is None else [truths[number]]
-        panels.append(np.concatenate([crop, *truth, texture.round().astype(np.uint8), *views], 1))
-    panels += [np.zeros_like(panels[0])] * (len(panels) % 2)
-    rows = [np.concatenate(panels[n : n + 2], 1) for n in range(0, len(panels), 2)]
-    return np.concatenate(rows)
-
-
-def _spread(items: Sequence[_T]) -> list[_T]:
-    """At most ``_SHOWN`` of them, evenly."""
-    return list(items[:: max(len(items) // _SHOWN, 1)][:_SHOWN])
-
-
-def _painted(generator: Generator, batch: NDArray[np.uint8]) -> Array:
-    """(N, H, W, 3) uint8 to (N, 256, 256, 3) in [0, 255]."""
     height, width = generator.encoder.input_size
     small = [
         np.asarray(Image.fromarray(crop).resize((width, height), Image.Resampling.BILINEAR))
@@ -152,5 +124,10 @@ def _painted(generator: Generator, batch: NDArray[np.uint8]) -> Array:
     ]
     crops = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
     textures = generator.paint(crops).textures.permute(0, 2, 3, 1)
-    painted: Array = ((textures.cpu().numpy() + 1) * 127.5).astype(np.float32)
-    return painted
+    textures_255: Array = ((textures.cpu().numpy() + 1) * 127.5).astype(np.float32)
+    return textures_255
+
+
+def _spread(items: Sequence[_T]) -> list[_T]:
+    """At most ``_SHOWN`` of them, evenly."""
+    return list(items[:: max(len(items) // _SHOWN, 1)][:_SHOWN])

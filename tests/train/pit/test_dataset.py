@@ -9,7 +9,7 @@ from PIL import Image
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit import PITDataset
-from sanreid.train.pit.generate.dataset import MakingSettings, make_identity, make_pair
+from sanreid.train.pit.generate.pairs import PairSettings, make_identity, make_pair
 from sanreid.train.pit.generate.scenes.backdrop import list_backgrounds, photo_backdrop
 from sanreid.train.pit.generate.scenes.degradation import degrade, occlude
 from sanreid.train.pit.generate.scenes.scene import Camera
@@ -122,7 +122,7 @@ def test_photographs_lie_behind(tmp_path):
 
 
 def test_pairs_are_the_same_for_the_same_numbers(studio):
-    settings = MakingSettings(2, 2, seed=3)
+    settings = PairSettings(2, 2, seed=3)
     made = []
     for _ in range(2):
         dressed = make_identity(studio, settings, 1)

@@ -72,15 +72,15 @@ def test_flat_answers_keep_each_parts_mean():
         )
 
 
-def test_colours_that_follow_correlate_and_constant_ones_do_not():
+def test_colors_that_follow_correlate_and_constant_ones_do_not():
     rng = np.random.default_rng(1)
     crops = [
         (rng.random((1, 1, 3)) * np.full((64, 32, 3), 255)).astype(np.uint8) for _ in range(40)
     ]
 
     def follow(batch):
-        colour = batch.mean((1, 2))[:, None, None]
-        return np.broadcast_to(colour, (len(batch), 256, 256, 3)).astype(np.float32)
+        color = batch.mean((1, 2))[:, None, None]
+        return np.broadcast_to(color, (len(batch), 256, 256, 3)).astype(np.float32)
 
     def constant(batch):
         return np.full((len(batch), 256, 256, 3), 128, np.float32)

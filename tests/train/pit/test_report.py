@@ -27,8 +27,8 @@ def test_an_untrained_generator_fails_the_check_on_crops(folder, tiny_generator,
     crops.mkdir()
     rng = np.random.default_rng(0)
     for n in range(12):
-        colour = rng.integers(0, 255, 3, dtype=np.uint8)
-        picture = np.broadcast_to(colour, (64, 32, 3))
+        color = rng.integers(0, 255, 3, dtype=np.uint8)
+        picture = np.broadcast_to(color, (64, 32, 3))
         Image.fromarray(picture.copy()).save(crops / f"{n:04d}_c1s1_000000_00.png")
     done = main(
         ["judge", str(path), "--weights", str(tiny_generator), "--held-out", "1",

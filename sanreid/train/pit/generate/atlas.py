@@ -21,7 +21,7 @@ from sanreid.train.pit.generate.rays import Scene
 __all__ = ["TEXTURE_SIZE", "Atlas", "build_atlas", "mirror_texture", "sample"]
 
 TEXTURE_SIZE = 256
-_GUTTER = 6  # texels that a chart's colours are carried past its edge
+_GUTTER = 6  # texels that a chart's colors are carried past its edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Atlas:
     uv: Array  # (T, 2) texture coordinates of the body's texture vertices, snapped, v down
     valid: NDArray[np.bool_]  # (S, S) texels that lie on the body
     face: NDArray[np.int32]  # (S, S) triangle under each texel; -1 off the body
-    weights: Array  # (S, S, 3) place in that triangle
+    weights: Array  # (S, S, 3) position in that triangle
     chart: NDArray[np.int32]  # (S, S) number of the chart, gutters too; -1 elsewhere
-    mirror: NDArray[np.int64]  # (S * S,) texel at the same place of the other side
-    fill: NDArray[np.int64]  # (S * S,) texel whose colour a gutter texel takes; itself on the body
+    mirror: NDArray[np.int64]  # (S * S,) texel at the same point of the other side
+    fill: NDArray[np.int64]  # (S * S,) texel whose color a gutter texel takes; itself on the body
 
     def on_body(self, values: Array, faces: NDArray[np.int32]) -> Array:
         """Interpolate (V, C) values of the vertices to (S, S, C); 0 off the body."""
@@ -43,7 +43,7 @@ class Atlas:
         return spread
 
     def filled(self, texture: NDArray[np.generic]) -> NDArray[np.generic]:
-        """Carry the charts' colours into the gutters of an (S, S, ...) texture."""
+        """Carry the charts' colors into the gutters of an (S, S, ...) texture."""
         flat = texture.reshape(TEXTURE_SIZE**2, -1)[self.fill]
         return flat.reshape(texture.shape)
 
@@ -76,10 +76,10 @@ def build_atlas(body: Body) -> Atlas:
 
 
 def mirror_texture(texture: NDArray[np.generic], mirror: NDArray[np.int64]) -> NDArray[np.generic]:
-    """Give the texture of the mirrored person: left and right change places.
+    """Return the texture of the mirrored person: left and right are swapped.
 
     Args:
-        texture: (256, 256, ...), colours or a mask.
+        texture: (256, 256, ...), colors or a mask.
         mirror: :attr:`Atlas.mirror`.
     """
     return texture.reshape(TEXTURE_SIZE**2, -1)[mirror].reshape(texture.shape)

@@ -1,7 +1,7 @@
 """Rendering: a posed, dressed body before a camera; its crop, UV map and seen texels.
 
-Each pixel casts a ray at the body with Embree; the place it meets gives the texture coordinates,
-these the colour, and shadow rays to the sun and to five places of the sky the light. Pixels at
+Each pixel casts a ray at the body with Embree; the point it meets gives the texture coordinates,
+these the color, and shadow rays to the sun and to five points of the sky the light. Pixels at
 edges cast four more rays, so outlines are smooth.
 """
 
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from sanreid.train.pit.generate.atlas import TEXTURE_SIZE, Atlas, build_atlas, sample
 from sanreid.train.pit.generate.clothing.garments import Garment
-from sanreid.train.pit.generate.clothing.paint import paint_person
+from sanreid.train.pit.generate.clothing.painting import paint_person
 from sanreid.train.pit.generate.clothing.shells import Tube, build_tube, raised, tube_vertices
 from sanreid.train.pit.generate.people.body import Array, Body, Posed, Shaped, load_body, skinned
 from sanreid.train.pit.generate.people.identity import Person
 from sanreid.train.pit.generate.people.poses import Pose, rotations
 from sanreid.train.pit.generate.rays import Scene
-from sanreid.train.pit.generate.regions import Places, measure_places, vertex_normals
 from sanreid.train.pit.generate.scenes.scene import CROP_SIZE, Camera, Light
+from sanreid.train.pit.generate.surface import Surface, measure_surface, vertex_normals
 
 __all__ = ["Dressed", "Figure", "Mesh", "Picture", "Studio", "render"]
 
@@ -34,7 +34,7 @@ _SKY = np.array(
 _SUBPIXELS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
 _ONE_SURFACE = 10  # texels between neighbouring pixels, at most, that show one piece of surface
 Backdrop = Callable[[Array, Array], Array]
-"""Colours behind the person from (N, 3) ray origins and directions, before shadows."""
+"""Colors behind the person from (N, 3) ray origins and directions, before shadows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Mesh:
     vertices: Array  # (V, 3)
     faces: NDArray[np.int32]  # (F, 3)
     uv: Array  # (F, 3, 2); of a prop: unused
-    colour: Array | None = None  # (3,) of a prop, which has no place in the texture
+    color: Array | None = None  # (3,) of a prop, which is not in the texture
     texture: Array | None = None  # (S, S, 3) of a bystander, who has none in this texture either
 
 
@@ -77,7 +77,7 @@ class Picture:
     """What a camera sees of a figure, H x W = 256 x 128."""
 
     crop: Array  # (H, W, 3) in [0, 1], lit, before occluders and the camera's faults
-    unlit: Array  # (H, W, 3) the texture's colours at the UV map; 0 off the body
+    unlit: Array  # (H, W, 3) the texture's colors at the UV map; 0 off the body
     uv: Array  # (H, W, 2) texture coordinates, v down, quantised; -1 off the body
 
     @property
@@ -96,8 +96,8 @@ class Studio:
     def __init__(self, body: Body) -> None:
         self.body = body
         self.atlas: Atlas = build_atlas(body)
-        self.texels: Places = measure_places(body, self.atlas)
-        self.vertices: Places = measure_places(body)
+        self.texels: Surface = measure_surface(body, self.atlas)
+        self.vertices: Surface = measure_surface(body)
         self.face_uv: Array = self.atlas.uv[body.uv_faces]
         self.kept: dict[tuple[int, ...], Dressed] = {}  # bystanders, who come again
 
@@ -262,11 +262,11 @@ class _World:
         self.reach = float(np.abs(self.vertices[:, :2]).max()) + 2.5
 
     def look(self, eye: Array, rays: Array) -> tuple[Array, Array, Array]:
-        """Colours, texture coordinates (-1 off the person) and depths of (N, 3) rays."""
+        """Colors, texture coordinates (-1 off the person) and depths of (N, 3) rays."""
         origins = np.broadcast_to(eye, rays.shape)
         hits = self.scene.cast(origins, rays)
-        colour = self.backdrop(origins, rays)
-        colour *= self._ground_light(eye, rays, hits.face < 0)[:, None]
+        color = self.backdrop(origins, rays)
+        color *= self._ground_light(eye, rays, hits.face < 0)[:, None]
         uv = np.full((len(rays), 2), -1, np.float32)
         depth = np.where(hits.face >= 0, hits.distance, 1e6).astype(np.float32)
         on = np.flatnonzero(hits.face >= 0)
@@ -283,18 +283,18 @@ class _World:
         albedo = np.empty((len(on), 3), np.float32)
         for i, mesh in enumerate(self.meshes):
             own = owner == i
-            if mesh.colour is not None:
-                albedo[own] = mesh.colour
+            if mesh.color is not None:
+                albedo[own] = mesh.color
             elif mesh.texture is not None:
                 albedo[own] = sample(mesh.texture, place[own])
             else:
                 albedo[own] = sample(self.texture, place[own])
                 uv[on[own]] = place[own]
-        colour[on] = albedo * self._shade(point, normal)
-        return colour, uv, depth
+        color[on] = albedo * self._shade(point, normal)
+        return color, uv, depth
 
     def _shade(self, point: Array, normal: Array) -> Array:
-        """Light on (N, 3) places with unit normals, (N, 3)."""
+        """Light on (N, 3) points with unit normals, (N, 3)."""
         light = self.light
         start = (point + normal * 0.004).astype(np.float32)
         facing = np.clip(normal @ light.direction, 0, 1)

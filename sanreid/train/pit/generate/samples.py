@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from sanreid.errors import InputError
-from sanreid.train.pit.generate.dataset import MakingSettings, make_identity, make_pair
+from sanreid.train.pit.generate.pairs import PairSettings, make_identity, make_pair
 from sanreid.train.pit.generate.render import Studio
 
 __all__ = ["write_crops"]
@@ -17,7 +17,7 @@ __all__ = ["write_crops"]
 
 def write_crops(
     studio: Studio,
-    settings: MakingSettings,
+    settings: PairSettings,
     out: str | Path,
     *,
     people: Sequence[int] | None = None,

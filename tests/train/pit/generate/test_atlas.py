@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sanreid.train.pit.generate.atlas import TEXTURE_SIZE, mirror_texture, sample
-from sanreid.train.pit.tables import REGIONS, compute_tables, load_tables
+from sanreid.train.pit.generate.atlas_tables import compute_tables
+from sanreid.train.pit.tables import REGIONS, load_tables
 
 
 def test_sampling_is_bilinear():
@@ -49,7 +50,7 @@ def test_mirrored_texels_lie_on_opposite_places(studio):
     assert (kept & studio.atlas.valid.reshape(-1)).sum() < 400
 
 
-def test_gutters_carry_the_colours_of_their_chart(studio):
+def test_gutters_carry_the_colors_of_their_chart(studio):
     atlas = studio.atlas
     texture = np.zeros((TEXTURE_SIZE, TEXTURE_SIZE, 1), np.float32)
     texture[atlas.valid] = 1

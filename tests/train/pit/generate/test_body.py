@@ -136,7 +136,7 @@ def test_a_body_that_is_built_is_kept_and_nothing_else_is(tmp_path, monkeypatch)
 
 def test_importing_pit_loads_neither_the_extra_nor_torch():
     code = (
-        "import sys, sanreid.train.pit, sanreid.train.pit.generate.dataset\n"
+        "import sys, sanreid.train.pit, sanreid.train.pit.generate.pairs\n"
         "import sanreid.train.pit.__main__\n"
         "sys.exit(any(m in sys.modules for m in ('anny', 'embreex', 'trimesh', 'torch')))"
     )

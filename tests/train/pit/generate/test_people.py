@@ -11,8 +11,8 @@ from sanreid.train.pit.generate.clothing.fabrics import (
     soft,
 )
 from sanreid.train.pit.generate.clothing.garments import GARMENTS, cover
-from sanreid.train.pit.generate.clothing.paint import paint_person
-from sanreid.train.pit.generate.clothing.palette import HAIR, LEGS, SHOES, SKIN, TORSO, draw_colour
+from sanreid.train.pit.generate.clothing.painting import paint_person
+from sanreid.train.pit.generate.clothing.palette import HAIR, LEGS, SHOES, SKIN, TORSO, draw_color
 from sanreid.train.pit.generate.people.identity import draw_person
 
 
@@ -79,7 +79,7 @@ def test_a_texture_is_whole_and_in_range(studio):
 
 
 @pytest.mark.parametrize("kind", FABRICS)
-def test_fabrics_paint_colours(studio, kind):
+def test_fabrics_paint_colors(studio, kind):
     rng = np.random.default_rng(5)
     ground, figure, accent = (np.full(3, x, np.float32) for x in (0.2, 0.8, 0.5))
     cloth = draw_fabric(rng, kind, ground, figure, accent).paint(studio.vertices)
@@ -92,10 +92,10 @@ def test_fabrics_paint_colours(studio, kind):
         assert torso.std() < 0.05
 
 
-def test_alike_colours_are_moved_apart():
+def test_alike_colors_are_moved_apart():
     grey = np.full(3, 0.3, np.float32)
     fabric = draw_fabric(np.random.default_rng(0), "stripes", grey, grey, grey)
-    assert np.abs(fabric.colours[1] - fabric.colours[0]).min() > 0.2
+    assert np.abs(fabric.colors[1] - fabric.colors[0]).min() > 0.2
 
 
 def test_soft_edges_known_values():
@@ -111,10 +111,10 @@ def test_noise_is_smooth_and_in_range():
 
 
 @pytest.mark.parametrize("rows", [TORSO, LEGS, SKIN, HAIR, SHOES])
-def test_palettes_are_shares_and_colours(rows):
+def test_palettes_are_shares_and_colors(rows):
     assert sum(row[2] for row in rows) == pytest.approx(1, abs=0.04)
     rng = np.random.default_rng(0)
-    drawn = np.stack([draw_colour(rng, rows) for _ in range(400)])
+    drawn = np.stack([draw_color(rng, rows) for _ in range(400)])
     assert 0 < drawn.min() <= drawn.max() < 1
     mean = sum(np.array(row[0]) * row[2] for row in rows) / sum(row[2] for row in rows) / 255
     np.testing.assert_allclose(drawn.mean(0), mean, atol=0.05)

@@ -10,7 +10,7 @@ from sanreid.train.pit.generate.people.poses import (
     mirror_pose,
     rotations,
 )
-from sanreid.train.pit.generate.regions import NEUTRAL
+from sanreid.train.pit.generate.surface import NEUTRAL
 
 
 def poses(count):

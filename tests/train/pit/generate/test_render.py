@@ -39,8 +39,8 @@ def test_the_texture_at_the_uv_map_is_the_crop_before_lighting(studio, number):
     assert 0.1 < on.mean() < 0.9
     again = sample(dressed.texture, picture.uv[on])
     assert np.abs(again - picture.unlit[on]).max() < 0.5 / 255
-    # What is lit is that colour times one light per pixel: none of it is colour of its own.
-    # A white overcast from everywhere leaves the colours' proportions as they are.
+    # What is lit is that color times one light per pixel: none of it is color of its own.
+    # A white overcast from everywhere leaves the colors' proportions as they are.
     flat = Light(UP, ONES * 0, ONES * 0.5, ONES * 0.4, 1.0)
     plain = render(figure, dressed.texture, camera, flat, grey, smooth=False)
     inside = on & (plain.crop.max(2) < 0.99) & (plain.unlit.min(2) > 0.02)
@@ -134,7 +134,7 @@ def test_a_prop_hides_texels_and_has_none(studio):
         np.float32
     )
     board = Mesh(
-        wall, np.array([[0, 1, 2]], np.int32), np.zeros((1, 3, 2), np.float32), colour=ONES * 0.5
+        wall, np.array([[0, 1, 2]], np.int32), np.zeros((1, 3, 2), np.float32), color=ONES * 0.5
     )
     after = render(
         Figure((*figure.meshes, board), figure.posed), dressed.texture, camera, light, grey
@@ -156,7 +156,7 @@ def test_shadow_darkens_the_ground(studio):
     assert min(darkest) < 0.35  # one of the four falls into the picture
 
 
-def test_stages_and_lights_are_colours():
+def test_stages_and_lights_are_colors():
     for number in range(30):
         rng = np.random.default_rng(number)
         stage, light = draw_stage(rng), draw_light(rng)

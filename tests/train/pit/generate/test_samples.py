@@ -8,13 +8,13 @@ from PIL import Image
 
 from sanreid.datasets import read_crops
 from sanreid.errors import InputError
-from sanreid.train.pit.generate.dataset import MakingSettings
+from sanreid.train.pit.generate.pairs import PairSettings
 from sanreid.train.pit.generate.samples import write_crops
 from tests.people import SAMPLES
 
 
 def test_sample_crops_have_reid_names(studio, tmp_path):
-    settings = MakingSettings(3, 1, adults_only=True)
+    settings = PairSettings(3, 1, adults_only=True)
     all_of_them = write_crops(studio, settings, tmp_path / "all", height=128)
     assert [path.name for path in all_of_them] == [
         "0001_c1_rendered_0.jpg", "0002_c1_rendered_0.jpg", "0003_c1_rendered_0.jpg",
@@ -31,7 +31,7 @@ def test_sample_crops_have_reid_names(studio, tmp_path):
 @pytest.mark.parametrize("number", [0, 4])
 def test_people_that_are_not_there_are_refused(number, tmp_path):
     with pytest.raises(InputError, match=f"the 3 identities, numbered from 1; got {number}"):
-        write_crops(None, MakingSettings(3, 1), tmp_path / "crops", people=[1, number])
+        write_crops(None, PairSettings(3, 1), tmp_path / "crops", people=[1, number])
     assert not (tmp_path / "crops").exists()
 
 
@@ -47,7 +47,7 @@ def test_the_packaged_samples_are_made_by_the_command_beside_them(studio, tmp_pa
         ends = [i for i, word in enumerate(values) if word.startswith("--")]
         return [int(word) for word in values[: ends[0] if ends else None]]
 
-    settings = MakingSettings(
+    settings = PairSettings(
         *numbers("--identities"), *numbers("--images-per-identity"), *numbers("--seed"),
         adults_only=True,
     )  # fmt: skip

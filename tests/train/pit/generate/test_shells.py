@@ -7,7 +7,7 @@ from sanreid.train.pit.generate.clothing.fabrics import draw_fabric
 from sanreid.train.pit.generate.clothing.garments import Garment
 from sanreid.train.pit.generate.clothing.shells import raised, tube_vertices
 from sanreid.train.pit.generate.people.identity import Person
-from sanreid.train.pit.generate.regions import NEUTRAL
+from sanreid.train.pit.generate.surface import NEUTRAL
 
 GREY = np.full(3, 0.5, np.float32)
 

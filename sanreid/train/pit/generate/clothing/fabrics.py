@@ -1,7 +1,7 @@
-"""Fabrics: plain, striped, checked, dotted, printed, knitted, denim; as colours over places.
+"""Fabrics, painted on the surface of the body: plain, striped, checked, dotted, printed, denim.
 
-A fabric gives one colour per place from two coordinates on the cloth (metres across and along)
-and, for folds and clouds, the place in space, so that nothing tears at the seams of the atlas.
+A fabric gives one color per point from two coordinates on the cloth (metres across and along)
+and, for folds and clouds, the position in space, so that nothing tears at the seams of the atlas.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sanreid.train.pit.generate.people.body import Array
-from sanreid.train.pit.generate.regions import Places
+from sanreid.train.pit.generate.surface import Surface
 
 __all__ = ["FABRICS", "PATTERNED", "Fabric", "draw_fabric", "noise", "soft"]
 
@@ -27,26 +27,26 @@ _WORDS = ("RUN", "CITY", "NORTH", "88", "23", "TEAM", "OCEAN", "7", "LUCKY", "AT
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """One cloth: a kind of :data:`FABRICS`, up to three colours, a scale and its own seed."""
+    """One cloth: a kind of :data:`FABRICS`, up to three colors, a scale and its own seed."""
 
     kind: str
-    colours: Array  # (3, 3) in [0, 1]: ground, figure, accent
+    colors: Array  # (3, 3) in [0, 1]: ground, figure, accent
     scale: float  # metres of one repeat
     seed: int
     folds: float  # strength of the folds painted into it
 
-    def paint(self, places: Places) -> Array:
-        """Give the cloth's colour at each place, (N, 3)."""
+    def paint(self, surface: Surface) -> Array:
+        """Return the cloth's color at each point, (N, 3)."""
         rng = np.random.default_rng(self.seed)
-        amount = _PATTERNS[self.kind](self, places, rng)  # (N,) 0 ground, 1 figure, 2 accent
-        ground, figure, accent = self.colours
+        amount = _PATTERNS[self.kind](self, surface, rng)  # (N,) 0 ground, 1 figure, 2 accent
+        ground, figure, accent = self.colors
         first = np.clip(amount, 0, 1)[:, None]
         second = np.clip(amount - 1, 0, 1)[:, None]
-        colour = ground * (1 - first) + figure * first
-        colour = colour * (1 - second) + accent * second
-        light = 1 + self.folds * (noise(places.position, 0.09, rng, stretch=1.8) - 0.5)
-        light += 0.5 * self.folds * (noise(places.position, 0.035, rng) - 0.5)
-        painted: Array = np.clip(colour * light[:, None], 0, 1).astype(np.float32)
+        color = ground * (1 - first) + figure * first
+        color = color * (1 - second) + accent * second
+        light = 1 + self.folds * (noise(surface.position, 0.09, rng, stretch=1.8) - 0.5)
+        light += 0.5 * self.folds * (noise(surface.position, 0.035, rng) - 0.5)
+        painted: Array = np.clip(color * light[:, None], 0, 1).astype(np.float32)
         return painted
 
 
@@ -58,7 +58,7 @@ def draw_fabric(
         figure = np.clip(np.where(ground.mean() < 0.45, ground + 0.4, ground - 0.35), 0, 1)
     return Fabric(
         kind=kind,
-        colours=np.stack([ground, figure, accent]).astype(np.float32),
+        colors=np.stack([ground, figure, accent]).astype(np.float32),
         scale=float(rng.uniform(0.7, 1.5)),
         seed=int(rng.integers(2**31)),
         folds=float(rng.uniform(0.06, 0.28)),
@@ -74,21 +74,22 @@ def soft(distance: Array, width: float = 0.007) -> Array:
 def noise(
     position: Array, size: float, rng: np.random.Generator, *, stretch: float = 1.0
 ) -> Array:
-    """Smooth noise in [0, 1] over (N, 3) places: random values on a lattice of ``size`` metres."""
-    lattice = rng.random((16, 16, 16), dtype=np.float32)
-    place = position / (size * np.array([1, 1, stretch], np.float32)) + 40.0
-    low = np.floor(place).astype(np.int64)
-    part = (place - low).astype(np.float32)
+    """Smooth noise in [0, 1] at (N, 3) points: random values on a lattice of ``size`` metres."""
+    lattice = rng.random((16, 16, 16), dtype=np.float32).reshape(-1)
+    cell = position / (size * np.array([1, 1, stretch], np.float32)) + 40.0
+    low = np.floor(cell)
+    part = (cell - low).astype(np.float32)
     part = part * part * (3 - 2 * part)
-    low %= 16
-    high = (low + 1) % 16
+    first = low.astype(np.int32) % 16
+    steps = np.array([256, 16, 1], np.int32)  # of the lattice along each axis
+    ends = ((first + 1) % 16 * steps).T, (first * steps).T
+    shares = part.T, (1 - part).T
     total = np.zeros(len(position), np.float32)
-    for corner in range(8):
-        pick = [(high if corner >> axis & 1 else low)[:, axis] for axis in range(3)]
-        weight = np.ones(len(position), np.float32)
-        for axis in range(3):
-            weight *= part[:, axis] if corner >> axis & 1 else 1 - part[:, axis]
-        total += weight * lattice[pick[0], pick[1], pick[2]]
+    for z in (1, 0):
+        for y in (1, 0):
+            for x in (1, 0):
+                weight = shares[x][0] * shares[y][1] * shares[z][2]
+                total += weight * lattice[ends[x][0] + ends[y][1] + ends[z][2]]
     return total
 
 
@@ -98,89 +99,89 @@ def _wave(x: Array, period: float, fill: float) -> Array:
     return soft((fill / 2 - off) * period)
 
 
-def _plain(_fabric: Fabric, places: Places, _rng: np.random.Generator) -> Array:
-    return np.zeros(len(places.along), np.float32)
+def _plain(_fabric: Fabric, surface: Surface, _rng: np.random.Generator) -> Array:
+    return np.zeros(len(surface.along), np.float32)
 
 
-def _heather(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    fine = noise(places.position, 0.012 * fabric.scale, rng)
+def _heather(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    fine = noise(surface.position, 0.012 * fabric.scale, rng)
     return (0.25 * fine).astype(np.float32)
 
 
-def _denim(_fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    worn = np.exp(-((places.leg - 0.45) ** 2) / 0.08) + np.exp(-((places.leg - 1.0) ** 2) / 0.02)
-    worn = worn * (np.cos(places.around) > 0.3) * 0.25
-    return np.asarray(worn + 0.15 * noise(places.position, 0.014, rng), np.float32)
+def _denim(_fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    worn = np.exp(-((surface.leg - 0.45) ** 2) / 0.08) + np.exp(-((surface.leg - 1.0) ** 2) / 0.02)
+    worn = worn * (np.cos(surface.around) > 0.3) * 0.25
+    return np.asarray(worn + 0.15 * noise(surface.position, 0.014, rng), np.float32)
 
 
-def _stripes(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
+def _stripes(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
     period = 0.055 * fabric.scale * rng.choice([0.8, 1.0, 1.8])
-    return _wave(places.along, period, rng.uniform(0.3, 0.6))
+    return _wave(surface.along, period, rng.uniform(0.3, 0.6))
 
 
-def _pinstripes(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    return _wave(places.across, 0.05 * fabric.scale, rng.uniform(0.2, 0.5))
+def _pinstripes(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    return _wave(surface.across, 0.05 * fabric.scale, rng.uniform(0.2, 0.5))
 
 
-def _bands(_fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
+def _bands(_fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
     top, depth = rng.uniform(0.1, 0.3), rng.uniform(0.06, 0.2)
-    return soft(depth / 2 - np.abs(places.along - top)) * rng.integers(1, 3)
+    return soft(depth / 2 - np.abs(surface.along - top)) * rng.integers(1, 3)
 
 
-def _checks(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
+def _checks(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
     period, fill = 0.10 * fabric.scale, rng.uniform(0.2, 0.45)
-    wide = _wave(places.across, period, fill) + _wave(places.along, period, fill)
+    wide = _wave(surface.across, period, fill) + _wave(surface.along, period, fill)
     thin = np.maximum(
-        _wave(places.across + period / 2, period, 0.1),
-        _wave(places.along + period / 2, period, 0.1),
+        _wave(surface.across + period / 2, period, 0.1),
+        _wave(surface.along + period / 2, period, 0.1),
     )
     return np.asarray(np.maximum(wide / 2, 2 * thin * (wide < 0.5)), np.float32)
 
 
-def _gingham(fabric: Fabric, places: Places, _rng: np.random.Generator) -> Array:
+def _gingham(fabric: Fabric, surface: Surface, _rng: np.random.Generator) -> Array:
     period = 0.05 * fabric.scale
-    both = _wave(places.across, period, 0.5) + _wave(places.along, period, 0.5)
+    both = _wave(surface.across, period, 0.5) + _wave(surface.along, period, 0.5)
     return (both / 2).astype(np.float32)
 
 
-def _dots(fabric: Fabric, places: Places, _rng: np.random.Generator) -> Array:
+def _dots(fabric: Fabric, surface: Surface, _rng: np.random.Generator) -> Array:
     period = 0.06 * fabric.scale
-    row = np.floor(places.along / period)
-    x = ((places.across / period + 0.5 * (row % 2)) % 1 - 0.5) * period
-    y = ((places.along / period) % 1 - 0.5) * period
+    row = np.floor(surface.along / period)
+    x = ((surface.across / period + 0.5 * (row % 2)) % 1 - 0.5) * period
+    y = ((surface.along / period) % 1 - 0.5) * period
     return soft(0.27 * period - np.hypot(x, y))
 
 
-def _camouflage(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    first = noise(places.position, 0.07 * fabric.scale, rng)
-    second = noise(places.position, 0.05 * fabric.scale, rng)
+def _camouflage(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    first = noise(surface.position, 0.07 * fabric.scale, rng)
+    second = noise(surface.position, 0.05 * fabric.scale, rng)
     return np.maximum(soft((first - 0.55) * 0.2), 2 * soft((second - 0.62) * 0.2))
 
 
-def _floral(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    spots = noise(places.position, 0.03 * fabric.scale, rng)
-    hearts = noise(places.position, 0.022 * fabric.scale, rng)
+def _floral(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    spots = noise(surface.position, 0.03 * fabric.scale, rng)
+    hearts = noise(surface.position, 0.022 * fabric.scale, rng)
     return np.maximum(soft((spots - 0.58) * 0.1), 2 * soft((hearts - 0.72) * 0.1))
 
 
-def _panel(_fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    """Sleeves and sides, a yoke, or one half, in the second colour."""
+def _panel(_fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    """Sleeves and sides, a yoke, or one half, in the second color."""
     choice = rng.integers(4)
-    x = places.position[:, 0]
+    x = surface.position[:, 0]
     if choice == 0:
-        return (places.part["arm"] | places.part["hand"]).astype(np.float32)
+        return (surface.part["arm"] | surface.part["hand"]).astype(np.float32)
     if choice == 1:
-        return soft(rng.uniform(0.16, 0.3) - places.along)
+        return soft(rng.uniform(0.16, 0.3) - surface.along)
     if choice == 2:
-        return soft(np.abs(np.sin(places.around)) * 0.2 - 0.19)
+        return soft(np.abs(np.sin(surface.around)) * 0.2 - 0.19)
     return soft(x * rng.choice([-1, 1]))
 
 
-def _gradient(_fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
-    return np.asarray(np.clip((places.along - rng.uniform(0, 0.2)) / 0.5, 0, 1), np.float32)
+def _gradient(_fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
+    return np.asarray(np.clip((surface.along - rng.uniform(0, 0.2)) / 0.5, 0, 1), np.float32)
 
 
-def _print(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
+def _print(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
     """A picture on the front (or the back): a few shapes."""
     canvas = Image.new("L", (64, 64))
     draw = ImageDraw.Draw(canvas)
@@ -194,10 +195,10 @@ def _print(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
             draw.rectangle((x - r, y - r / 2, x + r, y + r / 2), fill=shade)
         else:
             draw.polygon([(x, y - r), (x + r, y + r), (x - r, y + r)], fill=shade)
-    return _stamp(canvas, places, rng, width=0.24 * min(fabric.scale, 1.15))
+    return _stamp(canvas, surface, rng, width=0.24 * min(fabric.scale, 1.15))
 
 
-def _logo(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
+def _logo(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
     """A small mark on one side of the chest."""
     canvas = Image.new("L", (64, 64))
     draw = ImageDraw.Draw(canvas)
@@ -206,10 +207,10 @@ def _logo(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
         draw.rectangle((24, 0, 40, 64), fill=127)
     else:
         draw.polygon([(32, 2), (62, 60), (2, 60)], fill=255)
-    return _stamp(canvas, places, rng, width=0.07 * fabric.scale, x=0.075 * rng.choice([-1, 1]))
+    return _stamp(canvas, surface, rng, width=0.07 * fabric.scale, x=0.075 * rng.choice([-1, 1]))
 
 
-def _lettering(fabric: Fabric, places: Places, rng: np.random.Generator) -> Array:
+def _lettering(fabric: Fabric, surface: Surface, rng: np.random.Generator) -> Array:
     """A word or a number across the chest."""
     word = str(rng.choice(_WORDS))
     font = ImageFont.load_default(48)
@@ -219,24 +220,29 @@ def _lettering(fabric: Fabric, places: Places, rng: np.random.Generator) -> Arra
         (2 - box[0], 2 - box[1]), word, fill=255, font=font, stroke_width=1
     )
     width = (0.14 if len(word) < 3 else 0.26) * min(fabric.scale, 1.1)
-    return _stamp(canvas, places, rng, width=width)
+    return _stamp(canvas, surface, rng, width=width)
 
 
 def _stamp(
-    canvas: Image.Image, places: Places, rng: np.random.Generator, *, width: float, x: float = 0.0
+    canvas: Image.Image,
+    surface: Surface,
+    rng: np.random.Generator,
+    *,
+    width: float,
+    x: float = 0.0,
 ) -> Array:
     """Lay a picture on the chest (or, one time in four, on the back), ``width`` metres wide."""
     back = rng.random() < 0.25 and x == 0
     picture = np.asarray(canvas)
     height = width * canvas.height / canvas.width
     sign = -1 if back else 1
-    right = places.position[:, 0] * sign - x  # the wearer's left is the viewer's right
-    down = places.along - rng.uniform(0.17, 0.22)
+    right = surface.position[:, 0] * sign - x  # the wearer's left is the viewer's right
+    down = surface.along - rng.uniform(0.17, 0.22)
     column = (right / width + 0.5) * canvas.width
     row = (down / height + 0.3) * canvas.height
     inside = (column >= 0) & (column < canvas.width) & (row >= 0) & (row < canvas.height)
-    facing = places.position[:, 1] > 0 if back else places.position[:, 1] < 0
-    inside &= facing & places.part["torso"]
+    facing = surface.position[:, 1] > 0 if back else surface.position[:, 1] < 0
+    inside &= facing & surface.part["torso"]
     value = np.zeros(len(right), np.float32)
     at: NDArray[np.int64] = np.clip(row[inside].astype(np.int64), 0, canvas.height - 1)
     value[inside] = picture[at, column[inside].astype(np.int64)] / 127.5

@@ -1,6 +1,6 @@
-"""Garments: which places of the body each covers, how thick it lies, and its trimmings.
+"""Garments: which parts of the body each covers, how thick it lies, and its trimmings.
 
-Every region is a function of :class:`Places` alone, so the same garment can be painted on the
+Every region is a function of :class:`Surface` alone, so the same garment can be painted on the
 texels and raised on the vertices. Heights are metres on the neutral body: neck 0.75, waist 0.27,
 hip joint 0.16, crotch 0.05.
 """
@@ -14,19 +14,19 @@ import numpy as np
 
 from sanreid.train.pit.generate.clothing.fabrics import Fabric, soft
 from sanreid.train.pit.generate.people.body import Array
-from sanreid.train.pit.generate.regions import Places
+from sanreid.train.pit.generate.surface import Surface
 
 __all__ = ["GARMENTS", "Garment", "Trim", "cover"]
 
-_ARM_LENGTH, _LEG_LENGTH = 0.27, 0.45  # metres per unit of Places.arm and Places.leg
+_ARM_LENGTH, _LEG_LENGTH = 0.27, 0.45  # metres per unit of Surface.arm and Surface.leg
 
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """A part of a garment in a colour of its own: buttons, a zip, a collar, a sole, a belt."""
+    """A part of a garment in a color of its own: buttons, a zip, a collar, a sole, a belt."""
 
     kind: str
-    colour: Array
+    color: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +48,43 @@ class Garment:
     trims: tuple[Trim, ...] = ()
 
 
-def cover(garment: Garment, places: Places) -> Array:
-    """Give how much of each place the garment covers, (N,) in [0, 1]."""
-    return GARMENTS[garment.kind](places, garment.cut)
+def cover(garment: Garment, surface: Surface) -> Array:
+    """Return how much of each point the garment covers, (N,) in [0, 1]."""
+    return GARMENTS[garment.kind](surface, garment.cut)
 
 
-def trim_cover(trim: Trim, garment: Garment, places: Places) -> Array:
-    """Give how much of each place a trimming covers, (N,), within its garment."""
-    return _TRIMS[trim.kind](places, garment.cut) * cover(garment, places)
+def trim_cover(trim: Trim, garment: Garment, surface: Surface) -> Array:
+    """Return how much of each point a trimming covers, (N,), within its garment."""
+    return _TRIMS[trim.kind](surface, garment.cut) * cover(garment, surface)
 
 
-def _neckline(places: Places, cut: dict[str, float]) -> Array:
+def _neckline(surface: Surface, cut: dict[str, float]) -> Array:
     """Distance below the neckline: a circle about the neck's base, and a V down the front."""
-    front = places.position[:, 1] < 0.0
+    front = surface.position[:, 1] < 0.0
     radius = np.where(front, cut["neck"], min(cut["neck"], 0.085))
-    distance = places.neck - radius
+    distance = surface.neck - radius
     if cut.get("collar"):
         distance = np.maximum(
-            distance, cut["collar"] - (places.position[:, 2] - places.torso_height)
+            distance, cut["collar"] - (surface.position[:, 2] - surface.torso_height)
         )
     vee = cut.get("vee", 0.0)
     if vee:
-        x, z = np.abs(places.position[:, 0]), places.position[:, 2]
-        beside = x - (z - (places.torso_height - vee)) * 0.42
+        x, z = np.abs(surface.position[:, 0]), surface.position[:, 2]
+        beside = x - (z - (surface.torso_height - vee)) * 0.42
         distance = np.where(front, np.minimum(distance, beside), distance)
     return distance
 
 
-def _upper(places: Places, cut: dict[str, float]) -> Array:
+def _upper(surface: Surface, cut: dict[str, float]) -> Array:
     """Shirts, coats, dresses: ``sleeve``, ``hem`` (z), ``neck``, ``vee``, ``collar``, ``open``."""
-    part = places.part
-    z = places.position[:, 2]
-    sleeve = np.where(part["arm"], (cut["sleeve"] - places.arm) * _ARM_LENGTH, 1.0)
+    part = surface.part
+    z = surface.position[:, 2]
+    sleeve = np.where(part["arm"], (cut["sleeve"] - surface.arm) * _ARM_LENGTH, 1.0)
     distance = np.minimum(z - cut["hem"], sleeve)
-    distance = np.minimum(distance, _neckline(places, cut))
+    distance = np.minimum(distance, _neckline(surface, cut))
     width = cut.get("open", 0.0)
     if width:
-        x, front = np.abs(places.position[:, 0]), places.position[:, 1] < 0.0
+        x, front = np.abs(surface.position[:, 0]), surface.position[:, 1] < 0.0
         gap = width * (0.5 + 0.5 * np.clip((0.75 - z) / 0.5, 0, 1.2))
         distance = np.where(
             front & (part["torso"] | part["neck"]), np.minimum(distance, x - gap), distance
@@ -92,147 +92,147 @@ def _upper(places: Places, cut: dict[str, float]) -> Array:
         distance = np.where(front & part["leg"], np.minimum(distance, x - gap), distance)
     straps = cut.get("straps", 0.0)
     if straps:  # a top held by straps: bare shoulders
-        bare = (z > 0.60) & (np.abs(np.abs(places.position[:, 0]) - 0.09) > straps)
+        bare = (z > 0.60) & (np.abs(np.abs(surface.position[:, 0]) - 0.09) > straps)
         distance = np.where(bare, -1.0, distance)
     here = part["torso"] | part["leg"] | part["neck"] | part["arm"]
     if cut.get("collar"):
-        here |= part["head"] & (places.elevation < -0.95)
+        here |= part["head"] & (surface.elevation < -0.95)
     return soft(np.where(here, distance, -1.0))
 
 
-def _lower(places: Places, cut: dict[str, float]) -> Array:
+def _lower(surface: Surface, cut: dict[str, float]) -> Array:
     """Trousers, shorts, skirts: ``waist`` (z) and ``length`` (of the leg: 1 knee, 2 ankle)."""
-    part = places.part
+    part = surface.part
     distance = np.minimum(
-        cut["waist"] - places.position[:, 2], (cut["length"] - places.leg) * _LEG_LENGTH
+        cut["waist"] - surface.position[:, 2], (cut["length"] - surface.leg) * _LEG_LENGTH
     )
     here = part["torso"] | part["leg"] | part["foot"]
     return soft(np.where(here, distance, -1.0))
 
 
-def _feet(places: Places, cut: dict[str, float]) -> Array:
+def _feet(surface: Surface, cut: dict[str, float]) -> Array:
     """Shoes and socks: from the toes to ``top`` (of the leg: 2 ankle), or open at the instep."""
-    part = places.part
-    z = places.position[:, 2]
-    distance = (places.leg - cut["top"]) * _LEG_LENGTH
-    here = part["foot"] | (part["leg"] & (places.leg > 1.2))
+    part = surface.part
+    z = surface.position[:, 2]
+    distance = (surface.leg - cut["top"]) * _LEG_LENGTH
+    here = part["foot"] | (part["leg"] & (surface.leg > 1.2))
     low = cut.get("low", 0.0)
     if low:  # a low shoe leaves the instep free
-        ankle = places.joints["foot.L"]
+        ankle = surface.joints["foot.L"]
         distance = np.minimum(
-            distance, ankle[2] - low - z + 0.35 * np.abs(places.position[:, 1] - ankle[1])
+            distance, ankle[2] - low - z + 0.35 * np.abs(surface.position[:, 1] - ankle[1])
         )
     return soft(np.where(here, distance, -1.0))
 
 
-def _hairline(places: Places, cut: dict[str, float]) -> Array:
+def _hairline(surface: Surface, cut: dict[str, float]) -> Array:
     """Angle above the hairline, which runs from the front over the sides to the nape."""
-    turn = np.abs(places.azimuth)
+    turn = np.abs(surface.azimuth)
     knots = [0.0, 0.75, 1.25, 1.75, 2.3, np.pi]
     front, side, nape = cut["front"], cut["side"], cut["nape"]
     line = np.interp(
         turn, knots, [front, front - 0.08, side + 0.25, side, (side + nape) / 2, nape]
     )
-    return places.elevation - line
+    return surface.elevation - line
 
 
-def _hair(places: Places, cut: dict[str, float]) -> Array:
+def _hair(surface: Surface, cut: dict[str, float]) -> Array:
     """Hair: ``front``, ``side``, ``nape`` angles, and how far it falls down the back, ``fall``."""
-    part = places.part
-    scalp = np.where(part["head"] | part["neck"], _hairline(places, cut) * 0.1, -1.0)
-    face = (np.abs(places.azimuth) < 1.15) & (places.elevation < cut["front"] - 0.1)
+    part = surface.part
+    scalp = np.where(part["head"] | part["neck"], _hairline(surface, cut) * 0.1, -1.0)
+    face = (np.abs(surface.azimuth) < 1.15) & (surface.elevation < cut["front"] - 0.1)
     scalp = np.where(face, -1.0, scalp)
     fall = cut.get("fall", 0.0)
     if fall:
-        x, y, z = places.position.T
+        x, y, z = surface.position.T
         width = 0.10 - 0.3 * np.maximum(0.62 - z, 0) ** 1.2
-        hanging = np.minimum(z - (places.torso_height - fall), width - np.abs(x))
-        back = (y > places.joints["neck01"][1] + 0.005) & (part["torso"] | part["neck"])
+        hanging = np.minimum(z - (surface.torso_height - fall), width - np.abs(x))
+        back = (y > surface.joints["neck01"][1] + 0.005) & (part["torso"] | part["neck"])
         scalp = np.where(back, np.maximum(scalp, hanging), scalp)
-        sides = part["neck"] & (np.abs(places.azimuth) > 1.2)
+        sides = part["neck"] & (np.abs(surface.azimuth) > 1.2)
         scalp = np.where(sides, 0.02, scalp)
     return soft(scalp)
 
 
-def _beard(places: Places, cut: dict[str, float]) -> Array:
+def _beard(surface: Surface, cut: dict[str, float]) -> Array:
     """Beard: below a line from the ears under the nose, leaving the mouth."""
-    down = -cut["top"] - places.elevation
-    mouth = np.hypot(places.azimuth * 1.2, (places.elevation + 0.62) * 2.4) - 0.22
-    distance = np.minimum(np.minimum(down, mouth), 1.5 - np.abs(places.azimuth)) * 0.1
-    distance = np.minimum(distance, (places.elevation + 1.2) * 0.1)
-    return soft(np.where(places.part["head"], distance, -1.0))
+    down = -cut["top"] - surface.elevation
+    mouth = np.hypot(surface.azimuth * 1.2, (surface.elevation + 0.62) * 2.4) - 0.22
+    distance = np.minimum(np.minimum(down, mouth), 1.5 - np.abs(surface.azimuth)) * 0.1
+    distance = np.minimum(distance, (surface.elevation + 1.2) * 0.1)
+    return soft(np.where(surface.part["head"], distance, -1.0))
 
 
-def _cap(places: Places, cut: dict[str, float]) -> Array:
+def _cap(surface: Surface, cut: dict[str, float]) -> Array:
     """Caps, hats and beanies: above the angle ``low``; a ``brim`` over the eyes."""
-    turn = np.abs(places.azimuth)
+    turn = np.abs(surface.azimuth)
     low = cut["low"] + 0.12 * np.cos(turn) - cut.get("deep", 0.0) * (turn > 1.3)
-    return soft(np.where(places.part["head"], (places.elevation - low) * 0.1, -1.0))
+    return soft(np.where(surface.part["head"], (surface.elevation - low) * 0.1, -1.0))
 
 
-def _hood(places: Places, cut: dict[str, float]) -> Array:
+def _hood(surface: Surface, cut: dict[str, float]) -> Array:
     """A hood or head scarf: head and neck but the face."""
-    face = np.hypot(places.azimuth, (places.elevation + 0.25) * cut["tall"]) - cut["face"]
-    here = places.part["head"] | places.part["neck"]
+    face = np.hypot(surface.azimuth, (surface.elevation + 0.25) * cut["tall"]) - cut["face"]
+    here = surface.part["head"] | surface.part["neck"]
     return soft(np.where(here, face * 0.1, -1.0))
 
 
-def _scarf(places: Places, cut: dict[str, float]) -> Array:
+def _scarf(surface: Surface, cut: dict[str, float]) -> Array:
     """A scarf: a ring about the neck's base, one end down the front."""
-    rise = places.position[:, 2] - places.torso_height
-    ring = np.minimum(cut["wide"] - places.neck, 0.05 - rise)
-    x = places.position[:, 0] - 0.05
-    end = np.minimum(0.035 - np.abs(x), cut["end"] - places.along)
-    end = np.where(places.position[:, 1] < 0, end, -1.0)
-    here = places.part["torso"] | places.part["neck"]
+    rise = surface.position[:, 2] - surface.torso_height
+    ring = np.minimum(cut["wide"] - surface.neck, 0.05 - rise)
+    x = surface.position[:, 0] - 0.05
+    end = np.minimum(0.035 - np.abs(x), cut["end"] - surface.along)
+    end = np.where(surface.position[:, 1] < 0, end, -1.0)
+    here = surface.part["torso"] | surface.part["neck"]
     return soft(np.where(here, np.maximum(ring, end), -1.0))
 
 
-def _glasses(places: Places, cut: dict[str, float]) -> Array:
+def _glasses(surface: Surface, cut: dict[str, float]) -> Array:
     """Glasses: two lenses (or their frames), a bridge and temples."""
-    x, z = places.eye.T
+    x, z = surface.eye.T
     lens = cut["size"] - np.hypot(x * 0.8, z)
     if cut.get("frame"):
         lens = np.minimum(lens, np.hypot(x * 0.8, z) - cut["size"] + 0.009)
     across = 0.004 - np.abs(z - 0.004)
-    front = places.position[:, 1] < -0.02
-    return soft(np.where(places.part["head"] & front, np.maximum(lens, across), -1.0), 0.004)
+    front = surface.position[:, 1] < -0.02
+    return soft(np.where(surface.part["head"] & front, np.maximum(lens, across), -1.0), 0.004)
 
 
-def _backpack(places: Places, cut: dict[str, float]) -> Array:
+def _backpack(surface: Surface, cut: dict[str, float]) -> Array:
     """A backpack on the back, its straps over the shoulders and down the chest."""
-    x, y, z = np.abs(places.position[:, 0]), places.position[:, 1], places.position[:, 2]
-    torso = places.part["torso"]
+    x, y, z = np.abs(surface.position[:, 0]), surface.position[:, 1], surface.position[:, 2]
+    torso = surface.part["torso"]
     body = np.minimum(cut["width"] - x, np.minimum(z - cut["bottom"], 0.67 - z))
     strap = np.minimum(0.024 - np.abs(x - 0.10 + 0.05 * (z - 0.6)), z - 0.36)
     return soft(np.where(torso & (y > 0.02), np.maximum(body, strap),
-                         np.where(torso & (places.neck > 0.07), strap, -1.0)))  # fmt: skip
+                         np.where(torso & (surface.neck > 0.07), strap, -1.0)))  # fmt: skip
 
 
-def _strap(places: Places, cut: dict[str, float]) -> Array:
+def _strap(surface: Surface, cut: dict[str, float]) -> Array:
     """A shoulder bag: a strap from one shoulder to the other hip, and the bag at that hip."""
-    x, y, z = places.position.T
+    x, y, z = surface.position.T
     x = x * cut["side"]
     slope = (z - 0.22) * 0.5 - 0.145
-    torso = places.part["torso"] & (places.neck > 0.075)
+    torso = surface.part["torso"] & (surface.neck > 0.075)
     strap = np.minimum(0.02 - np.abs(x - slope) * 0.85, z - 0.2)
     bag = np.minimum(0.11 - np.abs(z - 0.17), 0.10 - np.abs(y - cut.get("back", 0.0)))
     bag = np.where(x < -0.08, bag, -1.0)
-    return soft(np.where(torso | (places.part["leg"] & (x < 0)), np.maximum(strap, bag), -1.0))
+    return soft(np.where(torso | (surface.part["leg"] & (x < 0)), np.maximum(strap, bag), -1.0))
 
 
-def _gloves(places: Places, cut: dict[str, float]) -> Array:
-    return np.where(places.part["hand"], 1.0, soft((places.arm - cut["cuff"]) * 0.27)).astype(
+def _gloves(surface: Surface, cut: dict[str, float]) -> Array:
+    return np.where(surface.part["hand"], 1.0, soft((surface.arm - cut["cuff"]) * 0.27)).astype(
         np.float32
-    ) * (places.part["hand"] | places.part["arm"])
+    ) * (surface.part["hand"] | surface.part["arm"])
 
 
-def _watch(places: Places, cut: dict[str, float]) -> Array:
-    ring = 0.012 - np.abs(places.arm - 1.88) * _ARM_LENGTH
-    return soft(np.where(places.part["arm"] & (places.side == cut["side"]), ring, -1.0))
+def _watch(surface: Surface, cut: dict[str, float]) -> Array:
+    ring = 0.012 - np.abs(surface.arm - 1.88) * _ARM_LENGTH
+    return soft(np.where(surface.part["arm"] & (surface.side == cut["side"]), ring, -1.0))
 
 
-Region = Callable[[Places, dict[str, float]], Array]
+Region = Callable[[Surface, dict[str, float]], Array]
 GARMENTS: dict[str, Region] = {
     "T-shirt": _upper, "long-sleeved shirt": _upper, "polo shirt": _upper, "tank top": _upper,
     "button shirt": _upper, "sweater": _upper, "hooded sweater": _upper, "jacket": _upper,
@@ -248,66 +248,66 @@ GARMENTS: dict[str, Region] = {
 
 
 def _front_line(width: float) -> Region:
-    def region(places: Places, _cut: dict[str, float]) -> Array:
-        x, y, _ = places.position.T
-        return soft(np.where((y < 0) & places.part["torso"], width - np.abs(x), -1.0))
+    def region(surface: Surface, _cut: dict[str, float]) -> Array:
+        x, y, _ = surface.position.T
+        return soft(np.where((y < 0) & surface.part["torso"], width - np.abs(x), -1.0))
 
     return region
 
 
-def _buttons(places: Places, _cut: dict[str, float]) -> Array:
-    x, y, z = places.position.T
+def _buttons(surface: Surface, _cut: dict[str, float]) -> Array:
+    x, y, z = surface.position.T
     spot = 0.009 - np.hypot(x, (z + 0.04) % 0.08 - 0.04)
-    return soft(np.where((y < 0) & places.part["torso"], spot, -1.0))
+    return soft(np.where((y < 0) & surface.part["torso"], spot, -1.0))
 
 
-def _collar(places: Places, cut: dict[str, float]) -> Array:
-    return soft(0.028 - _neckline(places, cut))
+def _collar(surface: Surface, cut: dict[str, float]) -> Array:
+    return soft(0.028 - _neckline(surface, cut))
 
 
-def _cuffs(places: Places, cut: dict[str, float]) -> Array:
-    near = 0.035 - (cut["sleeve"] - places.arm) * _ARM_LENGTH
-    return soft(np.where(places.part["arm"], near, -1.0))
+def _cuffs(surface: Surface, cut: dict[str, float]) -> Array:
+    near = 0.035 - (cut["sleeve"] - surface.arm) * _ARM_LENGTH
+    return soft(np.where(surface.part["arm"], near, -1.0))
 
 
-def _hem(places: Places, cut: dict[str, float]) -> Array:
-    return soft(np.where(places.part["arm"], -1.0, 0.045 - (places.position[:, 2] - cut["hem"])))
+def _hem(surface: Surface, cut: dict[str, float]) -> Array:
+    return soft(np.where(surface.part["arm"], -1.0, 0.045 - (surface.position[:, 2] - cut["hem"])))
 
 
-def _lapels(places: Places, cut: dict[str, float]) -> Array:
-    x, y, z = np.abs(places.position[:, 0]), places.position[:, 1], places.position[:, 2]
-    edge = (z - (places.torso_height - cut.get("vee", 0.3))) * 0.42
-    return soft(np.where((y < 0) & places.part["torso"], 0.045 - np.abs(x - edge - 0.035), -1.0))
+def _lapels(surface: Surface, cut: dict[str, float]) -> Array:
+    x, y, z = np.abs(surface.position[:, 0]), surface.position[:, 1], surface.position[:, 2]
+    edge = (z - (surface.torso_height - cut.get("vee", 0.3))) * 0.42
+    return soft(np.where((y < 0) & surface.part["torso"], 0.045 - np.abs(x - edge - 0.035), -1.0))
 
 
-def _belt(places: Places, cut: dict[str, float]) -> Array:
-    return soft(0.018 - np.abs(places.position[:, 2] - cut.get("waist", 0.27) + 0.02))
+def _belt(surface: Surface, cut: dict[str, float]) -> Array:
+    return soft(0.018 - np.abs(surface.position[:, 2] - cut.get("waist", 0.27) + 0.02))
 
 
-def _side_stripe(places: Places, _cut: dict[str, float]) -> Array:
-    side = np.where(places.part["leg"], np.abs(np.abs(places.around) - np.pi / 2), 9.0)
-    outside = places.position[:, 0] * places.side > 0.12
-    arm = np.where(places.part["arm"], np.abs(np.abs(places.around) - np.pi / 2), 9.0)
+def _side_stripe(surface: Surface, _cut: dict[str, float]) -> Array:
+    side = np.where(surface.part["leg"], np.abs(np.abs(surface.around) - np.pi / 2), 9.0)
+    outside = surface.position[:, 0] * surface.side > 0.12
+    arm = np.where(surface.part["arm"], np.abs(np.abs(surface.around) - np.pi / 2), 9.0)
     return soft(0.016 - np.where(outside, np.minimum(side, arm), 9.0) * 0.06)
 
 
-def _pockets(places: Places, _cut: dict[str, float]) -> Array:
-    x, y, z = np.abs(places.position[:, 0]), places.position[:, 1], places.position[:, 2]
+def _pockets(surface: Surface, _cut: dict[str, float]) -> Array:
+    x, y, z = np.abs(surface.position[:, 0]), surface.position[:, 1], surface.position[:, 2]
     line = 0.006 - np.abs((z - 0.28) + (x - 0.1) * 1.2)
     return soft(np.where((y < 0) & (x > 0.07) & (x < 0.17), line, -1.0))
 
 
-def _sole(places: Places, _cut: dict[str, float]) -> Array:
-    return soft(np.where(places.part["foot"], -0.795 - places.position[:, 2], -1.0))
+def _sole(surface: Surface, _cut: dict[str, float]) -> Array:
+    return soft(np.where(surface.part["foot"], -0.795 - surface.position[:, 2], -1.0))
 
 
-def _quilt(places: Places, _cut: dict[str, float]) -> Array:
-    off = np.abs((places.along / 0.085) % 1 - 0.5) * 0.085
+def _quilt(surface: Surface, _cut: dict[str, float]) -> Array:
+    off = np.abs((surface.along / 0.085) % 1 - 0.5) * 0.085
     return soft(0.006 - off)
 
 
-def _pouch(places: Places, _cut: dict[str, float]) -> Array:
-    x, y, z = np.abs(places.position[:, 0]), places.position[:, 1], places.position[:, 2]
+def _pouch(surface: Surface, _cut: dict[str, float]) -> Array:
+    x, y, z = np.abs(surface.position[:, 0]), surface.position[:, 1], surface.position[:, 2]
     box = np.maximum(np.abs(z - 0.33) - 0.08, x - 0.12)
     return soft(np.where(y < 0, 0.005 - np.abs(box), -1.0))
 

@@ -1,7 +1,7 @@
-"""Colours as people wear them, measured on real crops.
+"""Colors as people wear them, measured on real crops.
 
-From 5,977 crops of three street data sets: the median colour of the crop's torso box (rows
-0.23-0.43, columns 0.37-0.63) and of its leg box (rows 0.55-0.77), grouped into 32 colours each,
+From 5,977 crops of three street data sets: the median color of the crop's torso box (rows
+0.23-0.43, columns 0.37-0.63) and of its leg box (rows 0.55-0.77), grouped into 32 colors each,
 by lightness and (weighing 2.2 times as much) chroma. Each row: mean RGB, spread of the lightness
 within the group, share of the crops. Nothing else of those pictures is kept.
 """
@@ -12,7 +12,7 @@ import numpy as np
 
 from sanreid.train.pit.generate.people.body import Array
 
-__all__ = ["HAIR", "LEGS", "SHOES", "SKIN", "TORSO", "Rows", "draw_colour"]
+__all__ = ["HAIR", "LEGS", "SHOES", "SKIN", "TORSO", "Rows", "draw_color"]
 
 Rows = tuple[tuple[tuple[int, int, int], int, float], ...]
 
@@ -61,9 +61,9 @@ SHOES: Rows = (
 # fmt: on
 
 
-def draw_colour(rng: np.random.Generator, rows: Rows) -> Array:
-    """Draw one colour, (3,) float32 in [0, 1], near one of the table's."""
+def draw_color(rng: np.random.Generator, rows: Rows) -> Array:
+    """Draw one color, (3,) float32 in [0, 1], near one of the table's."""
     shares = np.array([row[2] for row in rows])
     mean, spread, _ = rows[rng.choice(len(rows), p=shares / shares.sum())]
-    colour = np.array(mean, np.float32) + rng.normal(0, spread) + rng.normal(0, 3, 3)
-    return np.clip(colour / 255, 0.02, 0.98).astype(np.float32)
+    color = np.array(mean, np.float32) + rng.normal(0, spread) + rng.normal(0, 3, 3)
+    return np.clip(color / 255, 0.02, 0.98).astype(np.float32)

@@ -2,7 +2,7 @@
 
 Thickness is added to the body's own vertices before posing, so it needs no texture of its own.
 A skirt or a long hem is a tube of added triangles about both legs; each of its corners reads the
-texture at the nearest place of the legs, which is painted as the skirt too.
+texture at the nearest point of the legs, which is painted as the skirt too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sanreid.train.pit.generate.atlas import Atlas
 from sanreid.train.pit.generate.clothing.garments import Garment, cover
 from sanreid.train.pit.generate.people.body import Array, Body, Shaped
-from sanreid.train.pit.generate.regions import NEUTRAL, Places, vertex_normals
+from sanreid.train.pit.generate.surface import NEUTRAL, Surface, vertex_normals
 
 __all__ = ["Tube", "build_tube", "raised", "tube_vertices"]
 
@@ -37,7 +37,7 @@ class Tube:
     around: Array  # (R * C,) angle, 0 in front
 
 
-def build_tube(body: Body, atlas: Atlas, texels: Places, vertices: Places) -> Tube:
+def build_tube(body: Body, atlas: Atlas, texels: Surface, vertices: Surface) -> Tube:
     """Lay the tube round the neutral body's legs; about half a second."""
     neutral = body.shape(NEUTRAL).vertices
     wanted = vertices.part["leg"] | vertices.part["torso"]
@@ -78,7 +78,7 @@ def build_tube(body: Body, atlas: Atlas, texels: Places, vertices: Places) -> Tu
         anchors=anchors,
         skin=skin.astype(np.float32),
         faces=triangles,
-        uv=_places_on_legs(grid, triangles, atlas, texels),
+        uv=_texels_on_legs(grid, triangles, atlas, texels),
         level=np.repeat(levels, _COLUMNS).astype(np.float32),
         around=np.tile(angles, _ROWS),
     )
@@ -96,66 +96,66 @@ def tube_vertices(
     return fitted.astype(np.float32)
 
 
-def raised(shaped: Shaped, body: Body, places: Places, garments: tuple[Garment, ...]) -> Shaped:
-    """Give the body with its clothes' thickness; ``places`` are those of the vertices."""
+def raised(shaped: Shaped, body: Body, surface: Surface, garments: tuple[Garment, ...]) -> Shaped:
+    """Return the body with its clothes' thickness; ``surface`` is that of the vertices."""
     vertices = shaped.vertices
     if any(garment.kind in _SHOES for garment in garments):
-        vertices = _smooth(vertices, body.faces, places.part["foot"] & (places.leg > 2.02))
+        vertices = _smooth(vertices, body.faces, surface.part["foot"] & (surface.leg > 2.02))
     normals = vertex_normals(vertices, body.faces)
     thick = np.zeros(len(vertices), np.float32)
     for garment in garments:
         if garment.kind not in _SHAPED:
-            lift = cover(garment, places) * garment.thickness
+            lift = cover(garment, surface) * garment.thickness
             if garment.kind in _LOOSE:  # tight at the hips, wide at the shins
-                lift = lift * (0.3 + 0.7 * np.clip(places.leg, 0, 1))
+                lift = lift * (0.3 + 0.7 * np.clip(surface.leg, 0, 1))
             thick = np.maximum(thick, lift)
     vertices = vertices + normals * thick[:, None]
     for garment in garments:
         bulge = _SHAPED.get(garment.kind)
         if bulge is not None:
-            vertices = vertices + bulge(garment, places, normals)
+            vertices = vertices + bulge(garment, surface, normals)
     return Shaped(vertices=vertices.astype(np.float32), heads=shaped.heads)
 
 
-def _hair_volume(garment: Garment, places: Places, normals: Array) -> Array:
+def _hair_volume(garment: Garment, surface: Surface, normals: Array) -> Array:
     """Hair stands off most at the crown; a bun is a ball at the back of the head."""
-    base = cover(garment, places) * garment.thickness
-    crown = 0.6 + 0.4 * np.clip(places.elevation, 0, 1)
+    base = cover(garment, surface) * garment.thickness
+    crown = 0.6 + 0.4 * np.clip(surface.elevation, 0, 1)
     lift = base * crown
     if garment.cut.get("fall"):
-        lift = np.where(places.part["torso"] | places.part["neck"], base * 1.2, lift)
+        lift = np.where(surface.part["torso"] | surface.part["neck"], base * 1.2, lift)
     if garment.cut.get("bun"):
-        away = np.hypot(np.pi - np.abs(places.azimuth), places.elevation - 0.45)
-        lift = lift + 0.05 * np.sqrt(np.clip(1 - (away / 0.5) ** 2, 0, 1)) * places.part["head"]
+        away = np.hypot(np.pi - np.abs(surface.azimuth), surface.elevation - 0.45)
+        lift = lift + 0.05 * np.sqrt(np.clip(1 - (away / 0.5) ** 2, 0, 1)) * surface.part["head"]
     raised_by: Array = normals * lift[:, None].astype(np.float32)
     return raised_by
 
 
-def _brim(garment: Garment, places: Places, normals: Array) -> Array:
+def _brim(garment: Garment, surface: Surface, normals: Array) -> Array:
     """A cap lies on the hair; its brim is pulled out of the ring above its edge."""
-    lift = normals * (cover(garment, places) * garment.thickness)[:, None]
+    lift = normals * (cover(garment, surface) * garment.thickness)[:, None]
     reach = garment.cut.get("brim", 0.0)
     if reach:
-        turn = np.abs(places.azimuth)
+        turn = np.abs(surface.azimuth)
         edge = (
             garment.cut["low"] + 0.12 * np.cos(turn) - garment.cut.get("deep", 0.0) * (turn > 1.3)
         )
-        ring = np.exp(-(((places.elevation - edge - 0.16) / 0.11) ** 2)) * places.part["head"]
+        ring = np.exp(-(((surface.elevation - edge - 0.16) / 0.11) ** 2)) * surface.part["head"]
         wide = (
             np.ones_like(turn) if garment.cut.get("all_round") else np.exp(-((turn / 0.75) ** 4))
         )
         out = np.stack(
-            [np.sin(places.azimuth), -np.cos(places.azimuth), np.full_like(turn, -0.25)], 1
+            [np.sin(surface.azimuth), -np.cos(surface.azimuth), np.full_like(turn, -0.25)], 1
         )
         lift = lift + out * (reach * ring * wide)[:, None]
     brim: Array = lift.astype(np.float32)
     return brim
 
 
-def _pack(garment: Garment, places: Places, normals: Array) -> Array:
+def _pack(garment: Garment, surface: Surface, normals: Array) -> Array:
     """A backpack: its part of the back is moved straight backwards, deepest at the bottom."""
-    x, y, z = places.position.T
-    here = places.part["torso"] & (y > 0.02)
+    x, y, z = surface.position.T
+    here = surface.part["torso"] & (y > 0.02)
     body = np.minimum(
         garment.cut["width"] - np.abs(x), np.minimum(z - garment.cut["bottom"], 0.67 - z)
     )
@@ -163,18 +163,18 @@ def _pack(garment: Garment, places: Places, normals: Array) -> Array:
     depth = depth * np.clip(1.15 - (z - garment.cut["bottom"]) * 0.9, 0.6, 1.1)
     out = np.zeros((len(x), 3), np.float32)
     out[:, 1] = depth
-    return out + normals * (cover(garment, places) * 0.006)[:, None]
+    return out + normals * (cover(garment, surface) * 0.006)[:, None]
 
 
-def _hip_bag(garment: Garment, places: Places, normals: Array) -> Array:
-    x, y, z = places.position.T
+def _hip_bag(garment: Garment, surface: Surface, normals: Array) -> Array:
+    x, y, z = surface.position.T
     x = x * garment.cut["side"]
     back = garment.cut.get("back", 0.0)
     bag = np.minimum(0.11 - np.abs(z - 0.17), 0.10 - np.abs(y - back))
-    depth = np.clip(bag / 0.03, 0, 1) * (x < -0.08) * (places.part["torso"] | places.part["leg"])
+    depth = np.clip(bag / 0.03, 0, 1) * (x < -0.08) * (surface.part["torso"] | surface.part["leg"])
     out = np.zeros((len(x), 3), np.float32)
     out[:, 0] = -garment.cut["side"] * depth * garment.thickness
-    return out + normals * (cover(garment, places) * 0.005)[:, None]
+    return out + normals * (cover(garment, surface) * 0.005)[:, None]
 
 
 _SHAPED = {
@@ -208,7 +208,7 @@ def _other_side(body: Body) -> NDArray[np.int64]:
     return np.array([body.bones.index(b[:-2] + swap.get(b[-2:], b[-2:])) for b in body.bones])
 
 
-def _places_on_legs(grid: Array, faces: NDArray[np.int32], atlas: Atlas, texels: Places) -> Array:
+def _texels_on_legs(grid: Array, faces: NDArray[np.int32], atlas: Atlas, texels: Surface) -> Array:
     """Texture coordinates for the corners of each triangle, all on one piece of the chart."""
     size = atlas.valid.shape[0]
     chosen = np.flatnonzero(
@@ -219,16 +219,16 @@ def _places_on_legs(grid: Array, faces: NDArray[np.int32], atlas: Atlas, texels:
     chosen = chosen[::2]
     rows, columns = np.divmod(chosen, size)
     uv = np.stack([columns + 0.5, rows + 0.5], 1).astype(np.float32) / size
-    places = texels.position[chosen]
+    surface = texels.position[chosen]
     corners = grid[faces]  # (F, 3, 3)
     middle = corners.mean(1)
     found = np.empty((len(faces), 3, 2), np.float32)
     for f in range(len(faces)):
-        same = places[:, 0] * middle[f, 0] >= 0
-        near = np.where(same, ((places - middle[f]) ** 2).sum(1), np.inf)
+        same = surface[:, 0] * middle[f, 0] >= 0
+        near = np.where(same, ((surface - middle[f]) ** 2).sum(1), np.inf)
         home = uv[near.argmin()]
         close = same & (np.abs(uv - home).sum(1) < 0.10)
         for corner in range(3):
-            off = np.where(close, ((places - corners[f, corner]) ** 2).sum(1), np.inf)
+            off = np.where(close, ((surface - corners[f, corner]) ** 2).sum(1), np.inf)
             found[f, corner] = uv[off.argmin()]
     return found

@@ -88,7 +88,7 @@ class Body:
     parents: tuple[int, ...]
 
     def bone(self, name: str) -> int:
-        """Give the number of a bone.
+        """Return the number of a bone.
 
         Raises:
             InputError: There is no such bone.
@@ -99,7 +99,7 @@ class Body:
             raise InputError(f"The body has no bone {name!r}; it has {self.bones}.") from None
 
     def shape(self, phenotypes: Mapping[str, float]) -> Shaped:
-        """Give the body of these shape parameters, in the rest pose.
+        """Return the body of these shape parameters, in the rest pose.
 
         Args:
             phenotypes: By name of :data:`PHENOTYPES`, in [0, 1]; a missing one is 0.5.
@@ -174,7 +174,7 @@ def check_pit_extra() -> None:
 
 
 def load_body(cache_dir: Path | None = None) -> Body:
-    """Give the body; the first call on a machine builds it: 40 s of one core.
+    """Return the body; the first call on a machine builds it: 40 s of one core.
 
     Args:
         cache_dir: Where the built body is kept; ``~/.cache/sanreid`` (or below
@@ -183,7 +183,7 @@ def load_body(cache_dir: Path | None = None) -> Body:
     Raises:
         DatasetError: The kept file is damaged.
         MissingExtraError: The extra ``pit`` is not installed.
-        OSError: There is no place to keep it.
+        OSError: It cannot be kept.
     """
     path = cached_body(cache_dir)
     if not path.exists():
@@ -207,7 +207,7 @@ def load_body(cache_dir: Path | None = None) -> Body:
 
 
 def cached_body(cache_dir: Path | None = None) -> Path:
-    """Give the path where the built body is kept, whether or not it is there yet.
+    """Return the path where the built body is kept, whether or not it is there yet.
 
     Raises:
         MissingExtraError: The extra ``pit`` is not installed.

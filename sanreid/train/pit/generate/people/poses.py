@@ -82,7 +82,7 @@ def draw_pose(rng: np.random.Generator) -> Pose:
 
 
 def mirror_pose(pose: Pose) -> Pose:
-    """Give the pose with left and right exchanged."""
+    """Return the pose with left and right exchanged."""
     swap = {"L": "R", "R": "L"}
     angles = {}
     for name, angle in pose.angles.items():

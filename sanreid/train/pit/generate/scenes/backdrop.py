@@ -24,7 +24,7 @@ def stage_backdrop(stage: Stage, camera: Camera) -> Callable[[Array, Array], Arr
     away /= max(float(np.linalg.norm(away)), 1e-6)
     side = np.array([-away[1], away[0], 0], np.float32)
 
-    def colours(origins: Array, rays: Array) -> Array:
+    def colors(origins: Array, rays: Array) -> Array:
         rng = np.random.default_rng(stage.seed)
         drop = np.minimum(rays[:, 2], -1e-5)
         floor = origins + rays * (-origins[:, 2] / drop)[:, None]
@@ -46,7 +46,7 @@ def stage_backdrop(stage: Stage, camera: Camera) -> Callable[[Array, Array], Arr
         seen: Array = (mixed * (1 + 0.35 * coarse[:, None])).astype(np.float32)
         return seen
 
-    return colours
+    return colors
 
 
 def photo_backdrop(path: Path, rng: np.random.Generator) -> Callable[[Array, Array], Array]:
@@ -75,7 +75,7 @@ def photo_backdrop(path: Path, rng: np.random.Generator) -> Callable[[Array, Arr
     pixels = np.asarray(part, np.float32).reshape(-1, 3) / 255
     whole: list[Array] = []
 
-    def colours(_origins: Array, rays: Array) -> Array:
+    def colors(_origins: Array, rays: Array) -> Array:
         if not whole:
             whole.append(rays)
         if len(rays) == len(pixels):
@@ -89,11 +89,11 @@ def photo_backdrop(path: Path, rng: np.random.Generator) -> Callable[[Array, Arr
         at = np.clip(y, 0, height - 1) * width + np.clip(x, 0, width - 1)
         return np.asarray(pixels[at])
 
-    return colours
+    return colors
 
 
 def list_backgrounds(folder: Path) -> list[Path]:
-    """Give the pictures of a folder, sorted.
+    """Return the pictures of a folder, sorted.
 
     Raises:
         DatasetError: There are none.

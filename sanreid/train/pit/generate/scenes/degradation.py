@@ -1,4 +1,4 @@
-"""The camera's faults: occluders, low resolution, blur, colour casts, noise, JPEG."""
+"""The camera's faults: occluders, low resolution, blur, color casts, noise, JPEG."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def occlude(crop: Array, uv: Array, rng: np.random.Generator) -> tuple[Array, Ar
     else:
         top = rng.uniform(0.62, 0.85) * height
         hidden = rows + rng.normal(0, 0.15) * (columns - width / 2) > top
-    places = np.stack([columns / 60, rows / 60, np.zeros_like(rows)], -1).reshape(-1, 3)
-    cloud = noise(places, 0.25, rng).reshape(height, width)
-    colour = rng.uniform(0.08, 0.75) + rng.normal(0, 0.05, 3)
-    thing = np.clip(colour * (0.75 + 0.5 * cloud[..., None]), 0, 1)
+    points = np.stack([columns / 60, rows / 60, np.zeros_like(rows)], -1).reshape(-1, 3)
+    cloud = noise(points, 0.25, rng).reshape(height, width)
+    color = rng.uniform(0.08, 0.75) + rng.normal(0, 0.05, 3)
+    thing = np.clip(color * (0.75 + 0.5 * cloud[..., None]), 0, 1)
     if kind == "low" and rng.random() < 0.5:  # bars: a railing, a bicycle's frame
         hidden &= (np.abs((columns + rows * rng.normal(0, 0.4)) % 16 - 8) < 3) | (rows % 28 < 5)
     crop = np.where(hidden[..., None], thing, crop).astype(np.float32)
@@ -47,7 +47,7 @@ def occlude(crop: Array, uv: Array, rng: np.random.Generator) -> tuple[Array, Ar
 
 
 def degrade(crop: Array, rng: np.random.Generator) -> tuple[bytes, dict[str, Any]]:
-    """Give the crop as a surveillance camera would have kept it.
+    """Return the crop as a surveillance camera would have kept it.
 
     Args:
         crop: (H, W, 3) in [0, 1].

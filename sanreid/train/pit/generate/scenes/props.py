@@ -1,4 +1,4 @@
-"""Things carried: boxes with a colour of their own and no place in the texture."""
+"""Things carried: boxes with a color of their own and no texels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sanreid.train.pit.generate.clothing.palette import SHOES, TORSO, draw_colour
+from sanreid.train.pit.generate.clothing.palette import SHOES, TORSO, draw_color
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.poses import Pose
 from sanreid.train.pit.generate.render import Figure, Mesh, Studio
@@ -62,9 +62,9 @@ def _on_bicycle(rng: np.random.Generator, studio: Studio, figure: Figure) -> Fig
         (seat * 0.8 + crank * 0.2, back), (head, front), (hands - grip, hands + grip),
         (head, hands),
     ]  # fmt: skip
-    colour = draw_colour(rng, TORSO)
+    color = draw_color(rng, TORSO)
     dark = np.full(3, 0.1, np.float32)
-    parts = [_bar(a, b, 0.016, colour) for a, b in bars]
+    parts = [_bar(a, b, 0.016, color) for a, b in bars]
     for hub in (front, back):
         turn = np.linspace(0, 2 * np.pi, 17)
         rim = hub + radius * np.stack([0 * turn, np.cos(turn), np.sin(turn)], 1)
@@ -76,8 +76,8 @@ def _on_bicycle(rng: np.random.Generator, studio: Studio, figure: Figure) -> Fig
     return Figure((*meshes, *parts), posed)
 
 
-def _bar(start: Array, end: Array, half: float, colour: Array) -> Mesh:
-    """A square bar from one place to another."""
+def _bar(start: Array, end: Array, half: float, color: Array) -> Mesh:
+    """A square bar from one point to another."""
     along = np.asarray(end, np.float64) - start
     length = float(np.linalg.norm(along))
     along = along / max(length, 1e-6)
@@ -85,7 +85,7 @@ def _bar(start: Array, end: Array, half: float, colour: Array) -> Mesh:
     aside /= np.linalg.norm(aside)
     axes = np.stack([aside, np.cross(along, aside), along])
     corners = (_SIGNS * [half, half, length / 2]) @ axes + (np.asarray(start) + end) / 2
-    return _flat_sided(corners, colour)
+    return _flat_sided(corners, color)
 
 
 def _box(centre: Array, half: Array, turn: float, rng: np.random.Generator) -> Mesh:
@@ -93,11 +93,11 @@ def _box(centre: Array, half: Array, turn: float, rng: np.random.Generator) -> M
     corners = _SIGNS * half * taper
     c, s = np.cos(turn), np.sin(turn)
     corners = corners @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + centre
-    return _flat_sided(corners, draw_colour(rng, TORSO if rng.random() < 0.6 else SHOES))
+    return _flat_sided(corners, draw_color(rng, TORSO if rng.random() < 0.6 else SHOES))
 
 
-def _flat_sided(corners: Array, colour: Array) -> Mesh:
+def _flat_sided(corners: Array, color: Array) -> Mesh:
     """A box of eight corners; each triangle has corners of its own, so its sides stay flat."""
     vertices = corners[_CUBE_FACES].reshape(-1, 3).astype(np.float32)
     faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
-    return Mesh(vertices, faces, np.zeros((len(faces), 3, 2), np.float32), colour=colour)
+    return Mesh(vertices, faces, np.zeros((len(faces), 3, 2), np.float32), color=color)

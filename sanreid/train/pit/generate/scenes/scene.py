@@ -39,7 +39,7 @@ class Camera:
         return rays
 
     def describe(self) -> dict[str, Any]:
-        """Give the camera as plain values, for the index."""
+        """Return the camera as plain values, for the index."""
         return {
             "position": [round(float(x), 3) for x in self.position],
             "box": [round(float(x), 4) for x in self.box],
@@ -58,7 +58,7 @@ class Light:
     softness: float  # 0 hard shadows, 1 none
 
     def describe(self) -> dict[str, Any]:
-        """Give the light as plain values, for the index."""
+        """Return the light as plain values, for the index."""
         return {
             "direction": [round(float(x), 3) for x in self.direction],
             "sun": [round(float(x), 3) for x in self.sun],
@@ -73,7 +73,7 @@ class Stage:
 
     seed: int
     kind: str
-    ground: Array  # (2, 3) colours
+    ground: Array  # (2, 3) colors
     wall: Array  # (2, 3)
     distance: float  # of the wall
     tile: float

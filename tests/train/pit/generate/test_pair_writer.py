@@ -16,16 +16,17 @@ import pytest
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit import PITDataset
 from sanreid.train.pit.__main__ import main
-from sanreid.train.pit.generate import dataset as making
+from sanreid.train.pit.generate import pair_writer, processes
 from sanreid.train.pit.generate.atlas import sample
-from sanreid.train.pit.generate.dataset import (
-    MakingSettings,
+from sanreid.train.pit.generate.pair_writer import render_dataset
+from sanreid.train.pit.generate.pairs import (
+    PairSettings,
     make_identity,
     make_pair,
-    render_dataset,
 )
 from sanreid.train.pit.generate.scenes.backdrop import photo_backdrop
-from sanreid.train.pit.shards import IDENTITIES_PER_SHARD, write_shard
+from sanreid.train.pit.generate.shard_writer import write_shard
+from sanreid.train.pit.shards import IDENTITIES_PER_SHARD
 from tests.train.pit.conftest import a_pair
 
 FILES = ("index.json", "settings.json", "shards/00000.tar", "shards/00001.tar")
@@ -66,15 +67,15 @@ def quick(monkeypatch):
             state.made.append(identity)
             yield identity, SimpleNamespace(texture=texture, person=person), pairs
 
-    monkeypatch.setattr(making, "ProcessPoolExecutor", Here)
-    monkeypatch.setattr(making, "_rows", rows)
-    monkeypatch.setattr(making, "_studio", lambda: None)
-    monkeypatch.setattr(making, "load_body", lambda: None)
-    monkeypatch.setattr(making, "check_pit_extra", lambda: None)
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", Here)
+    monkeypatch.setattr(pair_writer, "_rows", rows)
+    monkeypatch.setattr(pair_writer, "shared_studio", lambda: None)
+    monkeypatch.setattr(pair_writer, "load_body", lambda: None)
+    monkeypatch.setattr(pair_writer, "check_pit_extra", lambda: None)
     return state
 
 
-SETTINGS = MakingSettings(IDENTITIES_PER_SHARD + 1, 1, seed=4)
+SETTINGS = PairSettings(IDENTITIES_PER_SHARD + 1, 1, seed=4)
 
 
 def test_a_run_that_failed_goes_on_where_it_stopped(quick, tmp_path):
@@ -103,10 +104,10 @@ def test_other_settings_are_refused_and_change_nothing(quick, tmp_path):
     render_dataset(tmp_path, SETTINGS)
     before = contents(tmp_path)
     for other in (
-        MakingSettings(SETTINGS.identities + 1, 1, seed=4),
-        MakingSettings(SETTINGS.identities, 2, seed=4),
-        MakingSettings(SETTINGS.identities, 1, seed=5),
-        MakingSettings(SETTINGS.identities, 1, seed=4, adults_only=True),
+        PairSettings(SETTINGS.identities + 1, 1, seed=4),
+        PairSettings(SETTINGS.identities, 2, seed=4),
+        PairSettings(SETTINGS.identities, 1, seed=5),
+        PairSettings(SETTINGS.identities, 1, seed=4, adults_only=True),
     ):
         with pytest.raises(DatasetError, match="other settings"):
             render_dataset(tmp_path, other)
@@ -118,7 +119,7 @@ def test_other_settings_are_refused_and_change_nothing(quick, tmp_path):
 
 def test_foreign_and_damaged_shards_are_refused(quick, tmp_path):
     render_dataset(tmp_path / "mine", SETTINGS)
-    render_dataset(tmp_path / "other", MakingSettings(2 * IDENTITIES_PER_SHARD, 2, seed=4))
+    render_dataset(tmp_path / "other", PairSettings(2 * IDENTITIES_PER_SHARD, 2, seed=4))
     mine, other = (tmp_path / name / "shards" for name in ("mine", "other"))
     shard, listing = mine / "00000.tar", mine / "00000.json"
     good = shard.read_bytes(), listing.read_bytes()
@@ -184,8 +185,8 @@ def test_a_damaged_photograph_is_named(tmp_path):
         photo_backdrop(tmp_path / "a.jpg", np.random.default_rng(0))
 
 
-def test_a_written_pair_gives_the_colours_before_light_again(studio, tmp_path):
-    settings = MakingSettings(1, 2, seed=6)
+def test_a_written_pair_gives_the_colors_before_light_again(studio, tmp_path):
+    settings = PairSettings(1, 2, seed=6)
     dressed = make_identity(studio, settings, 0)
     pairs = [make_pair(studio, settings, dressed, 0, n) for n in range(2)]
     (tmp_path / "shards").mkdir()
@@ -195,15 +196,15 @@ def test_a_written_pair_gives_the_colours_before_light_again(studio, tmp_path):
     for pair, read in zip(pairs, PITDataset(tmp_path), strict=True):
         on = read.uv[..., 0] >= 0
         assert 0.05 < on.mean() < 0.9
-        colours = sample(read.texture.astype(np.float32), read.uv[on])
-        assert np.abs(colours - pair.picture.unlit[on] * 255).max() <= 0.51
+        colors = sample(read.texture.astype(np.float32), read.uv[on])
+        assert np.abs(colors - pair.picture.unlit[on] * 255).max() <= 0.51
         texel = np.floor(read.uv[on] * 256).astype(int).clip(0, 255)
         assert (read.seen | ~studio.atlas.valid)[texel[:, 1], texel[:, 0]].all()
 
 
 @pytest.mark.slow
 def test_bytes_do_not_depend_on_processes_and_runs_resume(studio, tmp_path, caplog):
-    settings = MakingSettings(10, 2, seed=1)
+    settings = PairSettings(10, 2, seed=1)
     with caplog.at_level(logging.INFO):
         render_dataset(tmp_path / "one", settings, processes=1)
         render_dataset(tmp_path / "two", settings, processes=2)
@@ -221,4 +222,4 @@ def test_bytes_do_not_depend_on_processes_and_runs_resume(studio, tmp_path, capl
 
 def test_wrong_settings_are_refused():
     with pytest.raises(InputError, match="got 0, 10 and 0"):
-        MakingSettings(0, 10)
+        PairSettings(0, 10)

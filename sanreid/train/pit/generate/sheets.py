@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sanreid.train.pit.generate.dataset import MakingSettings, make_identity, make_pair
-from sanreid.train.pit.generate.people.body import Array
+from sanreid.train.pit.generate.pairs import PairSettings, make_identity, make_pair
+from sanreid.train.pit.generate.people.body import Array, check_pit_extra
 from sanreid.train.pit.generate.people.identity import Person
 from sanreid.train.pit.generate.people.poses import Pose
 from sanreid.train.pit.generate.render import Dressed, Studio, render
 from sanreid.train.pit.generate.scenes.scene import Camera, Light
+from sanreid.train.pit.report import Draw, painted
+from sanreid.train.textures.generator import Generator
+from sanreid.viz import check_suffix, save_picture
 
-__all__ = ["contact_sheet", "neutral_views", "pair_sheet"]
+__all__ = ["contact_sheet", "neutral_views", "painted_sheet", "pair_sheet", "sheet_writer"]
 
 Picture = NDArray[np.uint8]
 
 
-def contact_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 15) -> Picture:
+def contact_sheet(studio: Studio, settings: PairSettings, *, columns: int = 15) -> Picture:
     """Crops of all identities in turn, a row of ``columns``; (H, W, 3)."""
     crops = []
     for identity in range(settings.identities):
@@ -32,7 +36,7 @@ def contact_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 15
     return _grid(crops, columns)
 
 
-def pair_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 4) -> Picture:
+def pair_sheet(studio: Studio, settings: PairSettings, *, columns: int = 4) -> Picture:
     """For each identity: crop, texture, texels seen, and the texture on a neutral body."""
     panels = []
     for identity in range(settings.identities):
@@ -44,6 +48,45 @@ def pair_sheet(studio: Studio, settings: MakingSettings, *, columns: int = 4) ->
             parts = [_decoded(pair.jpeg), texture, seen, *neutral_views(studio, dressed.texture)]
             panels.append(np.concatenate(parts, 1))
     return _grid(panels, columns)
+
+
+def painted_sheet(
+    studio: Studio,
+    generator: Generator,
+    crops: list[NDArray[np.uint8]],
+    *,
+    truths: list[NDArray[np.uint8]] | None = None,
+) -> NDArray[np.uint8]:
+    """Return crops (256 x 128), two a row, each beside its texture and that on a neutral body.
+
+    Where ``truths`` are given, the true texture stands before the painted one.
+    """
+    panels = []
+    for number, crop in enumerate(crops):
+        texture = painted(generator, crop[None])[0]
+        views = neutral_views(studio, texture / 255)
+        truth = [] if truths is None else [truths[number]]
+        panels.append(np.concatenate([crop, *truth, texture.round().astype(np.uint8), *views], 1))
+    panels += [np.zeros_like(panels[0])] * (len(panels) % 2)
+    rows = [np.concatenate(panels[n : n + 2], 1) for n in range(0, len(panels), 2)]
+    return np.concatenate(rows)
+
+
+def sheet_writer(path: Path) -> Draw:
+    """Return what draws and writes a sheet of painted textures, for :func:`report.judge`.
+
+    Raises:
+        InputError: ``path`` is no picture's name.
+        MissingExtraError: The extra ``pit`` is not installed.
+    """
+    check_suffix(path)
+    check_pit_extra()
+
+    def draw(generator: Generator, crops: list[Picture], truths: list[Picture] | None) -> None:
+        sheet = painted_sheet(Studio.open(), generator, crops, truths=truths)
+        save_picture(Image.fromarray(sheet), path)
+
+    return draw
 
 
 def neutral_views(studio: Studio, texture: Array) -> list[Picture]:

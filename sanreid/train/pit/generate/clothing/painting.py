@@ -10,65 +10,65 @@ from sanreid.train.pit.generate.clothing.fabrics import noise, soft
 from sanreid.train.pit.generate.clothing.garments import cover, trim_cover
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.identity import Person
-from sanreid.train.pit.generate.regions import Places
+from sanreid.train.pit.generate.surface import Surface
 
 __all__ = ["paint_person"]
 
 
-def paint_person(person: Person, atlas: Atlas, places: Places) -> Array:
+def paint_person(person: Person, atlas: Atlas, surface: Surface) -> Array:
     """Paint a person.
 
     Args:
         person: Who.
         atlas: The texel tables.
-        places: Of every texel.
+        surface: Of every texel.
 
     Returns:
-        (256, 256, 3) float32 in [0, 1], the colours before any light; whole, seen or not, with
-        the charts' colours carried into their gutters and grey elsewhere.
+        (256, 256, 3) float32 in [0, 1], the colors before any light; whole, seen or not, with
+        the charts' colors carried into their gutters and grey elsewhere.
     """
     rng = np.random.default_rng(person.seed)
     on_body = atlas.valid.reshape(-1)
-    own = _only(places, on_body)
-    colour = _skin(person, own, rng)
+    own = _only(surface, on_body)
+    color = _skin(person, own, rng)
     for garment in person.garments:
         amount = cover(garment, own)[:, None]
         cloth = garment.fabric.paint(own)
         for trim in garment.trims:
             part = trim_cover(trim, garment, own)[:, None]
-            cloth = cloth * (1 - part) + trim.colour * part
+            cloth = cloth * (1 - part) + trim.color * part
         edge = 1 - 0.25 * ((amount > 0.02) & (amount < 0.75))  # a seam's shadow
-        colour = colour * (1 - amount) + cloth * amount * edge
+        color = color * (1 - amount) + cloth * amount * edge
     texture = np.full((TEXTURE_SIZE**2, 3), 0.5, np.float32)
-    texture[on_body] = np.clip(colour, 0, 1)
-    filled: Array = atlas.filled(texture).reshape(TEXTURE_SIZE, TEXTURE_SIZE, 3)  # type: ignore[assignment]  # colours stay float32
+    texture[on_body] = np.clip(color, 0, 1)
+    filled: Array = atlas.filled(texture).reshape(TEXTURE_SIZE, TEXTURE_SIZE, 3)  # type: ignore[assignment]  # colors stay float32
     return filled
 
 
-def _only(places: Places, keep: NDArray[np.bool_]) -> Places:
-    """The places of the texels that lie on the body."""
+def _only(surface: Surface, keep: NDArray[np.bool_]) -> Surface:
+    """The surface of the texels that lie on the body."""
     tables = {}
-    for name in places.__slots__:
-        value = getattr(places, name)
+    for name in surface.__slots__:
+        value = getattr(surface, name)
         if isinstance(value, np.ndarray):
             value = value[keep]
         elif name == "part":
             value = {part: table[keep] for part, table in value.items()}
         tables[name] = value
-    return Places(**tables)
+    return Surface(**tables)
 
 
-def _skin(person: Person, places: Places, rng: np.random.Generator) -> Array:
+def _skin(person: Person, surface: Surface, rng: np.random.Generator) -> Array:
     """Skin with a face: brows, eyes, lips, nose, and a shadow under the chin."""
-    position = places.position
+    position = surface.position
     tone = 1 + 0.08 * (noise(position, 0.05, rng) - 0.5)
-    colour = person.skin * tone[:, None]
-    head = places.part["head"]
-    x, z = places.eye.T
-    front = (position[:, 1] < places.joints["head"][1] - 0.03) & head
+    color = person.skin * tone[:, None]
+    head = surface.part["head"]
+    x, z = surface.eye.T
+    front = (position[:, 1] < surface.joints["head"][1] - 0.03) & head
 
     def blend(amount: Array, paint: Array) -> None:
-        colour[:] = colour * (1 - amount[:, None]) + paint * amount[:, None]
+        color[:] = color * (1 - amount[:, None]) + paint * amount[:, None]
 
     blend(
         soft(np.where(front, 0.013 - np.hypot(x * 0.6, z * 1.5), -1), 0.004) * 0.8,
@@ -80,13 +80,13 @@ def _skin(person: Person, places: Places, rng: np.random.Generator) -> Array:
     )
     blend(soft(brow, 0.004) * 0.85, person.hair * 0.8)
     middle = np.abs(position[:, 0])
-    height = position[:, 2] - places.joints["eye.L"][2]
+    height = position[:, 2] - surface.joints["eye.L"][2]
     lips = np.where(
         front, 0.007 - np.abs(height + 0.072) - np.maximum(middle - 0.018, 0) * 0.8, -1
     )
     blend(soft(lips, 0.005), person.lips)
     nose = np.where(front, 0.004 - np.hypot(middle - 0.008, height + 0.044), -1)
     blend(soft(nose, 0.005) * 0.5, person.skin * 0.5)
-    under = soft(np.where(head | places.part["neck"], -0.75 - places.elevation, -1) * 0.1, 0.02)
+    under = soft(np.where(head | surface.part["neck"], -0.75 - surface.elevation, -1) * 0.1, 0.02)
     blend(under * 0.25, person.skin * 0.6)
-    return colour.astype(np.float32)
+    return color.astype(np.float32)

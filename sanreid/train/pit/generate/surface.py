@@ -1,6 +1,6 @@
 """Where each texel lies in the words of clothes: how far down an arm, how far round a leg.
 
-Everything is measured on one neutral adult in the rest pose, so a place has the same numbers for
+Everything is measured on one neutral adult in the rest pose, so a point has the same numbers for
 every identity, whatever the shape: garments line up from identity to identity.
 """
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sanreid.train.pit.generate.atlas import Atlas
 from sanreid.train.pit.generate.people.body import Array, Body
 
-__all__ = ["NEUTRAL", "PARTS", "Places", "measure_places"]
+__all__ = ["NEUTRAL", "PARTS", "Surface", "measure_surface"]
 
 NEUTRAL = {"gender": 0.5, "age": 0.7, "muscle": 0.5, "weight": 0.5, "height": 0.5}
 
@@ -31,8 +31,8 @@ PARTS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Tables over N places (the texels, or the vertices); metres and radians."""
+class Surface:
+    """Tables over N points (the texels, or the vertices); metres and radians."""
 
     position: Array  # (N, 3) on the neutral body: x to its left, y to the back, z up
     normal: Array  # (N, 3)
@@ -48,18 +48,18 @@ class Places:
     neck: Array  # (N,) metres from the base of the neck
     eye: Array  # (N, 2) across from and above the nearer eye, metres
     torso_height: float  # z of the neck's base
-    joints: dict[str, Array]  # places of some joints of the neutral body
+    joints: dict[str, Array]  # positions of some joints of the neutral body
 
 
-def measure_places(
+def measure_surface(
     body: Body, atlas: Atlas | None = None, *, grid: tuple[Array, Array] | None = None
-) -> Places:
+) -> Surface:
     """Measure every texel of the atlas, or every vertex where none is given.
 
     Args:
         body: The body.
         atlas: Its atlas; the tables are then (S * S,) long.
-        grid: (N, 3) other places and their (N, B) skinning weights to measure instead.
+        grid: (N, 3) other points and their (N, B) skinning weights to measure instead.
     """
     neutral = body.shape(NEUTRAL)
     joints = dict(zip(body.bones, neutral.heads, strict=True))
@@ -110,7 +110,7 @@ def measure_places(
     azimuth = np.arctan2(from_centre[:, 0], -from_centre[:, 1])
     elevation = np.arctan2(from_centre[:, 2], np.hypot(from_centre[:, 0], from_centre[:, 1]))
     collar = joints["neck01"] + np.array([0, 0.0, 0.0], np.float32)
-    return Places(
+    return Surface(
         position=position,
         normal=normal,
         part=part,
