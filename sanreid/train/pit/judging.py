@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.train.pit.dataset import PITDataset
-from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.tables import REGIONS, load_tables
 
 __all__ = ["BOXES", "flat_answer", "judge_on_crops", "judge_on_pairs"]
+
+Array = NDArray[np.floating[Any]]
 
 Painter = Callable[[NDArray[np.uint8]], Array]
 """(N, H, W, 3) uint8 crops to (N, 256, 256, 3) textures in [0, 255]."""
