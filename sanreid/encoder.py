@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sanreid import weights
+from sanreid.backends.device import after_fork
 from sanreid.backends.exported import exported_path
 from sanreid.backends.interface import BackendName, resolve
 from sanreid.config import EncoderConfig
@@ -42,6 +43,7 @@ from sanreid.inference.engines import Engine, ExportedEngine, ModuleEngine
 from sanreid.inference.module_state import assign, compact, weights_state
 from sanreid.inference.sources import expand_paths
 from sanreid.models import build_sa_enc
+from sanreid.utils.ambient import plain_torch
 from sanreid.utils.progress import progress_bar
 
 __all__ = ["EncodedFiles", "SANEncoder"]
@@ -149,7 +151,7 @@ class SANEncoder:
             InputError: The backend, or the device or the dtype for it, cannot be had.
             MissingExtraError: The backend's packages are not installed.
         """
-        resolve(backend, device, dtype)  # a mistake is told before a download
+        after_fork(backend, resolve(backend, device, dtype)[0])  # before a download
         if exported := exported_path(name_or_path, backend):
             # There is no module for the constructor.
             encoder = cls.__new__(cls)
@@ -163,10 +165,11 @@ class SANEncoder:
             token=token,
             local_files_only=local_files_only,
         )
-        state_dict = weights.read_state_dict(located.path)
-        with torch.device("meta"):  # no time for values that are replaced at once
-            module = build_sa_enc(located.config)
-        assign(module, state_dict, origin=located.name)
+        with plain_torch():
+            state_dict = weights.read_state_dict(located.path)
+            with torch.device("meta"):  # no time for values that are replaced at once
+                module = build_sa_enc(located.config).float()
+            assign(module, state_dict, origin=located.name)
         encoder = cls(
             module,
             located.config,
@@ -446,12 +449,13 @@ class SANEncoder:
         Raises:
             WeightsError: The directory cannot be written, or the weights hold NaN.
         """
-        return weights.save_directory(
-            Path(directory),
-            state_dict=compact(self.module.state_dict()),
-            config=self.config,
-            entry=self._entry(),
-        )
+        with plain_torch():
+            return weights.save_directory(
+                directory,
+                state_dict=compact(self.module.state_dict()),
+                config=self.config,
+                entry=self._entry(),
+            )
 
     def push_to_hub(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import io
 import os
 import sys
@@ -442,23 +441,3 @@ def test_cuda_agrees_with_the_cpu(dtype, tiny_config, tiny_encoder):
     np.testing.assert_allclose(encoder.encode(on_card), embeddings, atol=1e-3)
     moved = encoder.to("cpu", "float32").encode(images)
     np.testing.assert_allclose(moved, tiny_encoder.encode(images), atol=1e-5)
-
-
-# ------------------------------------------------------------------- processes
-
-
-def test_a_forked_process_is_warned_once(tiny_config, crop, monkeypatch, caplog):
-    monkeypatch.setattr("sanreid.inference.engines.LOADED_IN", -1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    encoder = fresh(tiny_config)
-    encoder.encode(crop)
-    encoder.encode(crop)
-    copy.deepcopy(encoder).encode(crop)  # as a pool of processes gets it
-    assert [r.message.count("forked") for r in caplog.records] == [2, 2]
-
-
-def test_a_forked_process_of_one_thread_is_not_warned(tiny_config, crop, monkeypatch, caplog):
-    monkeypatch.setattr("sanreid.inference.engines.LOADED_IN", -1)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    fresh(tiny_config).encode(crop)
-    assert not caplog.records

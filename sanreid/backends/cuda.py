@@ -24,6 +24,7 @@ from torch import Tensor
 
 from sanreid.backends.network import CropNetwork
 from sanreid.config import EncoderConfig
+from sanreid.utils.ambient import plain_torch
 
 __all__ = ["CudaBackend", "padded_size"]
 
@@ -86,8 +87,11 @@ class CudaBackend:
         ]
         return lambda: np.concatenate([part() for part in parts])
 
-    @torch.inference_mode()
     def _submit(self, crops: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+        with plain_torch(inference=True):
+            return self._launched(crops)
+
+    def _launched(self, crops: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
         count, size = len(crops), padded_size(len(crops))
         with self._lock, torch.cuda.device(self._device):
             launch = self._launch(size)
@@ -179,7 +183,7 @@ class _Slot:
     def take(self, embeddings: Tensor) -> None:
         """Copy the embeddings to the host, on the current stream."""
         if self.rows is None:
-            self.rows = torch.empty(embeddings.shape, pin_memory=True)
+            self.rows = torch.empty(embeddings.shape, dtype=torch.float32, pin_memory=True)
         self.rows.copy_(embeddings, non_blocking=True)
 
     def wait(self, count: int) -> NDArray[np.float32]:

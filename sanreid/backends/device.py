@@ -1,26 +1,25 @@
-"""Where and how precisely torch computes, and what a forked process is told."""
+"""Where and how precisely torch computes, and what a forked process may do."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
+import threading
 
 import torch
 
 from sanreid.errors import InputError
 
 __all__ = [
-    "LOADED_IN",
+    "after_fork",
     "compute_dtype",
     "parse_device",
     "resolve_device",
     "resolve_dtype",
-    "warn_of_fork",
 ]
 
 logger = logging.getLogger(__name__)
-
-LOADED_IN = os.getpid()  # the process that loaded torch; another one was forked from it
 
 _DTYPES = {
     "float32": torch.float32,
@@ -71,7 +70,7 @@ def _unusable(device: object, error: Exception) -> InputError:
 
 
 def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
-    """Give the precision; ``"auto"`` is bfloat16 where the device is fast at it, else float32.
+    """Return the precision; ``"auto"`` is bfloat16 where the device is fast at it, else float32.
 
     Raises:
         InputError: ``dtype`` is none of float32, float16, bfloat16.
@@ -102,11 +101,41 @@ def _has_native_bfloat16(device: torch.device) -> bool:
     return any(getattr(torch.cpu, question, bool)() for question in questions)
 
 
-def warn_of_fork(device: torch.device) -> None:
-    """Say, before it happens, why a forked process may hang."""
-    if device.type == "cpu" and torch.get_num_threads() > 1:
-        logger.warning(
-            "This process was forked after torch was loaded. PyTorch's threads do not survive a "
-            "fork, so encoding may wait for ever: start processes with multiprocessing's 'spawn' "
-            "method, or call torch.set_num_threads(1) in the forked process first."
-        )
+def after_fork(backend: str, device: torch.device) -> None:
+    """Make a forked process able to compute, or refuse at once what would hang in it.
+
+    PyTorch's threads do not survive a fork: the first operation that waits for them waits for
+    ever. One thread needs no other, so a forked process is set to one, once, with a warning.
+
+    Raises:
+        InputError: The backend or the device cannot be used in a forked process.
+    """
+    if os.getpid() == _started_in:
+        return
+    with _lock:
+        if os.getpid() not in _inherited:
+            _inherited[os.getpid()] = "openvino" in sys.modules
+            if torch.get_num_threads() > 1:
+                torch.set_num_threads(1)
+                logger.warning(
+                    "This process was forked after torch was loaded, whose threads do not survive "
+                    "a fork: it computes with one thread. %s",
+                    _REMEDY,
+                )
+    if backend == "openvino" and _inherited[os.getpid()]:
+        raise InputError(f"OpenVINO was loaded before this process was forked. {_REMEDY}")
+    if device.type == "cuda":
+        try:
+            torch.cuda.init()  # type: ignore[no-untyped-call]  # untyped in torch
+        except RuntimeError as error:
+            what = str(error).partition("\n")[0].partition(" To use CUDA")[0].rstrip(".")
+            raise InputError(f"{what}. {_REMEDY}") from error
+
+
+_started_in = os.getpid()  # the process that loaded this module; any other was forked from it
+_inherited: dict[int, bool] = {}  # forked processes: whether OpenVINO was loaded before
+_lock = threading.Lock()
+_REMEDY = (
+    "For all threads and devices, load the encoder in each process: start processes with "
+    "multiprocessing's 'spawn' method, or load after the fork (gunicorn without --preload)."
+)

@@ -11,6 +11,7 @@ from sanreid.backends.network import CropNetwork
 from sanreid.backends.packed import PackedTrunk, is_usable
 from sanreid.config import EncoderConfig
 from sanreid.models.backbone import ResNetTrunk
+from sanreid.utils.ambient import plain_torch
 
 __all__ = ["TorchBackend"]
 
@@ -41,9 +42,12 @@ class TorchBackend:
                 network.features = PackedTrunk(trunk, dtype=dtype, crops=shape)
         self._network = network.to(memory_format=torch.channels_last)
 
-    @torch.inference_mode()
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
+        with plain_torch(inference=True):
+            return self._embed(crops)
+
+    def _embed(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         at_once = self._crops_at_once or len(crops)
         parts = [crops[start : start + at_once] for start in range(0, len(crops), at_once)]
         rows = [self._network(torch.from_numpy(part).to(self._device)).cpu() for part in parts]

@@ -39,7 +39,10 @@ def exported_path(given: object, backend: str) -> Path | None:
         return None
     if given in read_manifest().weights:
         return None
-    path = Path(given).expanduser()
+    try:
+        path = Path(given).expanduser()
+    except RuntimeError:  # nobody's home: said by the search for weights
+        return None
     found = {
         kind: file
         for kind, suffix in SUFFIXES.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,8 @@ from sanreid.backends.interface import Backend
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop
 from sanreid.utils.extras import require_extra
+from sanreid.utils.files import scratch_directory
+from sanreid.weights.storage import expanded
 
 if TYPE_CHECKING:
     from sanreid.encoder import SANEncoder
@@ -128,8 +129,8 @@ def _room_for(target: Path) -> Iterator[Path]:
     existed = target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=".exporting-", dir=target.parent) as folder:
-            yield Path(folder)
+        with scratch_directory(target.parent, "exporting") as folder:
+            yield folder
     finally:
         if not existed and not any(target.parent.iterdir()):
             target.parent.rmdir()
@@ -140,9 +141,7 @@ def _target(path: str | os.PathLike[str], backend: str) -> Path:
     if backend not in SUFFIXES:
         known = " or ".join(repr(name) for name in SUFFIXES)
         raise InputError(f"An export is for {known}; got {backend!r}.")
-    target, suffix = Path(path).expanduser(), SUFFIXES[backend]
-    if not os.fspath(path):
-        raise InputError("The path of the export is empty.")
+    target, suffix = expanded(path), SUFFIXES[backend]
     if target.suffix == suffix:
         if target.is_dir():
             raise InputError(f"{target} is a directory; a file, or a path without {suffix}.")

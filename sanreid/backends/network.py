@@ -36,7 +36,7 @@ class CropNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.dtype = dtype
-        network = copy.deepcopy(module).eval().requires_grad_(requires_grad=False)
+        network = copy.deepcopy(module).float().eval().requires_grad_(requires_grad=False)
         if isinstance(network, SAEnc):
             for parent in network.trunk.modules():
                 _fold(parent)
@@ -47,7 +47,8 @@ class CropNetwork(nn.Module):
             self.features = _Embedding(network).to(dtype)
             self.pooling = self.head = nn.Identity()
         # (x / 255 - mean) / std as x * scale + shift.
-        mean, std = torch.tensor(config.mean), torch.tensor(config.std)
+        mean = torch.tensor(config.mean, dtype=torch.float32)
+        std = torch.tensor(config.std, dtype=torch.float32)
         self.register_buffer("scale", (1 / (255 * std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (-mean / std).view(1, 3, 1, 1))
         self.eval()

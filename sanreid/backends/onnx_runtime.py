@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sanreid.backends.description import EXTRA, INPUT, KEY, Description
 from sanreid.errors import WeightsError
 from sanreid.utils.extras import require_extra
+from sanreid.utils.sniffing import describe_text
 
 __all__ = ["OnnxBackend"]
 
@@ -36,9 +37,10 @@ class OnnxBackend:
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors; they are raised as well
         origin = str(model) if isinstance(model, Path) else "The exported model"
+        contents = _read(model) if isinstance(model, Path) else model
         try:
             self._session: Any = ort.InferenceSession(
-                str(model) if isinstance(model, Path) else model,
+                contents,
                 options,
                 providers=["CPUExecutionProvider"],
             )
@@ -55,3 +57,23 @@ class OnnxBackend:
         """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
         rows: NDArray[np.float32] = self._session.run(None, {INPUT: crops})[0]
         return rows
+
+
+def _read(path: Path) -> bytes:
+    """Read a model that holds its own weights; one that names other files is refused.
+
+    The runtime would read what such a model names, a file outside its folder by a link too.
+    sanreid writes none of that kind.
+    """
+    try:
+        contents = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error}.") from error
+    if described := describe_text(contents):
+        raise WeightsError(f"{path} {described}.")
+    if b"location" in contents:  # the key under which an ONNX tensor names its file
+        raise WeightsError(
+            f"{path} keeps tensors in other files (ONNX external data), which is not read: "
+            "exports of sanreid are one file. Export it again by 'sanreid export'."
+        )
+    return contents

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sanreid.backends.description import BIN_KEY, EXTRA, KEY, Description
 from sanreid.errors import ChecksumError, WeightsError
 from sanreid.utils.extras import require_extra
+from sanreid.utils.sniffing import describe_text
 
 __all__ = ["OpenVinoBackend"]
 
@@ -44,10 +45,12 @@ class OpenVinoBackend:
         origin = str(model) if isinstance(model, Path) else "The exported model"
         if isinstance(model, Path):
             path = model
-            with _damage_told(origin):
+            if (described := describe_text(path)) and "text file" not in described:
+                raise WeightsError(f"{path} {described}.")
+            with _as_weights_error(origin):
                 model = core.read_model(path)
-            _check_bin(path.with_suffix(".bin"), _told(model, BIN_KEY))
-        self.description = Description.from_json(_told(model, KEY), origin=origin)
+            _check_bin(path.with_suffix(".bin"), _metadata(model, BIN_KEY))
+        self.description = Description.from_json(_metadata(model, KEY), origin=origin)
         height, width = self.description.config.input_size
         given = [f"{one.element_type.get_type_name()}{one.partial_shape}" for one in model.inputs]
         if given != [f"u8[?,{height},{width},3]"]:
@@ -57,7 +60,7 @@ class OpenVinoBackend:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",  # one request at a time, by all threads
         }
-        with _damage_told(origin):
+        with _as_weights_error(origin):
             self._request = core.compile_model(model, "CPU", settings).create_infer_request()
         self._lock = threading.Lock()
 
@@ -70,7 +73,7 @@ class OpenVinoBackend:
 
 
 @contextmanager
-def _damage_told(origin: str) -> Iterator[None]:
+def _as_weights_error(origin: str) -> Iterator[None]:
     """Turn what the runtime raises into our error, with its last line."""
     try:
         yield
@@ -79,8 +82,8 @@ def _damage_told(origin: str) -> Iterator[None]:
         raise WeightsError(f"{origin} is not a whole OpenVINO model ({reason}).") from error
 
 
-def _told(model: Any, key: str) -> str | None:  # noqa: ANN401 - a type of an extra
-    """What a model's metadata have under a key; None where they have it not."""
+def _metadata(model: Any, key: str) -> str | None:  # noqa: ANN401 - a type of an extra
+    """Return what a model's metadata hold under a key; None where there is nothing."""
     return str(model.get_rt_info([key]).value) if model.has_rt_info([key]) else None
 
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from sanreid.backends.cuda import CudaBackend
 from sanreid.backends.description import Description
-from sanreid.backends.device import LOADED_IN, compute_dtype, warn_of_fork
+from sanreid.backends.device import after_fork, compute_dtype
 from sanreid.backends.eager import TorchBackend
 from sanreid.backends.exported import load_exported
 from sanreid.backends.graphs import to_onnx, to_openvino
@@ -26,6 +26,7 @@ from sanreid.backends.open_vino import OpenVinoBackend
 from sanreid.config import EncoderConfig
 from sanreid.errors import WeightsError
 from sanreid.inference.module_state import fingerprint, weights_state
+from sanreid.utils.ambient import plain_torch
 
 __all__ = ["Engine", "ExportedEngine", "ModuleEngine"]
 
@@ -54,8 +55,9 @@ class Engine:
         self.config = config
         self.backend_name = backend
         self.device, self._precision = resolve(backend, device, dtype)
+        after_fork(backend, self.device)
         self._dtype_asked = dtype
-        self._process = LOADED_IN
+        self._process = os.getpid()
         self._lock = threading.RLock()  # over the two that are made when first needed
         self._backend: tuple[object, Backend] | None = None
         self._fingerprint: tuple[object, str] | None = None
@@ -73,18 +75,17 @@ class Engine:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over weights and preprocessing."""
-        with self._lock:
+        self._after_fork()
+        with self._lock, plain_torch():
             state = self._state()
             if self._fingerprint is None or self._fingerprint[0] != state:
                 self._fingerprint = state, self._make_fingerprint()
             return self._fingerprint[1]
 
     def backend(self) -> Backend:
-        """Give the callable that embeds; made anew when the weights have changed."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            warn_of_fork(self.device)
-        with self._lock:
+        """Return the callable that embeds; made anew when the weights have changed."""
+        self._after_fork()
+        with self._lock, plain_torch():
             state = self._state()
             if self._backend is None or self._backend[0] != state:
                 self._backend = state, self._make_backend()
@@ -96,6 +97,7 @@ class Engine:
         Raises:
             InputError: They cannot be had; nothing is changed then.
         """
+        self._after_fork()
         asked = self._dtype_asked if dtype is None else dtype
         new = resolve(self.backend_name, self.device if device is None else device, asked)
         with self._lock:
@@ -103,8 +105,17 @@ class Engine:
             self._dtype_asked = asked
             self._backend = None
 
+    def _after_fork(self) -> None:
+        """In a forked process, drop the parent's threads and a lock that they may hold."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._lock = threading.RLock()
+            if self.backend_name != "torch":
+                self._backend = None
+        after_fork(self.backend_name, self.device)
+
     def _state(self) -> object:
-        """A value that changes when the weights do."""
+        """Return a value that changes when the weights do."""
         return None
 
     def _make_fingerprint(self) -> str:
@@ -114,13 +125,13 @@ class Engine:
         raise NotImplementedError
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what pickling and copying need: not the lock, and not what can be made again."""
+        """Return what pickling and copying need: not the lock, and not what can be made again."""
         return self.__dict__ | {"_lock": None, "_backend": None, "_fingerprint": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._lock = threading.RLock()
-        self._process = LOADED_IN
+        self._process = os.getpid()
 
 
 class ModuleEngine(Engine):
@@ -144,7 +155,8 @@ class ModuleEngine(Engine):
         dtype: str | torch.dtype,
     ) -> None:
         super().__init__(config, backend=backend, device=device, dtype=dtype)
-        self._module = module.to(device=self.device, dtype=torch.float32).eval()
+        with plain_torch():
+            self._module = module.to(device=self.device, dtype=torch.float32).eval()
 
     @property
     def module(self) -> nn.Module:
@@ -155,7 +167,8 @@ class ModuleEngine(Engine):
         """Move the module as well; see :meth:`Engine.to`."""
         with self._lock:
             super().to(device, dtype)
-            self._module.to(self.device)
+            with plain_torch():
+                self._module.to(self.device)
 
     def _state(self) -> object:
         return weights_state(self._module)

@@ -1,4 +1,4 @@
-"""What the weights of a module are: loading, comparing, fingerprint, compact storage."""
+"""The weights of a module: loading, comparing, fingerprint, compact storage."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["assign", "compact", "fingerprint", "weights_state"]
 
 
 def weights_state(module: nn.Module) -> object:
-    """A value that changes when a weight is replaced or changed in place."""
+    """Return a value that changes when a weight is replaced, converted or changed in place."""
     return tuple(
-        (id(tensor), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - torch's only such count
+        (id(tensor), tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version)  # noqa: SLF001 - torch's only such count
         for tensor in chain(module.parameters(), module.buffers())
     )
 
@@ -36,16 +36,16 @@ def fingerprint(module: nn.Module, config: EncoderConfig) -> str:
 
 
 def assign(module: nn.Module, state_dict: dict[str, Tensor], *, origin: str) -> None:
-    """Give a module built on the meta device its weights, every key and no other."""
+    """Set the weights of a module built on the meta device, every key and no other."""
     wanted = module.state_dict()
     check_keys(
         {key: tuple(value.shape) for key, value in wanted.items()}, state_dict, origin=origin
     )
     values = {
         # A copy, so that nothing stays tied to the file; the counters may be missing.
-        key: torch.zeros(like.shape, dtype=like.dtype)
+        key: torch.zeros(like.shape, dtype=like.dtype, device="cpu")
         if key not in state_dict
-        else state_dict[key].to(like.dtype, copy=True)
+        else state_dict[key].to("cpu", like.dtype, copy=True)
         for key, like in wanted.items()
     }
     module.load_state_dict(values, strict=True, assign=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +14,7 @@ from typing import IO
 
 from sanreid.utils.processes import is_running
 
-__all__ = ["atomic_write", "atomic_write_text", "sha256_of"]
+__all__ = ["atomic_write", "atomic_write_text", "scratch_directory", "sha256_of"]
 
 
 @contextmanager
@@ -60,6 +61,23 @@ def atomic_write_text(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+@contextmanager
+def scratch_directory(parent: Path, label: str) -> Iterator[Path]:
+    """Make a temporary directory in ``parent``, removed at the end.
+
+    Those that killed processes of this machine left in ``parent`` under the same label are
+    removed first.
+
+    Raises:
+        OSError: The system does not allow it.
+    """
+    prefix = f".{label}-{platform.node()}-"
+    for left in _left_behind(parent, [prefix]):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-", dir=parent) as folder:
+        yield Path(folder)
+
+
 def sha256_of(path: Path) -> str:
     """Return the SHA-256 of a file, 64 lower-case hexadecimal digits."""
     with path.open("rb") as file:
@@ -77,14 +95,22 @@ def _prefix(path: Path) -> str:
 
 def _sweep(path: Path) -> None:
     """Remove the temporary files for ``path`` of processes that no longer run."""
-    prefixes = (_prefix(path), f".{path.name}.new-")  # the second is that of exports before 0.2
-    with suppress(OSError), os.scandir(path.parent) as files:
+    prefixes = [_prefix(path), f".{path.name}.new-"]  # the second is that of exports before 0.2
+    for left in _left_behind(path.parent, prefixes):
+        with suppress(OSError):
+            left.unlink()
+
+
+def _left_behind(folder: Path, prefixes: list[str]) -> list[Path]:
+    """List the files named by one of ``prefixes`` and the id of a process that is gone."""
+    found = []
+    with suppress(OSError), os.scandir(folder) as files:
         for file in files:
             for prefix in prefixes:
-                writer = file.name.removeprefix(prefix).partition("-")[0]
-                if file.name.startswith(prefix) and writer.isdecimal() and not is_running(writer):
-                    with suppress(OSError):
-                        Path(file.path).unlink()
+                maker = file.name.removeprefix(prefix).partition("-")[0]
+                if file.name.startswith(prefix) and maker.isdecimal() and not is_running(maker):
+                    found.append(Path(file.path))
+    return found
 
 
 def _umask() -> int:

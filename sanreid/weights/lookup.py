@@ -11,7 +11,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, InputError, UnknownWeightsError, WeightsError
 from sanreid.weights.hub import check_cached, hub_file
 from sanreid.weights.manifest import WeightsEntry, bundled_path, read_manifest
-from sanreid.weights.record import known_of
+from sanreid.weights.record import find_entry
 from sanreid.weights.storage import CONFIG_NAME, WEIGHTS_NAME, check_file, read_config
 
 __all__ = ["LocatedWeights", "download", "fetch", "locate", "verify"]
@@ -109,7 +109,7 @@ def locate(
     )
     check_cached(path)
     config = read_config(config_path)
-    return LocatedWeights(name, path, config, known_of(path, config))
+    return LocatedWeights(name, path, config, find_entry(path, config))
 
 
 def fetch(
@@ -220,7 +220,7 @@ def _existing(name: str) -> Path | None:
     try:
         path = Path(name).expanduser()
         return path if name and path.exists() else None
-    except (OSError, RuntimeError):  # a name too long; the home of an unknown user
+    except (OSError, RuntimeError, ValueError):  # too long; nobody's home; with "\0"
         return None
 
 
@@ -231,7 +231,7 @@ def _in_directory(name: str, directory: Path) -> LocatedWeights:
             "SANEncoder.save_pretrained and sanreid weights convert write one."
         )
     path, config = directory / WEIGHTS_NAME, read_config(directory / CONFIG_NAME)
-    return LocatedWeights(name, path, config, known_of(path, config))
+    return LocatedWeights(name, path, config, find_entry(path, config))
 
 
 def _refuse_revision(revision: str | None, reason: str) -> None:

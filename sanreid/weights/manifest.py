@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, UnknownWeightsError, WeightsError
+from sanreid.utils.sniffing import describe_text
 
 __all__ = ["HubFile", "Manifest", "WeightsEntry", "list_weights", "read_manifest"]
 
@@ -148,6 +149,9 @@ def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON value
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
+        described = describe_text(path)
+        if described and "text file" not in described:
+            raise WeightsError(f"The {what} {path} {described}.") from error
         raise WeightsError(f"The {what} {path} cannot be read: {error}.") from error
 
 

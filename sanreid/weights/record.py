@@ -18,7 +18,7 @@ from sanreid.utils.files import sha256_of
 from sanreid.weights.card import model_card
 from sanreid.weights.manifest import WeightsEntry, parse_entry, read_manifest
 
-__all__ = ["known_of", "read_record", "record_of", "released_as"]
+__all__ = ["find_entry", "find_released", "read_record", "to_metadata"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _OF_ONE_FILE = ("sha256", "size_bytes", "file", "hub")  # a file cannot say its 
 _KNOWN = [one.name for one in fields(WeightsEntry) if one.name not in ("name", *_OF_ONE_FILE)]
 
 
-def record_of(entry: WeightsEntry) -> dict[str, str]:
+def to_metadata(entry: WeightsEntry) -> dict[str, str]:
     """Give the metadata that holds ``entry``, for a safetensors file.
 
     It is one key: safetensors writes several in no order, and the same weights would then have
@@ -37,7 +37,7 @@ def record_of(entry: WeightsEntry) -> dict[str, str]:
     return {KEY: json.dumps({key: row[key] for key in ("name", *_KNOWN)})}
 
 
-def known_of(path: Path, config: EncoderConfig | None = None) -> WeightsEntry | None:
+def find_entry(path: Path, config: EncoderConfig | None = None) -> WeightsEntry | None:
     """Give what is known of a weights file: the manifest's row, or what it says of itself.
 
     Args:
@@ -45,13 +45,13 @@ def known_of(path: Path, config: EncoderConfig | None = None) -> WeightsEntry | 
         config: How the encoder is built that reads it. Where the file was trained for another,
             the figures are not this one's and are left out.
     """
-    entry = released_as(path) or read_record(path)
+    entry = find_released(path) or read_record(path)
     if entry is None or config is None or entry.config == config.to_dict():
         return entry
     return replace(entry, config=config.to_dict(), metrics=())
 
 
-def released_as(path: Path) -> WeightsEntry | None:
+def find_released(path: Path) -> WeightsEntry | None:
     """Give the manifest's row of a file that is, to the byte, one that was released."""
     size = path.stat().st_size
     rows = [row for row in read_manifest().weights.values() if row.size_bytes == size]

@@ -12,17 +12,17 @@ import json
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sanreid.config import EncoderConfig
-from sanreid.errors import ChecksumError, ConfigError, WeightsError
-from sanreid.utils.files import sha256_of
+from sanreid.errors import ChecksumError, ConfigError, InputError, WeightsError
+from sanreid.utils.files import scratch_directory, sha256_of
+from sanreid.utils.sniffing import describe_text
 from sanreid.weights.card import model_card
 from sanreid.weights.manifest import WeightsEntry, read_json
-from sanreid.weights.record import record_of
+from sanreid.weights.record import to_metadata
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -52,19 +52,25 @@ def check_file(path: Path, *, sha256: str, size_bytes: int | None = None, name: 
         raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
     if actual != sha256 or size_bytes not in (None, actual_size):
         wanted = "" if size_bytes is None else f" ({size_bytes:,} bytes)"
+        described = describe_text(path)
+        hint = f" It {described}." if described else ""
         raise ChecksumError(
             f"The weights file of {name or path.name!r} is not the released one; nothing of it "
             f"was parsed: {path} has sha256 {actual} ({actual_size:,} bytes), expected "
-            f"{sha256}{wanted}."
+            f"{sha256}{wanted}.{hint}"
         )
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """Give ``path`` with its ``~`` written out; WeightsError where that is nobody's home."""
+    """Return ``path`` with its ``~`` expanded; WeightsError where that is nobody's home."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise InputError(f"A path must be a str or a Path; got {type(path).__name__}.")
+    if not os.fspath(path):
+        raise InputError("A path is empty.")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
-        raise WeightsError(f"{os.fspath(path)!r} is no place for weights: {error}") from error
+        raise WeightsError(f"{os.fspath(path)!r} cannot be expanded: {error}") from error
 
 
 def read_config(path: Path) -> EncoderConfig:
@@ -89,14 +95,16 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     import safetensors  # noqa: PLC0415 - torch is loaded with it, and listing needs neither
     from safetensors.torch import load_file  # noqa: PLC0415 - as above
 
-    path = Path(path)
-    if not path.is_file():
+    path = expanded(path)
+    if not _is_file(path):
         raise WeightsError(f"There is no weights file {path}.")
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except OSError as error:
         raise WeightsError(f"The weights file {path} cannot be read: {error}.") from error
     except (ValueError, safetensors.SafetensorError) as error:
+        if described := describe_text(path):
+            raise WeightsError(f"The weights file {path} {described}.") from error
         raise WeightsError(
             f"{path} is not a whole safetensors file ({error}). Pickled checkpoints (.pth, .pt, "
             ".bin) are converted first: sanreid weights convert IN OUT_DIR."
@@ -235,17 +243,16 @@ def save_directory(
     tensors = _storable(state_dict, directory)
     check_keys(encoder_shapes(config), tensors, origin=f"the encoder to save in {directory}")
     text = model_card(config, entry=entry) if card is None else card
-    metadata = record_of(entry) if entry else {"format": "pt"}
+    metadata = to_metadata(entry) if entry else {"format": "pt"}
     try:
         existed = directory.exists()
         for name in (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
             if (directory / name).is_dir():  # before anything is replaced
                 raise IsADirectoryError(f"{name} in it is a directory")
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(
-            prefix=".saving-", dir=directory if existed else directory.parent
-        ) as temporary:
-            work = Path(temporary, "weights")
+        parent = directory if existed else directory.parent
+        with scratch_directory(parent, "saving") as temporary:
+            work = temporary / "weights"
             work.mkdir()
             settings = json.dumps(config.to_dict(), indent=2) + "\n"
             (work / CONFIG_NAME).write_text(settings, encoding="utf-8")
@@ -266,6 +273,13 @@ def save_directory(
         raise WeightsError(f"The weights cannot be saved in {directory}: {error}.") from error
     logger.info("Saved an encoder's weights in %s.", directory)
     return directory
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long or with "\0"
+        return False
 
 
 def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:

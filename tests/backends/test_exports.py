@@ -407,3 +407,34 @@ def test_without_the_extra(tiny_encoder, onnx_file, tmp_path, monkeypatch):
         SANEncoder.from_pretrained(onnx_file, backend="onnx")
     with pytest.raises(MissingExtraError, match=wanted):
         export(tiny_encoder, tmp_path / "x.onnx")
+
+
+@pytest.mark.parametrize("link", ["hard", "symbolic", "copy", "missing", "outside"])
+def test_tensors_in_other_files_are_not_read(link, onnx_file, tmp_path):
+    import onnx
+
+    model = onnx.load(onnx_file)
+    path, data = tmp_path / "m.onnx", tmp_path / "data.bin"
+    onnx.save_model(model, path, save_as_external_data=True, location="data.bin")
+    secret = tmp_path / "elsewhere" / "secret.bin"
+    secret.parent.mkdir()
+    data.rename(secret)
+    if link == "hard":
+        data.hardlink_to(secret)
+    elif link == "symbolic":
+        data.symlink_to(secret)
+    elif link == "copy":
+        data.write_bytes(secret.read_bytes())
+    elif link == "outside":
+        path.write_bytes(path.read_bytes().replace(b"data.bin", b"../secre"))
+    with pytest.raises(WeightsError, match="keeps tensors in other files"):
+        SANEncoder.from_pretrained(path, backend="onnx")
+
+
+@pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "<html>"])
+@pytest.mark.parametrize(("suffix", "backend"), [(".onnx", "onnx"), (".xml", "openvino")])
+def test_text_in_place_of_an_export_is_named(text, suffix, backend, tmp_path):
+    path = tmp_path / f"m{suffix}"
+    path.write_text(text)
+    with pytest.raises(WeightsError, match="Git LFS pointer|HTML page"):
+        SANEncoder.from_pretrained(path, backend=backend)

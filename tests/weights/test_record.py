@@ -14,7 +14,7 @@ from sanreid import SANEncoder, weights
 from sanreid.config import EncoderConfig
 from sanreid.models import build_sa_enc
 from sanreid.utils.files import sha256_of
-from sanreid.weights.record import read_record, record_of, released_as
+from sanreid.weights.record import find_released, read_record, to_metadata
 
 CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32))
 
@@ -75,7 +75,7 @@ def test_it_stays_through_generations_until_the_weights_change(tmp_path):
 def test_a_record_that_cannot_be_understood_hinders_nobody(tmp_path, caplog):
     path = saved(tmp_path, known()) / "model.safetensors"
     tensors = load_file(path)
-    said = json.loads(record_of(known())["sanreid"])
+    said = json.loads(to_metadata(known())["sanreid"])
     run, loss = {"config": {"run": []}}, {"config": {"loss": {"tr": "auto"}}}
     damaged = (
         "{",
@@ -99,7 +99,7 @@ def test_a_record_that_cannot_be_understood_hinders_nobody(tmp_path, caplog):
 
 def test_a_newer_releases_record_keeps_its_terms(tmp_path):
     path = saved(tmp_path, known()) / "model.safetensors"
-    said = json.loads(record_of(known())["sanreid"]) | {"mood": "good"}
+    said = json.loads(to_metadata(known())["sanreid"]) | {"mood": "good"}
     save_file(load_file(path), path, metadata={"sanreid": json.dumps(said)})
     assert weights.locate(tmp_path).entry.license == known().license
 
@@ -108,11 +108,11 @@ def test_a_released_file_is_known_by_its_sum(tmp_path):
     path = weights.locate("san-r50").path
     copy = tmp_path / "renamed.safetensors"
     shutil.copy(path, copy)
-    assert released_as(copy) == weights.list_weights()["san-r50"]
+    assert find_released(copy) == weights.list_weights()["san-r50"]
     with copy.open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\0" if path.read_bytes()[-1] else b"\1")
-    assert released_as(copy) is None
+    assert find_released(copy) is None
 
 
 def test_the_released_file_says_what_the_manifest_says():

@@ -145,8 +145,8 @@ def test_someone_else_saves_there_meanwhile(tmp_path, monkeypatch):
     assert weights.locate(tmp_path / "out").config == CONFIG
 
 
-def test_places_that_cannot_be():
-    with pytest.raises(WeightsError, match="'~nobody0/x' is no place for weights"):
+def test_paths_that_cannot_be():
+    with pytest.raises(WeightsError, match="'~nobody0/x' cannot be expanded"):
         save("~nobody0/x")
     with pytest.raises(WeightsError, match="cannot be saved in .*null byte"):
         save("a\0b")

@@ -19,7 +19,7 @@ from sanreid.train.loop.checkpoint import load_checkpoint, network_state
 from sanreid.train.networks.san import SAN, SANPG
 from sanreid.train.tools.manifest_row import MANIFEST_ROW
 from sanreid.utils.files import sha256_of
-from sanreid.weights.record import known_of
+from sanreid.weights.record import find_entry
 
 __all__ = ["freeze", "keep_frozen_in_eval", "learned_before", "load_first_weights"]
 
@@ -63,7 +63,7 @@ def learned_before(config: InitConfig) -> list[dict[str, Any]]:
         if file is not None and file.suffix == ".ckpt":
             found += load_checkpoint(file).get("training_data", [])
         elif file is not None:
-            entry = known_of(file)
+            entry = find_entry(file)
             found += [dict(one) for one in entry.training_data] if entry else _row_beside(file)
     return found
 
