@@ -209,7 +209,7 @@ def listed(keys: Iterable[str]) -> str:
 
 
 def save_directory(
-    directory: str | Path,
+    directory: str | os.PathLike[str],
     *,
     state_dict: Mapping[str, Tensor],
     config: EncoderConfig,
