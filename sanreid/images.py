@@ -28,6 +28,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from sanreid.errors import ImageError, InputError
+from sanreid.utils.image_files import IMAGE_SUFFIXES, suffixes_for_messages, walk_images
+from sanreid.utils.paths import as_path
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -62,10 +64,6 @@ ImageSource: TypeAlias = (
     | Image.Image
     | NDArray[Any]
     | TensorLike
-)
-
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 )
 
 _KINDS = (
@@ -174,27 +172,36 @@ def iterate_images(images: object) -> Iterable[object]:
     return images
 
 
-def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the image files of a folder and of its subfolders, sorted by path.
+def find_images(
+    folder: str | os.PathLike[str], *, failures: list[tuple[Path, str]] | None = None
+) -> list[Path]:
+    """List the image files of a folder and of its sub-folders, sorted by path.
 
-    A file counts by its suffix, :data:`IMAGE_SUFFIXES`, in either case; hidden files and
-    folders (``.cache``) do not count.
+    A file counts by its suffix, :data:`IMAGE_SUFFIXES`, in either case. Links to folders are
+    followed. Hidden files and folders (``.cache``), and what file servers leave behind
+    (``@eaDir``, ``Thumbs.db``), are skipped.
+
+    Args:
+        folder: An existing folder.
+        failures: A list that takes each folder that cannot be read, with the reason.
 
     Raises:
-        InputError: The folder holds no image file.
+        InputError: The folder does not exist or holds no image file, or a folder cannot be
+            read and there is no ``failures``.
     """
-    root = Path(folder)
-    found = sorted(
-        path
-        for path in root.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and path.is_file()
-    )
-    if not found:
-        known = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"The folder '{root}' holds no image files ({known}).")
-    return found
+    root = as_path(folder, "a folder")
+    if not os.path.isdir(root):  # noqa: PTH112 - pathlib's raises for a name that is too long
+        raise InputError(f"There is no folder '{root}'.")
+    found = walk_images(root)
+    if found.failures and failures is None:
+        path, reason = found.failures[0]
+        more = f" ({len(found.failures) - 1} more)" if len(found.failures) > 1 else ""
+        raise InputError(f"Cannot read '{path}'{more}: {reason}")
+    if failures is not None:
+        failures += found.failures
+    if not found.files and not found.failures:
+        raise InputError(f"The folder '{root}' holds no image files ({suffixes_for_messages()}).")
+    return [root / file for file in found.files]
 
 
 def _open(source: object, *, color: Color, place: str | None) -> Image.Image:

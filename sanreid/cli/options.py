@@ -61,14 +61,43 @@ def add_on_error_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_names_option(group: argparse._ActionsContainer) -> None:
-    """Add ``--names``, the scheme of the crops' file names."""
+def add_names_option(
+    group: argparse._ActionsContainer,
+    *,
+    more: Sequence[str] = (),
+    default_means: str = "the scheme that all names fit",
+) -> None:
+    """Add ``--names``, the scheme of the crops' file names.
+
+    Args:
+        group: What to add it to.
+        more: Other values that the command takes.
+        default_means: What ``auto`` does.
+    """
+    from sanreid.datasets.schemes import AUTO, NameScheme
+
+    known = ", ".join((AUTO, *more, *NameScheme))
     group.add_argument(
         "--names",
-        choices=("auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"),
-        default="auto",
-        help="how file names tell person and camera (default: auto)",
+        type=lambda text: text if text in more else naming(text),
+        default=AUTO,
+        metavar="SCHEME",
+        help=f"how file names tell person and camera: {known}, or a pattern of your own, "
+        r"'regex:(?P<pid>\d+)_cam(?P<camid>\d+)' "
+        f"(default: auto, {default_means})",
     )
+
+
+def naming(text: str) -> str:
+    """Read the name of a scheme, or a pattern."""
+    from sanreid.datasets.schemes import check_names
+    from sanreid.errors import InputError
+
+    try:
+        check_names(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def add_format_options(parser: argparse.ArgumentParser, *, csv: bool = True) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.datasets.people import JUNK, PersonNumbers, people_of
 from sanreid.errors import InputError
 
-__all__ = ["CropSet", "Dataset", "merge_crops", "split_by_camera"]
-
-NUMBER = re.compile(r"-1|[0-9]{1,18}")  # a person's name that is a pid; -1 is nobody
+__all__ = ["CropSet", "Dataset"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,7 +22,8 @@ class CropSet:
     Args:
         name: What the set is called in reports, for example ``"market1501"``.
         paths: N image files.
-        pids: (N,) int64, person identities as the data names them.
+        pids: (N,) int64, person identities as the data names them. Where people have names that
+            are no numbers, pids count them within this set alone.
         camids: (N,) int64, cameras as the data names them.
         keys: N distinct names that stay the same when the folder moves; the textures made for
             the crops are filed under them. Left out: the path's last two parts.
@@ -64,6 +62,19 @@ class CropSet:
                     f"{name} must be one for each of the {len(paths)} paths; "
                     f"got {len(getattr(self, name))}."
                 )
+        if self.labels:
+            _set(self, "pids", self._named_pids())
+
+    def _named_pids(self) -> NDArray[np.int64]:
+        """Return the pids with the names they stand for, where they are not the names' numbers."""
+        pairs = set(zip(self.pids.tolist(), self.labels, strict=True))
+        pairs = {(pid, label) for pid, label in pairs if pid not in self.ignored_pids}
+        names = dict(pairs)
+        who = people_of(names.values())
+        is_ambiguous = len({label for _, label in pairs}) < len(pairs) or len(names) < len(pairs)
+        if is_ambiguous or all(who[label] == pid for pid, label in names.items()):
+            return self.pids
+        return PersonNumbers.of(self.pids, names)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -95,22 +106,20 @@ class CropSet:
         """
         if not self.labels:
             return [None if pid in self.ignored_pids else pid for pid in self.pids.tolist()]
-        number_of = {label: int(label) for label in set(self.labels) if NUMBER.fullmatch(label)}
-        times = Counter(number_of.values())
-        who: dict[str, int | str | None] = {
-            label: number for label, number in number_of.items() if times[number] == 1
-        }
-        who["-1"] = None
-        return [who.get(label, label) for label in self.labels]
+        who = people_of(self.labels)
+        return [
+            None if pid in self.ignored_pids or label in JUNK else who[label]
+            for pid, label in zip(self.pids.tolist(), self.labels, strict=True)
+        ]
 
     def select(self, which: ArrayLike) -> CropSet:
-        """Give some of the crops.
+        """Return some of the crops.
 
         Args:
-            which: (N,) bool, or (M,) int places in the order wanted.
+            which: (N,) bool, or (M,) int indices in the order wanted.
 
         Raises:
-            InputError: A mask of another length, places outside the set, or neither kind.
+            InputError: A mask of another length, indices outside the set, or neither kind.
         """
         chosen = np.asarray(which)
         if chosen.size == 0 and chosen.dtype != np.bool_:
@@ -128,29 +137,29 @@ class CropSet:
                 f"got {chosen.dtype} of shape {chosen.shape}."
             )
         if chosen.size and not -len(self) <= chosen.min() <= chosen.max() < len(self):
-            raise InputError(f"Places must be below {len(self)}; got {chosen.max()}.")
-        places = chosen.tolist()
+            raise InputError(f"Indices must be below {len(self)}; got {chosen.max()}.")
+        indices = chosen.tolist()
         return CropSet(
             name=self.name,
-            paths=tuple(self.paths[i] for i in places),
+            paths=tuple(self.paths[i] for i in indices),
             pids=self.pids[chosen],
             camids=self.camids[chosen],
-            keys=tuple(self.keys[i] for i in places),
-            labels=tuple(self.labels[i] for i in places) if self.labels else (),
+            keys=tuple(self.keys[i] for i in indices),
+            labels=tuple(self.labels[i] for i in indices) if self.labels else (),
             split=self.split,
             ignored_pids=self.ignored_pids,
         )
 
     def of_pids(self, pids: Iterable[int]) -> CropSet:
-        """Give the crops of these people."""
+        """Return the crops of these people."""
         return self.select(np.isin(self.pids, list(pids)))
 
     def without_pids(self, pids: Iterable[int]) -> CropSet:
-        """Give the crops of everybody else."""
+        """Return the crops of everybody else."""
         return self.select(~np.isin(self.pids, list(pids)))
 
     def without_ignored(self) -> CropSet:
-        """Leave out junk and distractors; training needs this."""
+        """Return the crops without junk and distractors; training needs this."""
         return self.without_pids(self.ignored_pids)
 
 
@@ -171,74 +180,13 @@ class Dataset:
     gallery: CropSet
 
     def summary(self) -> str:
-        """Give a small table: identities, crops and cameras of each split."""
+        """Return a small table: identities, crops and cameras of each split."""
         rows = [f"{self.name:<28} identities   crops  cameras"]
         for split in ("train", "query", "gallery"):
             crops: CropSet = getattr(self, split)
             cameras = len(np.unique(crops.camids))
             rows.append(f"  {split:<26} {crops.num_identities:>10} {len(crops):>7} {cameras:>8}")
         return "\n".join(rows)
-
-
-def split_by_camera(crops: CropSet) -> tuple[CropSet, CropSet]:
-    """Make queries and a gallery out of one set of crops.
-
-    The first crop of each person under each camera is a query; the rest is the gallery. Junk and
-    distractors stay in the gallery. A query whose person no other camera saw cannot be answered;
-    the evaluation does not count it.
-
-    Returns:
-        The queries and the gallery, each in the order of ``crops``.
-    """
-    pairs = np.stack([crops.pids, crops.camids], axis=1)
-    unique, first = np.unique(pairs, axis=0, return_index=True)
-    is_query = np.zeros(len(crops), dtype=bool)
-    is_query[first[~np.isin(unique[:, 0], crops.ignored_pids)]] = True
-    query, gallery = crops.select(is_query), crops.select(~is_query)
-    return replace(query, split="query"), replace(gallery, split="gallery")
-
-
-def merge_crops(sets: Sequence[CropSet], *, name: str = "merged") -> CropSet:
-    """Put several sources together; nobody is in two of them, and no camera is either.
-
-    Junk and distractors are left out. pids and camids of each source are moved behind those
-    of the sources before it; the first source keeps its own.
-
-    Raises:
-        InputError: No source, or two crops have the same key (the same folder twice, or two
-            folders of the same name: give them different names).
-    """
-    if not sets:
-        raise InputError("merge_crops() needs at least one set of crops; got none.")
-    kept = [crops.without_ignored() for crops in sets]
-    keys = tuple(key for crops in kept for key in crops.keys)
-    if len(set(keys)) != len(keys):
-        seen: set[str] = set()
-        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value] # add() gives None, which is the point
-        raise InputError(
-            f"Two crops have the key {twice!r}: the same folder is given twice, or two sources "
-            "share a name. Give each source its own name."
-        )
-    return CropSet(
-        name=name,
-        paths=tuple(path for crops in kept for path in crops.paths),
-        pids=_behind_each_other([crops.pids for crops in kept]),
-        camids=_behind_each_other([crops.camids for crops in kept]),
-        keys=keys,
-        split=kept[0].split if len({crops.split for crops in kept}) == 1 else "",
-    )
-
-
-def _behind_each_other(numbers: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Concatenate, each array moved so that it starts after the largest so far."""
-    moved: list[NDArray[np.int64]] = []
-    start: int | None = None
-    for array in numbers:
-        if array.size:
-            shift = 0 if start is None else start - int(array.min())
-            moved.append(array + shift)
-            start = int(moved[-1].max()) + 1
-    return np.concatenate(moved) if moved else np.zeros(0, dtype=np.int64)
 
 
 def _whole_numbers(values: ArrayLike, name: str, length: int) -> NDArray[np.int64]:

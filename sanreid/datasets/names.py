@@ -1,213 +1,201 @@
 """One folder of crops: who and which camera, read from the file names.
 
-The schemes are those of the data sets that made them common:
-
-==============  ===========================  ================================================
-scheme          file                         meaning
-==============  ===========================  ================================================
-``market1501``  ``PPPP_cCsS_FFFFFF_NN.jpg``  person (-1 junk, 0 distractor), camera, sequence,
-                                             frame, box; ``PPPP_cC_...`` (DukeMTMC-reID,
-                                             CUHK03-NP) is read too
-``cuhk03``      ``IIII_VV.jpg``              person, view: 00-04 camera 0, 05-09 camera 1
-``cuhk01``      ``IIIINNN.jpg``              person, shot: 001-002 camera 0, 003-004 camera 1
-``pku``         ``PID/CC_V.jpg``             person, camera, view direction
-``folders``     ``PERSON/anything.jpg``      one folder for each person; the camera is the number
-                                             after ``c`` or ``cam`` in the file name
-                                             (``c3_0001.jpg``, ``0001_cam2.png``), else 0
-==============  ===========================  ================================================
+The schemes are those of :mod:`sanreid.datasets.schemes`. Where a name has to be guessed at, a
+warning says what was guessed; where it looks wrong, an error says which option decides.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
-from sanreid.datasets.crops import NUMBER, CropSet
-from sanreid.errors import DatasetError, InputError
+from sanreid.datasets.crops import CropSet
+from sanreid.datasets.people import JUNK, NUMBER, number_people
+from sanreid.datasets.schemes import AUTO, SCHEMES, Names, NameScheme, Scheme, find_scheme
+from sanreid.errors import DatasetError
+from sanreid.utils.image_files import FoundImages, suffixes_for_messages, walk_images
+from sanreid.utils.paths import as_path
 
-__all__ = ["IMAGE_SUFFIXES", "NameScheme", "examples", "list_images", "match_names", "read_crops"]
+__all__ = ["examples", "label_files", "list_images", "read_crops"]
 
-NameScheme = Literal["market1501", "cuhk03", "cuhk01", "pku", "folders"]
+logger = logging.getLogger(__name__)
 
-# The same as sanreid.images.IMAGE_SUFFIXES, which costs Pillow to import.
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-)
-
-
-class _Scheme(NamedTuple):
-    """How one scheme reads a path relative to the folder."""
-
-    looks_like: str
-    pattern: re.Pattern[str]
-    read: Callable[[re.Match[str]], tuple[int, int]]  # pid, camid
-    ignored_pids: tuple[int, ...] = (-1,)
-
-
-_FLAT = {
-    "market1501": _Scheme(
-        "PPPP_cCsS_FFFFFF_NN.jpg, for example 0002_c1s1_000451_03.jpg",
-        re.compile(r"(-1|\d+)_c(\d+)(?:s\d+)?_[^/]*"),
-        lambda m: (int(m[1]), int(m[2])),
-        ignored_pids=(-1, 0),
-    ),
-    "cuhk03": _Scheme(
-        "IIII_VV.jpg with views 00 to 09, for example 0012_07.jpg",
-        re.compile(r"(\d{4})_(0\d)\.\w+"),
-        lambda m: (int(m[1]), int(int(m[2]) >= 5)),
-    ),
-    "cuhk01": _Scheme(
-        "IIIINNN.jpg with shots 001 to 004, for example 0012003.jpg",
-        re.compile(r"(\d{4})(00[1-4])\.\w+"),
-        lambda m: (int(m[1]), int(int(m[2]) >= 3)),
-    ),
-}
-_PKU = _Scheme(
-    "PID/CC_V.jpg, for example 003/01_5.jpg",
-    re.compile(r"(\d+)/(\d\d)_\d\.\w+"),
-    lambda m: (int(m[1]), int(m[2])),
-)
-_FOLDERS_LOOK_LIKE = "PERSON/anything.jpg, for example anna/c2_0001.jpg"
-_CAMERA = re.compile(r"(?<![A-Za-z0-9])c(?:am(?:era)?[_-]?)?(\d+)", re.IGNORECASE)
+_FLAT = (NameScheme.MARKET1501, NameScheme.MARS, NameScheme.CUHK03, NameScheme.CUHK01)
+_SPLITS = frozenset(
+    {
+        "train", "training", "test", "testing", "val", "valid", "validation", "query",
+        "queries", "probe", "gallery", "eval", "bounding_box_train", "bounding_box_test",
+        "bbox_train", "bbox_test", "images", "labeled", "detected",
+    }
+)  # fmt: skip
+_CAMERA_FOLDER = re.compile(r"cam(era)?s?([ _.-].+|\d+\w*)?", re.IGNORECASE)
+_CAMERA_FOLDERS = re.compile(r"(c|ch|view|channel|ipcam|nvr)[ _.-]?(\d+)", re.IGNORECASE)
 
 
-def read_crops(
-    folder: str | Path, *, names: NameScheme | Literal["auto"] = "auto", name: str | None = None
-) -> CropSet:
-    """Read one folder of crops, sorted by name. No image is opened.
+def read_crops(folder: str | Path, *, names: Names = AUTO, name: str | None = None) -> CropSet:
+    r"""Read one folder of crops, sorted by name. No image is opened.
 
-    Files that are not images (by their suffix) are passed over; an image whose name does not
-    fit the scheme is an error, because leaving it out silently would change a result.
+    Files that are not images (by their suffix) are skipped; an image whose name does not fit the
+    scheme is an error, because leaving it out silently would change a result.
 
     Args:
         folder: The folder that holds the crops, or for ``pku`` and ``folders`` the folders of
             the people.
-        names: The scheme, see the table above; ``"auto"`` takes the one that all images fit.
+        names: The scheme: ``"market1501"``, ``"mars"``, ``"cuhk03"``, ``"cuhk01"``, ``"pku"`` or
+            ``"folders"``, see the table above; ``"auto"`` takes the one that all images fit. Or
+            a pattern of one's own, compiled or as ``"regex:(?P<pid>\w+)-cam(?P<camid>\d+)"``,
+            for the path relative to ``folder``, with ``/``.
         name: What to call the set; the folder's name when None. Keys begin with it.
 
     Raises:
-        DatasetError: The folder is missing or empty, or its images do not fit the scheme.
+        DatasetError: The folder is missing or empty, a folder in it cannot be read, or its
+            images do not fit the scheme.
         InputError: ``names`` is not a scheme.
     """
-    known = (*get_args(NameScheme), "auto")
-    if names not in known:
-        raise InputError(f"names must be one of {', '.join(known)}; got {names!r}.")
-    root = Path(folder)
-    if not root.is_dir():
-        what = "is a file" if root.exists() else "does not exist"
+    scheme = find_scheme(names)
+    root = as_path(folder, "a folder of person crops")
+    if not os.path.isdir(root):  # noqa: PTH112 - pathlib's raises for a name that is too long
+        what = "is a file" if os.path.exists(root) else "does not exist"  # noqa: PTH110 - as above
         raise DatasetError(f"{root} {what}; a folder of person crops was wanted.")
-    nested = names in ("pku", "folders")
-    files = list_images(root, nested=nested)
-    if names == "auto" and not files:
-        nested = True
-        files = list_images(root, nested=True)
+    found = walk_images(root)
+    here = [file for file in found.files if "/" not in file]
+    below = [file for file in found.files if "/" in file]
+    files = below if scheme is not None and scheme.nested else here
+    if scheme is None or scheme.nested is None:
+        files = here or below
+    if files is not here or not here:
+        _refuse_failures(found)
     if not files:
-        raise DatasetError(_nothing_found(root, names, nested=nested))
-
-    scheme_name = _recognise(root, files, nested=nested) if names == "auto" else names
+        raise DatasetError(_nothing_found(root, scheme))
+    unread = len(here) + len(below) - len(files)
+    if unread:
+        where = "right in it" if files is below else "in its sub-folders"
+        logger.warning("%s: %d images %s are not read by this scheme.", root, unread, where)
     title = name if name is not None else root.resolve().name
-    if scheme_name == "folders":
-        return _by_person_folder(root, files, title)
-    scheme = _PKU if scheme_name == "pku" else _FLAT[scheme_name]
-    return match_names(
-        root, files, scheme.pattern, scheme.read, name=title, key_prefix=title,
-        looks_like=f"{scheme_name} names them ({scheme.looks_like})",
-        ignored_pids=scheme.ignored_pids,
-    )  # fmt: skip
+    return label_files(root, files, scheme or _recognise(root, files), title)
 
 
-def match_names(
-    root: Path,
-    files: list[str],
-    pattern: re.Pattern[str],
-    read: Callable[[re.Match[str]], tuple[int, int]],
-    *,
-    name: str,
-    key_prefix: str,
-    looks_like: str,
-    split: str = "",
-    ignored_pids: tuple[int, ...] = (-1,),
-) -> CropSet:
-    """Make a set of files that must all fit one pattern.
+def label_files(root: Path, files: Sequence[str], scheme: Scheme, title: str) -> CropSet:
+    """Read person and camera of every file.
 
     Args:
         root: The folder that ``files`` are relative to.
         files: Relative paths with ``/``.
-        pattern: What the whole relative path must match.
-        read: Gives pid and camid of a match.
-        name: The set's name.
-        key_prefix: What the keys begin with.
-        looks_like: How the pattern is told to people.
-        split: The set's split.
-        ignored_pids: As in :class:`CropSet`.
+        scheme: How they are named.
+        title: What to call the set; its keys begin with it.
 
     Raises:
-        DatasetError: Some files do not fit.
+        DatasetError: A name does not fit, or a camera's number is too large.
     """
-    matches = [pattern.fullmatch(file) for file in files]
-    strange = [file for file, match in zip(files, matches, strict=True) if match is None]
+    read = [scheme.read(file) for file in files]
+    strange = [file for file, one in zip(files, read, strict=True) if one is None]
     if strange:
+        looks_like = f"{scheme.name} names them ({scheme.looks_like})"
+        if scheme.is_own:
+            looks_like = scheme.looks_like
         raise DatasetError(
             f"{len(strange)} of {len(files)} images in {root} are not named as {looks_like}; "
             f"found {examples(strange)}. Give another scheme, or move these files away."
         )
-    numbers = np.array([read(m) for m in matches if m is not None], dtype=np.int64).reshape(-1, 2)
+    texts = [one[0] for one in read if one is not None]
+    cameras = [one[1] for one in read if one is not None]
+    by_folder = scheme is SCHEMES[NameScheme.FOLDERS]
+    ignored = scheme.ignored_pids
+    if by_folder and _has_distractors(root, files, texts):
+        ignored = (-1, 0)
+    pids, counted = number_people(texts, ignored)
+    _tell_alike(root, texts, counted=counted)
     return CropSet(
-        name=name,
+        name=title,
         paths=tuple(root / file for file in files),
-        pids=numbers[:, 0],
-        camids=numbers[:, 1],
-        keys=tuple(f"{key_prefix}/{file}" for file in files),
-        split=split,
-        ignored_pids=ignored_pids,
+        pids=pids,
+        camids=_number_cameras(root, files, cameras, scheme),
+        keys=tuple(f"{title}/{file}" for file in files),
+        labels=tuple(texts) if by_folder or counted else (),
+        ignored_pids=ignored,
     )
 
 
-def list_images(root: Path, *, nested: bool = False) -> list[str]:
-    """List image files by relative path with ``/``, sorted; hidden ones are passed over.
+def list_images(root: str | Path, *, nested: bool = False) -> list[str]:
+    """List image files by relative path with ``/``, sorted.
+
+    Hidden files, and what file servers leave behind, are skipped; links are followed.
 
     Args:
         root: An existing folder.
         nested: False: the images right in ``root``. True: those in its folders, at any depth.
+
+    Raises:
+        DatasetError: A folder cannot be read.
     """
-    found: list[str] = []
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        with os.scandir(root / prefix) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    if nested:
-                        waiting.append(f"{prefix}{entry.name}/")
-                elif bool(prefix) == nested and (
-                    os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 - much faster than a Path for each of 100,000 files
-                ):
-                    found.append(f"{prefix}{entry.name}")
-    return sorted(found)
+    folder = as_path(root, "a folder of images")
+    found = walk_images(folder, recursive=nested)
+    _refuse_failures(found)
+    return [file for file in found.files if nested == ("/" in file)]
 
 
-def _recognise(root: Path, files: list[str], *, nested: bool) -> NameScheme:
-    """Name the one scheme that every file fits."""
+def examples(names: Sequence[str], most: int = 3) -> str:
+    """Name the first few, for a message."""
+    shown = ", ".join(repr(name) for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def _refuse_failures(found: FoundImages) -> None:
+    if not found.failures:
+        return
+    path, reason = found.failures[0]
+    more = f" ({len(found.failures) - 1} more)" if len(found.failures) > 1 else ""
+    raise DatasetError(
+        f"Cannot read '{path}'{more}: {reason} Leaving it out would change a result: make it "
+        "readable, or move it away."
+    )
+
+
+def _recognise(root: Path, files: list[str]) -> Scheme:
+    """Return the one scheme that every file fits."""
+    nested = "/" in files[0]
+    order = (NameScheme.PKU, NameScheme.MARS) if nested else _FLAT
+    for name in order:
+        if all(SCHEMES[name].pattern.fullmatch(file) for file in files):
+            return SCHEMES[name]
     if nested:
-        if all(map(_PKU.pattern.fullmatch, files)):
-            return "pku"
+        _refuse_cameras_and_splits(root, files)
         _refuse_several_sets(root, files)
-        return "folders"
-    for name in ("market1501", "cuhk03", "cuhk01"):
-        if all(map(_FLAT[name].pattern.fullmatch, files)):
-            return name
-    looked_for = "".join(f"\n  {name:<11} {scheme.looks_like}" for name, scheme in _FLAT.items())
+        return SCHEMES[NameScheme.FOLDERS]
+    looked_for = "".join(f"\n  {name:<11} {scheme.looks_like}" for name, scheme in SCHEMES.items())
     raise DatasetError(
         f"The names of the {len(files)} images in {root} are of no scheme known here. "
-        f"Looked for:{looked_for}\n  pku         {_PKU.looks_like}"
-        f"\n  folders     {_FOLDERS_LOOK_LIKE}\nFound: {examples(files)}."
+        f"Looked for:{looked_for}\nFound: {examples(files)}. A pattern of your own reads "
+        r"others: names='regex:(?P<pid>\d+)_cam(?P<camid>\d+)'."
+    )
+
+
+def _refuse_cameras_and_splits(root: Path, files: list[str]) -> None:
+    """Folders of cameras and splits are no people."""
+    folders = sorted({file.split("/", 1)[0] for file in files})
+    cameras = [folder for folder in folders if _CAMERA_FOLDER.fullmatch(folder)]
+    if all(map(_CAMERA_FOLDERS.fullmatch, folders)):
+        cameras = folders
+    splits = [folder for folder in folders if folder.lower() in _SPLITS]
+    if not cameras and not splits:
+        return
+    what, inside = ("cameras", cameras) if cameras else ("splits", splits)
+    decides = f"Is one of its folders meant, for example {root / inside[0]}?"
+    if cameras:
+        decides = (
+            "A pattern reads them, fitted to your names: "
+            "names='regex:cam(?P<camid>[^/]+)/(?P<pid>[^_]+)'."
+        )
+    raise DatasetError(
+        f"{root} looks like the root of a data set, not like one folder for each person: its "
+        f"folders {examples(inside)} look like {what}. {decides} If the first folder of each path "
+        "is a person, say names='folders'."
     )
 
 
@@ -217,8 +205,8 @@ def _refuse_several_sets(root: Path, files: list[str]) -> None:
     people: dict[str, set[str]] = {}
     for file in files:
         person, crop = file.rsplit("/", 1)
-        match = next(filter(None, (s.pattern.fullmatch(crop) for s in _FLAT.values())), None)
-        people.setdefault(person, set()).add(match[1] if match else "")
+        match = next(filter(None, (SCHEMES[s].pattern.fullmatch(crop) for s in _FLAT)), None)
+        people.setdefault(person, set()).add(match["pid"] if match else "")
     crowd = next((folder for folder, pids in people.items() if len(pids) > 1), None)
     if deep is None and crowd is None:
         return
@@ -231,41 +219,87 @@ def _refuse_several_sets(root: Path, files: list[str]) -> None:
     )
 
 
-def _by_person_folder(root: Path, files: list[str], title: str) -> CropSet:
-    """Read pids from the first folder of each path; if all are numbers, they keep their value."""
-    people = [file.split("/", 1)[0] for file in files]
-    distinct = sorted(set(people))
-    numbers = [int(person) for person in distinct if NUMBER.fullmatch(person)]
-    if len(set(numbers)) == len(distinct):
-        pid_of = {person: int(person) for person in distinct}
-    else:
-        pid_of = {person: place for place, person in enumerate(distinct)}
-    cameras = [_CAMERA.search(file.rsplit("/", 1)[1]) for file in files]
-    return CropSet(
-        name=title,
-        paths=tuple(root / file for file in files),
-        pids=np.array([pid_of[person] for person in people], dtype=np.int64),
-        camids=np.array([int(m[1]) if m else 0 for m in cameras], dtype=np.int64),
-        keys=tuple(f"{title}/{file}" for file in files),
-        labels=tuple(people),
+def _has_distractors(root: Path, files: Sequence[str], people: Sequence[str]) -> bool:
+    """Whether a folder 0000 holds distractors: its crops have Market-1501's names, or -1 is there.
+
+    Data sets that count their people from 0 have such a folder too.
+    """
+    market = SCHEMES[NameScheme.MARKET1501].pattern
+    zeros = [
+        file.rsplit("/", 1)[1]
+        for file, person in zip(files, people, strict=True)
+        if person.isascii() and person.isdigit() and not person.strip("0")
+    ]
+    if not zeros:
+        return False
+    found = not JUNK.isdisjoint(people) or all(map(market.fullmatch, zeros))
+    logger.warning(
+        "%s: %d crops in a folder 0 are %s.",
+        root,
+        len(zeros),
+        "distractors, nobody in particular, as in Market-1501"
+        if found
+        else "person 0; in Market-1501, 0000 holds distractors",
     )
+    return found
 
 
-def _nothing_found(root: Path, names: str, *, nested: bool) -> str:
+def _tell_alike(root: Path, texts: Sequence[str], *, counted: bool) -> None:
+    """Say which names of people are one number and yet two people."""
+    if not counted:
+        return
+    of: dict[int, list[str]] = {}
+    for text in sorted(set(texts)):
+        if NUMBER.fullmatch(text):
+            of.setdefault(int(text), []).append(text)
+    alike = [names for names in of.values() if len(names) > 1]
+    if alike:
+        logger.warning(
+            "%s: %s are taken for different people, though they are one number.",
+            root,
+            examples(alike[0]),
+        )
+
+
+def _number_cameras(
+    root: Path, files: Sequence[str], texts: Sequence[str | None], scheme: Scheme
+) -> NDArray[np.int64]:
+    """Return (N,) cameras; 0 where the name tells none, and a warning says so."""
+    unknown = sum(text is None for text in texts)
+    if unknown:
+        logger.warning(
+            "%s: the names of %s tell no camera, so they have camera 0. Evaluation compares crops "
+            "of different cameras; names='regex:...' reads names of your own.",
+            root,
+            f"all {len(texts)} images" if unknown == len(texts) else f"{unknown} of {len(texts)}",
+        )
+    known = {text for text in texts if text is not None}
+    if scheme.to_camera is not None:
+        number_of = {text: scheme.to_camera(text) for text in known}
+    elif all(text.isdecimal() for text in known):
+        number_of = {text: int(text) for text in known}
+    else:
+        number_of = {text: number for number, text in enumerate(sorted(known))}
+        logger.info("%s: cameras are numbered in the order of their names: %s", root, number_of)
+    large = next((t for t in texts if t is not None and number_of[t] >= 2**63), None)
+    if large is not None:
+        raise DatasetError(
+            f"{files[texts.index(large)]!r} in {root} names camera {large}, which is too large "
+            "for a camera. Is it a time? names='regex:...' says where the camera stands."
+        )
+    return np.array([0 if t is None else number_of[t] for t in texts], dtype=np.int64)
+
+
+def _nothing_found(root: Path, scheme: Scheme | None) -> str:
     """Say what was looked for, and point to images that lie one level deeper."""
+    nested = scheme is not None and scheme.nested
     where = "in the folders of" if nested else "right in"
-    if names == "auto":
+    if scheme is None or scheme.nested is None:
         where = "in or below"
-    message = f"There are no images {where} {root} ({', '.join(sorted(IMAGE_SUFFIXES))})."
+    message = f"There are no images {where} {root} ({suffixes_for_messages()})."
     inside = sorted(entry.name for entry in root.iterdir())
     message += f" It holds {examples(inside)}." if inside else " It is empty."
     deeper = [entry for entry in inside if (root / entry).is_dir()]
-    if deeper and not nested:
+    if deeper and where == "right in":
         message += f" Is one of its folders meant, for example {root / deeper[0]}?"
     return message
-
-
-def examples(names: list[str], most: int = 3) -> str:
-    """Name the first few, for a message."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

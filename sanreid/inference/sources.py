@@ -1,41 +1,56 @@
-"""Files and folders to files."""
+"""From files and folders to files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from sanreid.errors import InputError
 from sanreid.images import find_images
+from sanreid.utils.paths import as_path
 
 __all__ = ["expand_paths"]
 
 
 def expand_paths(paths: object, *, collect: bool) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Files as they are, folders as their images; folders without any are failures."""
+    """Return files as they are and folders as their images.
+
+    Args:
+        paths: One path, or an ordered iterable of paths.
+        collect: Return what cannot be read, and folders without images, as failures.
+
+    Returns:
+        The files, and failures as (path, reason).
+
+    Raises:
+        InputError: Not paths; or, without ``collect``, a folder that holds no images or cannot
+            be read.
+    """
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
-    if isinstance(paths, bytes) or not isinstance(paths, Iterable):
+    unordered = isinstance(paths, bytes | Mapping | AbstractSet) or hasattr(paths, "read")
+    if unordered or not isinstance(paths, Iterable):
         raise InputError(
             f"paths must be a path or a sequence of paths; got {type(paths).__name__}."
         )
     files: list[Path] = []
     failures: list[tuple[Path, str]] = []
-    for place, given in enumerate(paths):
+    for index, given in enumerate(paths):
         if not isinstance(given, str | os.PathLike):
             raise InputError(
-                f"Item {place} of paths must be a path; got {type(given).__name__}. "
+                f"Item {index} of paths must be a path; got {type(given).__name__}. "
                 "encode() takes other images."
             )
         if not os.fspath(given):  # pathlib takes it for the current folder
-            raise InputError(f"Item {place} of paths is an empty string; wanted a path.")
-        path = Path(given)
-        if not path.is_dir():
-            files.append(path)
+            raise InputError(f"Item {index} of paths is an empty string; wanted a path.")
+        if not os.path.isdir(os.path.expanduser(given)):  # noqa: PTH111, PTH112 - never raises
+            files.append(Path(given))  # reading it says what is wrong with it
             continue
+        path = as_path(given)
         try:
-            files.extend(find_images(path))
+            files.extend(find_images(path, failures=failures if collect else None))
         except InputError as error:
             if not collect:
                 raise

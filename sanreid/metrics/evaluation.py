@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array, check_whole
 from sanreid.metrics.labels import Labels
-from sanreid.metrics.ranking import SingleShot, match_places
+from sanreid.metrics.ranking import SingleShot, match_ranks
 from sanreid.metrics.report import EvaluationReport
 from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
 
@@ -199,13 +199,13 @@ def _evaluate(blocks: Iterator[NDArray[Any]], labels: Labels, rules: _Rules) -> 
         for query, row in enumerate(rows, start=first):
             matches, own_camera = labels.of(query)
             if matches.size:
-                places = match_places(row, matches, own_camera)
+                ranks = match_ranks(row, matches, own_camera)
                 shown = (
-                    places[:1]
+                    ranks[:1]
                     if draw is None
-                    else draw.first_places(query, row, labels.pid(query), matches)
+                    else draw.first_ranks(query, row, labels.pid(query), matches)
                 )
-                found.append(_Ranked(query, places, shown))
+                found.append(_Ranked(query, ranks, shown))
         return found
 
     ranked: list[_Ranked] = []
@@ -225,19 +225,19 @@ def _evaluate(blocks: Iterator[NDArray[Any]], labels: Labels, rules: _Rules) -> 
 
 @dataclass(frozen=True)
 class _Ranked:
-    """A valid query: the places of all its matches, and of the first one in each repeat."""
+    """A valid query: the ranks of all its matches, and of the first one in each repeat."""
 
     query: int
-    places: NDArray[np.intp]
+    ranks: NDArray[np.intp]
     first: NDArray[np.intp]
 
 
 def _report(ranked: list[_Ranked], labels: Labels, rules: _Rules) -> EvaluationReport:
-    places = np.concatenate([one.places for one in ranked])
-    counts = np.array([len(one.places) for one in ranked])
+    ranks = np.concatenate([one.ranks for one in ranked])
+    counts = np.array([len(one.ranks) for one in ranked])
     ends = np.cumsum(counts)
-    nth_match = np.arange(1, len(places) + 1) - np.repeat(ends - counts, counts)
-    average_precision = np.add.reduceat(nth_match / places, ends - counts) / counts
+    nth_match = np.arange(1, len(ranks) + 1) - np.repeat(ends - counts, counts)
+    average_precision = np.add.reduceat(nth_match / ranks, ends - counts) / counts
 
     first = np.concatenate([one.first for one in ranked])
     histogram = np.bincount(first, minlength=rules.max_rank + 1)
@@ -246,7 +246,7 @@ def _report(ranked: list[_Ranked], labels: Labels, rules: _Rules) -> EvaluationR
     query_index = np.array([one.query for one in ranked], dtype=np.int64)
     return EvaluationReport(
         mAP=float(average_precision.mean()),
-        mINP=float((counts / places[ends - 1]).mean()),
+        mINP=float((counts / ranks[ends - 1]).mean()),
         cmc=cmc,
         num_valid_queries=len(ranked),
         num_queries=len(labels.query_pids),
@@ -256,7 +256,7 @@ def _report(ranked: list[_Ranked], labels: Labels, rules: _Rules) -> EvaluationR
         query_pids=labels.query_pids[query_index],
         average_precision=average_precision,
         num_matches=counts.astype(np.int64),
-        match_places=places.astype(np.int64),
+        match_places=ranks.astype(np.int64),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.datasets.people import PersonNumbers
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 
@@ -17,7 +18,13 @@ DISTRACTOR = 0  #: gallery pid that no query carries: entries of nobody in parti
 
 
 def _as_pids(pids: ArrayLike, count: int, name: str) -> NDArray[Any]:
-    """(count,) pids, each an int or a str; InputError naming the first that is neither."""
+    """(count,) pids, each an int or a str; InputError naming the first that is neither.
+
+    Numbers that stand for names in one set of crops become those names, which the numbers of
+    another set share.
+    """
+    if isinstance(pids, PersonNumbers) and pids.person_names:
+        pids = np.array(pids.people(), dtype=object)
     return _vector(pids, count, name, (int, str), "int or str")
 
 
@@ -29,10 +36,10 @@ def _as_camids(camids: ArrayLike, count: int, name: str) -> NDArray[np.int64]:
 def _pids_as_integers(
     query: NDArray[Any], gallery: NDArray[Any]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give every person a number; the integers -1 (junk) and 0 (distractor) keep theirs."""
+    """Number the people; -1 (junk, as a text too) and the integer 0 (distractor) keep theirs."""
     if query.dtype.kind in "iu" and gallery.dtype.kind in "iu":
         return query.astype(np.int64), gallery.astype(np.int64)
-    numbers: dict[int | str, int] = {JUNK: JUNK, DISTRACTOR: DISTRACTOR}
+    numbers: dict[int | str, int] = {JUNK: JUNK, str(JUNK): JUNK, DISTRACTOR: DISTRACTOR}
     both = [numbers.setdefault(pid, len(numbers)) for pid in query.tolist() + gallery.tolist()]
     return np.array(both[: len(query)], np.int64), np.array(both[len(query) :], np.int64)
 
@@ -49,8 +56,8 @@ class Labels:
 
     Attributes:
         query_pids: (Q,) as given.
-        ranked: (R,) places of the entries that are not junk, rising; None when all are.
-        order: (R,) places among the ranked entries, sorted by person, rising within one.
+        ranked: (R,) indices of the entries that are not junk, rising; None when all are.
+        order: (R,) indices into the ranked entries, sorted by person, rising within one.
         sorted_pids: (R,) int64, their persons.
         nobody: (R,) bool, which of them are distractors and hence not one person.
 
@@ -125,11 +132,11 @@ def _vector(
     if array.dtype.kind == "f" and ((array == np.rint(array)) & (abs(array) < 2**63)).all():
         return array.astype(np.int64)  # np.zeros(n) is a common way to say camera 0
     plain = [value.item() if isinstance(value, np.generic) else value for value in array.tolist()]
-    for place, value in enumerate(plain):
+    for index, value in enumerate(plain):
         if isinstance(value, bool) or not isinstance(value, kinds):
-            raise InputError(f"{name} are {kinds_text}; place {place} holds {value!r}.")
+            raise InputError(f"{name} are {kinds_text}; index {index} holds {value!r}.")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise InputError(f"{name} must fit in 64 bits; place {place} holds {value}.")
+            raise InputError(f"{name} must fit in 64 bits; index {index} holds {value}.")
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"
     labels[:] = plain
     return labels.astype(np.int64) if array.dtype.kind == "u" else labels

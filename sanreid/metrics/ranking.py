@@ -1,6 +1,6 @@
 """Where the matches of one query stand, found without ordering the gallery.
 
-The place of a match is one more than the number of nearer entries, so counting is enough.
+The rank of a match is one more than the number of nearer entries, so counting is enough.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SingleShot", "match_places"]
+__all__ = ["SingleShot", "match_ranks"]
 
 Row = NDArray[Any]  # (G,) real numbers, the distances of one query
-Places = NDArray[np.intp]
+Indices = NDArray[np.intp]
 
 _MANY_MATCHES = 48  # from here on sorting beats a pass for each match
 _CLOSE_SHARE = 8  # sort only where at most one entry in eight takes part
 
 
-def match_places(row: Row, matches: Places, left_out: Places) -> Places:
-    """Places of the matches in one query's ranking.
+def match_ranks(row: Row, matches: Indices, left_out: Indices) -> Indices:
+    """Return the ranks of the matches in one query's ranking.
 
     Args:
         row: (G,) distances, no NaN; equal ones rank in gallery order.
@@ -28,7 +28,7 @@ def match_places(row: Row, matches: Places, left_out: Places) -> Places:
         left_out: Entries that are not ranked at all, rising.
 
     Returns:
-        1-based places, rising, as many as ``matches``.
+        1-based ranks, rising, as many as ``matches``.
     """
     distances = row[matches]
     by_distance = distances.argsort()
@@ -39,11 +39,11 @@ def match_places(row: Row, matches: Places, left_out: Places) -> Places:
     for i in np.flatnonzero(tied > 1):  # the match itself is one
         earlier = np.flatnonzero(row[: matches[i]] == distances[i])
         nearer[i] += len(earlier) - np.isin(earlier, left_out).sum()
-    places: Places = np.sort(nearer + 1)  # ties may have come out of order
-    return places
+    ranks: Indices = np.sort(nearer + 1)  # ties may have come out of order
+    return ranks
 
 
-def _count(row: Row, distances: Row) -> tuple[Places, Places]:
+def _count(row: Row, distances: Row) -> tuple[Indices, Indices]:
     """For each of the rising distances: how many of the row are nearer, how many are equal.
 
     Sorting and searching is the way for many distances or a short row, one pass over the row for
@@ -68,7 +68,7 @@ def _count(row: Row, distances: Row) -> tuple[Places, Places]:
     return nearer, tied
 
 
-def _count_sorted(rising: Row, distances: Row) -> tuple[Places, Places]:
+def _count_sorted(rising: Row, distances: Row) -> tuple[Indices, Indices]:
     nearer = rising.searchsorted(distances, side="left")
     return nearer, rising.searchsorted(distances, side="right") - nearer
 
@@ -83,12 +83,12 @@ class SingleShot:
         sorted_pids: (G,) their pids.
         nobody: (G,) bool, which of them are distractors.
         num_repeats: How many galleries are drawn for each query.
-        seed: Of the draw. A query's draw depends on the seed and its own place alone.
+        seed: Of the draw. A query's draw depends on the seed and its own index alone.
     """
 
     def __init__(
         self,
-        order: Places,
+        order: Indices,
         sorted_pids: NDArray[np.int64],
         nobody: NDArray[np.bool_],
         *,
@@ -103,13 +103,13 @@ class SingleShot:
         self._num_repeats = num_repeats
         self._seed = seed
 
-    def first_places(self, query: int, row: Row, pid: int, matches: Places) -> Places:
-        """(num_repeats,) 1-based places of the drawn match among the drawn entries."""
+    def first_ranks(self, query: int, row: Row, pid: int, matches: Indices) -> Indices:
+        """(num_repeats,) 1-based ranks of the drawn match among the drawn entries."""
         rng = np.random.default_rng((self._seed, query))
         picks = rng.integers(self._sizes, size=(self._num_repeats, len(self._sizes)))
         others = self._order[self._starts + picks][:, self._group_pids != pid]
         match = rng.choice(matches, size=(self._num_repeats, 1))
         nearer = row[others] < row[match]
         nearer |= (row[others] == row[match]) & (others < match)
-        places: Places = nearer.sum(axis=1) + 1
-        return places
+        ranks: Indices = nearer.sum(axis=1) + 1
+        return ranks

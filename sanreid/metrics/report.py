@@ -21,7 +21,7 @@ class EvaluationReport:
 
     Attributes:
         mAP: Mean average precision, not interpolated.
-        mINP: Mean inverse negative penalty: the matches of a query, divided by the place of the
+        mINP: Mean inverse negative penalty: the matches of a query, divided by the rank of the
             last of them.
         cmc: (max_rank,) float64; ``cmc[k - 1]`` is the share of queries with a match among the
             first k. Where the gallery is shorter than ``max_rank`` the curve stays at its end.
@@ -29,11 +29,11 @@ class EvaluationReport:
         num_queries: All queries, valid or not.
         num_gallery: Gallery entries without the junk.
         protocol: "market1501" or "cuhk03".
-        query_index: (num_valid_queries,) int64, the valid queries' places in the input, rising.
+        query_index: (num_valid_queries,) int64, the valid queries' indices in the input, rising.
         query_pids: (num_valid_queries,) the valid queries' pids, as they were given.
-        average_precision: (num_valid_queries,) float64, one a valid query.
+        average_precision: (num_valid_queries,) float64, one per valid query.
         num_matches: (num_valid_queries,) int64, admissible matches of each valid query.
-        match_places: (sum of num_matches,) int64, the places of the matches in the rankings,
+        match_places: (sum of num_matches,) int64, the ranks of the matches,
             from 1, rising within a query, query after query.
     """
 
@@ -122,7 +122,7 @@ class EvaluationReport:
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Precision at rising recall, the mean over all valid queries.
 
-        Not interpolated: a query's precision at a recall is that at the place of the match
+        Not interpolated: a query's precision at a recall is that at the rank of the match
         which reaches it, so the mean of its steps is its average precision.
 
         Args:

@@ -69,14 +69,14 @@ def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
 def identical_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Find rows that repeat an earlier row, number for number.
 
-    A matrix product may round the same row differently at different places of a matrix;
+    A matrix product may round the same row differently at different positions in a matrix;
     who needs ties to be ties copies the first one's result to the others.
 
     Args:
         rows: (N, D) float32, contiguous.
 
     Returns:
-        (M,) and (M,): the places of the repeats, and for each the place of the first such row.
+        (M,) and (M,): the indices of the repeats, and for each the index of the first such row.
     """
     multipliers = np.random.default_rng(0).integers(1, 2**63, rows.shape[1], dtype=np.uint64)
     digests = np.empty(len(rows), dtype=np.uint64)

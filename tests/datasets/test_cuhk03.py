@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sanreid.datasets import read_cuhk03
-from sanreid.datasets.cuhk03 import _places
+from sanreid.datasets.published.cuhk03 import _indices
 from sanreid.errors import DatasetError, InputError
 from tests.datasets.replicas import NEW_PROTOCOL, cuhk03, write
 
@@ -122,4 +122,4 @@ def test_rules_that_lack_a_list_or_count_too_far(tmp_path):
         read_cuhk03(tmp_path, complete=False)
     rules.write_bytes(NEW_PROTOCOL)
     with pytest.raises(DatasetError, match="counts to 9 in a list of 4"):
-        _places(np.array([[1], [9]]), 4, rules)
+        _indices(np.array([[1], [9]]), 4, rules)

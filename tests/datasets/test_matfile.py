@@ -5,7 +5,7 @@ import struct
 import numpy as np
 import pytest
 
-from sanreid.datasets.matfile import read_mat
+from sanreid.datasets.published.matfile import read_mat
 from sanreid.errors import DatasetError
 from tests.datasets.replicas import NEW_FILES, NEW_PROTOCOL
 

@@ -81,3 +81,41 @@ def test_an_empty_folder_is_told_what_was_looked_for_and_where_to_get_it(name, t
 def test_ones_own_data_are_told_what_was_looked_for(name, tmp_path):
     with pytest.raises(DatasetError, match=r"train, query and gallery|CSV table with the columns"):
         read_dataset(name, tmp_path)
+
+
+@pytest.fixture
+def no_trace(monkeypatch):
+    from sanreid.datasets import registry
+
+    before = dict(registry.REGISTERED)
+    yield
+    registry.REGISTERED.clear()
+    registry.REGISTERED.update(before)
+
+
+def test_a_data_set_of_ones_own(tmp_path, no_trace):
+    @datasets.register_dataset("my-shop")
+    def read_shop(root, *, day=1):
+        crops = datasets.read_crops(f"{root}/day{day}", names=r"regex:(?P<pid>\w+)-(?P<camid>\d)")
+        return datasets.Dataset("My shop", *(crops.select([i]) for i in range(3)))
+
+    write(tmp_path, "day2/anna-1.jpg", "day2/bert-1.jpg", "day2/bert-2.jpg")
+    assert "my-shop" in DATASETS
+    assert read_dataset("my-shop", tmp_path, {"day": 2}).train.people == ["anna"]
+    assert read_split("my-shop", tmp_path, "query", ["day=2"]).people == ["bert"]
+    with pytest.raises(InputError, match="'night' is no option of my-shop"):
+        read_split("my-shop", tmp_path, "query", ["night=2"])
+    datasets.register_dataset("my-shop")(read_shop)  # a cell that is run again
+
+
+@pytest.mark.parametrize("name", ["market1501", "csv"])
+def test_a_name_that_is_taken(no_trace, name):
+    with pytest.raises(InputError, match=f"'{name}' is a data set already, read by sanreid"):
+        datasets.register_dataset(name)(lambda root: None)
+    assert DATASETS[name].__module__.startswith("sanreid.datasets.")
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a/b", None, "x;y"])
+def test_a_name_that_is_none(name):
+    with pytest.raises(InputError, match="name is letters, digits"):
+        datasets.register_dataset(name)

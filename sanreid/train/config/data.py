@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from sanreid.datasets.schemes import AUTO, check_names
+from sanreid.errors import ConfigError, InputError
 from sanreid.train.config.checks import require
 
 __all__ = [
@@ -40,7 +42,7 @@ class SourceConfig:
     """
 
     folder: str
-    names: Literal["auto", "market1501", "cuhk03", "cuhk01", "pku", "folders"] = "auto"
+    names: str = AUTO
     dataset: str = ""
     split: Literal["train", "query", "gallery"] = "train"
     options: tuple[str, ...] = ()
@@ -54,6 +56,10 @@ class SourceConfig:
 
     def __post_init__(self) -> None:
         require(bool(self.folder), "data source: folder must name a folder; it is empty.")
+        try:
+            check_names(self.names)
+        except InputError as error:
+            raise ConfigError(f"data source: {error}") from None
         require(
             self.max_identities >= 0,
             f"data source: max_identities must be at least 0; got {self.max_identities}.",

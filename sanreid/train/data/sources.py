@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_split
+from sanreid.datasets.combining import number_together
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
 from sanreid.train.data import CropStore
@@ -74,6 +75,8 @@ def joined_for_evaluation(sets: Sequence[CropSet], *, same_people: bool = False)
         sets: The sources.
         same_people: Equal pids in different sources are the same person; else nobody is in two.
     """
+    if same_people:
+        sets = number_together(sets)
     pids, start = [], 1
     for crops in sets:
         moved = crops.pids if same_people else crops.pids - crops.pids.min() + start

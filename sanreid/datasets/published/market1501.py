@@ -14,7 +14,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sanreid.datasets.crops import CropSet, Dataset
-from sanreid.datasets.layouts import Layout, check_counts
+from sanreid.datasets.published.layouts import Layout, check_counts
+from sanreid.datasets.registry import register_dataset
 
 __all__ = ["read_market1501"]
 
@@ -27,6 +28,7 @@ _FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "boundin
 _COUNTS = {"train": 12_936, "query": 3_368, "gallery": 19_732}
 
 
+@register_dataset("market1501")
 def read_market1501(root: str | Path, *, complete: bool = True) -> Dataset:
     """Read Market-1501.
 

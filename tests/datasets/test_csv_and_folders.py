@@ -129,3 +129,73 @@ def test_no_folder_of_a_split(tmp_path):
         DatasetError, match=r"none of the folders train, query and gallery.*read_crops"
     ):
         read_folders(tmp_path)
+
+
+TEXT = "path,pid,camid\na.jpg,José,1\n"
+SAVED = {
+    "utf-8": TEXT.encode(),
+    "utf-8 with a mark": TEXT.encode("utf-8-sig"),
+    "utf-16": TEXT.encode("utf-16"),
+    "utf-16 with tabs": TEXT.replace(",", "\t").encode("utf-16"),
+    "utf-32": TEXT.encode("utf-32"),
+    "semicolons": TEXT.replace(",", ";").encode(),
+    "lines of Windows": TEXT.replace("\n", "\r\n").encode(),
+    "quoted": TEXT.replace("José", '"José"').encode(),
+}
+
+
+@pytest.mark.parametrize("saved", SAVED)
+def test_tables_as_spreadsheets_save_them(tmp_path, saved):
+    write(tmp_path, "a.jpg")
+    (tmp_path / "t.csv").write_bytes(SAVED[saved])
+    crops = read_csv(tmp_path / "t.csv")
+    assert (crops.people, crops.camids.tolist()) == (["José"], [1])
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp850", "mac-roman", "utf-16-le"])
+def test_an_encoding_that_nothing_tells_is_asked_for(tmp_path, encoding):
+    write(tmp_path, "a.jpg")
+    (tmp_path / "t.csv").write_bytes(TEXT.encode(encoding))
+    if encoding != "utf-16-le":
+        with pytest.raises(DatasetError, match=r"t.csv is not text in utf-8.*encoding='cp1252'"):
+            read_csv(tmp_path / "t.csv")
+    assert read_csv(tmp_path / "t.csv", encoding=encoding).people == ["José"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a.jpg,1,20240101120000123456", "camid must have at most 18 digits"),
+        ("a.jpg,1,1." + "0" * 300, "whole number as camid"),
+        ("a" * 300 + ".jpg,1,1", r"there is no file '.*characters"),
+        ("a\0.jpg,1,1", "there is no file"),
+        (f'a.jpg,1,1,"{"x" * 140_000}"', "Line 2 of .* is no CSV: field larger"),
+        ("a.jpg,1,\u0664", "whole number as camid"),
+        ("x/" * 3000 + "a.jpg,1,1", "there is no file"),
+    ],
+)
+def test_values_too_large_or_strange_are_errors_of_ours(tmp_path, rows, message):
+    with pytest.raises(DatasetError, match=message):
+        read_csv(table(tmp_path, f"path,pid,camid,note\n{rows}\n", "a.jpg"))
+
+
+def test_files_that_are_no_tables(tmp_path):
+    (tmp_path / "t.csv").mkdir()
+    with pytest.raises(DatasetError, match="There is no file"):
+        read_csv(tmp_path / "t.csv")
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    with pytest.raises(DatasetError, match="is not text in utf-8"):
+        read_csv(tmp_path / "binary.csv")
+    with pytest.raises(DatasetError, match="There is no text encoding 'klingon'"):
+        read_csv(tmp_path / "binary.csv", encoding="klingon")
+
+
+def test_a_table_that_may_not_be_read(tmp_path, monkeypatch):
+    path = table(tmp_path, "path,pid,camid\n")
+
+    def denied(self):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(path), "read_bytes", denied)
+    with pytest.raises(DatasetError, match="Cannot read .*mine.csv: Permission denied"):
+        read_csv(path)

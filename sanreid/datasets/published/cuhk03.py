@@ -32,9 +32,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.datasets.crops import CropSet, Dataset
-from sanreid.datasets.layouts import Layout, check_counts
-from sanreid.datasets.matfile import read_mat
 from sanreid.datasets.names import examples
+from sanreid.datasets.published.layouts import Layout, check_counts
+from sanreid.datasets.published.matfile import read_mat
+from sanreid.datasets.registry import register_dataset
 from sanreid.errors import InputError
 
 __all__ = ["read_cuhk03"]
@@ -56,6 +57,7 @@ _NP_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "boun
 _FILE = r"(\d)_(\d{3})_([12])_(\d\d)\.png"
 
 
+@register_dataset("cuhk03")
 def read_cuhk03(
     root: str | Path,
     *,
@@ -134,7 +136,7 @@ def _classic(crops: CropSet, rules: Path, boxes: str, split: int) -> Dataset:
 
 
 def _new(crops: CropSet, rules: Path, boxes: str) -> Dataset:
-    """Read the new protocol's lists; its places count from 1."""
+    """Read the new protocol's lists; its indices count from 1."""
     table = read_mat(rules)
     wanted = ("filelist", "labels", "train_idx", "query_idx", "gallery_idx")
     missing = [name for name in wanted if name not in table]
@@ -142,8 +144,8 @@ def _new(crops: CropSet, rules: Path, boxes: str) -> Dataset:
         raise _LAYOUT.error(f"{rules} has no {' and no '.join(missing)}", wanted)
     files = [str(name) for name in np.ravel(table["filelist"])]
     labels = np.ravel(table["labels"]).astype(np.int64)
-    place = {path.name: number for number, path in enumerate(crops.paths)}
-    absent = [file for file in files if file not in place]
+    row_of = {path.name: row for row, path in enumerate(crops.paths)}
+    absent = [file for file in files if file not in row_of]
     if absent or len(files) != len(labels):
         raise _LAYOUT.error(
             f"{len(absent):,} of the {len(files):,} crops that {rules.name} lists are not there, "
@@ -151,25 +153,25 @@ def _new(crops: CropSet, rules: Path, boxes: str) -> Dataset:
         )
 
     def part(split: str) -> CropSet:
-        chosen = _places(table[f"{split}_idx"], len(files), rules)
-        selected = crops.select(np.array([place[files[i]] for i in chosen], dtype=np.int64))
+        chosen = _indices(table[f"{split}_idx"], len(files), rules)
+        selected = crops.select(np.array([row_of[files[i]] for i in chosen], dtype=np.int64))
         return replace(selected, pids=labels[chosen], split=split)
 
     return Dataset(f"CUHK03 {boxes}, 767/700", part("train"), part("query"), part("gallery"))
 
 
-def _places(values: Any, count: int, rules: Path) -> NDArray[np.int64]:  # noqa: ANN401 - any array
-    places = np.ravel(values).astype(np.int64) - 1
-    if places.size and not 0 <= places.min() <= places.max() < count:
-        raise _LAYOUT.error(f"{rules} counts to {places.max() + 1} in a list of {count}")
-    return places
+def _indices(values: Any, count: int, rules: Path) -> NDArray[np.int64]:  # noqa: ANN401 - any array
+    indices = np.ravel(values).astype(np.int64) - 1
+    if indices.size and not 0 <= indices.min() <= indices.max() < count:
+        raise _LAYOUT.error(f"{rules} counts to {indices.max() + 1} in a list of {count}")
+    return indices
 
 
 def _sorted_copy(root: Path, boxes: str) -> Path | None:
     """Find CUHK03-NP: in the root, in a folder named so, or the root itself."""
-    for place in (root / boxes, root / "cuhk03-np" / boxes, root):
-        if all((place / folder).is_dir() for folder in _NP_FOLDERS.values()):
-            return place
+    for base in (root / boxes, root / "cuhk03-np" / boxes, root):
+        if all((base / folder).is_dir() for folder in _NP_FOLDERS.values()):
+            return base
     return None
 
 
@@ -188,10 +190,10 @@ def _read_np(base: Path, boxes: str, *, complete: bool) -> Dataset:
 
 def _explain_extraction(root: Path, images: str) -> None:
     """Say how to take the crops out where only the original file is there."""
-    places = (root, *(root / name for name in _LAYOUT.inside))
-    if any((place / images).is_dir() for place in places):
+    bases = (root, *(root / name for name in _LAYOUT.inside))
+    if any((base / images).is_dir() for base in bases):
         return
-    for mat in (root, *(place for place in places if place.is_dir())):
+    for mat in (root, *(base for base in bases if base.is_dir())):
         for file in (mat / "cuhk-03.mat", mat / "cuhk03_release" / "cuhk-03.mat"):
             if file.is_file():
                 raise _LAYOUT.error(

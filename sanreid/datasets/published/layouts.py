@@ -1,17 +1,21 @@
-"""What the readers of whole data sets share: finding the root, counting, saying what is wrong."""
+"""What the readers of whole data sets share: finding the root, matching names, counting crops."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sanreid.datasets.crops import CropSet, Dataset
-from sanreid.datasets.names import examples, list_images, match_names
-from sanreid.errors import DatasetError
+import numpy as np
 
-__all__ = ["Layout", "check_counts"]
+from sanreid.datasets.crops import CropSet, Dataset
+from sanreid.datasets.names import examples, list_images
+from sanreid.errors import DatasetError
+from sanreid.utils.paths import as_path
+
+__all__ = ["Layout", "check_counts", "match_names"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,23 +38,23 @@ class Layout:
         Raises:
             DatasetError: No such folder; says what is missing and where to get it.
         """
-        base = Path(root)
-        if not base.is_dir():
+        base = as_path(root, f"the folder of {self.title}")
+        if not os.path.isdir(base):  # noqa: PTH112 - pathlib's raises for a name that is too long
             raise self.error(f"{base} is not a folder", wanted)
-        places = [base, *(base / name for name in self.inside if (base / name).is_dir())]
-        for place in places:
-            if all((place / name).exists() for name in wanted):
-                return place
-        there = sorted(entry.name for entry in places[-1].iterdir())
-        missing = [name for name in wanted if not (places[-1] / name).exists()]
+        folders = [base, *(base / name for name in self.inside if (base / name).is_dir())]
+        for folder in folders:
+            if all((folder / name).exists() for name in wanted):
+                return folder
+        there = sorted(entry.name for entry in folders[-1].iterdir())
+        missing = [name for name in wanted if not (folders[-1] / name).exists()]
         raise self.error(
-            f"{places[-1]} has no {' and no '.join(missing)}; it holds "
+            f"{folders[-1]} has no {' and no '.join(missing)}; it holds "
             f"{examples(there, 5) if there else 'nothing'}",
             wanted,
         )
 
     def error(self, problem: str, wanted: Sequence[str] = ()) -> DatasetError:
-        """Give an error that says what was looked for and where to get it."""
+        """Return an error that says what was looked for and where to get it."""
         looked_for = f" Looked for {', '.join(wanted)}." if wanted else ""
         return DatasetError(
             f"This is no complete copy of {self.title}: {problem}.{looked_for}\n"
@@ -87,8 +91,61 @@ class Layout:
         )
 
 
+def match_names(
+    root: Path,
+    files: list[str],
+    pattern: re.Pattern[str],
+    read: Callable[[re.Match[str]], tuple[int, int]],
+    *,
+    name: str,
+    key_prefix: str,
+    looks_like: str,
+    split: str = "",
+    ignored_pids: tuple[int, ...] = (-1,),
+) -> CropSet:
+    """Make a set of files that must all fit one pattern.
+
+    Args:
+        root: The folder that ``files`` are relative to.
+        files: Relative paths with ``/``.
+        pattern: What the whole relative path must match.
+        read: Returns pid and camid of a match.
+        name: The set's name.
+        key_prefix: What the keys begin with.
+        looks_like: How the pattern is described in messages.
+        split: The set's split.
+        ignored_pids: As in :class:`CropSet`.
+
+    Raises:
+        DatasetError: Some files do not fit, or a number is too large.
+    """
+    matches = [pattern.fullmatch(file) for file in files]
+    strange = [file for file, match in zip(files, matches, strict=True) if match is None]
+    if strange:
+        raise DatasetError(
+            f"{len(strange)} of {len(files)} images in {root} are not named as {looks_like}; "
+            f"found {examples(strange)}. Give another scheme, or move these files away."
+        )
+    try:
+        numbers = np.array([read(m) for m in matches if m is not None], dtype=np.int64)
+    except OverflowError:
+        raise DatasetError(
+            f"A person or camera of {name} in {root} has a number of more than 64 bits."
+        ) from None
+    numbers = numbers.reshape(-1, 2)
+    return CropSet(
+        name=name,
+        paths=tuple(root / file for file in files),
+        pids=numbers[:, 0],
+        camids=numbers[:, 1],
+        keys=tuple(f"{key_prefix}/{file}" for file in files),
+        split=split,
+        ignored_pids=ignored_pids,
+    )
+
+
 def check_counts(dataset: Dataset, expected: Mapping[str, int], layout: Layout) -> Dataset:
-    """Give the data set back if every split has as many crops as published.
+    """Return the data set if every split has as many crops as published.
 
     Raises:
         DatasetError: A split has another number of crops.

@@ -1,7 +1,7 @@
 """A reader of MATLAB's level 5 MAT-files, for the protocol files of CUHK03.
 
 Source: MathWorks, "MAT-File Format", the level 5 part. Read: real numeric arrays, texts and
-cells, compressed or not, of either byte order. Anything else in a file is passed over.
+cells, compressed or not, of either byte order. Anything else in a file is skipped.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def read_mat(path: str | Path) -> dict[str, Any]:
         raise DatasetError(f"{file} is no MAT-file of level 5 (MATLAB's -v6 and -v7).")
     variables: dict[str, Any] = {}
     try:
-        place = 128
-        while place < len(data):
-            element = _element(data, place, order)
-            place = element.end
+        offset = 128
+        while offset < len(data):
+            element = _element(data, offset, order)
+            offset = element.end
             if element.kind == _COMPRESSED:
                 element = _element(zlib.decompress(element.data), 0, order)
             if element.kind == _MATRIX:
@@ -66,18 +66,18 @@ def read_mat(path: str | Path) -> dict[str, Any]:
     return variables
 
 
-def _element(data: bytes, place: int, order: str) -> _Element:
-    """Read the element at ``place``: its tag is 8 bytes, or 4 with the data in the other 4."""
-    first, size = struct.unpack_from(f"{order}II", data, place)
+def _element(data: bytes, offset: int, order: str) -> _Element:
+    """Read the element at ``offset``: its tag is 8 bytes, or 4 with the data in the other 4."""
+    first, size = struct.unpack_from(f"{order}II", data, offset)
     if first >> 16:
         small = first >> 16
-        return _Element(first & 0xFFFF, data[place + 4 : place + 4 + small], place + 8)
-    end = place + 8 + size
+        return _Element(first & 0xFFFF, data[offset + 4 : offset + 4 + small], offset + 8)
+    end = offset + 8 + size
     if end > len(data):
         raise ValueError(f"an element of {size} bytes ends behind the file")
     # Compressed elements alone are not padded to eight bytes.
     return _Element(
-        first, data[place + 8 : end], end if first == _COMPRESSED else -(-end // 8) * 8
+        first, data[offset + 8 : end], end if first == _COMPRESSED else -(-end // 8) * 8
     )
 
 
@@ -93,11 +93,11 @@ def _matrix(data: bytes, order: str) -> tuple[str, Any]:
     name = title.data.decode()
     if kind == _CELL:
         cells = np.empty(int(np.prod(shape)), dtype=object)
-        place = title.end
-        for position in range(len(cells)):
-            cell = _element(data, place, order)
-            cells[position] = _matrix(cell.data, order)[1]
-            place = cell.end
+        offset = title.end
+        for index in range(len(cells)):
+            cell = _element(data, offset, order)
+            cells[index] = _matrix(cell.data, order)[1]
+            offset = cell.end
         return name, cells.reshape(shape, order="F")
     if kind not in _NUMERIC and kind != _CHAR:
         return name, None

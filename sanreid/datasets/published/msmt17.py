@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from sanreid.datasets.crops import CropSet, Dataset
-from sanreid.datasets.layouts import Layout, check_counts
 from sanreid.datasets.names import examples, list_images
+from sanreid.datasets.published.layouts import Layout, check_counts
+from sanreid.datasets.registry import register_dataset
 
 __all__ = ["read_msmt17"]
 
@@ -34,6 +35,7 @@ _NUM_VAL = 2_373
 _FILE = re.compile(r"(?:[^/]+/)*\d+_\d+_(\d+)_[^/]*")
 
 
+@register_dataset("msmt17")
 def read_msmt17(root: str | Path, *, with_val: bool = False, complete: bool = True) -> Dataset:
     """Read MSMT17, version 1 or 2.
 
