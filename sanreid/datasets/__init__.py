@@ -30,14 +30,13 @@ if TYPE_CHECKING:
     from sanreid.datasets.csv import read_csv, read_splits_csv
     from sanreid.datasets.folders import read_folders
     from sanreid.datasets.names import list_images, read_crops
-    from sanreid.datasets.schemes import Names, NameScheme
+    from sanreid.datasets.schemes import NameScheme
 
 _HOME = {
     "DATASETS": "catalog",
     "CropSet": "crops",
     "Dataset": "crops",
     "NameScheme": "schemes",
-    "Names": "schemes",
     "list_images": "names",
     "merge_crops": "combining",
     "read_crops": "names",
@@ -64,7 +63,6 @@ __all__ = [
     "CropSet",
     "Dataset",
     "NameScheme",
-    "Names",
     "list_images",
     "merge_crops",
     "read_crops",
