@@ -233,7 +233,7 @@ def _named(folder: Path, names: str) -> dict[Path, Person]:
     from sanreid.errors import DatasetError
 
     try:
-        crops = read_crops(folder, names="market1501" if names == "auto" else names)  # type: ignore[arg-type] # argparse has checked it
+        crops = read_crops(folder, names="market1501" if names == "auto" else names)
     except DatasetError:
         if names == "auto":
             return {}
