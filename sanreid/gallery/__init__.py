@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sanreid.gallery.calibration import Calibration
 from sanreid.gallery.gallery import Gallery
-from sanreid.gallery.open_set import Identification, OpenSetReport
+from sanreid.gallery.identification import Identification
+from sanreid.gallery.open_set import OpenSetReport
 from sanreid.gallery.results import Entry, Hit, SearchResult
 
 __all__ = [

@@ -18,15 +18,20 @@ Meanings:
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.gallery.validation import as_seconds, plain
+from sanreid.gallery.validation.arrays import elements, shorten
 
 __all__ = [
     "MISSING",
@@ -176,22 +181,26 @@ def _constant(condition: Condition) -> bool | None:
 
 def _parse(where: Any, depth: int) -> Condition:  # noqa: ANN401 - recursive over any input
     if not isinstance(where, Mapping):
-        raise InputError(f"where must be a dict of fields; got {where!r}.")
+        raise InputError(f"where must be a dict of fields; got {shorten(where)}.")
     if depth > _MAX_DEPTH:
         raise InputError(f"where is nested more than {_MAX_DEPTH} deep.")
     parts: list[Condition] = []
     for key, value in where.items():
         if not isinstance(key, str):
-            raise InputError(f"where has field names as str keys; got {key!r}.")
+            raise InputError(f"where has field names as str keys; got {shorten(key)}.")
         if key in ("$and", "$or"):
             if not isinstance(value, (list, tuple)) or not value:
-                raise InputError(f"{key} takes a list of one or more conditions; got {value!r}.")
+                raise InputError(
+                    f"{key} takes a list of one or more conditions; got {shorten(value)}."
+                )
             inner = tuple(_parse(part, depth + 1) for part in value)
             parts.append(And(inner) if key == "$and" else Or(inner))
         elif key == "$not":
             parts.append(Not(_parse(value, depth + 1)))
         elif key.startswith("$"):
-            raise InputError(f"Unknown operator {key!r}; a condition may use $and, $or, $not.")
+            raise InputError(
+                f"Unknown operator {shorten(key)}; a condition may use $and, $or, $not."
+            )
         else:
             parts.append(_parse_field(_field(key), value, depth + 1))
     return parts[0] if len(parts) == 1 else And(tuple(parts))
@@ -215,7 +224,9 @@ def _parse_field(field: str, value: Any, depth: int) -> Condition:  # noqa: ANN4
     for operator, operand in value.items():
         if operator == "$not":
             if not isinstance(operand, Mapping):
-                raise InputError(f"$not of {field!r} takes a dict of operators; got {operand!r}.")
+                raise InputError(
+                    f"$not of {field!r} takes a dict of operators; got {shorten(operand)}."
+                )
             parts.append(Not(_parse_field(field, operand, depth + 1)))
         elif operator in ("$in", "$nin"):
             parts.append(Leaf(field, operator, _scalars(operand, field, operator)))
@@ -223,30 +234,40 @@ def _parse_field(field: str, value: Any, depth: int) -> Condition:  # noqa: ANN4
             parts.append(Leaf(field, operator, _scalar(operand, field, operator)))
         else:
             known = " ".join([*_OPERATORS, "$not"])
-            raise InputError(f"Unknown operator {operator!r} on {field!r}. Known: {known}.")
+            raise InputError(f"Unknown operator {shorten(operator)} on {field!r}. Known: {known}.")
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
 def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - any input
-    if isinstance(value, np.generic):
-        value = value.item()
-    ordered = operator in ("$gt", "$gte", "$lt", "$lte")
+    given, value = value, as_seconds(value) if field == "timestamp" else plain(value)
+    if isinstance(value, PurePath):
+        value = str(value)  # as metadata keeps it
     if isinstance(value, float) and math.isnan(value):
         raise InputError(f"{operator} on {field!r} cannot compare with NaN.")
+    ordered = operator in ("$gt", "$gte", "$lt", "$lte")
     if ordered and (value is None or isinstance(value, bool)):
-        raise InputError(f"{operator} on {field!r} compares numbers or strings; got {value!r}.")
+        raise InputError(f"{operator} on {field!r} compares numbers or strings; got {given!r}.")
     if value is not None and not isinstance(value, (bool, int, float, str)):
+        hint = ""
+        if isinstance(value, dt.datetime):
+            hint = " Compare a timestamp with seconds or a datetime with a time zone."
         raise InputError(
-            f"{operator} on {field!r} takes a str, number, bool or None; got {value!r}"
-            f" of type {type(value).__name__}."
+            f"{operator} on {field!r} takes a str, number, bool or None; got {shorten(given)}"
+            f" of type {type(given).__name__}.{hint}"
         )
     return str.__str__(value) if isinstance(value, str) else value  # plain: types are strict
 
 
 def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # noqa: ANN401 - any
-    if not isinstance(values, (list, tuple, set, frozenset, range, np.ndarray)):
-        raise InputError(f"{operator} on {field!r} takes a list of values; got {values!r}.")
-    return tuple(_scalar(value, field, operator) for value in values)
+    if isinstance(values, AbstractSet):  # the order does not matter here
+        values = list(values)
+    try:
+        column, _ = elements(values, f"{operator} on {field!r}")
+    except InputError as error:
+        raise InputError(
+            f"{operator} on {field!r} takes a list of values; got {shorten(values)}."
+        ) from error
+    return tuple(_scalar(value, field, operator) for value in column)
 
 
 def _kind(value: object) -> str:
@@ -344,7 +365,8 @@ def _comparable(operand: Any, column: NDArray[Any]) -> int | float | None:  # no
         if isinstance(operand, float) and not operand.is_integer():
             return None
         return int(operand) if -(2**63) <= operand < 2**63 else None
-    return float(operand) if abs(operand) <= 2**1000 and float(operand) == operand else None
+    number = _as_float(operand)
+    return number if number == operand else None
 
 
 def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
@@ -366,11 +388,19 @@ def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
 
 def _float_bound(operator: str, operand: float) -> tuple[str, float]:
     """A float64 column beyond, or not beyond, a number, as a comparison with a float64."""
-    if abs(operand) > 2**1000:
-        return operator, math.inf if operand > 0 else -math.inf
-    nearest = float(operand)
+    nearest = _as_float(operand)
+    if math.isinf(nearest):
+        return operator, nearest
     if nearest < operand:  # an int between two floats: the lower one is not beyond it
         operator = "$gt" if operator in ("$gt", "$gte") else "$lte"
     elif nearest > operand:
         operator = "$gte" if operator in ("$gt", "$gte") else "$lt"
     return operator, nearest
+
+
+def _as_float(number: float) -> float:
+    """The nearest float64; infinity for an int beyond all of them."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf

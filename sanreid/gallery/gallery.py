@@ -21,13 +21,8 @@ from sanreid.errors import InputError
 from sanreid.gallery import requests, tracklets, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
 from sanreid.gallery.filters import parse
-from sanreid.gallery.open_set import (
-    Group,
-    Identification,
-    OpenSetReport,
-    identify,
-    open_set_report,
-)
+from sanreid.gallery.identification import Group, Identification, identify
+from sanreid.gallery.open_set import OpenSetReport, open_set_report
 from sanreid.gallery.requests import Where
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.storage.files.folder import resolved

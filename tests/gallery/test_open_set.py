@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sanreid.errors import GalleryError, InputError
-from sanreid.gallery import Calibration, Gallery, calibration, open_set
+from sanreid.gallery import Calibration, Gallery, calibration, identification
 from tests.gallery.reference import unit
 
 EYE = np.eye(4)
@@ -195,7 +195,7 @@ def test_identify_under_rules(people):
 @pytest.mark.parametrize("group", ["best", "mean"])
 @pytest.mark.parametrize("first_k", [1, 2, 32])
 def test_identify_equals_its_definition(group, first_k, monkeypatch):
-    monkeypatch.setattr(open_set, "_FIRST_K", first_k)
+    monkeypatch.setattr(identification, "_FIRST_K", first_k)
     rng = np.random.default_rng(5)
     rows, pids = rng.standard_normal((60, 4)), rng.integers(0, 9, 60)
     pids[pids == 8] = np.arange(100, 100 + (pids == 8).sum())  # some with one entry alone

@@ -1,0 +1,53 @@
+"""Readers of what callers pass to a gallery: each checks its argument and returns one form of it.
+
+Every reader either returns clean values or raises :class:`~sanreid.errors.InputError` naming the
+first row that is wrong, so that a gallery is only ever changed by rows that are all good. The
+same readers serve every method: what ``add`` takes, ``search`` and ``calibrate`` take too.
+"""
+
+from __future__ import annotations
+
+from sanreid.gallery.validation.arrays import plain
+from sanreid.gallery.validation.columns import (
+    NO_CAMID,
+    Pid,
+    as_camids,
+    as_ids,
+    as_new_ids,
+    as_pids,
+    as_weights,
+    camids_or_none,
+    listed,
+)
+from sanreid.gallery.validation.embeddings import as_embeddings
+from sanreid.gallery.validation.metadata import as_metadata
+from sanreid.gallery.validation.scalars import (
+    as_count,
+    as_fingerprint,
+    as_number,
+    as_seed,
+    check_encoder,
+)
+from sanreid.gallery.validation.timestamps import as_seconds, as_timestamps
+
+__all__ = [
+    "NO_CAMID",
+    "Pid",
+    "as_camids",
+    "as_count",
+    "as_embeddings",
+    "as_fingerprint",
+    "as_ids",
+    "as_metadata",
+    "as_new_ids",
+    "as_number",
+    "as_pids",
+    "as_seconds",
+    "as_seed",
+    "as_timestamps",
+    "as_weights",
+    "camids_or_none",
+    "check_encoder",
+    "listed",
+    "plain",
+]

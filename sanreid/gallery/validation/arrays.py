@@ -1,0 +1,138 @@
+"""Values of other libraries as NumPy arrays and plain Python values.
+
+Whether a value is an array is decided by what it offers (``__array__``, a tensor's methods)
+before anything is iterated: a data set of h5py or a tensor is one array, not a list of rows. No
+other library is imported for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["as_array", "elements", "plain", "shorten", "whole"]
+
+_PLAIN = (int, str, float, bool, type(None))
+_MISSING = ("NAType", "NaTType")  # of pandas
+_EXACT = 2**53  # whole numbers up to here are exact in float64
+
+
+def as_array(values: Any, name: str) -> NDArray[Any] | None:  # noqa: ANN401 - as passed
+    """Return ``values`` as a NumPy array if it is an array of some library, else None.
+
+    Tensors are detached and copied to the CPU; types that NumPy lacks, such as bfloat16, become
+    float32.
+
+    Raises:
+        InputError: It is an array that cannot be read.
+    """
+    if isinstance(values, np.ndarray):
+        array: NDArray[Any] = values
+    elif isinstance(values, type):
+        return None
+    else:
+        try:
+            if hasattr(values, "detach") and hasattr(values, "cpu"):
+                array = _from_tensor(values)
+            elif hasattr(values, "__array__"):
+                array = np.asarray(values)
+            else:
+                return None
+        except Exception as error:
+            raise InputError(f"{name} cannot be read as an array: {error}") from error
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _from_tensor(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - torch is not imported
+    tensor = tensor.detach().cpu()
+    try:
+        return np.asarray(tensor)
+    except TypeError:  # bfloat16 and other types that NumPy lacks
+        return np.asarray(tensor.float())
+
+
+def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 - as passed
+    """Return the values of a column and, for an array, its dtype's kind, else "".
+
+    Missing values of pandas, of pyarrow and of masked arrays become None. Elements of lists stay
+    as they are; :func:`plain` reads them.
+
+    Raises:
+        InputError: Not a sequence, of several dimensions, or a set, which has no order.
+    """
+    if isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet)) or not isinstance(
+        values, Iterable
+    ):
+        raise InputError(
+            f"{name} must be a sequence with one value per row; got {shorten(values)}"
+            f" of type {type(values).__name__}."
+        )
+    if isinstance(values, np.ma.MaskedArray):
+        _check_one_dimension(values, name)
+        return values.tolist(), values.dtype.kind
+    array = None if callable(getattr(values, "to_pylist", None)) else as_array(values, name)
+    if array is None:
+        return _iterated(values, name), ""
+    _check_one_dimension(array, name)
+    # NumPy would turn times into whole numbers of their unit
+    column = list(array) if array.dtype.kind in "mM" else array.tolist()
+    missing = getattr(values, "isna", None)  # of pandas
+    if callable(missing):
+        for row in np.flatnonzero(np.asarray(missing())):
+            column[row] = None
+    return column, array.dtype.kind
+
+
+def _iterated(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - any iterable
+    try:
+        return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+    except TypeError as error:  # says that it is iterable and is not
+        raise InputError(f"{name} cannot be read as a sequence: {error}") from error
+
+
+def _check_one_dimension(array: NDArray[Any], name: str) -> None:
+    if array.ndim != 1:
+        raise InputError(f"{name} must have one dimension; got shape {array.shape}.")
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return a scalar of NumPy or of a tensor as Python's own; missing ones become None.
+
+    Times and whatever is no scalar stay as they are.
+    """
+    if type(value) in _PLAIN or isinstance(value, type):
+        return value
+    if type(value).__name__ in _MISSING:
+        return None
+    if isinstance(value, (np.datetime64, np.timedelta64)):
+        return None if np.isnat(value) else value
+    if isinstance(value, np.floating):
+        return float(value)
+    if isinstance(value, np.generic) or getattr(value, "shape", None) == ():
+        try:
+            return value.item()
+        except Exception:  # noqa: BLE001 - code of another library; the reader will refuse it
+            return value
+    return value
+
+
+def whole(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return a float that is a whole number as an int, anything else as it is."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
+        return int(value)
+    return value
+
+
+def shorten(value: object) -> str:
+    """Return the beginning of a value's ``repr``, for a message."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - code of another library
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,60 @@
+"""Timestamps: seconds, and the datetimes of Python, NumPy and pandas as seconds of UTC."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+from sanreid.gallery.validation.arrays import plain, shorten
+from sanreid.gallery.validation.columns import listed
+from sanreid.gallery.validation.scalars import is_finite
+
+__all__ = ["as_seconds", "as_timestamps"]
+
+_NAIVE = (
+    "has no time zone. Localise it first, for example with "
+    'datetime.replace(tzinfo=datetime.UTC) or Series.dt.tz_localize("Europe/Berlin").'
+)
+
+
+def as_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[np.float64]:
+    """Return (count,) float64 seconds; None and missing times become NaN.
+
+    Datetimes become seconds since 1970-01-01 UTC. They must have a time zone, NumPy's
+    ``datetime64`` excepted, which is UTC by its own convention.
+
+    Raises:
+        InputError: A value is neither; a NaN is given; a datetime has no time zone.
+    """
+    dtype = getattr(timestamps, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "M" and hasattr(timestamps, "isna"):
+        raise InputError(f"timestamps: the column of type {dtype} {_NAIVE}")
+    column = np.full(count, np.nan)
+    for row, value in enumerate(listed(timestamps, count, "timestamps")):
+        seconds = as_seconds(value)
+        if isinstance(seconds, dt.datetime):
+            raise InputError(f"timestamps: row {row}, {shorten(value)}, {_NAIVE}")
+        if seconds is None:
+            continue
+        if isinstance(seconds, bool) or not is_finite(seconds):
+            raise InputError(
+                "timestamps must be finite seconds (float), datetimes with a time zone, or None; "
+                f"row {row} is {shorten(value)} of type {type(value).__name__}."
+            )
+        column[row] = float(seconds)
+    return column
+
+
+def as_seconds(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return a datetime with a time zone as seconds of UTC, anything else as a plain value."""
+    value = plain(value)
+    if isinstance(value, np.datetime64):
+        return float((value - np.datetime64(0, "s")) / np.timedelta64(1, "s"))
+    if isinstance(value, dt.datetime) and value.utcoffset() is not None:
+        return value.timestamp()
+    return value
