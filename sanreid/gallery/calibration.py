@@ -134,7 +134,7 @@ def calibrate_pairs(
             f"{num_genuine} genuine and {num_impostor} impostor pairs"
             f"{'' if camids is None else ' across cameras'} are too few for a false-match rate "
             f"of {false_match_rate:g}: at least 1 and {math.ceil(1 / false_match_rate)} are "
-            "wanted. Give more crops, or ask for a higher rate."
+            f"wanted. {_advice(person, cameras, num_genuine)}"
         )
 
     above = np.append(np.cumsum(impostor[::-1])[::-1], 0)  # impostor pairs in bins from i on
@@ -158,6 +158,24 @@ def calibrate_pairs(
         false_non_match_rates=tuple((missed[at] / num_genuine).tolist()),
         genuine_histogram=tuple(np.diff(missed[at]).tolist()),
         impostor_histogram=tuple((-np.diff(above[at])).tolist()),
+    )
+
+
+def _advice(person: NDArray[np.int64], cameras: NDArray[np.int64] | None, num_genuine: int) -> str:
+    """Return what to do about too few pairs: the cause may be the cameras."""
+    if cameras is None or num_genuine:
+        return "Pass more crops, or ask for a higher rate."
+    known = np.unique(cameras[cameras != NO_CAMID])
+    if not len(known):
+        cause = "no crop has a camera"
+    elif len(known) == 1:
+        cause = f"all crops come from camera {known[0]}"
+    else:
+        people = len(np.unique(person))
+        cause = f"none of the {people} people is seen under two cameras"
+    return (
+        f"With camids, only pairs across cameras count, and {cause}. Pass crops of the same "
+        "people under several cameras, or leave camids out."
     )
 
 

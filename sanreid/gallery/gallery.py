@@ -170,9 +170,8 @@ class Gallery:
         return len(self._store)
 
     def __contains__(self, number: object) -> bool:
-        if isinstance(number, (bool, np.bool_)) or not isinstance(number, (int, np.integer)):
-            return False
-        return int(number) in self._store
+        number = validation.plain(number)
+        return isinstance(number, int) and not isinstance(number, bool) and number in self._store
 
     def __repr__(self) -> str:
         location, kind = self._store.location, self._store.index
@@ -194,9 +193,11 @@ class Gallery:
 
         Args:
             embeddings: (N, D) numbers; rows are L2-normalised.
-            pids: (N,) int, str or None, mixed; 7 and "7" are different people.
+            pids: (N,) int, str or None, mixed; 7 and "7" are different people. This and every
+                other column may be a list, an array, a tensor or a pandas Series, whose
+                missing values are None.
             camids: (N,) int or None.
-            timestamps: (N,) seconds or None.
+            timestamps: (N,) seconds, datetimes with a time zone, or None; kept as seconds of UTC.
             metadata: One JSON-serialisable dict or None per row; it is copied. The path of a
                 crop's image belongs under "path".
             ids: (N,) int of at least 0, none of them in the gallery; by default the numbers
@@ -716,7 +717,9 @@ class Gallery:
             The share of the true neighbours found, in [0, 1].
         """
         return self._store.recall(
-            validation.as_count(k, "k"), validation.as_count(sample, "sample"), seed
+            validation.as_count(k, "k"),
+            validation.as_count(sample, "sample"),
+            validation.as_seed(seed),
         )
 
     def refresh(self) -> None:

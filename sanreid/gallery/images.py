@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError, InputError
+from sanreid.gallery.validation.arrays import elements
+from sanreid.inference.sources import expand_paths
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
@@ -52,39 +54,55 @@ def encode_with_columns(
     is told to collect failures, the values of those files are left out of the columns.
     """
     one = isinstance(images, (str, bytes, PathLike)) or not isinstance(images, Iterable)
-    one = one or hasattr(images, "shape")
+    one = one or any(hasattr(images, mark) for mark in ("shape", "__array__", "read"))
     listed = [images] if one else list(images)
     if listed and all(isinstance(image, (str, PathLike)) for image in listed):
-        files = encoder.encode_files(listed, **options)
-        failed = {str(path) for path, _ in files.failures}
-        kept = [row for row, path in enumerate(listed) if str(path) not in failed]
-        selected = {name: _selected(column, kept, listed) for name, column in columns.items()}
-        return files.embeddings, list(files.paths), selected
+        files, _ = expand_paths(listed, collect=options.get("on_error") == "collect")
+        result = encoder.encode_files(files, **options)
+        kept = _rows_read(files, result.paths)
+        selected = {
+            name: _selected(name, column, kept, len(files)) for name, column in columns.items()
+        }
+        return result.embeddings, list(result.paths), selected
     embeddings = encoder.encode(images if one else listed, **options)
     if one and len(embeddings) != 1:  # an array or tensor of several images
         listed = [None] * len(embeddings)
     return embeddings, listed, dict(columns)
 
 
+def _rows_read(files: Sequence[Path], read: Sequence[Any]) -> list[int]:
+    """Return the indices of the files that were read, which are given in their order."""
+    kept: list[int] = []
+    for row, file in enumerate(files):
+        if len(kept) < len(read) and Path(read[len(kept)]).expanduser() == file.expanduser():
+            kept.append(row)
+    if len(kept) != len(read):
+        raise InputError(
+            f"The encoder returned {len(read)} files, {len(read) - len(kept)} of them not among "
+            "those it was given, or in another order."
+        )
+    return kept
+
+
 def _selected(
-    column: Iterable[Any] | None, kept: list[int], listed: list[Any]
+    name: str, column: Iterable[Any] | None, kept: list[int], count: int
 ) -> Iterable[Any] | None:
-    """Leave the failed files out of a column that has a value for each."""
-    if column is None or len(kept) == len(listed) or isinstance(column, (str, bytes, Mapping)):
+    """Leave the failed files out of a column that has a value for each of ``count`` files."""
+    if column is None or len(kept) == count:
         return column
-    values = list(column)
-    return [values[row] for row in kept] if len(values) == len(listed) else values
+    values, _ = elements(column, name)
+    return [values[row] for row in kept] if len(values) == count else values
 
 
 def with_paths(
     metadata: Sequence[Mapping[str, Any] | None] | None, images: Sequence[Any]
 ) -> list[dict[str, Any] | None]:
     """Return each row's metadata with the image's path, if it has one, under "path"."""
-    given: Sequence[Mapping[str, Any] | None]
-    given = [None] * len(images) if metadata is None else metadata
-    if isinstance(given, Mapping) or not isinstance(given, Iterable):
-        raise InputError(f"metadata must have one dict per image: {len(images)} images.")
-    given = list(given)
+    given: list[Any] = [None] * len(images)
+    if metadata is not None:
+        if isinstance(metadata, Mapping) or not isinstance(metadata, Iterable):
+            raise InputError(f"metadata must have one dict per image: {len(images)} images.")
+        given, _ = elements(metadata, "metadata")
     if len(given) != len(images):
         raise InputError(f"metadata must have one dict per image: {len(images)} images.")
     rows: list[dict[str, Any] | None] = []
@@ -115,8 +133,7 @@ def folder_entries(
     if not paths:
         raise DatasetError(f"{folder} holds no crops.")
     result = encoder.encode_files(paths, **options)
-    row_of = {str(path): row for row, path in enumerate(paths)}
-    kept = [row_of[str(path)] for path in result.paths]
+    kept = _rows_read(paths, result.paths)
     people = crops.people
     return {
         "embeddings": result.embeddings,

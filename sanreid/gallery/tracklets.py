@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.gallery.validation import as_weights, listed, plain
+from sanreid.gallery.validation.arrays import shorten
 
 __all__ = ["agreed", "grouped", "linked", "pooled"]
 
 
 def grouped(tracklets: Sequence[Any], count: int) -> dict[Hashable, list[int]]:
     """Return the rows of each tracklet, tracklets in the order of their first row."""
-    if isinstance(tracklets, (str, bytes)) or len(tracklets) != count:
-        raise InputError(f"tracklets must have one name per row: {count} rows.")
     rows: dict[Hashable, list[int]] = {}
-    for row, name in enumerate(np.asarray(tracklets, dtype=object).tolist()):
-        plain = name.item() if isinstance(name, np.generic) else name
-        if isinstance(plain, bool) or not isinstance(plain, (int, str)):
-            raise InputError(f"tracklets must be int or str; row {row} is {name!r}.")
-        rows.setdefault(plain, []).append(row)
+    for row, given in enumerate(listed(tracklets, count, "tracklets")):
+        name = plain(given)
+        if isinstance(name, bool) or not isinstance(name, (int, str)):
+            raise InputError(f"tracklets must be int or str; row {row} is {shorten(given)}.")
+        rows.setdefault(name, []).append(row)
     return rows
 
 
@@ -38,16 +38,8 @@ def pooled(
         InputError: A quality is negative, not finite, or zero throughout a tracklet; the crops
             of a tracklet cancel out.
     """
-    weights = np.ones(len(embeddings))
-    if quality is not None:
-        weights = np.asarray(quality, dtype=np.float64)
-        if weights.shape != (len(embeddings),):
-            raise InputError(f"quality must have one value per row: {len(embeddings)} rows.")
-        if not (np.isfinite(weights) & (weights >= 0)).all():
-            row = int(np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))[0])
-            raise InputError(
-                f"quality must be finite and at least 0; row {row} is {weights[row]}."
-            )
+    count = len(embeddings)
+    weights = np.ones(count) if quality is None else as_weights(quality, count, name="quality")
     means = np.empty((len(rows), embeddings.shape[1]))
     for number, (name, members) in enumerate(rows.items()):
         total = weights[members].sum()

@@ -145,8 +145,8 @@ def test_tracklets_weighted_by_quality():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tracklet_names": TRACKS[:4]}, "tracklets must have one name per row: 5 rows"),
-        ({"tracklet_names": "abcde"}, "tracklets must have one name per row"),
+        ({"tracklet_names": TRACKS[:4]}, "tracklets must have one value per row: 5 rows"),
+        ({"tracklet_names": "abcde"}, "tracklets must be a sequence with one value per row"),
         ({"tracklet_names": ["a", 1.5, "a", "b", "c"]}, "tracklets must be int or str; row 1"),
         ({"pids": [1, 2, "1", 2, 3]}, "The tracklet 'a' has several pids: 1, '1'"),
         ({"camids": [1, 2, 1, 3, 3]}, "The tracklet 7 has several camids: 2, 3"),

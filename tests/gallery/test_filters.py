@@ -260,3 +260,53 @@ def test_every_operator_equals_its_definition(values, numbers, name, field, data
         operand = data.draw(VALUES)
     expected = [row for row, value in enumerate(values) if holds(value, name, operand)]
     assert gallery.find({field: {name: operand}}).tolist() == expected
+
+
+LAST = 2**63 - 1  # 2**63 is the same float64 and no id
+
+
+@pytest.mark.parametrize(
+    ("where", "ids"),
+    [
+        ({"id": {"$in": [2**63]}}, []),
+        ({"id": {"$in": [2.0**63]}}, []),
+        ({"id": {"$in": [LAST]}}, [LAST]),
+        ({"id": {"$in": [2**63, LAST]}}, [LAST]),
+        ({"id": {"$in": [5, 10**400, 7.5]}}, [5]),
+        ({"id": 2**63}, []),
+        ({"id": {"$nin": [2**63]}}, [5, LAST]),
+        ({"camid": {"$in": [-(2**63)]}}, []),
+        ({"camid": {"$in": [-(2**63) - 1, 1 - 2**63]}}, [5]),
+        ({"camid": -(2**63)}, []),
+        ({"camid": {"$lt": -(2.0**63)}}, []),
+    ],
+)
+def test_numbers_at_the_borders_of_64_bits(where, ids):
+    gallery = Gallery(2)
+    gallery.add(np.ones((2, 2)), ids=[5, LAST], camids=[1 - 2**63, None])
+    assert gallery.find(where).tolist() == ids
+
+
+@pytest.mark.parametrize(
+    ("condition", "ids"),
+    [
+        (1e305, [1]),
+        ({"$in": [1e305, 1e306]}, [1]),
+        ({"$gt": 1e304}, [1]),
+        ({"$gt": 1e306}, []),
+        ({"$gte": 1e305}, [1]),
+        ({"$lt": 1e306}, [0, 1, 2]),
+        ({"$lt": 1e305}, [0, 2]),
+        ({"$lt": -1e304}, [2]),
+        ({"$gt": -1e306}, [0, 1, 2]),
+        ({"$lte": int(1e305)}, [0, 1, 2]),
+        ({"$lt": 10**400}, [0, 1, 2]),
+        ({"$gt": -(10**400)}, [0, 1, 2]),
+        ({"$in": [10**400]}, []),
+        ({"$gt": float("inf")}, []),
+    ],
+)
+def test_timestamps_as_large_as_a_float_holds(condition, ids):
+    gallery = Gallery(2)
+    gallery.add(np.ones((3, 2)), timestamps=[0, 1e305, -1e305])
+    assert gallery.find({"timestamp": condition}).tolist() == ids

@@ -281,6 +281,21 @@ def test_a_person_seen_by_the_querys_camera_alone_is_a_stranger_to_it():
         gallery.evaluate_open_set(queries, pids, false_alarm_rates=[1.0])
 
 
+def test_a_query_with_nothing_to_compare_is_no_false_alarm():
+    gallery = Gallery(2)
+    gallery.add([[1, 0]], pids=["anna"], camids=[1])
+    # The second query may find nothing: its similarity is NaN, which no threshold names.
+    report = gallery.evaluate_open_set(
+        [[1, 0], [1, 0], [0.6, 0.8]], ["anna", "anna", "x"], [2, 1, 2], false_alarm_rates=[0, 0.5]
+    )
+    assert (report.num_enrolled, report.num_non_enrolled) == (1, 2)
+    assert report.thresholds[0] == pytest.approx(0.6, abs=1e-6)
+    assert report.thresholds[0] > 0.6
+    assert report.measured_false_alarm_rates == (0, 0.5)
+    assert report.identification_rates == (1, 1)
+    assert report.num_strangers == 2
+
+
 def test_open_set_needs_both_kinds_of_queries(people):
     for pids in (["anna"], ["x"], [None]):
         with pytest.raises(

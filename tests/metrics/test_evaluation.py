@@ -329,6 +329,13 @@ def test_cuhk03_equals_drawing_by_loops():
     np.testing.assert_allclose(report.cmc, curve / valid, atol=0.02)
 
 
+@pytest.mark.parametrize(("pids", "rank1"), [([1, 2], 1.0), ([2, 1], 0.0), ([0, 1], 0.0)])
+def test_cuhk03_equal_distances_keep_gallery_order(pids, rank1):
+    report = evaluate_distances([[0.5, 0.5]], [1], [0], pids, [1, 1], protocol="cuhk03")
+    assert report.rank1 == rank1
+    assert report.cmc[1] == 1.0
+
+
 def test_cuhk03_is_seeded():
     inputs = scene(2)
     first = evaluate(*inputs, protocol="cuhk03")

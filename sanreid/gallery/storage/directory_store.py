@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from sanreid.errors import GalleryError
 from sanreid.gallery.index.cache import UNREADABLE, check_bytes, read_index, write_index
@@ -66,6 +67,18 @@ class DirectoryStore(MemoryStore):
                 self._writer.release()
             self._folder.close()
             raise
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Refuse to be pickled or copied: the files and the lock belong to one object.
+
+        Raises:
+            GalleryError: Always.
+        """
+        raise GalleryError(
+            f"The gallery {self._folder.path} is kept on disk and cannot be pickled or copied. "
+            'Pass its path and open it there with mode="r", or read it into memory with '
+            "Gallery.load()."
+        )
 
     @property
     def location(self) -> str | None:

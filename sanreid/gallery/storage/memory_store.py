@@ -77,6 +77,12 @@ class MemoryStore:
         store._publish()
         return store
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the entries; an index is built again when it is needed."""
+        snapshot = self.snapshot()
+        entries = snapshot.batch(snapshot.alive_rows())
+        return _restored, (self.dim, self.index, entries, snapshot.next_id, snapshot.settings)
+
     @property
     def dim(self) -> int:
         """D, the width of the embeddings."""
@@ -355,3 +361,13 @@ def _copied(snapshot: Snapshot) -> Table:
     )
     table.finish(np.empty(0, np.int64), snapshot.next_id, snapshot.settings)
     return table
+
+
+def _restored(
+    dim: int, index: str, entries: EntryBatch, next_id: int, settings: Settings
+) -> MemoryStore:
+    """Return the store of which these were pickled."""
+    store = MemoryStore(dim, index=index)
+    store.add(entries)
+    store._commit(Change.without_rows(dim, next_id, settings))  # noqa: SLF001 - this module's own
+    return store

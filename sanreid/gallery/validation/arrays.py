@@ -66,18 +66,17 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
     Raises:
         InputError: Not a sequence, of several dimensions, or a set, which has no order.
     """
-    if isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet)) or not isinstance(
-        values, Iterable
-    ):
-        raise InputError(
-            f"{name} must be a sequence with one value per row; got {shorten(values)}"
-            f" of type {type(values).__name__}."
-        )
     if isinstance(values, np.ma.MaskedArray):
         _check_one_dimension(values, name)
         return values.tolist(), values.dtype.kind
     array = None if callable(getattr(values, "to_pylist", None)) else as_array(values, name)
     if array is None:
+        unordered = isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet))
+        if unordered or not isinstance(values, Iterable):
+            raise InputError(
+                f"{name} must be a sequence with one value per row; got {shorten(values)}"
+                f" of type {type(values).__name__}."
+            )
         return _iterated(values, name), ""
     _check_one_dimension(array, name)
     # NumPy would turn times into whole numbers of their unit

@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import numpy as np
+
+from sanreid.metrics.vectors import identical_rows, unit_rows
+
+
+def test_negative_zeros_become_zeros():
+    rows = unit_rows(np.array([[-0.0, 2.0], [0.0, 1.0], [-1.0, -0.0]]), "rows")
+    assert rows.tolist() == [[0, 1], [0, 1], [-1, 0]]
+    assert np.signbit(rows).tolist() == [[False, False], [False, False], [True, False]]
+
+
+def test_rows_equal_but_for_the_sign_of_a_zero_are_identical():
+    repeats, firsts = identical_rows(unit_rows(np.array([[0.0, 1.0], [-0.0, 3.0]]), "rows"))
+    assert (repeats.tolist(), firsts.tolist()) == ([1], [0])
+
+
+def test_tiny_numbers_that_vanish_leave_no_negative_zero():
+    rows = unit_rows(np.array([[-1e-60, 1.0]]), "rows")  # below the least float32
+    assert rows.tolist() == [[0, 1]]
+    assert not np.signbit(rows).any()
