@@ -203,3 +203,17 @@ def test_tuning_measures_what_the_index_finds_without_help(monkeypatch):
     assert max(seen[:2]) < 0.5  # one list of 80, whatever is asked of it
     assert seen[2] == 1.0
     assert gallery.recall(k=10) == 1.0  # what is missing is answered exactly
+
+
+def test_similarities_never_leave_the_cosine_range():
+    """Rows of norm 1 in float32 may have products a little beyond 1."""
+    rows = np.array([[1.0000001, 0], [-1.0000001, 0], [0.6, 0.8]], np.float32)
+    vectors = MemoryVectors(2)
+    vectors.append(rows)
+    assert float(rows[0] @ rows[0]) > 1
+    queries = rows[:1]
+    found = rank_candidates(
+        queries, np.zeros(3, np.int64), np.arange(3), vectors, np.arange(3), 3, None
+    )
+    assert found.rows.tolist() == [0, 2, 1]
+    assert found.similarities.tolist() == [1.0, pytest.approx(0.6), -1.0]

@@ -48,6 +48,7 @@ from sanreid.gallery.storage.table import Change, Table
 __all__ = ["CommitLog"]
 
 _RETRIES = 20
+_SMALL_READ = 64 << 20  # bytes
 _START = Head(0, PAGE, 0, 0)
 
 
@@ -207,7 +208,7 @@ class CommitLog:
         self.description = merged.description
         self._log_path = self.folder.path / log_name(new)
         self._older, self._head = _START, merged.head
-        (record,) = decode_records(memoryview(merged.record), 0, 1, 0)
+        (record,) = decode_records(self._map(merged.head.length), PAGE, 1, 0)
         self._vectors.replace_blocks(blocks, self.folder.path / vectors_name(new))
         self.table.metadata.replace(record.arrays["borders"], record.arrays["metadata"].data)
         self.sweep()
@@ -243,24 +244,24 @@ class CommitLog:
 
     def _page_problems(self, *, exclusively: bool) -> list[str]:
         expected = encode_first_page(self.description, (self._older, self._head))
-        page = self._page()
-        if page == expected:
-            return []
-        if not exclusively:
-            for _ in range(5):  # a slot may be half-written just now
-                found = decode_head(page)
-                if found is not None and found[1] and found[0].seq >= self._head.seq:
-                    blank = bytearray(page)
-                    for seq in (0, 1):
-                        start = slot_offset(seq)
-                        size = len(encode_head(self._head))
-                        blank[start : start + size] = expected[start : start + size]
-                    if bytes(blank) == expected and found[0].seq > self._head.seq:
-                        return []
-                time.sleep(0.002)
-                page = self._page()
-                if page == expected:
-                    return []
+        for _ in range(5):
+            writing = not exclusively and may_be_written_to(self.folder)
+            page = self._page()
+            if page == expected:
+                return []
+            found = decode_head(page)
+            around = bytearray(page)  # the page but for its two heads, which move on
+            for seq in (0, 1):
+                slot = slice(slot_offset(seq), slot_offset(seq) + len(encode_head(self._head)))
+                around[slot] = expected[slot]
+            if exclusively or found is None or bytes(around) != expected:
+                break
+            head, both = found
+            if head.seq > self._head.seq and both:
+                return []  # commits were made since
+            if head.seq >= self._head.seq - 1 and writing:
+                return []  # one slot is half-written
+            time.sleep(0.002)
         return [f"{self._log_path} is damaged in its first page."]
 
     def _tail_problems(self, *, exclusively: bool) -> list[str]:
@@ -366,12 +367,19 @@ class CommitLog:
         known = self._head
         if head.seq == known.seq:
             return
-        log = self._map(head.length)
-        for record in decode_records(log, known.length, known.seq + 1, known.chain):
+        # A map costs a descriptor for as long as metadata refers to it: read small parts.
+        small = head.length - known.length < _SMALL_READ and known.seq > 0
+        base = known.length if small else 0
+        log = (
+            memoryview(read_at(self._log_fd, head.length - base, base))
+            if small
+            else self._map(head.length)
+        )
+        for record in decode_records(log, known.length - base, known.seq + 1, known.chain):
             replay(record, self.table, self._vectors, self._log_path)
             self._older = self._head
             self._head = Head(
-                record.seq, record.end, record.first_row + record.num_rows, record.chain
+                record.seq, base + record.end, record.first_row + record.num_rows, record.chain
             )
         if self._head != head:
             raise GalleryError(

@@ -147,11 +147,11 @@ def sweep_beside(path: Path) -> None:
             shutil.rmtree(fresh, ignore_errors=True)
 
 
-def make_folders(path: Path, disk: Disk) -> list[Path]:
-    """Create missing folders, each synced into its parent; return those created, outer first."""
+def make_folders(path: Path, disk: Disk, made: list[Path]) -> None:
+    """Create missing folders, each synced into its parent; append those created to ``made``."""
     if path.is_dir():
-        return []
-    made = make_folders(path.parent, disk)
+        return
+    make_folders(path.parent, disk, made)
     try:
         path.mkdir()
         made.append(path)
@@ -159,4 +159,3 @@ def make_folders(path: Path, disk: Disk) -> list[Path]:
         if not path.is_dir():
             raise
     disk.sync_parent(path)
-    return made

@@ -52,7 +52,6 @@ class Merged:
 
     description: Description
     head: Head
-    record: bytes
 
 
 def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: Disk) -> None:
@@ -67,7 +66,7 @@ def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: D
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise GalleryError(f"{path} exists and is not an empty folder or a gallery.")
-        made = make_folders(path.parent, disk)
+        make_folders(path.parent, disk, made)
         sweep_beside(path)
         fresh.mkdir()
         folder = Folder(fresh)
@@ -81,7 +80,7 @@ def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: D
         if path.exists() and os.name == "nt":
             path.rmdir()
         disk.move_folder(fresh, path)
-        made = []
+        made.clear()
         disk.sync_parent(path)
     except OSError as error:
         raise GalleryError(f"The gallery {path} cannot be written: {error}") from error
@@ -163,13 +162,13 @@ def merge_commits(folder: Folder, snapshot: Snapshot, blocks: Blocks, disk: Disk
     try:
         disk.remove(folder, named)
         disk.link(folder, vectors_name(description.generation), named)
-        head, record = _write_log(folder, following, snapshot.num_rows, fields, arrays, disk)
+        head = _write_log(folder, following, snapshot.num_rows, fields, arrays, disk)
         disk.sync_folder(folder)
         write_description(folder, following, disk)
     except OSError:
         _sweep_failed(folder, description.generation, disk)
         raise
-    return Merged(following, head, record)
+    return Merged(following, head)
 
 
 def _sweep_failed(folder: Folder, generation: int, disk: Disk) -> None:
@@ -213,8 +212,8 @@ def _write_log(
     fields: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
     disk: Disk,
-) -> tuple[Head, bytes]:
-    """Write and sync a log of one commit; return its head and its record."""
+) -> Head:
+    """Write and sync a log of one commit; return its head."""
     record, chain = encode_record(1, 0, num_rows, fields, arrays, 0)
     head = Head(1, PAGE + len(record), num_rows, chain)
     fd = disk.create(folder, log_name(description.generation))
@@ -224,4 +223,4 @@ def _write_log(
         disk.sync(fd)
     finally:
         disk.close(fd)
-    return head, record
+    return head
