@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Sized
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,12 @@ from sanreid.inference.batches import Batch, Failure, Options, embed_in_batches
 from sanreid.inference.detections import crop_boxes
 from sanreid.inference.engines import Engine, ExportedEngine, ModuleEngine
 from sanreid.inference.module_state import assign, compact, weights_state
+from sanreid.inference.resumable import EncodedShards, Label, write_embeddings
 from sanreid.inference.sources import expand_paths
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch
 from sanreid.utils.progress import progress_bar
+from sanreid.utils.shards import ShardWriter
 
 __all__ = ["EncodedFiles", "SANEncoder"]
 
@@ -360,6 +362,67 @@ class SANEncoder:
                     bar.update(len(step.rows))
         embeddings = np.concatenate(rows) if rows else self._no_rows()
         return EncodedFiles(embeddings=embeddings, paths=read, failures=failures)
+
+    def encode_to(
+        self,
+        directory: str | os.PathLike[str],
+        paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+        *,
+        resume: bool = False,
+        labels: Mapping[Path, Label] | None = None,
+        rows_per_shard: int = 4096,
+        batch_size: int = 64,
+        flip: bool = False,
+        normalize: bool = True,
+        progress: bool | None = None,
+    ) -> EncodedShards:
+        """Embed image files and folders into Parquet shards; an interrupted call can be resumed.
+
+        Each shard is written whole, and a manifest names the shards that count, so whatever
+        stops the process loses at most the shard in hand. Memory holds one shard, however many
+        files there are. A file that cannot be read is a row with its reason under ``error``.
+
+        Args:
+            directory: Made if it is not there; see :mod:`sanreid.utils.shards` for its files.
+            paths: As in :meth:`encode_files`. Each path is embedded once.
+            resume: Continue what ``directory`` holds, by the same encoder and options: the paths
+                that it holds are skipped. Without it the directory must be empty.
+            labels: Person and camera by path, written beside the embeddings.
+            rows_per_shard: Rows in one file.
+            batch_size: As in :meth:`encode`.
+            flip: As in :meth:`encode`.
+            normalize: As in :meth:`encode`.
+            progress: As in :meth:`encode`.
+
+        Returns:
+            How many files this call embedded, how many were there, and what failed.
+
+        Raises:
+            InputError: The directory is in use, or was begun with another encoder or options; or
+                an argument is wrong.
+            MissingExtraError: ``pyarrow``, of the extra ``parquet``, is not installed.
+        """
+        options = Options(batch_size, flip, normalize, "rgb")
+        files, failures = expand_paths(paths, collect=True)
+        writer = ShardWriter(
+            Path(directory).expanduser(),
+            fingerprint=self.fingerprint,
+            dim=self.embedding_dim,
+            options={"flip": flip, "normalize": normalize},
+            resume=resume,
+            rows_per_shard=rows_per_shard,
+        )
+        held = len(writer.done)
+        with progress_bar(progress, total=len(files)) as bar:
+            embedded, failed = write_embeddings(
+                writer,
+                files,
+                failures,
+                embed=lambda pending: self._steps(pending, options, alone=True),
+                labels={} if labels is None else labels,
+                report=bar.update,
+            )
+        return EncodedShards(Path(directory), embedded, held, failed)
 
     def encode_stream(
         self,

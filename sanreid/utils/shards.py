@@ -1,0 +1,243 @@
+"""Embeddings as Parquet shards: files that are written whole, and a manifest that names them.
+
+A directory of shards holds ``manifest.json`` and ``part-00000.parquet``, ``part-00001.parquet``,
+... with one row per file: ``path`` string, ``embedding`` list<float32> (null for a file that could
+not be read), ``error`` string (null for the others), ``pid`` string, ``camid`` int64,
+``timestamp`` float64 seconds, ``fingerprint`` string, the encoder's. What the manifest does not
+name is not there: a process that is killed at any moment leaves whole shards, and the next one
+resumes after them.
+
+Needs the extra ``parquet``.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+from sanreid.utils.extras import require_extra
+from sanreid.utils.files import atomic_write, atomic_write_text
+
+__all__ = ["MANIFEST", "ShardRow", "ShardWriter", "read_shards", "shard_files"]
+
+MANIFEST = "manifest.json"
+_FORMAT, _KIND = 1, "sanreid-embeddings"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """One file: its embedding, or the reason why it has none; and what is known about it."""
+
+    path: str
+    embedding: NDArray[np.float32] | None  # (D,)
+    error: str | None = None
+    pid: str | None = None
+    camid: int | None = None
+    timestamp: float | None = None
+
+
+class ShardWriter:
+    """Write rows into shards of a directory, each whole, in the order in which they come.
+
+    Args:
+        directory: Made if it is not there.
+        fingerprint: The encoder's.
+        dim: D, the length of an embedding.
+        options: What else decides the embeddings, such as ``{"flip": False}``. A directory that
+            was begun with others is not resumed.
+        resume: Continue what is there. Without it the directory must be empty.
+        rows_per_shard: Rows in a shard; a process that is killed loses at most as many.
+
+    Attributes:
+        done: The paths that the directory holds already.
+
+    Raises:
+        InputError: The directory is not empty and ``resume`` is False, holds something else, or
+            was begun with another encoder or other options.
+        MissingExtraError: ``pyarrow`` is not installed.
+        OSError: The directory cannot be written.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        fingerprint: str,
+        dim: int,
+        options: Mapping[str, Any],
+        resume: bool = False,
+        rows_per_shard: int = 4096,
+    ) -> None:
+        _pyarrow("pyarrow")
+        if rows_per_shard < 1:
+            raise InputError(f"rows_per_shard must be at least 1; got {rows_per_shard}.")
+        self._directory, self._rows_per_shard = directory, rows_per_shard
+        self._manifest = {
+            "kind": _KIND,
+            "format_version": _FORMAT,
+            "fingerprint": fingerprint,
+            "dim": dim,
+            "options": dict(options),
+        }
+        directory.mkdir(parents=True, exist_ok=True)
+        self._shards: list[dict[str, Any]] = []
+        self._rows: list[ShardRow] = []
+        if next(directory.iterdir(), None) is None:
+            self._write_manifest()
+        elif not resume:
+            raise InputError(
+                f"{directory} is not empty. Resume what was begun there (resume=True, --resume), "
+                "or name another directory."
+            )
+        else:
+            self._shards = self._resumed()
+        self.done: set[str] = set()
+        for shard in self._shards:
+            columns = _read(directory / shard["file"], columns=["path"])
+            self.done.update(columns.column("path").to_pylist())
+
+    def add(self, row: ShardRow) -> None:
+        """Add a row; a shard is written when it is full."""
+        self._rows.append(row)
+        if len(self._rows) >= self._rows_per_shard:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that wait as a shard of their own, and name it in the manifest."""
+        if not self._rows:
+            return
+        name = f"part-{len(self._shards):05d}.parquet"
+        parquet = _pyarrow("pyarrow.parquet")
+        with atomic_write(self._directory / name, durable=True) as file:
+            parquet.write_table(self._table(), file)
+        self._shards.append({"file": name, "rows": len(self._rows)})
+        self._write_manifest()
+        self._rows = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.flush()  # after an error too: these rows are done
+
+    def _write_manifest(self) -> None:
+        text = json.dumps(self._manifest | {"shards": self._shards}, indent=1)
+        atomic_write_text(self._directory / MANIFEST, text + "\n")
+
+    def _resumed(self) -> list[dict[str, Any]]:
+        found = _read_manifest(self._directory)
+        for key, wanted in self._manifest.items():
+            if found.get(key) != wanted:
+                raise InputError(
+                    f"{self._directory} was begun with {key} {found.get(key)!r}, not {wanted!r}. "
+                    "Name another directory."
+                )
+        shards: list[dict[str, Any]] = found["shards"]
+        return shards
+
+    def _table(self) -> Any:  # noqa: ANN401 - pyarrow.Table, which has no types
+        pyarrow = _pyarrow("pyarrow")
+        rows = self._rows
+        columns = {
+            "path": ([row.path for row in rows], pyarrow.string()),
+            "embedding": ([row.embedding for row in rows], pyarrow.list_(pyarrow.float32())),
+            "error": ([row.error for row in rows], pyarrow.string()),
+            "pid": ([row.pid for row in rows], pyarrow.string()),
+            "camid": ([row.camid for row in rows], pyarrow.int64()),
+            "timestamp": ([row.timestamp for row in rows], pyarrow.float64()),
+            "fingerprint": ([self._manifest["fingerprint"]] * len(rows), pyarrow.string()),
+        }
+        return pyarrow.table(
+            {name: pyarrow.array(values, type=kind) for name, (values, kind) in columns.items()}
+        )
+
+
+def shard_files(source: str | Path) -> list[Path]:
+    """Return the Parquet files that a name stands for.
+
+    Args:
+        source: A directory of shards, a pattern such as ``"out/*.parquet"``, or one file.
+
+    Raises:
+        InputError: There are none, or the directory was not written by :class:`ShardWriter`.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return [path / shard["file"] for shard in _read_manifest(path)["shards"]]
+    files = [path] if path.is_file() else sorted(Path(one) for one in glob.glob(str(path)))  # noqa: PTH207 - a pattern with its folder
+    if not files:
+        raise InputError(f"There is no Parquet file {source}.")
+    return files
+
+
+def read_shards(
+    files: Sequence[Path], *, batch_rows: int = 8192
+) -> Iterator[dict[str, list[Any]]]:
+    """Yield the columns of Parquet files as Python lists, some thousand rows at a time.
+
+    Args:
+        files: As :func:`shard_files` returns them; any Parquet file with these columns will do.
+        batch_rows: Rows at a time at most.
+
+    Raises:
+        InputError: A file is not Parquet, is damaged, or lacks ``embedding``.
+    """
+    parquet = _pyarrow("pyarrow.parquet")
+    for file in files:
+        try:
+            with parquet.ParquetFile(file) as opened:
+                if "embedding" not in opened.schema_arrow.names:
+                    raise InputError(f"{file} has no column 'embedding'.")
+                for batch in opened.iter_batches(batch_size=batch_rows):
+                    columns = batch.to_pydict()
+                    flat = batch.column("embedding")
+                    columns["embedding"] = _rows(flat)
+                    yield columns
+        except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
+            raise InputError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _rows(column: Any) -> list[NDArray[np.float32] | None]:  # noqa: ANN401 - pyarrow.Array
+    """Return list-typed embeddings as arrays, without a Python number for each value."""
+    values = column.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
+    offsets = column.offsets.to_pylist()
+    known = column.is_valid().to_pylist()
+    return [
+        values[offsets[index] : offsets[index + 1]] if is_known else None
+        for index, is_known in enumerate(known)
+    ]
+
+
+def _read(file: Path, *, columns: list[str]) -> Any:  # noqa: ANN401 - pyarrow.Table
+    try:
+        return _pyarrow("pyarrow.parquet").read_table(file, columns=columns)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _read_manifest(directory: Path) -> dict[str, Any]:
+    path = directory / MANIFEST
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{directory} is no directory of embeddings: {path}: {error}") from error
+    if not isinstance(found, dict) or found.get("kind") != _KIND or "shards" not in found:
+        raise InputError(f"{directory} is no directory of embeddings: {path} is something else.")
+    if found.get("format_version") != _FORMAT:
+        raise InputError(
+            f"{path} has format version {found.get('format_version')!r}; this version of sanreid "
+            f"reads {_FORMAT}."
+        )
+    return found
+
+
+def _pyarrow(module: str) -> Any:  # noqa: ANN401 - a module
+    return require_extra(module, purpose="Reading and writing Parquet", install="sanreid[parquet]")
