@@ -122,20 +122,21 @@ def test_rows_per_shard_is_checked(tiny_encoder, crops, tmp_path, kept):
 
 CHILD = """
     import sys
-    from tests.conftest import build_tiny
-    build_tiny().encode_to(
-        sys.argv[1], [sys.argv[2]], resume=True, rows_per_shard=3, batch_size=2, progress=False
+    from sanreid import SANEncoder
+    SANEncoder.from_pretrained(sys.argv[1], device="cpu", dtype="float32").encode_to(
+        sys.argv[2], [sys.argv[3]], resume=True, rows_per_shard=3, batch_size=2, progress=False
     )
 """
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_it_ends_with_each_path_once(tmp_path):
+def test_killed_twenty_times_it_ends_with_each_path_once(tiny_encoder, tmp_path):
+    tiny_encoder.save_pretrained(tmp_path / "weights")
     crops = write_people(tmp_path / "crops", identities=40, cameras=3, size=(64, 32))
 
     def start(out):
-        code = textwrap.dedent(CHILD)
-        return subprocess.Popen([sys.executable, "-c", code, str(out), str(tmp_path / "crops")])
+        arguments = map(str, (tmp_path / "weights", out, tmp_path / "crops"))
+        return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CHILD), *arguments])
 
     began = time.monotonic()
     assert start(tmp_path / "whole").wait() == 0
