@@ -3,13 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -118,41 +111,3 @@ def test_a_damaged_shard_is_named(tiny_encoder, crops, tmp_path):
 def test_rows_per_shard_is_checked(tiny_encoder, crops, tmp_path, kept):
     with pytest.raises(InputError, match="rows_per_shard must be at least 1"):
         tiny_encoder.encode_to(tmp_path / "out", crops, rows_per_shard=kept)
-
-
-CHILD = """
-    import sys
-    from sanreid import SANEncoder
-    SANEncoder.from_pretrained(sys.argv[1], device="cpu", dtype="float32").encode_to(
-        sys.argv[2], [sys.argv[3]], resume=True, rows_per_shard=3, batch_size=2, progress=False
-    )
-"""
-
-
-@pytest.mark.slow
-def test_killed_twenty_times_it_ends_with_each_path_once(tiny_encoder, tmp_path):
-    tiny_encoder.save_pretrained(tmp_path / "weights")
-    crops = write_people(tmp_path / "crops", identities=40, cameras=3, size=(64, 32))
-
-    def start(out):
-        arguments = map(str, (tmp_path / "weights", out, tmp_path / "crops"))
-        return subprocess.Popen([sys.executable, "-c", textwrap.dedent(CHILD), *arguments])
-
-    began = time.monotonic()
-    assert start(tmp_path / "whole").wait() == 0
-    whole_s = time.monotonic() - began
-    rng, kills, turns = random.Random(0), 0, 0
-    while kills < 20:
-        out, ended = tmp_path / f"out-{turns}", False
-        while not ended:
-            child = start(out)
-            try:
-                child.wait(timeout=whole_s * rng.uniform(0.5, 1.0))
-                ended = True
-            except subprocess.TimeoutExpired:
-                os.kill(child.pid, signal.SIGKILL)
-                child.wait()
-                kills += 1
-        assert child.returncode == 0
-        assert sorted(rows(out)) == sorted(map(str, crops))
-        turns += 1
