@@ -7,12 +7,14 @@ import argparse
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
+    add_names_option,
     add_on_error_option,
     encode_files,
     file_path,
     load_encoder,
 )
-from sanreid.cli.output import check_writable, print_json, printable
+from sanreid.cli.output import check_writable, print_json, printable, say
+from sanreid.errors import InputError
 from sanreid.utils.files import atomic_write
 
 __all__ = ["add_to"]
@@ -23,6 +25,10 @@ Embed image files, and all images under folders, into FILE.npz:
   paths        (N,) the files, in the same order
   fingerprint  which weights and preprocessing made them
 Read it with numpy.load(FILE)["embeddings"].
+
+With --shards, embed into Parquet files in the directory DIR, one row per file: path, embedding,
+error, pid, camid, timestamp, fingerprint. A file that cannot be read is a row with its error. If
+the command is interrupted, run it again with --resume; each path is embedded once.
 """
 
 
@@ -35,7 +41,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
-    parser.add_argument("-o", "--output", type=file_path, required=True, metavar="FILE.npz")
+    parser.add_argument("-o", "--output", type=file_path, required=True, metavar="FILE.npz|DIR")
+    parser.add_argument("--shards", action="store_true", help="write Parquet files into DIR")
+    parser.add_argument(
+        "--resume", action="store_true", help="with --shards: continue what DIR holds"
+    )
+    add_names_option(
+        parser, more=("none",), default_means="as in Market-1501 where all names fit, else none"
+    )
     add_on_error_option(parser)
     add_format_options(parser, csv=False)
     add_encoder_options(parser)
@@ -45,6 +58,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _run(args: argparse.Namespace) -> int:
     import numpy as np
 
+    if args.shards:
+        return _run_shards(args)
+    if args.resume:
+        raise InputError("--resume needs --shards: a .npz file is written in one step.")
     check_writable(args.output)
     encoder = load_encoder(args)
     encoded = encode_files(encoder, args.source, args)
@@ -68,6 +85,38 @@ def _run(args: argparse.Namespace) -> int:
             }
         )
         return 0
-    passed_over = f", {len(encoded.failures)} passed over" if encoded.failures else ""
-    print(f"{printable(args.output)}: {count} embeddings of {dim} numbers{passed_over}")
+    skipped = f", {len(encoded.failures)} skipped" if encoded.failures else ""
+    print(f"{printable(args.output)}: {count} embeddings of {dim} numbers{skipped}")
+    return 0
+
+
+def _run_shards(args: argparse.Namespace) -> int:
+    from sanreid.cli.labels import read_labels
+
+    encoder = load_encoder(args)
+    labels = read_labels(args.source, args.names)
+    done = encoder.encode_to(
+        args.output,
+        args.source,
+        resume=args.resume,
+        labels=labels,
+        batch_size=args.batch_size,
+        flip=args.flip,
+    )
+    for path, reason in done.failures:
+        say(f"skipped {path}: {reason}")
+    if args.json:
+        print_json(
+            {
+                "directory": str(args.output),
+                "embedded": done.embedded,
+                "resumed": done.resumed,
+                "fingerprint": encoder.fingerprint,
+                "failures": [{"path": str(p), "reason": reason} for p, reason in done.failures],
+            }
+        )
+        return 0
+    before = f", {done.resumed} were there" if done.resumed else ""
+    failed = f", {len(done.failures)} could not be read" if done.failures else ""
+    print(f"{printable(args.output)}: {done.embedded} files embedded{before}{failed}")
     return 0

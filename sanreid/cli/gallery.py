@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sanreid.cli.browse import add_to as add_browse
+from sanreid.cli.labels import UNKNOWN, Label, read_labels
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
@@ -20,7 +21,7 @@ from sanreid.cli.options import (
     positive_int,
 )
 from sanreid.cli.output import check_writable, print_json, print_rows, printable, say
-from sanreid.errors import GalleryError, InputError
+from sanreid.errors import GalleryError
 
 if TYPE_CHECKING:
     from sanreid.encoder import EncodedFiles, SANEncoder
@@ -34,9 +35,6 @@ _WHERE = (
     """'{"camid": {"$ne": 2}}'"""
 )
 _COLUMNS = ("query", "rank", "similarity", "pid", "camid", "id", "path")  # of a search
-
-Person = tuple[int | str | None, int | None]  # pid and camera
-NOBODY: Person = (None, None)
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -150,9 +148,9 @@ def _check_is_there(path: Path) -> None:
 
 def _fill(
     gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace, *, new_only: bool = False
-) -> tuple[EncodedFiles, list[Person]]:
+) -> tuple[EncodedFiles, list[Label]]:
     """Embed the sources and add them."""
-    named = _read_names(args.source, args.names)
+    named = read_labels(args.source, args.names)
     again = _held_already(gallery, named)
     if again and new_only:
         named = {path: person for path, person in named.items() if path not in again}
@@ -163,7 +161,7 @@ def _fill(
             "--new-only leaves them out"
         )
     encoded = encode_files(encoder, list(named), args)
-    people = [named.get(Path(path), NOBODY) for path in encoded.paths]
+    people = [named.get(Path(path), UNKNOWN) for path in encoded.paths]
     gallery.add(
         encoded.embeddings,
         pids=[pid for pid, _ in people],
@@ -182,7 +180,7 @@ def _held_already(gallery: Gallery, paths: Iterable[Path]) -> set[Path]:
 
 
 def _say_added(
-    gallery: Gallery, encoded: EncodedFiles, people: list[Person], args: argparse.Namespace
+    gallery: Gallery, encoded: EncodedFiles, people: list[Label], args: argparse.Namespace
 ) -> int:
     count = len({pid for pid, _ in people if pid is not None})
     if args.json:
@@ -200,46 +198,6 @@ def _say_added(
     added = f"{len(encoded.paths)} added ({who})"
     print(f"{printable(args.path)}: {added}, {len(gallery)} entries")
     return 0
-
-
-def _read_names(sources: Sequence[Path], names: str) -> dict[Path, Person]:
-    """Give person and camera of every file, as far as its name tells."""
-    from sanreid.images import find_images
-
-    found: dict[Path, Person] = {}
-    named: dict[Path, dict[Path, Person]] = {}  # by folder: a thousand files lie in one
-    for source in sources:
-        folder = source if source.is_dir() else source.parent
-        if folder not in named:
-            named[folder] = {} if names == "none" else _named(folder, names)
-        known = named[folder]
-        files = find_images(source) if source.is_dir() else [source]
-        found |= {path: known.get(path, NOBODY) for path in files}
-    for path in found:
-        if str(path) != str(path).encode(errors="replace").decode():
-            raise InputError(
-                f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
-            )
-    return found
-
-
-def _named(folder: Path, names: str) -> dict[Path, Person]:
-    """Read the names in a folder; none under "auto" if one is odd.
-
-    Raises:
-        DatasetError: The names are not of the scheme that was asked for.
-    """
-    from sanreid.datasets import read_crops
-    from sanreid.errors import DatasetError
-
-    try:
-        crops = read_crops(folder, names="market1501" if names == "auto" else names)
-    except DatasetError:
-        if names == "auto":
-            return {}
-        raise
-    people = zip(crops.people, crops.camids.tolist(), strict=True)
-    return dict(zip(crops.paths, people, strict=True))
 
 
 def _search(args: argparse.Namespace) -> int:
