@@ -13,11 +13,11 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, overload
 
 import numpy as np
 import torch
@@ -38,11 +38,12 @@ from sanreid.images import (
     load_image,
 )
 from sanreid.inference.batches import Batch, Failure, Options, embed_in_batches
-from sanreid.inference.detections import crop_boxes
+from sanreid.inference.detections import EncodedDetections, crop_boxes
 from sanreid.inference.engines import Engine, ExportedEngine, ModuleEngine
 from sanreid.inference.module_state import assign, compact, weights_state
 from sanreid.inference.resumable import EncodedShards, Label, write_embeddings
 from sanreid.inference.sources import expand_paths
+from sanreid.integrations.boxes import read_boxes
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch
 from sanreid.utils.progress import progress_bar
@@ -469,38 +470,109 @@ class SANEncoder:
         steps = self._steps(images, options, alone=alone, in_order=True)
         return _stream(steps, on_error=on_error, progress=progress, total=total)
 
+    @overload
     def encode_detections(
         self,
         frame: ImageSource,
         boxes: object,
         *,
+        columns: Sequence[int] | None = ...,
+        on_error: Literal["raise"] = ...,
+        color: Color = ...,
+        batch_size: int = ...,
+        flip: bool = ...,
+        normalize: bool = ...,
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def encode_detections(
+        self,
+        frame: ImageSource,
+        boxes: object,
+        *,
+        columns: Sequence[int] | None = ...,
+        on_error: Literal["skip"],
+        color: Color = ...,
+        batch_size: int = ...,
+        flip: bool = ...,
+        normalize: bool = ...,
+    ) -> EncodedDetections: ...
+
+    def encode_detections(
+        self,
+        frame: ImageSource,
+        boxes: object,
+        *,
+        columns: Sequence[int] | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
         color: Color = "rgb",
         batch_size: int = 64,
         flip: bool = False,
         normalize: bool = True,
-    ) -> NDArray[np.float32]:
+    ) -> NDArray[np.float32] | EncodedDetections:
         """Embed the people a detector found in one frame.
 
         Args:
             frame: One image of any kind that :meth:`encode` takes.
-            boxes: (N, 4) x1, y1, x2, y2 in pixels, or an object with ``.xyxy``. A box is widened
-                to whole pixels and clipped at the border of the frame.
+            boxes: (N, 4) x1, y1, x2, y2 in pixels: an array, a tensor, or what supervision,
+                ultralytics, YOLOv5, torchvision or boxmot return for one frame; see
+                :mod:`sanreid.integrations.boxes`. A box is widened to whole pixels and clipped at
+                the border of the frame.
+            columns: Which four columns of an array (N, more than 4) hold x1, y1, x2, y2; the first
+                four when None.
+            on_error: ``"raise"``, or ``"skip"``: a box that has no area inside the frame, or holds
+                NaN, is left out, and the rows that were kept are returned too.
             color: ``"bgr"`` for OpenCV frames.
             batch_size: As in :meth:`encode`.
             flip: As in :meth:`encode`.
             normalize: As in :meth:`encode`.
 
         Returns:
-            (N, D) ``float32``, a row a box; no boxes give (0, D).
+            (N, D) ``float32``, one row per box; no boxes give (0, D). With ``on_error="skip"``
+            (embeddings (M, D), kept (M,)).
 
         Raises:
             ImageError: The frame cannot be read.
-            InputError: A box has no area inside the frame, or holds NaN; names its row.
+            InputError: ``boxes`` is none of these; all boxes lie within 0 to 1; or a box has no
+                area inside the frame or holds NaN, with ``on_error="raise"``: names its row.
         """
-        crops = crop_boxes(load_image(frame, color=color, place="the frame"), boxes)
-        return self.encode(
+        if on_error not in ("raise", "skip"):
+            raise InputError(f"on_error must be 'raise' or 'skip'; got {on_error!r}.")
+        picture = load_image(frame, color=color, place="the frame")
+        corners = read_boxes(boxes, columns=columns)
+        crops, kept = crop_boxes(picture, corners, skip=on_error == "skip")
+        rows = self.encode(
             crops, batch_size=batch_size, flip=flip, normalize=normalize, progress=False
         )
+        return EncodedDetections(rows, kept) if on_error == "skip" else rows
+
+    def get_features(self, boxes: object, image: ImageSource) -> NDArray[np.float32]:
+        """Embed boxes of an OpenCV frame, as the trackers of boxmot ask for it.
+
+        A tracker wants one row per box: a box without area inside the frame gets zeros, which
+        are like nobody, and a warning is logged.
+
+        Args:
+            boxes: As in :meth:`encode_detections`.
+            image: (H, W, 3) ``uint8``, BGR.
+
+        Returns:
+            (N, D) ``float32``, rows of L2 norm 1 or 0.
+
+        Raises:
+            ImageError: The frame cannot be read.
+            InputError: ``boxes`` cannot be read, or all lie within 0 to 1.
+        """
+        corners = read_boxes(boxes)
+        rows, kept = self.encode_detections(image, corners, on_error="skip", color="bgr")
+        features = np.zeros((len(corners), self.embedding_dim), dtype=np.float32)
+        features[kept] = rows
+        if len(kept) < len(corners):
+            logger.warning(
+                "%d of %d boxes have no area inside the frame.",
+                len(corners) - len(kept), len(corners),
+            )  # fmt: skip
+        return features
 
     # ------------------------------------------------------------------ saving
 
