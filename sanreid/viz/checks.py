@@ -10,7 +10,7 @@ from sanreid.images import ImageSource, is_one_image
 from sanreid.viz.markup import Mark
 
 if TYPE_CHECKING:
-    from sanreid.gallery.results import Hit, SearchResult
+    from sanreid.viz.protocols import Hit, SearchResult
 
 __all__ = [
     "Ranking",

@@ -5,6 +5,7 @@ The classes' ``_repr_html_`` call these; nothing here is loaded before one is sh
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sanreid.viz.figures.plots import bars, cmc_plot
@@ -12,9 +13,7 @@ from sanreid.viz.markup import block, label, mark_of, row, table, text, tile, wh
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:
-    from sanreid.gallery.gallery import Gallery
-    from sanreid.gallery.results import Hit, SearchResult
-    from sanreid.metrics.report import EvaluationReport
+    from sanreid.viz.protocols import Gallery, Hit, Report, SearchResult
 
 __all__ = ["gallery_html", "report_html", "result_html"]
 
@@ -92,7 +91,7 @@ def gallery_html(gallery: Gallery) -> str:
     return block(caption, *([row(tiles)] if tiles else []), side)
 
 
-def report_html(report: EvaluationReport) -> str:
+def report_html(report: Report) -> str:
     """Show an evaluation: its figures and the CMC curve."""
     ranks = [(f"rank-{k}", report.cmc[k - 1]) for k in (1, 5, 10) if k <= len(report.cmc)]
     figures = [("mAP", report.mAP), *ranks, ("mINP", report.mINP)]
@@ -138,7 +137,7 @@ def _path(metadata: dict[str, object]) -> str:
     return str(metadata.get("path", ""))
 
 
-def _result_table(shown: list[list[Hit]]) -> str:
+def _result_table(shown: list[Sequence[Hit]]) -> str:
     head = ("query", "rank", "id", "similarity", "pid", "camid", "timestamp", "metadata")
     rows: list[tuple[object, ...]] = []
     for query, hits in enumerate(shown):

@@ -18,7 +18,7 @@ from sanreid.viz.checks import check_several, checked_labels, checked_marks, che
 from sanreid.viz.markup import Mark, mark_of, who
 
 if TYPE_CHECKING:
-    from sanreid.gallery.results import Hit, SearchResult
+    from sanreid.viz.protocols import Hit, SearchResult
 
 __all__ = ["contact_sheet", "ranked_list"]
 

@@ -17,7 +17,7 @@ from sanreid.utils.progress import progress_bar
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:
-    from sanreid.gallery import Entry, Gallery
+    from sanreid.viz.protocols import Entry, Gallery
 
 __all__ = ["base64_of", "embedded", "facts", "json_block", "linked", "neighbours", "quantised"]
 

@@ -23,7 +23,7 @@ from sanreid.viz.browse import content
 from sanreid.viz.markup import text
 
 if TYPE_CHECKING:
-    from sanreid.gallery import Gallery
+    from sanreid.viz.protocols import Gallery
 
 __all__ = ["GalleryPage", "write_gallery_page"]
 

@@ -14,7 +14,7 @@ from sanreid.metrics import EvaluationReport
 from sanreid.viz.drawing import BLUE, SERIES, VERMILION, Axes, Figure, axes_for, label_axes
 
 if TYPE_CHECKING:
-    from sanreid.gallery import Calibration
+    from sanreid.viz.protocols import Calibration
 
 __all__ = ["cmc_figure", "precision_recall_figure", "similarity_histogram"]
 

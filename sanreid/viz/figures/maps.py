@@ -27,7 +27,7 @@ from sanreid.viz.drawing import (
 )
 
 if TYPE_CHECKING:
-    from sanreid.encoder import SANEncoder
+    from sanreid.viz.protocols import Encoder
 
 __all__ = ["activation_map", "similarity_map", "stage_maps"]
 
@@ -37,7 +37,7 @@ _GAP = 0.35
 
 
 def stage_maps(
-    encoder: SANEncoder, images: Sequence[ImageSource], *, stage: int = 4
+    encoder: Encoder, images: Sequence[ImageSource], *, stage: int = 4
 ) -> NDArray[np.float32]:
     """Run crops through the network and give the maps of one stage.
 
@@ -86,7 +86,7 @@ def stage_maps(
 
 
 def activation_map(
-    encoder: SANEncoder,
+    encoder: Encoder,
     image: ImageSource,
     *,
     stage: int = 4,
@@ -119,7 +119,7 @@ def activation_map(
 
 
 def similarity_map(
-    encoder: SANEncoder,
+    encoder: Encoder,
     first: ImageSource,
     second: ImageSource,
     *,

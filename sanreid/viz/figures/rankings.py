@@ -24,7 +24,7 @@ from sanreid.viz.drawing import (
 from sanreid.viz.markup import mark_of, who
 
 if TYPE_CHECKING:
-    from sanreid.gallery import Hit, SearchResult
+    from sanreid.viz.protocols import Hit, SearchResult
 
 __all__ = ["ranked_list_figure"]
 

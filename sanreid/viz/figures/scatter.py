@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from sanreid.utils.extras import require_extra
 from sanreid.viz.drawing import GREY, SERIES, Axes, Figure, axes_for, fitting, label_axes, readable
 
 if TYPE_CHECKING:
-    from sanreid.gallery import Entry, Gallery
+    from sanreid.viz.protocols import Entry, Gallery
 
 __all__ = ["gallery_map"]
 
@@ -113,7 +113,7 @@ def _umap(rows: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
     return np.asarray(model.fit_transform(rows), dtype=np.float64)
 
 
-def _crops(entries: list[Entry], pictures: bool | None) -> list[NDArray[np.uint8]] | None:
+def _crops(entries: Sequence[Entry], pictures: bool | None) -> list[NDArray[np.uint8]] | None:
     if pictures is False or (pictures is None and len(entries) > _MOST_PICTURES):
         return None
     crops = [readable(entry.metadata.get("path"), (96, 48)) for entry in entries]
