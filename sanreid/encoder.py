@@ -27,7 +27,8 @@ from torch import nn
 from sanreid import weights
 from sanreid.backends.device import after_fork
 from sanreid.backends.exported import exported_path
-from sanreid.backends.interface import BackendName, resolve
+from sanreid.backends.interface import BackendName
+from sanreid.backends.runtimes import resolve
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError
 from sanreid.images import (

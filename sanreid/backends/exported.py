@@ -14,19 +14,19 @@ import torch
 
 from sanreid.backends.onnx_runtime import OnnxBackend
 from sanreid.backends.open_vino import OpenVinoBackend
+from sanreid.backends.runtimes import RUNTIMES
 from sanreid.errors import InputError, WeightsError
 from sanreid.weights import read_manifest
 
-__all__ = ["SUFFIXES", "ExportedBackend", "exported_path", "load_exported"]
+__all__ = ["MODEL_NAME", "ExportedBackend", "exported_path", "load_exported"]
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
 MODEL_NAME = "model"
 
 ExportedBackend: TypeAlias = OnnxBackend | OpenVinoBackend
 
 
 def exported_path(given: object, backend: str) -> Path | None:
-    """Give the exported file that ``given`` means; None where it means weights.
+    """Return the exported file that ``given`` means; None where it means weights.
 
     A string that the manifest names means those weights, whatever lies beside: a folder of that
     name is ``./NAME`` or a ``Path``, as for weights.
@@ -45,14 +45,14 @@ def exported_path(given: object, backend: str) -> Path | None:
         return None
     found = {
         kind: file
-        for kind, suffix in SUFFIXES.items()
+        for kind, suffix in _suffixes().items()
         for file in (path, path / f"{MODEL_NAME}{suffix}")
         if file.suffix == suffix and file.is_file()
     }
     if backend in found:
         return found[backend]
     if not found:
-        if path.suffix == SUFFIXES.get(backend) and not path.is_dir():
+        if path.suffix == _suffixes().get(backend) and not path.is_dir():
             raise WeightsError(f"There is no file {path}.")
         return None
     if (path / "config.json").is_file():  # a weights directory that holds an export as well
@@ -62,12 +62,17 @@ def exported_path(given: object, backend: str) -> Path | None:
 
 
 def load_exported(path: Path, *, dtype: torch.dtype) -> ExportedBackend:
-    """Give the backend that runs an exported file.
+    """Return the backend that runs an exported file.
 
     Raises:
         MissingExtraError: Its runtime is not installed.
         WeightsError: The file is damaged, or was not written by sanreid.
     """
-    if path.suffix == SUFFIXES["onnx"]:
-        return OnnxBackend(path)
-    return OpenVinoBackend(path, dtype=dtype)
+    load = next(row.load for row in RUNTIMES.values() if row.suffix == path.suffix)
+    assert load is not None  # noqa: S101 - a row with a suffix has it
+    loaded: ExportedBackend = load(path, dtype)
+    return loaded
+
+
+def _suffixes() -> dict[str, str]:
+    return {name: row.suffix for name, row in RUNTIMES.items() if row.suffix is not None}

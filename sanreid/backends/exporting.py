@@ -1,4 +1,4 @@
-"""Exports: the network as a file for ONNX Runtime or OpenVINO, checked before it is in place."""
+"""Exports: the network as a file for another program, checked before it is in place."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from sanreid.backends.description import EXTRA, Description, Precision
 from sanreid.backends.eager import TorchBackend
-from sanreid.backends.exported import MODEL_NAME, SUFFIXES, load_exported
-from sanreid.backends.graphs import save_openvino, to_onnx, to_openvino
-from sanreid.backends.int8 import quantised
+from sanreid.backends.exported import MODEL_NAME
+from sanreid.backends.formats import FORMATS, FormatName
+from sanreid.backends.inputs import INPUT_FORMS, InputForm
 from sanreid.backends.interface import Backend
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop
+from sanreid.utils.ambient import plain_torch
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import scratch_directory
 from sanreid.weights.storage import expanded
@@ -45,69 +46,85 @@ class ExportReport:
         size_bytes: Of the file, or of both of an OpenVINO export.
         lowest_cosine: The lowest cosine between an embedding of the file and the encoder's own
             in float32, over the crops it was checked with.
+        input_form: How the file takes crops.
     """
 
     path: Path
     precision: Precision
     size_bytes: int
     lowest_cosine: float
+    input_form: InputForm = "uint8-nhwc"
 
 
 def export(
     encoder: SANEncoder,
     path: str | os.PathLike[str],
     *,
-    backend: Literal["onnx", "openvino"] = "onnx",
+    backend: FormatName = "onnx",
+    input_form: InputForm = "uint8-nhwc",
     calibration: Sequence[ImageSource] | None = None,
     accept: Callable[[Path], None] | None = None,
 ) -> ExportReport:
-    """Write the encoder as a file that ``SANEncoder.from_pretrained(path, backend=...)`` runs.
+    """Write the encoder as a file for another program, compared with the encoder first.
 
-    The file takes ``uint8`` crops in batches of any size; normalisation is inside. Its metadata
-    say how crops are prepared, and carry the configuration and the fingerprint.
+    Files for ONNX Runtime and OpenVINO load again by
+    ``SANEncoder.from_pretrained(path, backend=...)``. The file takes batches of any size. Its
+    metadata say how crops are prepared, and carry the configuration and the fingerprint.
 
     Args:
         encoder: One with a module, on any device.
-        path: ``NAME.onnx``, or ``NAME.xml`` for OpenVINO (``NAME.bin`` is put beside it); a path
-            without a suffix is a directory, made if missing, for ``model.onnx`` or ``model.xml``.
-        backend: What the file is for.
+        path: ``NAME.onnx``; ``NAME.xml`` for OpenVINO (``NAME.bin`` is put beside it);
+            ``NAME.torchscript`` or ``NAME.pt``; ``NAME.pt2`` for torch.export. A path without a
+            suffix is a directory, made if missing, for ``model.onnx`` and so on.
+        backend: What the file is for: ``"onnx"``, ``"openvino"``, ``"torchscript"`` or
+            ``"torch-export"``.
+        input_form: ``"uint8-nhwc"``: (N, H, W, 3) ``uint8``, normalisation inside.
+            ``"normalized"``: (N, 3, H, W) float after mean and std, as boxmot gives it.
+            ``"unit"``: (N, 3, H, W) float in [0, 1], mean and std inside, as ultralytics gives it.
         calibration: Images to quantise to int8 by, some hundred real crops; None for float32.
-        accept: Called with the written file before it takes its place; what it raises passes
+        accept: Called with the written file before it gets its name; what it raises passes
             through, and nothing is left then.
 
     Raises:
         MissingExtraError: The packages for it are not installed.
-        InputError: The path or the backend is wrong, or ``calibration`` is empty.
+        InputError: The path, the backend or the input form is wrong, or ``calibration`` is empty
+            or given for a format without int8.
         WeightsError: The encoder has no module, the file cannot be written, or it gives other
             embeddings than the encoder (a cosine below 0.9999 in float32).
     """
     target = _target(path, backend)
+    if input_form not in INPUT_FORMS:
+        known = ", ".join(repr(form) for form in INPUT_FORMS)
+        raise InputError(f"input_form must be one of {known}; got {input_form!r}.")
+    row = FORMATS[backend]
     config = encoder.config
     size = config.input_size
     crops = _probes(size)
     if calibration is not None:
+        if not row.has_int8:
+            raise InputError(f"An export for {backend!r} is float32; calibration is for int8.")
         if not len(calibration):
             raise InputError("calibration is empty; some hundred real crops are wanted.")
         crops = np.stack([load_crop(image, size) for image in calibration])
-    require_extra(
-        "openvino" if backend == "openvino" else "onnxruntime", purpose="The export", install=EXTRA
-    )
+    for package in row.packages:
+        require_extra(package, purpose="The export", install=EXTRA)
     module = encoder.module
     description = Description(
-        encoder.fingerprint, config, "float32" if calibration is None else "int8"
+        encoder.fingerprint,
+        config,
+        precision="float32" if calibration is None else "int8",
+        input=input_form,
     )
-    reference = TorchBackend(module, config, device=torch.device("cpu"), dtype=torch.float32)
     try:
-        with _room_for(target) as folder:  # before the long work, which a bad place would waste
+        # The room first: the long work would be wasted on a path that cannot be written.
+        with _room_for(target) as folder, plain_torch():
+            reference = TorchBackend(
+                module, config, device=torch.device("cpu"), dtype=torch.float32
+            )
             file = folder / target.name
-            model = to_onnx(module, description)
-            if calibration is not None:
-                model = quantised(model, crops)
-            if backend == "onnx":
-                file.write_bytes(model)
-            else:
-                save_openvino(to_openvino(model, description), file)
-            lowest = _lowest_cosine(file, reference, crops[:_COMPARED])
+            row.write(module, description, file, None if calibration is None else crops)
+            compared = crops[:_COMPARED]
+            lowest = _lowest_cosine(row.run(file, description), reference, compared)
             if calibration is None and not lowest >= _LEAST_COSINE:
                 raise WeightsError(
                     f"The export to {target} gives other embeddings than the encoder (lowest "
@@ -120,12 +137,12 @@ def export(
             size_bytes = sum(part.stat().st_size for part in parts)
     except OSError as error:
         raise WeightsError(f"The export cannot be written to {target}: {error}.") from error
-    return ExportReport(target, description.precision, size_bytes, lowest)
+    return ExportReport(target, description.precision, size_bytes, lowest, input_form)
 
 
 @contextmanager
 def _room_for(target: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``target``; a folder made for it goes if nothing came."""
+    """Make a temporary folder beside ``target``; a folder made for it goes if nothing came."""
     existed = target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -137,20 +154,25 @@ def _room_for(target: Path) -> Iterator[Path]:
 
 
 def _target(path: str | os.PathLike[str], backend: str) -> Path:
-    """Give the file to write."""
-    if backend not in SUFFIXES:
-        known = " or ".join(repr(name) for name in SUFFIXES)
-        raise InputError(f"An export is for {known}; got {backend!r}.")
-    target, suffix = expanded(path), SUFFIXES[backend]
-    if target.suffix == suffix:
+    """Return the file to write."""
+    if not isinstance(backend, str) or backend not in FORMATS:
+        known = ", ".join(repr(name) for name in FORMATS)
+        raise InputError(f"An export is for one of {known}; got {backend!r}.")
+    if path == "":
+        raise InputError("The path of the export is empty.")
+    target, suffixes = expanded(path), FORMATS[backend].suffixes
+    if target.suffix in suffixes:
         if target.is_dir():
-            raise InputError(f"{target} is a directory; a file, or a path without {suffix}.")
+            raise InputError(
+                f"{target} is a directory; a file, or a path without {target.suffix}."
+            )
         return target
-    if target.suffix in SUFFIXES.values() or target.is_file():
+    of_others = {suffix for row in FORMATS.values() for suffix in row.suffixes}
+    if target.suffix in of_others or target.is_file():
         raise InputError(
-            f"An export for {backend!r} is a file {suffix} or a directory; got {target}."
+            f"An export for {backend!r} is a file {suffixes[0]} or a directory; got {target}."
         )
-    return target / f"{MODEL_NAME}{suffix}"
+    return target / f"{MODEL_NAME}{suffixes[0]}"
 
 
 def _probes(size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -165,9 +187,8 @@ def _probes(size: tuple[int, int]) -> NDArray[np.uint8]:
     return pictures
 
 
-def _lowest_cosine(file: Path, reference: Backend, crops: NDArray[np.uint8]) -> float:
-    """Compare the file with the network, one crop alone and the rest together."""
-    exported = load_exported(file, dtype=torch.float32)
+def _lowest_cosine(exported: Backend, reference: Backend, crops: NDArray[np.uint8]) -> float:
+    """Compare an export with the network, for one crop and for the rest together."""
     pairs = [(exported(part), reference(part)) for part in (crops[:1], crops[1:]) if len(part)]
     cosines = [
         (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))

@@ -11,14 +11,21 @@ import torch
 from torch import nn
 
 from sanreid.backends.description import BIN_KEY, EXTRA, INPUT, KEY, OUTPUT, Description
+from sanreid.backends.inputs import InputNetwork, example
 from sanreid.backends.network import CropNetwork
 from sanreid.utils.extras import require_extra
 
-__all__ = ["save_openvino", "to_onnx", "to_openvino"]
+__all__ = ["input_network", "save_openvino", "to_onnx", "to_openvino"]
+
+
+def input_network(module: nn.Module, description: Description) -> InputNetwork:
+    """Return the network that takes crops as the description says, a copy on the CPU."""
+    network = CropNetwork(module, description.config).cpu()
+    return InputNetwork(network, description.input).eval()
 
 
 def to_onnx(module: nn.Module, description: Description) -> bytes:
-    """Give the network, its description in the metadata, as the bytes of an ONNX file.
+    """Return the network, its description in the metadata, as the bytes of an ONNX file.
 
     Args:
         module: As :class:`~sanreid.backends.network.CropNetwork` takes it.
@@ -29,11 +36,9 @@ def to_onnx(module: nn.Module, description: Description) -> bytes:
     """
     onnx = require_extra("onnx", purpose="An export", install=EXTRA)
     require_extra("onnxscript", purpose="An export", install=EXTRA)
-    network = CropNetwork(module, description.config).cpu()
-    example = torch.zeros(2, *description.config.input_size, 3, dtype=torch.uint8)
     program = torch.onnx.export(
-        network,
-        (example,),
+        input_network(module, description),
+        (example(description.input, description.config),),
         input_names=[INPUT],
         output_names=[OUTPUT],
         dynamic_shapes={"crops": {0: torch.export.Dim("N")}},
@@ -50,7 +55,7 @@ def to_onnx(module: nn.Module, description: Description) -> bytes:
 
 
 def to_openvino(model: bytes, description: Description) -> Any:  # noqa: ANN401 - a type of an extra
-    """Give the ``openvino.Model`` of an ONNX model's bytes, its description in it.
+    """Return the ``openvino.Model`` of an ONNX model's bytes, its description in it.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.

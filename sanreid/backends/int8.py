@@ -11,6 +11,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,12 @@ __all__ = ["quantised"]
 _AT_ONCE = 16  # calibration keeps every map of a batch
 
 
-def quantised(model: bytes, crops: NDArray[np.uint8]) -> bytes:
-    """Give an int8 form of a model; its metadata stay.
+def quantised(model: bytes, crops: NDArray[np.uint8] | NDArray[np.float32]) -> bytes:
+    """Return an int8 form of a model; its metadata stay.
 
     Args:
         model: The bytes of a float32 ONNX file of :func:`~sanreid.backends.graphs.to_onnx`.
-        crops: (N, H, W, 3) to calibrate by.
+        crops: What to calibrate by, in the form that the model takes.
 
     Raises:
         MissingExtraError: The packages for it are not installed.
@@ -56,10 +57,10 @@ def quantised(model: bytes, crops: NDArray[np.uint8]) -> bytes:
 class _Reader:
     """The calibration crops as the tools ask for them, batch by batch, then None."""
 
-    def __init__(self, crops: NDArray[np.uint8]) -> None:
+    def __init__(self, crops: NDArray[Any]) -> None:
         batches = [crops[i : i + _AT_ONCE] for i in range(0, len(crops), _AT_ONCE)]
-        self._batches: Iterator[NDArray[np.uint8]] = iter(batches)
+        self._batches: Iterator[NDArray[Any]] = iter(batches)
 
-    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+    def get_next(self) -> dict[str, NDArray[Any]] | None:
         batch = next(self._batches, None)
         return None if batch is None else {INPUT: batch}

@@ -55,9 +55,16 @@ class CropNetwork(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Embed crops."""
-        pixels = crops.permute(0, 3, 1, 2).float()  # channels last in memory
-        normalised = torch.addcmul(self.shift, pixels, self.scale).to(self.dtype)
-        embeddings: Tensor = self.head(self.pooling(self.features(normalised)).float())
+        return self.embed(self.normalize(crops.permute(0, 3, 1, 2).float()))
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """Normalise pixels (N, 3, H, W), float from 0 to 255."""
+        return torch.addcmul(self.shift, pixels, self.scale)
+
+    def embed(self, normalized: Tensor) -> Tensor:
+        """Embed normalised crops (N, 3, H, W)."""
+        features = self.features(normalized.to(self.dtype))
+        embeddings: Tensor = self.head(self.pooling(features).float())
         return embeddings
 
 

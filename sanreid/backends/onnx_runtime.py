@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from sanreid.backends.description import EXTRA, INPUT, KEY, Description
+from sanreid.backends.inputs import input_shape, prepare
 from sanreid.errors import WeightsError
 from sanreid.utils.extras import require_extra
 from sanreid.utils.sniffing import describe_text
@@ -50,12 +51,15 @@ class OnnxBackend:
         metadata = self._session.get_modelmeta().custom_metadata_map
         self.description = Description.from_json(metadata.get(KEY), origin=origin)
         given = [(one.name, one.type, *one.shape[1:]) for one in self._session.get_inputs()]
-        if given != [(INPUT, "tensor(uint8)", *self.description.config.input_size, 3)]:
+        form, config = self.description.input, self.description.config
+        kind = "tensor(uint8)" if form == "uint8-nhwc" else "tensor(float)"
+        if given != [(INPUT, kind, *input_shape(form, config))]:
             raise WeightsError(f"{origin} is damaged: it takes {given}, its metadata say others.")
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
-        rows: NDArray[np.float32] = self._session.run(None, {INPUT: crops})[0]
+        given = prepare(crops, self.description.input, self.description.config)
+        rows: NDArray[np.float32] = self._session.run(None, {INPUT: given})[0]
         return rows
 
 

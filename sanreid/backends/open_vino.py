@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sanreid.backends.description import BIN_KEY, EXTRA, KEY, Description
+from sanreid.backends.inputs import input_shape, prepare
 from sanreid.errors import ChecksumError, WeightsError
 from sanreid.utils.extras import require_extra
 from sanreid.utils.sniffing import describe_text
@@ -45,15 +46,18 @@ class OpenVinoBackend:
         origin = str(model) if isinstance(model, Path) else "The exported model"
         if isinstance(model, Path):
             path = model
-            if (described := describe_text(path)) and "text file" not in described:
+            described = describe_text(path)  # a sound file is text, too, and XML
+            if described and ("LFS" in described or "HTML" in described):
                 raise WeightsError(f"{path} {described}.")
             with _as_weights_error(origin):
                 model = core.read_model(path)
             _check_bin(path.with_suffix(".bin"), _metadata(model, BIN_KEY))
         self.description = Description.from_json(_metadata(model, KEY), origin=origin)
-        height, width = self.description.config.input_size
+        form, config = self.description.input, self.description.config
+        kind = "u8" if form == "uint8-nhwc" else "f32"
+        shape = ",".join(str(side) for side in input_shape(form, config))
         given = [f"{one.element_type.get_type_name()}{one.partial_shape}" for one in model.inputs]
-        if given != [f"u8[?,{height},{width},3]"]:
+        if given != [f"{kind}[?,{shape}]"]:
             raise WeightsError(f"{origin} is damaged: it takes {given}, its metadata say others.")
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[dtype],
@@ -66,8 +70,9 @@ class OpenVinoBackend:
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
-        with self._lock:  # a request has one place for its result
-            outputs = self._request.infer([crops], share_inputs=True)
+        given = prepare(crops, self.description.input, self.description.config)
+        with self._lock:  # a request holds one result at a time
+            outputs = self._request.infer([given], share_inputs=True)
             rows: NDArray[np.float32] = outputs[0].copy()
         return rows
 

@@ -1,4 +1,4 @@
-"""``sanreid export``: an encoder as a file for ONNX Runtime or OpenVINO, in float32 or int8."""
+"""``sanreid export``: an encoder as a file for another program, in float32 or int8."""
 
 from __future__ import annotations
 
@@ -11,16 +11,25 @@ from sanreid.cli.output import print_json, print_rows, printable, say
 from sanreid.errors import WeightsError
 
 if TYPE_CHECKING:
+    from sanreid.backends.formats import FormatName
+    from sanreid.backends.inputs import InputForm
     from sanreid.encoder import SANEncoder
 
 __all__ = ["add_to"]
 
 _DESCRIPTION = """\
-Write an encoder as a file that ONNX Runtime or OpenVINO runs, on machines without PyTorch too:
-uint8 crops in, batches of any size. Its metadata say how to prepare crops. It is compared with
-the encoder first, and left in place only when it agrees.
+Write an encoder as a file that another program runs, on machines without sanreid too: batches of
+any size. Its metadata say how to prepare crops. It is run and compared with the encoder first,
+and kept only if both agree.
 
-OUT is NAME.onnx, or NAME.xml for OpenVINO (NAME.bin goes beside it), or a directory.
+OUT is NAME.onnx, NAME.xml for OpenVINO (NAME.bin goes beside it), NAME.torchscript, NAME.pt2 for
+torch-export, or a directory.
+
+--input says how the file takes crops: uint8-nhwc, bytes (N, H, W, 3); normalized, float
+(N, 3, H, W) after mean and std, for boxmot; unit, float (N, 3, H, W) in [0, 1], for ultralytics.
+
+tensorrt and coreml write the tested file that the toolkit reads, and print the toolkit's command
+that builds OUT from it.
 
 --int8 quantises by crops of the --calibration folders, and measures what that costs: mAP of the
 float32 encoder and of the int8 file on labelled crops (--labelled, else the calibration folders),
@@ -33,13 +42,25 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     """Add the command."""
     parser = commands.add_parser(
         "export",
-        help="write an encoder for ONNX Runtime or OpenVINO",
+        help="write an encoder for ONNX Runtime, OpenVINO, TorchScript and others",
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", metavar="NAME_OR_DIR", help="as --weights of other commands")
     parser.add_argument("out", type=file_path, metavar="OUT")
-    parser.add_argument("--format", choices=("onnx", "openvino"), required=True)
+    parser.add_argument(
+        "--format",
+        choices=(
+            "onnx", "openvino", "torchscript", "torch-export",
+            "tensorrt", "coreml",
+        ),
+        required=True,
+    )  # fmt: skip
+    parser.add_argument(
+        "--input",
+        choices=("uint8-nhwc", "normalized", "unit"),
+        help="how the file takes crops (default: uint8-nhwc; for a toolkit normalized)",
+    )
     group = parser.add_argument_group("int8")
     group.add_argument("--int8", action="store_true", help="quantise; needs --calibration")
     group.add_argument(
@@ -85,8 +106,18 @@ def _run(args: argparse.Namespace) -> int:
     if not args.int8 and (args.crops or args.labelled or args.max_loss is not None):
         args.usage_error("--crops, --labelled and --max-loss go with --int8")
     from sanreid.backends import export
+    from sanreid.backends.vendors import VENDORS
     from sanreid.encoder import SANEncoder
 
+    vendor = VENDORS.get(args.format)
+    file_format: FormatName = args.format if vendor is None else vendor.format
+    if args.int8 and (vendor is not None or args.format not in ("onnx", "openvino")):
+        args.usage_error("--int8 goes with --format onnx or openvino")
+    form: InputForm = args.input or ("uint8-nhwc" if vendor is None else "normalized")
+    out = args.out
+    if vendor is not None and out.suffix:
+        name = out.name.removesuffix(vendor.suffix)
+        out = out.with_name(f"{name}.{file_format}")
     calibration = _spread(args.calibration, args.crops or 256) if args.int8 else None
     sets = _labelled(args) if args.int8 else []  # a wrong folder is told before the long work
     encoder = SANEncoder.from_pretrained(
@@ -112,21 +143,28 @@ def _run(args: argparse.Namespace) -> int:
 
     report = export(
         encoder,
-        args.out,
-        backend=args.format,
+        out,
+        backend=file_format,
+        input_form=form,
         calibration=calibration,
         accept=accept if args.int8 else None,
     )
+    command = None
+    if vendor is not None:
+        target = args.out if args.out.suffix else report.path.with_suffix(vendor.suffix)
+        command = vendor.command_for(report.path, target, form=form, config=encoder.config)
     if args.json:
         print_json(
             {
                 "file": str(report.path),
                 "format": args.format,
+                "input": report.input_form,
                 "precision": report.precision,
                 "size_bytes": report.size_bytes,
                 "lowest_cosine": report.lowest_cosine,
                 "fingerprint": encoder.fingerprint,
                 "mAP": losses,
+                "next_command": command,
             }
         )
         return 0
@@ -134,6 +172,8 @@ def _run(args: argparse.Namespace) -> int:
         f"{printable(report.path)}: {report.precision}, {report.size_bytes / 1e6:.1f} MB, "
         f"lowest cosine to the encoder {report.lowest_cosine:.6f}"
     )
+    if vendor is not None:
+        print(f"Build the {vendor.title} file where {vendor.title} is installed:\n\n{command}")
     if losses:
         print("\nmAP, every crop as a query under the Market-1501 rule:")
         print_rows(losses, ("folder", "float32", "int8", "loss"), args)
@@ -141,7 +181,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _spread(folders: list[Path], count: int) -> list[Path]:
-    """Give ``count`` images of the folders, evenly over their sorted names."""
+    """Return ``count`` images of the folders, evenly over their sorted names."""
     from sanreid.images import find_images
 
     paths = [path for folder in folders for path in find_images(folder)]

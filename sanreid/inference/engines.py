@@ -14,15 +14,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from sanreid.backends.cuda import CudaBackend
 from sanreid.backends.description import Description
-from sanreid.backends.device import after_fork, compute_dtype
-from sanreid.backends.eager import TorchBackend
+from sanreid.backends.device import after_fork
 from sanreid.backends.exported import load_exported
-from sanreid.backends.graphs import to_onnx, to_openvino
-from sanreid.backends.interface import Backend, resolve
-from sanreid.backends.onnx_runtime import OnnxBackend
-from sanreid.backends.open_vino import OpenVinoBackend
+from sanreid.backends.interface import Backend
+from sanreid.backends.runtimes import RUNTIMES, resolve
 from sanreid.config import EncoderConfig
 from sanreid.errors import WeightsError
 from sanreid.inference.module_state import fingerprint, weights_state
@@ -177,15 +173,13 @@ class ModuleEngine(Engine):
         return fingerprint(self._module, self.config)
 
     def _make_backend(self) -> Backend:
-        if self.backend_name == "torch":
-            kind = CudaBackend if self.device.type == "cuda" else TorchBackend
-            dtype = compute_dtype(self._precision, self.device)
-            return kind(self._module, self.config, device=self.device, dtype=dtype)
-        description = Description(self.fingerprint, self.config)
-        model = to_onnx(self._module, description)
-        if self.backend_name == "onnx":
-            return OnnxBackend(model)
-        return OpenVinoBackend(to_openvino(model, description), dtype=self._precision)
+        return RUNTIMES[self.backend_name].convert(
+            self._module, self._describe, self.device, self._precision
+        )
+
+    def _describe(self) -> Description:
+        fingerprint = "" if self.backend_name == "torch" else self.fingerprint  # costs time
+        return Description(fingerprint, self.config)
 
 
 class ExportedEngine(Engine):

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sanreid import SANEncoder
-from sanreid.backends import export, exporting
+from sanreid.backends import export, exporting, formats
 from sanreid.backends import onnx_runtime as onnx_module
 from sanreid.backends.description import KEY, Description
 from sanreid.backends.exported import exported_path
@@ -173,7 +173,7 @@ def test_a_precision_that_onnx_runtime_cannot_have(onnx_file, dtype):
 
 
 def test_a_device_that_is_no_cpu(onnx_file, monkeypatch):
-    monkeypatch.setattr("sanreid.backends.interface.resolve_device", torch.device)
+    monkeypatch.setattr("sanreid.backends.runtimes.resolve_device", torch.device)
     with pytest.raises(InputError, match="runs on the CPU; got the device 'cuda'"):
         SANEncoder.from_pretrained(onnx_file, backend="onnx", device="cuda")
 
@@ -214,7 +214,7 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(
     tiny_encoder, tmp_path, monkeypatch
 ):
     pytest.importorskip("onnxruntime")
-    monkeypatch.setattr(exporting, "to_onnx", lambda *args: pytest.fail("the work was begun"))
+    monkeypatch.setattr(formats, "to_onnx", lambda *args: pytest.fail("the work was begun"))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(WeightsError, match="cannot be written to"):
         export(tiny_encoder, tmp_path / "file" / "x.onnx")
@@ -226,7 +226,7 @@ def test_a_failure_leaves_no_folder(tiny_encoder, tmp_path, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(exporting, "to_onnx", fail)
+    monkeypatch.setattr(formats, "to_onnx", fail)
     with pytest.raises(WeightsError, match="No space left on device"):
         export(tiny_encoder, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
@@ -354,7 +354,12 @@ def test_metadata_that_are_wrong(change, message, tiny_config):
         ("", "onnx", "path of the export is empty"),
         ("model.xml", "onnx", "a file .onnx or a directory"),
         ("model.onnx", "openvino", "a file .xml or a directory"),
-        ("model.onnx", "torch", "An export is for 'onnx' or 'openvino'; got 'torch'"),
+        (
+            "model.onnx",
+            "torch",
+            "An export is for one of 'onnx', 'openvino', 'torchscript', 'torch-export'; "
+            "got 'torch'",
+        ),
     ],
 )
 def test_a_wrong_place(path, backend, message, tiny_encoder):
@@ -369,7 +374,7 @@ def test_no_calibration_crops(tiny_encoder, tmp_path):
 
 
 def test_a_file_that_disagrees_is_not_left(tiny_encoder, onnx_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "to_onnx", lambda module, description: onnx_file.read_bytes())
+    monkeypatch.setattr(formats, "to_onnx", lambda module, description: onnx_file.read_bytes())
     changed = SANEncoder(tiny_encoder.module, tiny_encoder.config, device="cpu", dtype="float32")
     monkeypatch.setattr(exporting, "TorchBackend", lambda *args, **kwargs: backwards)
 
@@ -385,7 +390,7 @@ def test_a_file_that_disagrees_is_not_left(tiny_encoder, onnx_file, tmp_path, mo
 
 
 def test_a_file_that_is_not_accepted_is_not_left(tiny_encoder, onnx_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "to_onnx", lambda module, description: onnx_file.read_bytes())
+    monkeypatch.setattr(formats, "to_onnx", lambda module, description: onnx_file.read_bytes())
     seen = []
 
     def accept(file):

@@ -73,6 +73,9 @@ def test_calibration_crops_are_spread_over_the_folders(people):
         (("--format", "onnx", "--max-loss", "0.1"), "go with --int8"),
         (("--format", "onnx", "--max-loss", "2"), "a number from 0 to 1 is wanted, not '2'"),
         (("--format", "tflite"), "invalid choice: 'tflite'"),
+        (("--format", "torchscript", "--int8", "--calibration", "x"), "--int8 goes with --format"),
+        (("--format", "tensorrt", "--int8", "--calibration", "x"), "--int8 goes with --format"),
+        (("--format", "onnx", "--input", "nchw"), "invalid choice: 'nchw'"),
     ],
 )
 def test_wrong_usage(options, message, tiny, tmp_path, capsys):
@@ -97,3 +100,24 @@ def test_errors_are_one_line(run, tiny, people, tmp_path):
         assert message in errors
         assert errors.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    ("options", "out", "written", "said"),
+    [
+        (("tensorrt",), "x.engine", "x.onnx", "trtexec --onnx={written} --saveEngine={out} "),
+        (("tensorrt",), "x", "x/model.onnx", "--saveEngine={tmp}/x/model.engine "),
+        (("coreml",), "x.mlpackage", "x.torchscript", "import coremltools as ct"),
+        (("torchscript", "--input", "unit"), "x.torchscript", "x.torchscript", "float32"),
+    ],
+)
+def test_what_toolkits_read_is_written_and_their_command_printed(
+    options, out, written, said, run, tiny, tmp_path
+):
+    if "tensorrt" in options:
+        pytest.importorskip("onnxruntime")
+    status, output, _ = run("export", tiny, tmp_path / out, "--format", *options)
+    assert status == 0
+    assert (tmp_path / written).is_file()
+    said = said.format(written=tmp_path / written, out=tmp_path / out, tmp=tmp_path)
+    assert said in output

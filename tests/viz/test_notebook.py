@@ -152,7 +152,9 @@ def test_nothing_found_and_nothing_asked(crops):
 def test_with_queries_wants_one_a_query():
     result = Gallery(2).search([[1, 0], [0, 1]])
     for name in ("images", "pids", "camids"):
-        with pytest.raises(InputError, match=f"{name} must have one value a query: 2 queries, 1"):
+        with pytest.raises(
+            InputError, match=f"{name} must have one value per query: 2 queries, 1"
+        ):
             result.with_queries(**{name: [1]})
 
 
