@@ -354,15 +354,10 @@ def test_metadata_that_are_wrong(change, message, tiny_config):
         ("", "onnx", "path of the export is empty"),
         ("model.xml", "onnx", "a file .onnx or a directory"),
         ("model.onnx", "openvino", "a file .xml or a directory"),
-        (
-            "model.onnx",
-            "torch",
-            "An export is for one of 'onnx', 'openvino', 'torchscript', 'torch-export'; "
-            "got 'torch'",
-        ),
+        ("model.onnx", "torch", "one of 'onnx', 'openvino', 'torchscript', .*; got 'torch'"),
     ],
 )
-def test_a_wrong_place(path, backend, message, tiny_encoder):
+def test_a_wrong_path(path, backend, message, tiny_encoder):
     with pytest.raises(InputError, match=message):
         export(tiny_encoder, path, backend=backend)
 
