@@ -81,7 +81,8 @@ class FaissIndex:
         index = faiss.index_factory(training.shape[1], recipe, faiss.METRIC_INNER_PRODUCT)
         _fix_training(faiss, index)
         with progress_bar(progress, total=count, doing=f"Building {kind}", unit="row") as bar:
-            chosen.train(index, training, rng)
+            if not index.is_trained:
+                index.train(training)
             del training
             built = cls(kind, index, axes)
             built._add_new(rows, bar.update)
@@ -191,7 +192,7 @@ class FaissIndex:
     def _add_new(self, rows: Rows, update: Callable[[int], Any]) -> None:
         for start in range(self.covered, len(rows), _ADD_ROWS):
             numbers = np.arange(start, min(len(rows), start + _ADD_ROWS))
-            KINDS[self.kind].add(self.index, project(rows.vectors.take(numbers), self.axes))
+            self.index.add(project(rows.vectors.take(numbers), self.axes))
             self.covered = int(numbers[-1]) + 1
             update(len(numbers))
 
@@ -223,8 +224,8 @@ class _SharedLock:
 
 def _fix_training(faiss: Any, index: Any) -> None:  # noqa: ANN401 - FAISS has no types
     """Make training short, repeatable, and free of warnings on standard error."""
-    inner = faiss.extract_index_ivf(index) if isinstance(index, faiss.IndexIVF) else None
-    parts = [] if inner is None else [inner.cp]
+    lists = faiss.extract_index_ivf(index).cp if isinstance(index, faiss.IndexIVF) else None
+    parts = [] if lists is None else [lists]
     for owner in (index, getattr(index, "storage", None)):
         quantiser = getattr(faiss.downcast_index(owner) if owner is not None else None, "pq", None)
         if quantiser is not None:
@@ -232,7 +233,7 @@ def _fix_training(faiss: Any, index: Any) -> None:  # noqa: ANN401 - FAISS has n
     for parameters in parts:
         parameters.min_points_per_centroid = 1
         parameters.max_points_per_centroid = 256
-        parameters.niter = 10
+        parameters.niter = 6 if parameters is lists else 10
         parameters.seed = 1234
 
 

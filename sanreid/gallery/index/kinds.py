@@ -9,17 +9,12 @@ import math
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sanreid.errors import InputError
 from sanreid.gallery.index.faiss_module import load_faiss
-from sanreid.gallery.index.reduction import centroids, nearest_centroids
 
 __all__ = ["KINDS", "IndexKind", "as_index_kind", "index_kinds", "register_index_kind"]
 
 FaissObject: TypeAlias = Any  # FAISS has no types
-Rng: TypeAlias = np.random.Generator
 
 EXACT_KINDS = ("auto", "flat")
 _WIDEST_GRAPH = 1024  # neighbours an HNSW search holds at most
@@ -27,7 +22,7 @@ _TRAIN_PER_LIST = 32
 
 
 class IndexKind(Protocol):
-    """How one kind of FAISS index is named, trained, filled and searched."""
+    """How one kind of FAISS index is named, made and searched."""
 
     @property
     def name(self) -> str:
@@ -40,14 +35,6 @@ class IndexKind(Protocol):
 
     def min_training_rows(self, num_rows: int) -> int:
         """Return how many rows training needs."""
-        ...
-
-    def train(self, index: FaissObject, rows: NDArray[np.float32], rng: Rng) -> None:
-        """Train ``index`` on a sample of rows."""
-        ...
-
-    def add(self, index: FaissObject, rows: NDArray[np.float32]) -> None:
-        """Append rows."""
         ...
 
     def max_width(self, index: FaissObject) -> int:
@@ -74,15 +61,6 @@ class FlatKind:
         """Return how many rows training needs."""
         del num_rows
         return 1
-
-    def train(self, index: FaissObject, rows: NDArray[np.float32], rng: Rng) -> None:
-        """Learn the range of each dimension."""
-        del rng
-        index.train(rows)
-
-    def add(self, index: FaissObject, rows: NDArray[np.float32]) -> None:
-        """Append rows."""
-        index.add(rows)
 
     def max_width(self, index: FaissObject) -> int:
         """Return 1: it always looks everywhere."""
@@ -114,17 +92,6 @@ class ListsKind:
     def min_training_rows(self, num_rows: int) -> int:
         """Return how many rows training needs."""
         return _TRAIN_PER_LIST * self._num_lists(num_rows)
-
-    def train(self, index: FaissObject, rows: NDArray[np.float32], rng: Rng) -> None:
-        """Find the centroids by our quicker k-means; FAISS keeps those it finds there."""
-        index.quantizer.add(centroids(rows, index.nlist, rng))
-        index.train(rows)
-
-    def add(self, index: FaissObject, rows: NDArray[np.float32]) -> None:
-        """Append rows to the lists of their centroids."""
-        faiss = load_faiss()
-        lists = nearest_centroids(rows, index.quantizer.reconstruct_n(0, index.nlist))
-        index.add_core(len(rows), faiss.swig_ptr(rows), None, faiss.swig_ptr(lists))
 
     def max_width(self, index: FaissObject) -> int:
         """Return the number of lists."""
@@ -160,16 +127,6 @@ class GraphKind:
         """Return how many rows training needs."""
         del num_rows
         return 1
-
-    def train(self, index: FaissObject, rows: NDArray[np.float32], rng: Rng) -> None:
-        """Train the codes; a graph of plain rows needs no training."""
-        del rng
-        if not index.is_trained:
-            index.train(rows)
-
-    def add(self, index: FaissObject, rows: NDArray[np.float32]) -> None:
-        """Link rows into the graph."""
-        index.add(rows)
 
     def max_width(self, index: FaissObject) -> int:
         """Return how many neighbours a search holds at most."""

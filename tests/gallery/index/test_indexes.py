@@ -7,8 +7,8 @@ import pytest
 
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import Gallery
-from sanreid.gallery.index import faiss_index
-from sanreid.gallery.index.kinds import KINDS
+from sanreid.gallery.index import faiss_index, kinds
+from sanreid.gallery.index.kinds import KINDS, GraphKind, register_index_kind
 
 QUICK = ["flat-sq8", "ivf", "ivf-sq8", "hnsw"]
 DIM, COUNT = 16, 900
@@ -253,3 +253,27 @@ def test_searches_while_the_index_grows():
     for thread in threads:
         thread.join()
     assert problems == []
+
+
+def test_a_kind_of_ones_own_is_registered_by_name(tmp_path, monkeypatch):
+    class WideGraph(GraphKind):
+        """64 neighbours per node instead of 32."""
+
+        def recipe(self, dim, num_rows):
+            return "HNSW64,Flat"
+
+    monkeypatch.setattr("sanreid.gallery.index.kinds.KINDS", dict(KINDS))
+    monkeypatch.setattr("sanreid.gallery.index.faiss_index.KINDS", kinds.KINDS)
+    with pytest.raises(InputError, match="index must be one of .*got 'wide'"):
+        Gallery(DIM, index="wide")
+    register_index_kind(WideGraph("wide"))
+    with pytest.raises(InputError, match="named 'wide' is registered already"):
+        register_index_kind(WideGraph("wide"))
+    with pytest.raises(InputError, match="named 'flat' is registered already"):
+        register_index_kind(WideGraph("flat"))
+    exact = filled(Gallery(DIM))
+    with Gallery.open(tmp_path / "g", dim=DIM, index="wide") as gallery:
+        check_against_exact(filled(gallery), exact)
+        assert gallery.stats()["index_in_use"] == "wide"
+    with Gallery.open(tmp_path / "g", mode="r", index="wide") as gallery:
+        check_against_exact(gallery, exact)

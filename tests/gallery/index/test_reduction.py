@@ -1,4 +1,4 @@
-"""The axes of an index, its centres, and how wide it searches."""
+"""The axes of an index, and how wide it searches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from sanreid.gallery import Gallery
 from sanreid.gallery.index import faiss_index
 from sanreid.gallery.index.exact import exact_search, nearly_best, rank_candidates
 from sanreid.gallery.index.faiss_module import load_faiss
-from sanreid.gallery.index.reduction import (
-    centroids,
-    nearest_centroids,
-    principal_axes,
-    project,
-)
+from sanreid.gallery.index.reduction import principal_axes, project
 from sanreid.gallery.index.rows import Candidates
 from sanreid.gallery.index.tuning import RecallProbe, tune
 from sanreid.gallery.storage.vectors import MemoryVectors
@@ -58,25 +53,6 @@ def test_no_axes_where_all_dimensions_matter():
     assert principal_axes(rows, 0.9) is None
     assert principal_axes(rows[:, :8], 0.1) is None  # 16 axes would be more than there are
     assert project(rows, None) is rows
-
-
-def test_nearest_centroids_by_definition():
-    rng = np.random.default_rng(0)
-    rows, middle = rng.standard_normal((50, 4)), rng.standard_normal((7, 4))
-    expected = [max(range(7), key=lambda c, row=row: float(middle[c] @ row)) for row in rows]
-    assert nearest_centroids(rows, middle).tolist() == expected
-
-
-def test_centroids_find_what_lies_together():
-    rng = np.random.default_rng(0)
-    groups = np.eye(3, 8, dtype=np.float32)
-    rows = groups[rng.integers(0, 3, 300)] + 0.01 * rng.standard_normal((300, 8), dtype=np.float32)
-    found = centroids(rows, 3, np.random.default_rng(2))
-    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
-    nearest = nearest_centroids(rows, found)
-    for place in range(3):  # no centroid holds rows of two groups
-        held = nearest_centroids(rows[nearest == place], groups)
-        assert len(np.unique(held)) <= 1
 
 
 @pytest.mark.parametrize("kind", ["flat-sq8", "ivf", "ivf-sq8", "hnsw"])

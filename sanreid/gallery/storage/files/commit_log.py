@@ -388,7 +388,10 @@ class CommitLog:
             )
 
     def _map(self, size: int) -> memoryview:
-        return memoryview(mmap.mmap(self._log_fd, size, access=mmap.ACCESS_READ))
+        try:
+            return memoryview(mmap.mmap(self._log_fd, size, access=mmap.ACCESS_READ))
+        except (OSError, ValueError) as error:  # too many maps, or cut short just now
+            raise GalleryError(f"{self._log_path} cannot be read: {error}.") from error
 
     def _drop_tail(self) -> None:
         """Cut what an interrupted write left, and make both heads good again."""

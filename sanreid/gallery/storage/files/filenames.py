@@ -113,9 +113,13 @@ def sweep_folder(folder: Folder, generation: int, disk: Disk) -> list[Path]:
     """
     keep = {DESCRIPTION, LOCK, log_name(generation), vectors_name(generation)}
     indexes = re.compile(rf"index-{generation:06d}-.+\.faiss")
+    try:
+        names = folder.names()
+    except OSError:  # the directory itself was deleted
+        return []
     stale = [
         name
-        for name in folder.names()
+        for name in names
         if name not in keep and is_own_name(name) and not indexes.fullmatch(name)
     ]
     if not stale:

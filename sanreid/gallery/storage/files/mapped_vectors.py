@@ -237,9 +237,13 @@ class MappedVectors:
                 len(full) * self._rows_per_chunk, self._num_rows, self._rows_per_chunk
             ):
                 count = min(self._rows_per_chunk, self._num_rows - first)
-                mapped = mmap.mmap(
-                    self._fd, count * row_bytes, access=mmap.ACCESS_READ, offset=first * row_bytes
-                )
+                try:
+                    mapped = mmap.mmap(
+                        self._fd, count * row_bytes,
+                        access=mmap.ACCESS_READ, offset=first * row_bytes,
+                    )  # fmt: skip
+                except (OSError, ValueError) as error:  # too many maps, or cut short just now
+                    raise GalleryError(f"{self.path} cannot be read: {error}.") from error
                 rows = np.frombuffer(mapped, dtype="<f4").reshape(count, self.dim)
                 full.append(rows)
             self._chunks = full
