@@ -25,7 +25,7 @@ __all__ = ["DirectoryStore"]
 
 logger = logging.getLogger(__name__)
 
-MANY_COMMITS = 4096  # a reader reads about 20,000 a second
+MANY_COMMITS = 1024  # a reader reads some 10,000 per second
 _NEXT_TRY = 1024  # commits until what could not be tidied is tried again
 _MAX_LISTED = 20  # problems in one message
 
