@@ -67,7 +67,7 @@ def layers() -> list[list[str]]:
     """Return the layers of ``pyproject.toml``, from top to bottom."""
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     contracts = rules["tool"]["importlinter"]["contracts"]
-    (contract,) = [one for one in contracts if one["type"] == "layers"]
+    (contract,) = [one for one in contracts if one.get("containers") == ["sanreid"]]
     return [re.split(r"\s*[|:]\s*", layer) for layer in contract["layers"]]
 
 

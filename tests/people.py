@@ -1,6 +1,6 @@
 """Rendered people for tests, examples and benchmarks: no photograph of anyone.
 
-They are the package's sample crops (``sanreid/demo``), which ``python -m sanreid.train.pit crops``
+They are the package's sample crops (``sanreid/demo``), which ``python -m sanreid.train pit crops``
 renders: eight people under four cameras. Where more are asked for, they come again under the next
 camera; an odd shot is the crop mirrored.
 """

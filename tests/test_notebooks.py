@@ -110,8 +110,8 @@ def test_the_examples_hold_no_other_pictures():
 def test_the_people_are_the_rendered_ones(tmp_path):
     """Rendered again from their seed, the first and the last person are those of examples/."""
     from sanreid.errors import MissingExtraError
-    from sanreid.train.pit.__main__ import main
     from sanreid.train.pit.generate.people.body import cached_body
+    from tests.train.pit.command import main
 
     try:
         built = cached_body().exists()

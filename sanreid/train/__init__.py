@@ -1,1 +1,7 @@
 """Training: everything that is thrown away at inference. ``pip install sanreid[train]``."""
+
+from __future__ import annotations
+
+from sanreid.train import renamed
+
+renamed.install()

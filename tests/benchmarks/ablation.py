@@ -33,7 +33,8 @@ from sanreid.train.config.loader import (
     load_config,
     packaged_configs,
 )
-from sanreid.train.tools.evaluate import Measurement, evaluate_run
+from sanreid.train.evaluation.measuring import Measurement
+from sanreid.train.tools.evaluate import evaluate_run
 from tests.benchmarks.report import machine
 from tests.benchmarks.tables import table
 

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS] [--run RUN]
 
-With ``--pairs``, a folder of ``sanreid.train.pit render``, those of the page on pairs too; they
+With ``--pairs``, a folder of ``sanreid.train pit render``, those of the page on pairs too; they
 need the extra ``pit``. With ``--run``, the folder of a training with SA-Dec, what its decoder
 paints as well. The screenshots of the browsable page need Debian's chromium and
 chromedriver, and selenium.

@@ -18,8 +18,8 @@ from torch import Tensor
 from sanreid.datasets import read_crops
 from sanreid.images import load_crop
 from sanreid.models import build_sa_enc
-from sanreid.train.data.transforms import normalize_crops
-from sanreid.train.tools.export import encoder_state, load_run
+from sanreid.train.checkpoint import encoder_state, load_run
+from sanreid.train.networks.normalization import normalize_crops
 
 EVERY = 15  # of the crops
 

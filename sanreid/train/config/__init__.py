@@ -1,9 +1,9 @@
-"""What a training run is made of, as frozen dataclasses.
+"""The configuration of a training run, as frozen dataclasses.
 
-Each class is a section of the TOML file; ``sanreid.train.config.loader`` reads the file, fills
-these in and refuses a key that is not here. Defaults are the plain baseline; where a value comes
-from a paper or from the released SAN code (microsoft/Semantics-Aligned-Representation-Learning-
-for-Person-Re-identification), the docstring says so.
+Each class is a section of the TOML file; ``sanreid.train.config.loader`` reads the file and
+rejects unknown keys. Defaults are those of the plain baseline; if a value comes from a paper or
+from the released SAN code (microsoft/Semantics-Aligned-Representation-Learning-for-Person-Re-
+identification), the docstring says so.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is trained on: sources of crops, synthetic pairs, how crops are changed."""
+"""What is trained on: sources of crops, synthetic pairs, augmentation."""
 
 from __future__ import annotations
 
@@ -22,23 +22,24 @@ class SourceConfig:
     """One folder of crops; the identities of different sources are different people.
 
     Args:
-        folder: Where the crops lie, or the data set where ``dataset`` is given.
+        folder: The folder of the crops, or of the data set if ``dataset`` is set.
         names: How the files are named, as ``sanreid.datasets.read_crops`` takes it.
         dataset: A whole data set by name, as ``sanreid.datasets.read_split`` takes it
-            (``"market1501"``, ``"cuhk03"``, ``"msmt17"``...); empty: ``folder`` holds crops.
+            (``"market1501"``, ``"cuhk03"``, ``"msmt17"``..., or one of your own); empty:
+            ``folder`` holds crops.
         split: ``"train"``, ``"query"`` or ``"gallery"`` of ``dataset``.
-        options: Of ``dataset``: ``["boxes=detected"]``.
-        name: What the log and the manifest call it; the folder's name where empty.
-        terms: What its makers allow, for the manifest of the weights trained on it.
-        exclude_pids: A file with one identity per line to leave out, by number or, where people
-            are folders, by the folder's name; empty: none.
-        only_pids: A file with one identity per line to keep, the rest left out; empty: all.
+        options: Options of ``dataset``, for example ``["boxes=detected"]``.
+        name: Its name in the log and the manifest; empty: the name of the folder.
+        terms: The terms of use, for the manifest of the weights trained on it.
+        exclude_pids: A file with one identity per line to exclude, by number or, if people are
+            folders, by the name of the folder; empty: none.
+        only_pids: A file with one identity per line to keep, excluding all others; empty: all.
         max_identities: Keep this many identities, those with the lowest pids; 0: all.
-        one_camera: Take all crops as seen by one camera, whatever their names say. For rendered
-            people, each of whose crops has a place and a light of its own: their numbers are no
-            cameras whose look others could take on, or under which to look for somebody.
+        one_camera: Treat all crops as seen by one camera, whatever their names say. For rendered
+            people whose crops each have their own viewpoint and light: their numbers are not
+            cameras with a style to transfer, or in which to search for a person.
         textures: The store of target textures of these crops, as
-            ``python -m sanreid.train.textures.generator`` writes it; empty: none.
+            ``python -m sanreid.train textures`` writes it; empty: none.
     """
 
     folder: str
@@ -71,14 +72,14 @@ class DataConfig:
     """Where the crops come from and how they form batches.
 
     Args:
-        sources: The folders.
-        p: Identities in a batch, over all processes together. Source: 16, the released code.
+        sources: The sources of crops.
+        p: Identities per batch, over all processes together. Source: 16, the released code.
         k: Crops per identity. Source: 4, the released code.
-        cache_dir: Keep the decoded crops here as memory-mapped files; empty: in memory.
-        atlas: An ``.npz`` with the tables of the textures' atlas (``mirror``, ``valid``);
+        cache_dir: Keep the decoded crops in this folder as memory-mapped files; empty: in memory.
+        atlas: An ``.npz`` with the tables of the texture atlas (``mirror``, ``valid``);
             empty: the one packaged with sanreid, which its own generators use.
-        store: Where the decoded crops lie: ``"cpu"`` or ``"device"`` (the GPU's memory, with
-            the textures and the synthetic pairs, all decoded once).
+        store: Where the decoded crops are kept: ``"cpu"`` or ``"device"`` (the GPU's memory,
+            with the textures and the synthetic pairs, all decoded once).
     """
 
     sources: tuple[SourceConfig, ...] = ()
@@ -95,10 +96,10 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentationConfig:
-    """How a training crop is changed, each time anew.
+    """How a training crop is augmented, each time anew.
 
-    The options are those of :class:`sanreid.train.data.transforms.BatchAugmentation`, which says
-    what each does. The released code's are ``flip = 0.5, zoom = [1.125, 1.125],
+    The options are those of :class:`sanreid.train.data.transforms.BatchAugmentation`, which
+    explains each. The released code's are ``flip = 0.5, zoom = [1.125, 1.125],
     shift = 0.0555`` and ``erasing = 0.5``.
     """
 
@@ -126,13 +127,13 @@ class PitConfig:
     """Synthetic pairs of image and texture mixed into each batch, for reconstruction only.
 
     Args:
-        folder: A folder of pairs, as ``python -m sanreid.train.pit render`` writes it; empty:
-            none are mixed in.
-        per_batch: Pairs in a batch, over all processes together.
+        folder: A folder of pairs, as ``python -m sanreid.train pit render`` writes it; empty:
+            none.
+        per_batch: Pairs per batch, over all processes together.
         weight: Weight of their reconstruction loss relative to ``loss.reconstruction``.
-        held_out: Identities, the last ones, left out and measured in place of trained on.
-        batch_norm: ``"separate"``: the pairs are normalised by their own batch statistics and
-            leave the running statistics alone, which stay those of real crops;
+        held_out: Number of identities, the last ones, to measure on instead of training on them.
+        batch_norm: ``"separate"``: the pairs are normalized by their own batch statistics and
+            leave the running statistics to the real crops;
             ``"joint"``: one batch with the real crops.
     """
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from sanreid.train.config.checks import require
@@ -20,19 +21,19 @@ STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InitConfig:
-    """What the weights start from and what of them stays as it is.
+    """The first weights, and which of them stay frozen.
 
     Args:
         weights: A ``.safetensors`` file, or a weights directory, with torchvision's ResNet
             names, ours (``trunk.*``) or a whole SAN-PG; a checkpoint, or a run's folder, of
-            which the last one; empty: random. Of an encoder with another pooling or head the
-            trunk alone is taken over.
-        decoder: A run directory or checkpoint whose SA-Dec starts this one's (SAN-PG);
+            which the last one; empty: random. Of an encoder with another pooling or head, only
+            the trunk is loaded.
+        decoder: A run directory or checkpoint from which SA-Dec is loaded (a SAN-PG);
             empty: random.
         freeze: Parts of the trunk that keep their weights and BatchNorm statistics, from the
             input upwards: ``["stem", "layer1"]``.
-        freeze_epochs: Epochs after which they learn too; 0: never. Long enough that the head
-            knows what it wants, the trunk is spared its first gradients.
+        freeze_epochs: Epochs after which they are trained too; 0: never. This spares the trunk
+            the first gradients of an untrained head.
     """
 
     weights: str = ""
@@ -52,7 +53,7 @@ class InitConfig:
         )
         require(
             not self.freeze_epochs or bool(self.freeze),
-            "init.freeze_epochs is given but init.freeze names nothing to freeze.",
+            "init.freeze_epochs is set but init.freeze names nothing to freeze.",
         )
 
 
@@ -80,31 +81,33 @@ class DecoderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
-    """The sum that is minimised; a weight of 0 leaves the term out.
+    """The sum that is minimized; a weight of 0 leaves the term out.
 
     Args:
         identity: Weight of the cross-entropy over identities.
         triplet: Weight of the batch-hard triplet loss.
         reconstruction: Weight of the L1 difference between textures.
         tr: Weight of the Triplet ReID constraint.
-        cross_camera: Weight of the loss that puts one's own person under other cameras before
-            other people under one's own
-            (:mod:`sanreid.train.losses.camera_proxies`); no part of SAN.
+        cross_camera: Weight of the loss that ranks the same person under other cameras before
+            other people under the same camera
+            (:mod:`sanreid.train.losses.camera_proxies`); not part of SAN.
+        custom: Weights of losses of your own, by the names under which
+            :func:`sanreid.train.losses.register_loss` registered them (see ``run.imports``).
         label_smoothing: Source: 0.1, the SAN paper.
-        margin: Of the triplet loss. Source: 0.3, the SAN paper.
-        soft_margin: Use softplus in place of the margin (Hermans et al., 2017).
+        margin: Margin of the triplet loss. Source: 0.3, the SAN paper.
+        soft_margin: Use softplus instead of the margin (Hermans et al., 2017).
         triplet_on: The vectors compared: ``"pooled"`` (before the head, as BNNeck does) or
             ``"embedding"`` (after it, as the released code does).
-        tr_margin: Source: 0.3, the released code.
-        tr_pairing: ``"batch_hard"``, or ``"fixed_places"`` as in the released code.
-        tr_distance: ``"squared"``, or ``"relative"`` to the batch's strangers; see
+        tr_margin: Margin of the TR constraint. Source: 0.3, the released code.
+        tr_pairing: ``"batch_hard"``, or ``"fixed_positions"`` as in the released code.
+        tr_distance: ``"squared"``, or ``"relative"`` to the batch's negatives; see
             :func:`sanreid.train.losses.terms.tr_constraint`.
-        cross_camera_temperature: What the cosines are divided by. Source: 0.07, Wang et al., 2021.
-        cross_camera_negatives: Strangers, the nearest, that a crop is held against. Source: 50,
-            as above.
-        cross_camera_momentum: Weight of a batch in the memory. Source: 0.2, as above.
-        decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise from 0 in a
-            line; may be a fraction. A decoder that starts at random has nothing to teach yet.
+        cross_camera_temperature: The cosines are divided by this. Source: 0.07, Wang et al., 2021.
+        cross_camera_negatives: How many of the nearest negatives each crop is compared with.
+            Source: 50, as above.
+        cross_camera_momentum: Weight of a batch in the memory's update. Source: 0.2, as above.
+        decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise linearly
+            from 0; may be a fraction. An untrained decoder has nothing useful to teach.
     """
 
     identity: float = 1.0
@@ -112,12 +115,13 @@ class LossConfig:
     reconstruction: float = 0.0
     tr: float = 0.0
     cross_camera: float = 0.0
+    custom: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.1
     margin: float = 0.3
     soft_margin: bool = False
     triplet_on: Literal["pooled", "embedding"] = "pooled"
     tr_margin: float = 0.3
-    tr_pairing: Literal["batch_hard", "fixed_places"] = "batch_hard"
+    tr_pairing: Literal["batch_hard", "fixed_positions"] = "batch_hard"
     tr_distance: Literal["squared", "relative"] = "squared"
     cross_camera_temperature: float = 0.07
     cross_camera_negatives: int = 50
@@ -149,15 +153,17 @@ class LossConfig:
             self.tr_pairing == "batch_hard" or self.tr_distance == "squared",
             "loss.tr_distance = 'relative' goes with loss.tr_pairing = 'batch_hard'.",
         )
+        for name, value in self.custom.items():
+            require(value >= 0, f"loss.custom.{name} must be at least 0; got {value}.")
         terms = (self.identity, self.triplet, self.reconstruction, self.tr, self.cross_camera)
         require(
-            sum(terms) > 0,
-            "loss: every weight is 0, so there is nothing to minimise.",
+            sum(terms) + sum(self.custom.values()) > 0,
+            "loss: every weight is 0, so there is nothing to minimize.",
         )
 
     @property
     def needs_decoder(self) -> bool:
-        """Whether a term is computed from SA-Dec."""
+        """Whether a term needs SA-Dec."""
         return self.reconstruction > 0 or self.tr > 0
 
 
@@ -169,18 +175,19 @@ class OptimizerConfig:
         kind: ``"adamw"``, ``"adam"``, ``"amsgrad"`` (Adam with L2 decay and AMSGrad, the
             released code) or ``"sgd"`` (Nesterov momentum 0.9).
         lr: The peak learning rate.
-        weight_decay: BatchNorm parameters and biases are not decayed.
-        betas: Of the Adam kinds.
+        weight_decay: Weight decay of matrices and convolutions; BatchNorm parameters and biases
+            are not decayed.
+        betas: Coefficients of the Adam kinds.
         head_lr_factor: Learning rate of the head and the classifier, relative to ``lr``.
         decoder_lr_factor: Learning rate of SA-Dec, relative to ``lr``.
-        clip_norm: Largest norm of the whole gradient; 0: not clipped.
+        clip_norm: Largest norm of the whole gradient; 0: no clipping.
         schedule: ``"one_cycle"``, ``"cosine"``, ``"multi_step"`` or ``"constant"``.
-        warmup_epochs: Epochs of rising learning rate; may be a fraction. For one_cycle the
-            rise is a cosine, else a line.
-        warmup_start: Learning rate at the start, relative to ``lr``.
+        warmup_epochs: Epochs over which the learning rate rises; may be a fraction. The rise is
+            a cosine for one_cycle, otherwise linear.
+        warmup_start: Learning rate at the start of the warm-up, relative to ``lr``.
         final: Learning rate at the end of one_cycle and cosine, relative to ``lr``.
         milestones: Epochs after which multi_step multiplies by ``gamma``.
-        gamma: See ``milestones``.
+        gamma: Factor at each milestone.
     """
 
     kind: Literal["adamw", "adam", "amsgrad", "sgd"] = "adamw"
@@ -210,17 +217,17 @@ class OptimizerConfig:
         )
         require(
             list(self.milestones) == sorted(set(self.milestones)),
-            f"optimizer.milestones must rise; got {list(self.milestones)}.",
+            f"optimizer.milestones must increase; got {list(self.milestones)}.",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmaConfig:
-    """An exponential moving average of the weights, evaluated and exported in their place.
+    """An exponential moving average of the weights, evaluated and exported instead of them.
 
     Args:
-        decay: Weight of the past at each step; 0: no average is kept.
-        warmup: Let the decay grow as (1 + step) / (10 + step) until it reaches ``decay``.
+        decay: Weight of the past at each step; 0: no average.
+        warmup: Let the decay rise as (1 + step) / (10 + step) until it reaches ``decay``.
     """
 
     decay: float = 0.0

@@ -1,13 +1,13 @@
-"""Reading a run's configuration: TOML, inheritance, environment variables, ``--set``.
+"""Reading the configuration of a run: TOML, inheritance, environment variables, ``--set``.
 
 A configuration is read in this order:
 
-1. ``extends = "other.toml"`` at the top: that file first (beside this one, or packaged with
-   sanreid), then this one over it, table by table. A list replaces a list.
+1. ``extends = "other.toml"`` at the top: that file is read first (beside this one, or packaged
+   with sanreid), then this one over it, table by table. A list replaces a list.
 2. Each ``--set key.sub=value``: the value is TOML (``3``, ``true``, ``"text"``, ``[1, 2]``), or
-   plain text where it is no TOML. A number in a key counts in a list: ``data.sources.0.folder``.
+   plain text if it is not valid TOML. A number in a key is an index: ``data.sources.0.folder``.
 3. ``${NAME}`` in any text is replaced by that environment variable.
-4. Every key must be a field of :class:`sanreid.train.config.TrainConfig`, of its type.
+4. Every key must be a field of :class:`sanreid.train.config.TrainConfig`, with its type.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from sanreid.train.config import TrainConfig
 __all__ = ["config_from_dict", "config_to_dict", "load_config", "override", "packaged_configs"]
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_RENAMED = {("loss.tr_pairing", "fixed_places"): "fixed_positions"}  # values that are still read
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -49,7 +50,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """Give ``config`` with some settings changed, as ``--set`` changes them."""
+    """Return ``config`` with some settings changed, as ``--set`` changes them."""
     values = config_to_dict(config)
     for one in overrides:
         _apply(values, one)
@@ -57,7 +58,7 @@ def override(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
 
 
 def packaged_configs() -> list[str]:
-    """Give the names of the configurations that come with sanreid."""
+    """Return the names of the configurations packaged with sanreid."""
     folder = resources.files("sanreid.train.config") / "presets"
     return sorted(
         f.name.removesuffix(".toml") for f in folder.iterdir() if f.name.endswith(".toml")
@@ -65,17 +66,17 @@ def packaged_configs() -> list[str]:
 
 
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
-    """Build and check the dataclasses from nested plain values.
+    """Build and validate the dataclasses from nested plain values.
 
     Raises:
-        ConfigError: An unknown key, a wrong type or a value out of range; names the key.
+        ConfigError: A key is unknown, has the wrong type or is out of range; the message names it.
     """
     config: TrainConfig = _build(TrainConfig, values, "")
     return config
 
 
 def config_to_dict(config: TrainConfig) -> dict[str, Any]:
-    """Give nested plain values, such that :func:`config_from_dict` builds the same."""
+    """Return nested plain values from which :func:`config_from_dict` builds the same."""
     plain: dict[str, Any] = _plain(asdict(config))
     return plain
 
@@ -95,7 +96,7 @@ def _find(name: str, *, beside: Path | None) -> Path:
 
 def _read(path: Path, *, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
-        raise ConfigError(f"{path}: 'extends' goes round in a circle.")
+        raise ConfigError(f"{path}: 'extends' leads back to the same file.")
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -125,30 +126,29 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise ConfigError(
             f"--set takes key=value, for example optimizer.lr=1e-4; got {override!r}."
         )
-    place: Any = values
+    node: Any = values
     *parents, last = key.strip().split(".")
     for name in parents:
-        place = _step(place, name, override)
-    if isinstance(place, list):
-        _list_index(place, last, override)
-        place[int(last)] = _toml_value(text)
+        node = _step(node, name, override)
+    if isinstance(node, list):
+        node[_list_index(node, last, override)] = _toml_value(text)
     else:
-        place[last] = _toml_value(text)
+        node[last] = _toml_value(text)
 
 
-def _step(place: Any, name: str, override: str) -> Any:  # noqa: ANN401 - a tree of TOML values
-    if isinstance(place, list):
-        return place[_list_index(place, name, override)]
-    child = place.setdefault(name, {})
+def _step(node: Any, name: str, override: str) -> Any:  # noqa: ANN401 - a tree of TOML values
+    if isinstance(node, list):
+        return node[_list_index(node, name, override)]
+    child = node.setdefault(name, {})
     if not isinstance(child, dict | list):
         raise ConfigError(f"--set {override}: {name!r} is a value, not a table.")
     return child
 
 
-def _list_index(place: list[Any], name: str, override: str) -> int:
-    if not name.isdigit() or int(name) >= len(place):
+def _list_index(items: list[Any], name: str, override: str) -> int:
+    if not name.isdigit() or int(name) >= len(items):
         raise ConfigError(
-            f"--set {override}: {name!r} is not a place in a list of {len(place)} (from 0)."
+            f"--set {override}: {name!r} is not an index in a list of {len(items)} (from 0)."
         )
     return int(name)
 
@@ -164,7 +164,7 @@ def _expand(value: Any, key: str) -> Any:  # noqa: ANN401 - a tree of TOML value
     if isinstance(value, dict):
         return {name: _expand(item, f"{key}.{name}".lstrip(".")) for name, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, f"{key}.{place}") for place, item in enumerate(value)]
+        return [_expand(item, f"{key}.{index}") for index, item in enumerate(value)]
     if not isinstance(value, str):
         return value
 
@@ -172,8 +172,8 @@ def _expand(value: Any, key: str) -> Any:  # noqa: ANN401 - a tree of TOML value
         name = match.group(1)
         if name not in os.environ:
             raise ConfigError(
-                f"{key} asks for the environment variable {name}, which is not set: "
-                f"set it, or give the value with --set {key}=..."
+                f"{key} refers to the environment variable {name}, which is not set: "
+                f"set it, or set the value with --set {key}=..."
             )
         return os.environ[name]
 
@@ -207,7 +207,7 @@ def _build(kind: Any, values: Any, path: str) -> Any:  # noqa: ANN401 - any of t
 def _unknown(key: str, full: str, known: Sequence[str], where: str) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     if not near:
-        return f"Unknown key {full!r}. {where} knows: {', '.join(known)}."
+        return f"Unknown key {full!r}. Keys of {where}: {', '.join(known)}."
     return f"Unknown key {full!r}. Did you mean {full.removesuffix(key) + near[0]!r}?"
 
 
@@ -221,12 +221,18 @@ def _convert(value: Any, hint: Any, path: str) -> Any:  # noqa: ANN401 - one cas
     if is_dataclass(hint):
         return _build(hint, value, path)
     if origin is Literal:
+        value = _RENAMED.get((path, value), value) if isinstance(value, str) else value
         if value not in get_args(hint):
             choices = ", ".join(repr(choice) for choice in get_args(hint))
             raise ConfigError(f"{path} must be one of {choices}; got {value!r}.")
         return value
     if origin is tuple:
         return _convert_tuple(value, get_args(hint), path)
+    if origin is Mapping:
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{path} must be a table; got {value!r}.")
+        kind = get_args(hint)[1]
+        return {key: _convert(one, kind, f"{path}.{key}") for key, one in value.items()}
     if origin in {Union, types.UnionType}:
         raise AssertionError(f"{path}: unions are not used in the configuration")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):

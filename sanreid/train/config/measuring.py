@@ -1,4 +1,4 @@
-"""What a run is measured with, and when."""
+"""What a run is evaluated on, and when."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSetConfig:
-    """One measurement on people the training has not seen.
+    """One evaluation on people that the training has not seen.
 
     Args:
-        name: What the log calls it.
-        sources: Its crops; the identities of different sources are different people.
-        query_sources: The queries, where the data has a split of its own for them; then
-            ``sources`` is the gallery, distractors and all, equal pids are the same person,
-            and ``queries`` and ``gallery`` are not looked at.
+        name: Its name in the log.
+        sources: Its crops; identities of different sources are different people.
+        query_sources: The queries, if the data has a separate split for them; then ``sources``
+            is the gallery, including distractors, equal pids are the same person, and
+            ``queries`` and ``gallery`` are ignored.
         protocol: ``"market1501"`` or ``"cuhk03"``, as ``sanreid.evaluate`` takes it.
         queries: ``"first_of_camera"``: the first crop of each camera of each identity;
             ``"all"``: every crop is a query in turn.
-        gallery: ``"rest"``: the crops that are no query; ``"all"``: every crop;
-            ``"other_cameras"``: for each query the crops of all other cameras only. In every
-            case the same person under the query's camera is left out (Market-1501's rule).
+        gallery: ``"rest"``: the crops that are not queries; ``"all"``: every crop;
+            ``"other_cameras"``: for each query, only the crops of all other cameras. In every
+            case the same person under the query's camera is ignored (Market-1501's rule).
     """
 
     name: str
@@ -43,21 +43,21 @@ class EvaluationSetConfig:
         require(bool(self.sources), f"evaluation set {self.name!r} has no sources.")
         require(
             not (self.queries == "all" and self.gallery == "rest"),
-            f"evaluation set {self.name!r}: with queries = 'all' nothing is left for "
+            f"evaluation set {self.name!r}: with queries = 'all' no crop is left for "
             "gallery = 'rest'; use 'all' or 'other_cameras'.",
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationConfig:
-    """When and how the embeddings are measured.
+    """When and how the embeddings are evaluated.
 
     Args:
-        sets: What is measured; the first one's mAP chooses the best checkpoint.
-        every: Epochs between evaluations; the last epoch is always evaluated; 0: only it.
-        at_start: Also measure before the first step.
-        batch_size: Crops at a time.
-        flip: Average the embedding with the mirrored crop's.
+        sets: The evaluation sets; the mAP on the first one selects the best checkpoint.
+        every: Epochs between evaluations; the last epoch is always evaluated; 0: only the last.
+        at_start: Also evaluate before the first step.
+        batch_size: Crops per batch.
+        flip: Average each embedding with that of the mirrored crop.
     """
 
     sets: tuple[EvaluationSetConfig, ...] = ()
@@ -73,4 +73,4 @@ class EvaluationConfig:
             f"evaluation.batch_size must be at least 1; got {self.batch_size}.",
         )
         names = [one.name for one in self.sets]
-        require(len(set(names)) == len(names), f"evaluation.sets share a name: {names}.")
+        require(len(set(names)) == len(names), f"Two evaluation.sets have the same name: {names}.")

@@ -1,4 +1,4 @@
-"""How a run goes, and a run as a whole."""
+"""How a run proceeds, and a run as a whole."""
 
 from __future__ import annotations
 
@@ -43,32 +43,35 @@ class SizeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """How the run goes, apart from what is learned.
+    """How the run proceeds, apart from what is learned.
 
     Args:
-        output: The run's folder: log, checkpoints, pictures.
-        name: What the exported weights are called; ``san-`` is added in front where the
-            reconstruction and the TR constraint are both on.
-        seed: Decides the first weights, the batches and the augmentation.
+        output: The folder of the run: log, checkpoints, pictures.
+        name: The name of the exported weights; the prefix ``san-`` is added if reconstruction and
+            the TR constraint are both on.
+        seed: Determines the first weights, the batches and the augmentation.
+        imports: Modules to import first, which register your own losses
+            (:func:`sanreid.train.losses.register_loss`) or data sets.
         epochs: Passes over all crops.
         max_steps: Stop after this many optimizer steps; 0: no limit.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
         precision: ``"bf16"`` and ``"fp16"`` by autocast over float32 weights, or ``"fp32"``.
-        channels_last: The memory order convolutions like best.
+        channels_last: Use the memory format in which convolutions are fastest.
         accumulate: Batches per optimizer step; hard examples are mined within each batch.
-        threads: Threads of torch on the CPU; 0: torch's choice.
-        checkpoint_every_s: Seconds between checkpoints, besides one at each epoch's end.
-        log_every: Steps between lines of the log.
+        threads: Number of torch threads on the CPU; 0: torch's choice.
+        checkpoint_every_s: Seconds between checkpoints; each epoch also ends with one.
+        log_every: Steps between lines in the log.
         tensorboard: Also write TensorBoard files (extra ``train``).
         pictures_every: Epochs between picture sheets; 0: none.
-        sizes: Smaller inputs for the first epochs, by rising ``until_epoch``.
-        sync_bn: BatchNorm over the batches of all processes (CUDA only).
-        compile: Run the network through ``torch.compile``.
+        sizes: Smaller inputs for the first epochs, by increasing ``until_epoch``.
+        sync_bn: Compute BatchNorm statistics over the batches of all processes (CUDA only).
+        compile: Compile the network with ``torch.compile``.
     """
 
     output: str = "runs/run"
     name: str = "encoder"
     seed: int = 0
+    imports: tuple[str, ...] = ()
     epochs: int = 60
     max_steps: int = 0
     device: str = "auto"
@@ -93,12 +96,12 @@ class RunConfig:
             value = getattr(self, name)
             require(value >= 0, f"run.{name} must be at least 0; got {value}.")
         ends = [step.until_epoch for step in self.sizes]
-        require(ends == sorted(set(ends)), f"run.sizes: until_epoch must rise; got {ends}.")
+        require(ends == sorted(set(ends)), f"run.sizes: until_epoch must increase; got {ends}.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
-    """A whole run; every section may be left out but ``data`` (or ``pit`` for SAN-PG)."""
+    """A whole run; every section is optional except ``data`` (or ``pit`` for SAN-PG)."""
 
     run: RunConfig = field(default_factory=RunConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -117,41 +120,42 @@ class TrainConfig:
         require(
             bool(self.data.sources)
             or not self.pit.folder
-            or loss.identity == loss.triplet == loss.tr == loss.cross_camera == 0,
+            or not (loss.identity or loss.triplet or loss.tr or loss.cross_camera or loss.custom),
             "There are synthetic pairs and no data.sources (SAN-PG), so there are no identities: "
-            "set loss.identity = loss.triplet = loss.tr = loss.cross_camera = 0.",
+            "set loss.identity = loss.triplet = loss.tr = loss.cross_camera = 0, and leave out "
+            "loss.custom.",
         )
         require(
             not loss.tr or loss.tr_pairing == "batch_hard" or self.data.k == 4,
-            f"loss.tr_pairing = 'fixed_places' needs data.k = 4; got {self.data.k}.",
+            f"loss.tr_pairing = 'fixed_positions' needs data.k = 4; got {self.data.k}.",
         )
         require(
             not self.pit.folder or self.loss.reconstruction > 0,
-            "pit.folder is given but loss.reconstruction is 0: the pairs would teach nothing.",
+            "pit.folder is set but loss.reconstruction is 0: the pairs would have no effect.",
         )
         require(
             self.loss.reconstruction == 0
             or bool(self.pit.folder)
             or any(source.textures for source in self.data.sources),
-            "loss.reconstruction is above 0 but no target texture is known: give a data "
+            "loss.reconstruction is above 0 but there are no target textures: set a data "
             "source's 'textures' or pit.folder, or set loss.reconstruction = 0.",
         )
 
         sizes, final = self.run.sizes, self.encoder.input_size
         require(
             not sizes or sizes[-1].until_epoch < self.run.epochs,
-            "run.sizes must leave at least the last epoch to encoder.input_size; "
+            "run.sizes must leave at least the last epoch at encoder.input_size; "
             f"got until_epoch {[step.until_epoch for step in sizes]} of {self.run.epochs} epochs.",
         )
         require(
             all(step.size[n] <= final[n] for step in sizes for n in (0, 1)),
-            f"run.sizes must not be above encoder.input_size, {list(final)}; "
+            f"run.sizes must not exceed encoder.input_size, {list(final)}; "
             f"got {[list(step.size) for step in sizes]}.",
         )
         require(
             self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),
-            f"run.name is {self.run.name!r}, but names that begin with 'san-' are for encoders "
-            "trained with reconstruction and the TR constraint.",
+            f"run.name is {self.run.name!r}, but names that begin with 'san-' are reserved for "
+            "encoders trained with reconstruction and the TR constraint.",
         )
 
     @property

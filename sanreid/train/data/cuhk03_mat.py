@@ -1,4 +1,4 @@
-"""Taking the crops of CUHK03 out of ``cuhk-03.mat``, once.
+"""Extracting the crops of CUHK03 from ``cuhk-03.mat``, once.
 
 The file is HDF5 (MATLAB's -v7.3), read by h5py, of the extra ``train``. MATLAB keeps arrays
 by columns, so every one is transposed here. Its contents::
@@ -100,7 +100,7 @@ def _write_crops(file: Any, boxes: str, target: Path, workers: int) -> None:  # 
 
 
 def _crops(file: Any, boxes: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:  # noqa: ANN401 - h5py
-    """Give each crop with its file name, as the new protocol's lists name it."""
+    """Yield each crop with its file name, as the lists of the new protocol name it."""
     for pair, people in enumerate(np.ravel(file[boxes][:]), 1):
         for person, shots in enumerate(_array(file, people), 1):
             for shot, reference in enumerate(shots, 1):

@@ -1,13 +1,13 @@
 """P x K batches: P people with K crops each, so that every anchor has positives and negatives.
 
 Source: Hermans et al., "In Defense of the Triplet Loss for Person Re-Identification",
-arXiv:1703.07737, for batches of P x K. How an epoch is dealt out is our own.
+arXiv:1703.07737, for batches of P x K. How an epoch is divided into batches is our own.
 
-In every epoch each crop is seen at least once. A person's crops, in random order camera by
+In every epoch each crop is seen at least once. A person's n crops, in random order camera by
 camera, are dealt like cards into ceil(n / K) hands, so that each hand has as many cameras as
-can be; a short hand is filled up with other crops of the same person, and with repeats where a
-person has fewer than K. The hands go to the emptiest batches, never two of one person to the
-same batch, and batches still short of P people get extra hands.
+possible; a short hand is filled with other crops of the same person, and with repeats if the
+person has fewer than K. The hands go to the emptiest batches, never two hands of one person to
+the same batch, and batches still short of P people get extra hands.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from sanreid.errors import InputError
 
 __all__ = ["PKSampler"]
 
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 
 class PKSampler:
     """Deal crops into batches of P people x K crops.
 
     Args:
-        labels: (N,) int, who each crop shows.
-        camids: (N,) int, which camera saw it; one camera for all when None.
+        labels: (N,) int, the person on each crop.
+        camids: (N,) int, the camera of each crop; a single camera if None.
         p: People in a batch, over all ranks together.
         k: Crops of each person.
-        seed: The batches depend on the seed and the epoch alone.
-        rank: Which share of each batch to give, for training in several processes.
+        seed: The batches depend only on the seed and the epoch.
+        rank: Which share of each batch to return, for training in several processes.
         world_size: How many equal shares there are; it must divide ``p``. The shares of the
-            ranks, one after the other, are the batch of ``world_size=1``.
+            ranks, concatenated, are the batch of ``world_size=1``.
 
     Raises:
         InputError: A value is out of range, or there are fewer than ``p`` people.
@@ -63,7 +63,8 @@ class PKSampler:
         cameras = np.zeros_like(people) if camids is None else _whole_numbers(camids, "camids")
         if cameras.shape != people.shape:
             raise InputError(
-                f"labels and camids must be as many; got {people.size} and {cameras.size}."
+                "labels and camids must have the same length; "
+                f"got {people.size} and {cameras.size}."
             )
         if p < 1 or k < 1:
             raise InputError(f"p and k must be at least 1; got p={p}, k={k}.")
@@ -77,31 +78,31 @@ class PKSampler:
         names = np.unique(people)
         if len(names) < p:
             raise InputError(
-                f"A batch wants p={p} different people, but there are {len(names)}. "
+                f"A batch needs p={p} different people, but there are {len(names)}. "
                 "Lower p or add people."
             )
         self.p, self.k, self.seed = p, k, seed
         self.rank, self.world_size = rank, world_size
         order = np.lexsort((cameras, people))
         starts = np.flatnonzero(np.diff(people[order])) + 1
-        self._crops: list[Places] = np.split(order.astype(np.int64), starts)
+        self._crops: list[Indices] = np.split(order.astype(np.int64), starts)
         self._camids = cameras
         self._num_hands = np.array([-(-len(crops) // k) for crops in self._crops])
         self._length = max(-(-int(self._num_hands.sum()) // p), int(self._num_hands.max()))
 
     def __len__(self) -> int:
-        """Give the number of batches in an epoch, the same in every epoch."""
+        """Return the number of batches in an epoch, the same in every epoch."""
         return self._length
 
     def epoch(self, epoch: int, *, start: int = 0) -> Iterator[Tensor]:
-        """Give the batches of one epoch.
+        """Yield the batches of one epoch.
 
         Args:
             epoch: Which epoch, from 0.
-            start: Pass over this many batches, to go on in the middle of an epoch.
+            start: Skip this many batches, to resume in the middle of an epoch.
 
         Yields:
-            (p / world_size * k,) int64 places of crops; the crops of a person lie together.
+            (p / world_size * k,) int64 indices of crops; the crops of a person are adjacent.
         """
         if epoch < 0 or start < 0:
             raise InputError(f"epoch and start must be at least 0; got {epoch}, {start}.")
@@ -112,9 +113,9 @@ class PKSampler:
             mine = batch[self.rank * share : (self.rank + 1) * share]
             yield torch.from_numpy(np.concatenate(mine))
 
-    def _dealt(self, rng: np.random.Generator) -> list[list[Places]]:
-        """Give the epoch: for each batch p hands of k crops, in random order."""
-        batches: list[list[Places]] = [[] for _ in range(self._length)]
+    def _dealt(self, rng: np.random.Generator) -> list[list[Indices]]:
+        """Return p hands of k crops for each batch of an epoch, in random order."""
+        batches: list[list[Indices]] = [[] for _ in range(self._length)]
         inside: list[set[int]] = [set() for _ in range(self._length)]
         load = np.zeros(self._length)
         for person in rng.permutation(len(self._crops)).tolist():
@@ -123,9 +124,9 @@ class PKSampler:
             # one, and a person has no more hands than there are batches: none overflows.
             emptiest = np.argsort(load + rng.random(self._length) * 0.5)[: len(hands)]
             load[emptiest] += 1
-            for hand, place in zip(hands, emptiest.tolist(), strict=True):
-                batches[place].append(hand)
-                inside[place].add(person)
+            for hand, index in zip(hands, emptiest.tolist(), strict=True):
+                batches[index].append(hand)
+                inside[index].add(person)
         for batch, present in zip(batches, inside, strict=True):
             missing = self.p - len(batch)
             others = [n for n in range(len(self._crops)) if n not in present] if missing else [0]
@@ -135,8 +136,8 @@ class PKSampler:
             rng.shuffle(batch)
         return batches
 
-    def _hands(self, person: int, rng: np.random.Generator) -> list[Places]:
-        """Deal one person's crops: each at least once, k to a hand, cameras spread."""
+    def _hands(self, person: int, rng: np.random.Generator) -> list[Indices]:
+        """Deal one person's crops into hands of k: each crop at least once, cameras spread."""
         crops = self._crops[person]
         shuffled = rng.permutation(crops)
         # Camera by camera, cameras in random order; the crops of a camera stay shuffled.
@@ -148,8 +149,8 @@ class PKSampler:
         count = -(-len(crops) // self.k)
         return [self._filled(shuffled[n::count], shuffled, rng) for n in range(count)]
 
-    def _filled(self, hand: Places, crops: Places, rng: np.random.Generator) -> Places:
-        """Fill a hand up to k: with the person's other crops first, then with repeats."""
+    def _filled(self, hand: Indices, crops: Indices, rng: np.random.Generator) -> Indices:
+        """Fill a hand up to k: first with the person's other crops, then with repeats."""
         missing = self.k - len(hand)
         if not missing:
             return hand
@@ -162,10 +163,10 @@ class PKSampler:
         return np.concatenate([hand, *more])
 
 
-def _whole_numbers(values: Any, name: str) -> Places:  # noqa: ANN401 - anything numpy or torch
+def _whole_numbers(values: Any, name: str) -> Indices:  # noqa: ANN401 - anything numpy or torch
     array = np.asarray(values)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
         raise InputError(
-            f"{name} must be a row of whole numbers; got {array.dtype} of shape {array.shape}."
+            f"{name} must be a 1-D array of integers; got {array.dtype} of shape {array.shape}."
         )
     return array.astype(np.int64)

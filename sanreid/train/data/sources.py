@@ -1,4 +1,4 @@
-"""From the configuration's folders to the crops a run trains and is measured on."""
+"""From the sources of a configuration to the crops that a run trains on or is measured on."""
 
 from __future__ import annotations
 
@@ -8,50 +8,44 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_split
 from sanreid.datasets.combining import number_together
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
-from sanreid.train.data import CropStore
-from sanreid.train.data.transforms import CameraLooks
 
 __all__ = [
-    "camera_looks",
     "data_digest",
     "joined_for_evaluation",
     "joined_for_training",
     "read_source",
-    "step_generator",
 ]
 
 
 def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
-    """Read one source's crops, left-out identities removed.
+    """Read the crops of one source, without the identities that it excludes.
 
     Args:
         source: What to read.
-        keep_ignored: Keep junk and distractors, as a gallery does.
+        keep_ignored: Keep junk and distractors, as for a gallery.
 
     Raises:
-        DatasetError: The folder, or a file of identities, is missing or leaves nothing over.
+        DatasetError: The folder, or a file of identities, is missing or leaves no crop.
     """
     if source.dataset:
         every = read_split(source.dataset, source.folder, source.split, source.options)
     else:
         every = read_crops(source.folder, names=source.names)
-    if source.name:  # for people alone: the keys, and so the textures, do not depend on it
+    if source.name:  # for display only: the keys, and so the textures, do not depend on it
         every = replace(every, name=source.name)
     crops = every if keep_ignored else every.without_ignored()
     if source.exclude_pids:
         listed = _listed(crops, source.exclude_pids)
         if not listed.any():
             raise DatasetError(
-                f"Nobody of {source.folder} is listed in {source.exclude_pids}, so nobody would "
-                "be left out: is it the list of another data set?"
+                f"Nobody in {source.folder} is listed in {source.exclude_pids}, so nobody would "
+                "be excluded: is it the list of another data set?"
             )
         crops = crops.select(~listed)
     if source.only_pids:
@@ -69,11 +63,12 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
 
 
 def joined_for_evaluation(sets: Sequence[CropSet], *, same_people: bool = False) -> CropSet:
-    """Put evaluation sources together; cameras keep their numbers.
+    """Concatenate evaluation sources; cameras keep their numbers.
 
     Args:
         sets: The sources.
-        same_people: Equal pids in different sources are the same person; else nobody is in two.
+        same_people: Equal pids in different sources are the same person; otherwise nobody is in
+            two sources.
     """
     if same_people:
         sets = number_together(sets)
@@ -92,9 +87,9 @@ def joined_for_evaluation(sets: Sequence[CropSet], *, same_people: bool = False)
 
 
 def joined_for_training(sets: Sequence[CropSet]) -> CropSet:
-    """Put training sources together: nobody is in two of them, and no camera is either.
+    """Concatenate training sources: no person and no camera is in two of them.
 
-    The keys become distinct by each source's place, so that folders may have the same name.
+    The keys become distinct by the index of their source, so that folders may share a name.
 
     Raises:
         DatasetError: A crop is in two of the sources.
@@ -116,48 +111,15 @@ def joined_for_training(sets: Sequence[CropSet]) -> CropSet:
 
 
 def data_digest(crops: CropSet) -> str:
-    """Give a digest of the crops' keys and identities; where the folders lie does not count."""
+    """Return a digest of the crops' keys and identities, which ignores where the folders are."""
     digest = hashlib.sha256()
     for key, pid in zip(crops.keys, crops.pids.tolist(), strict=True):
         digest.update(f"{key} {pid}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
-def camera_looks(store: CropStore, *, crops_each: int = 200) -> tuple[CameraLooks, Tensor]:
-    """Measure the colours that each camera shows on the whole.
-
-    Args:
-        store: The crops.
-        crops_each: How many of each camera are looked at, spread over all of its crops.
-
-    Returns:
-        The looks of C cameras, and (N,) int64, which of them saw each crop; on the CPU.
-    """
-    numbers, cameras = torch.unique(store.camids, return_inverse=True)
-    means, spreads = [], []
-    for camera in range(len(numbers)):
-        own = torch.nonzero(cameras == camera)[:, 0]
-        chosen = own[torch.linspace(0, len(own) - 1, min(len(own), crops_each)).long()]
-        pixels = store.batch(chosen).float().div(255).transpose(0, 1).flatten(1)
-        means.append(pixels.mean(1))
-        spreads.append(pixels.std(1))
-    return CameraLooks(torch.stack(means).cpu(), torch.stack(spreads).cpu()), cameras
-
-
-def step_generator(seed: int, batch: int) -> torch.Generator:
-    """Give the generator of one batch's augmentation.
-
-    It depends on nothing that came before, so that a resumed run draws what the other would
-    have drawn.
-    """
-    digest = hashlib.sha256(f"{seed} {batch}".encode()).digest()
-    generator = torch.Generator()
-    generator.manual_seed(int.from_bytes(digest[:7], "big"))
-    return generator
-
-
 def _listed(crops: CropSet, path: str) -> NDArray[np.bool_]:
-    """Say which crops show people of a list, by number or, where people have names, by name."""
+    """Return which crops show people of a list, by number or, if people have names, by name."""
     try:
         lines = {line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()}
     except (OSError, UnicodeDecodeError) as error:
@@ -166,7 +128,7 @@ def _listed(crops: CropSet, path: str) -> NDArray[np.bool_]:
     numbers = [int(line) for line in lines if line.removeprefix("-").isdecimal()]
     if not crops.labels and len(numbers) < len(lines):
         raise DatasetError(
-            f"{path} cannot be read as a list of identities, one number a line; it has "
+            f"{path} cannot be read as a list of identities, one number per line; it has "
             f"{min(line for line in lines if not line.removeprefix('-').isdecimal())!r}."
         )
     named = np.array([label in lines for label in crops.labels] or False, dtype=np.bool_)

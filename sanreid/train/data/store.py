@@ -1,6 +1,6 @@
 """Crops decoded once and kept as uint8: in memory, in a memory-mapped file or on the GPU.
 
-An epoch then costs no decoding: a batch is a selection of rows. 24,059 crops at 128 x 64 are
+An epoch then needs no decoding: a batch is a selection of rows. 24,059 crops at 128 x 64 are
 591 MB, at 256 x 128 2.4 GB.
 """
 
@@ -25,7 +25,7 @@ from torch import Tensor
 from sanreid.datasets import CropSet, merge_crops
 from sanreid.errors import DatasetError, ImageError, InputError
 from sanreid.images import load_crop
-from sanreid.train.loop.device import sent
+from sanreid.train.runtime import to_device
 
 __all__ = ["CropStore"]
 
@@ -40,7 +40,7 @@ class CropStore:
 
     Args:
         images: (N, 3, H, W) uint8, RGB.
-        crops: The N crops they came from.
+        crops: The N crops they were decoded from.
 
     Attributes:
         images: (N, 3, H, W) uint8 on ``device``.
@@ -51,7 +51,7 @@ class CropStore:
         crops: The crops themselves, with ``paths`` and ``keys``.
 
     Raises:
-        InputError: Images and crops are not as many, or the images are of another kind.
+        InputError: There are more images than crops or fewer, or they have another type or shape.
     """
 
     def __init__(self, images: Tensor, crops: CropSet) -> None:
@@ -61,7 +61,7 @@ class CropStore:
                 f"got {images.dtype} of shape {tuple(images.shape)}."
             )
         if len(images) != len(crops):
-            raise InputError(f"There are {len(images)} images of {len(crops)} crops.")
+            raise InputError(f"There are {len(images)} images for {len(crops)} crops.")
         self.images = images
         self.crops = crops
         self.pids = torch.tensor(crops.pids)
@@ -83,18 +83,18 @@ class CropStore:
         """Decode crops as inference does: EXIF turn, RGB, resize by PIL bilinear.
 
         Args:
-            sets: One set, kept as it is, junk too; or several, whose identities are different
-                people (see :func:`sanreid.datasets.merge_crops`).
+            sets: One set, kept as it is, including junk; or several, whose identities are
+                different people (see :func:`sanreid.datasets.merge_crops`).
             size: (H, W) in pixels.
-            cache_dir: Keep the pixels in a file here and map it into memory. The next store of
-                the same files (by name, size and time of change) at the same size maps it again
-                and decodes nothing. Several processes may do so at once.
-            device: Where the images shall lie; with a CUDA device they are copied there whole.
-            workers: Threads that decode; the number of CPUs when None.
+            cache_dir: Keep the pixels in a memory-mapped file in this folder. The next store of
+                the same files (by name, size and modification time) at the same size maps it
+                again and decodes nothing. Several processes may do so at once.
+            device: Where the images are kept; for a CUDA device all are copied there.
+            workers: Threads that decode; the number of CPUs if None.
 
         Raises:
-            ImageError: Crops cannot be read; names the first ones. Nothing is kept.
-            DatasetError: The disk of ``cache_dir`` is too full.
+            ImageError: Crops cannot be read; the message names the first ones. Nothing is kept.
+            DatasetError: ``cache_dir`` has too little free space.
             InputError: The size is not two positive numbers, or sources share keys.
         """
         if len(size) != 2 or min(size) < 1:
@@ -118,7 +118,7 @@ class CropStore:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The key of each crop, under which its texture is filed."""
+        """The key of each crop, under which its texture is stored."""
         return self.crops.keys
 
     @property
@@ -131,17 +131,17 @@ class CropStore:
         """Where the images lie."""
         return self.images.device
 
-    def batch(self, places: Tensor) -> Tensor:
-        """Give the images at ``places``, (B, 3, H, W) uint8, on the store's device.
+    def batch(self, indices: Tensor) -> Tensor:
+        """Return the images at ``indices``, (B, 3, H, W) uint8, on the store's device.
 
         Args:
-            places: (B,) int64.
+            indices: (B,) int64.
         """
-        return self.images[sent(places, self.images.device)]
+        return self.images[to_device(indices, self.images.device)]
 
 
 def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -> Tensor:
-    """Map the pixels' file, after writing it if it is not there or not whole."""
+    """Map the file of pixels, after writing it if it is missing or incomplete."""
     shape = (len(crops), 3, *size)
     count = int(np.prod(shape))
     folder.mkdir(parents=True, exist_ok=True)
@@ -151,7 +151,7 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
     elif count == 0:
         return torch.empty(shape, dtype=torch.uint8)
     else:
-        # The name appears only when every byte is on the disk, so a crash leaves no half file
+        # The name appears only when every byte is on the disk, so a crash leaves no partial file
         # under it, and two processes that write at once replace each other's equal files.
         handle, name = tempfile.mkstemp(dir=folder, prefix=".crops-", suffix=".tmp")
         try:
@@ -161,7 +161,7 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
             pixels = np.memmap(name, dtype=np.uint8, mode="r+", shape=shape)
             _decode_into(pixels, crops.paths, threads)
             pixels.flush()
-            del pixels  # Windows replaces no file that is mapped
+            del pixels  # Windows cannot replace a mapped file
             Path(name).replace(path)
         finally:
             Path(name).unlink(missing_ok=True)
@@ -171,7 +171,7 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
 
 
 def _reserve(handle: int, count: int, folder: Path) -> None:
-    """Take the room on the disk: a full one is an error here, and a crash through a mapping."""
+    """Allocate the disk space: a full disk is an error here, but a crash through a mapping."""
     if not hasattr(os, "posix_fallocate"):
         return
     try:
@@ -180,13 +180,13 @@ def _reserve(handle: int, count: int, folder: Path) -> None:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise DatasetError(
                 f"The decoded crops, {count / 2**20:,.0f} MiB, do not fit into {folder}: "
-                f"{error.strerror}. Give another cache_dir, or none to keep them in memory."
+                f"{error.strerror}. Set another cache_dir, or none to keep them in memory."
             ) from error
-        logger.debug("%s cannot reserve room: %s", folder, error)  # the file system's limit
+        logger.debug("%s cannot reserve space: %s", folder, error)  # the file system's limit
 
 
 def _fingerprint(crops: CropSet, size: tuple[int, int]) -> str:
-    """Hash what decides the pixels: the files' names, sizes and times of change, and ours."""
+    """Hash what decides the pixels: names, sizes and modification times of the files, versions."""
     facts = [_FORMAT, PIL.__version__, *size]
     digest = hashlib.sha256(json.dumps(facts).encode())
     for path in crops.paths:
@@ -205,13 +205,13 @@ def _decode_into(images: NDArray[np.uint8], paths: Sequence[Path], threads: int)
     failures: list[str] = []
 
     def decode(start: int) -> None:
-        for place in range(start, min(start + _CHUNK, len(paths))):
+        for index in range(start, min(start + _CHUNK, len(paths))):
             try:
-                image = load_crop(paths[place], (height, width))
+                image = load_crop(paths[index], (height, width))
             except ImageError as error:
                 failures.append(str(error))
                 continue
-            images[place] = image.transpose(2, 0, 1)
+            images[index] = image.transpose(2, 0, 1)
 
     with ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(decode, range(0, len(paths), _CHUNK)):

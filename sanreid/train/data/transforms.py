@@ -1,12 +1,13 @@
-"""Augmentation of whole batches on the device they lie on.
+"""Augmentation of whole batches on their own device.
 
 Every choice is made per crop, from one table of random numbers drawn from the generator that
 the caller passes: the same state of the generator gives the same batch, on every device, and
-switching one option leaves the choices of the others as they were.
+switching one option leaves the choices of the others as they were. torchvision's transforms draw
+one value for a whole batch, from the global generator, so they cannot do this.
 
 The geometry (mirror, shift, zoom) is one bilinear sampling; the colours (brightness, contrast,
-saturation, hue, the gains and the look that tell one camera from another) are one affine map of
-RGB per crop, with a tone curve behind it. Nothing here makes the host wait for a GPU.
+saturation, hue, and the gains and style that distinguish cameras) are one affine map of RGB per
+crop, followed by a tone curve. Nothing here makes the host wait for a GPU.
 """
 
 from __future__ import annotations
@@ -21,38 +22,27 @@ from torch.nn import functional
 
 from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
-from sanreid.train.loop.device import sent
+from sanreid.train.data.camera_colors import CameraColorStats
+from sanreid.train.runtime import to_device
 
-__all__ = [
-    "AugmentedBatch",
-    "BatchAugmentation",
-    "CameraLooks",
-    "normalize_crops",
-]
+__all__ = ["AugmentedBatch", "BatchAugmentation"]
 
 _ERASING_TRIES = 8
 _COLUMNS = 19 + 2 * _ERASING_TRIES  # random numbers per crop; see _augment
-_MORE_COLUMNS = 3  # drawn after those, whose draws are so what they were in earlier versions
+_MORE_COLUMNS = 3  # drawn after those, so that their draws stay those of earlier versions
 _LUMA = (0.299, 0.587, 0.114)  # grey of RGB, ITU-R BT.601
 _CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))  # I and Q of YIQ
 
 
 class AugmentedBatch(NamedTuple):
-    """Augmented crops, and which of them show the body mirrored."""
+    """Augmented crops, and which of them were mirrored."""
 
-    crops: Tensor  # (N, 3, H, W) float32, normalised
+    crops: Tensor  # (N, 3, H, W) float32, normalized
     mirrored: Tensor  # (N,) bool
 
 
-class CameraLooks(NamedTuple):
-    """The colours that cameras show on the whole: C cameras, images in [0, 1]."""
-
-    mean: Tensor  # (C, 3) of RGB
-    spread: Tensor  # (C, 3), standard deviations
-
-
 class _Constants(NamedTuple):
-    """Small tensors of the arithmetic, on one device."""
+    """The constants of the arithmetic, on one device."""
 
     mean: Tensor  # (3, 1, 1)
     std: Tensor  # (3, 1, 1)
@@ -64,42 +54,43 @@ class _Constants(NamedTuple):
 
 
 class BatchAugmentation:
-    """Change each crop of a batch at random, then normalise.
+    """Change each crop of a batch at random, then normalize.
 
-    Probabilities and fractions are in [0, 1]; 0 switches an option off.
+    Probabilities and fractions are in [0, 1]; 0 turns an option off.
 
     Args:
         flip: Probability of mirroring a crop left to right.
-        shift: Largest shift as a fraction of each side, in whole pixels where ``zoom`` is 1;
-            the border's pixels are repeated.
+        shift: Largest shift as a fraction of each side, in whole pixels if ``zoom`` is 1;
+            the pixels of the border are repeated.
         zoom: Smallest and largest enlargement about the centre. The released SAN code enlarges
             by 1.125 and crops at random: ``zoom=(1.125, 1.125), shift=0.0555``.
         brightness: RGB times a factor in [1 - brightness, 1 + brightness].
-        contrast: The same for the distance to the crop's mean grey.
-        saturation: The same for the distance of each pixel to its own grey.
-        hue: Largest turn of the colours, 1 a whole turn; 0.02 is light.
+        contrast: The same factor for the distance to the crop's mean grey.
+        saturation: The same factor for the distance of each pixel to its own grey.
+        hue: Largest rotation of the hue, 1 is a full turn; 0.02 is little.
         gain: R, G and B each times a factor of their own, as cameras differ.
         gamma: RGB to the power of a number between 1 / (1 + gamma) and 1 + gamma, as the tone
             curves of cameras differ.
-        camera_style: Probability of giving the crop the look of another camera: mean and spread
-            of each channel move as from its camera's to the other's. What tells one person from
-            another stays; what tells one camera from another must be unlearned. Needs ``looks``.
-        grayscale: Probability of taking the colour away.
+        camera_style: Probability of giving the crop the style of another camera: mean and standard
+            deviation of each channel change as from its own camera's to the other's. What
+            distinguishes people stays; what distinguishes cameras becomes useless. Needs
+            ``colors``.
+        grayscale: Probability of removing the colour.
         blur: Probability of a blur of random strength (5 x 5 binomial at most).
-        low_resolution: Probability of halving the resolution and enlarging again.
+        low_resolution: Probability of halving the resolution and enlarging the crop again.
         erasing: Probability of erasing a rectangle.
         erasing_area: Smallest and largest area of the rectangle, as fractions of the crop.
         erasing_aspect: Smallest side ratio r of the rectangle; the largest is 1 / r.
-        erasing_fill: ``"mean"`` (0 after normalisation) or ``"color"``, one random colour.
-        mean: RGB mean of the normalisation, of images in [0, 1].
-        std: RGB standard deviation of the normalisation.
+        erasing_fill: ``"mean"`` (0 after normalization) or ``"color"``, one random colour.
+        mean: RGB mean of the normalization, of images in [0, 1].
+        std: RGB standard deviation of the normalization.
 
     Raises:
         InputError: A value is out of range.
 
     Source:
         Zhong et al., "Random Erasing Data Augmentation", AAAI 2020, for the rectangle and its
-        ranges; where no rectangle of a few tries fits, the crop is left whole. The hue turns
+        ranges; if none of a few random rectangles fits, nothing is erased. The hue is rotated
         about the grey axis in YIQ.
     """
 
@@ -160,22 +151,23 @@ class BatchAugmentation:
         rank: int = 0,
         world_size: int = 1,
         cameras: Tensor | None = None,
-        looks: CameraLooks | None = None,
+        colors: CameraColorStats | None = None,
     ) -> AugmentedBatch:
         """Augment a batch.
 
         Args:
             crops: (N, 3, H, W) uint8, RGB, on any device; not changed.
-            generator: Where the random numbers come from, best on the CPU. It moves on by the
+            generator: The source of the random numbers, best on the CPU. It advances by the
                 same amount whatever the options.
             rank: Which of ``world_size`` equal slices of a joint batch this is. With the same
                 state of the generator, the slices' outputs together are the joint batch's.
             world_size: How many slices there are.
-            cameras: (N,) int64, which row of ``looks`` each crop's camera is.
-            looks: Of all cameras, on the crops' device; without it no camera's look is given.
+            cameras: (N,) int64, the row of ``colors`` of each crop's camera.
+            colors: Colours of all cameras, on the crops' device; None: ``camera_style`` has no
+                effect.
 
         Raises:
-            InputError: Not a uint8 batch of RGB crops.
+            InputError: ``crops`` is not a uint8 batch of RGB crops.
         """
         if crops.dtype != torch.uint8 or crops.dim() != 4 or crops.shape[1] != 3:
             raise InputError(
@@ -190,21 +182,21 @@ class BatchAugmentation:
             ],
             dim=1,
         )
-        numbers = sent(table[rank * count : (rank + 1) * count], crops.device)
+        numbers = to_device(table[rank * count : (rank + 1) * count], crops.device)
         styles = None
-        if self.options["camera_style"] and cameras is not None and looks is not None:
-            styles = self._styles(numbers[:, 36:38], cameras, looks)
+        if self.options["camera_style"] and cameras is not None and colors is not None:
+            styles = self._styles(numbers[:, 36:38], cameras, colors)
         return self._augment(crops, numbers, styles)
 
     def _augment(
         self, crops: Tensor, numbers: Tensor, styles: tuple[Tensor, Tensor] | None
     ) -> AugmentedBatch:
-        """Spend one row of random numbers in [0, 1) on each crop."""
+        """Augment each crop by its row of random numbers in [0, 1)."""
         mirrored = numbers[:, 0] < self.options["flip"]
-        images = self._placed(crops.float().div_(255), mirrored, numbers[:, 1:4])
+        images = self._sampled(crops.float().div_(255), mirrored, numbers[:, 1:4])
         images = self._softened(images, numbers[:, 4:7])
         matrix, offset = self._colors(images, numbers[:, 7:15], styles)
-        # One pass: out = M x + b, cut to [0, 1], then the normalisation in place.
+        # One pass: out = M x + b, clipped to [0, 1], then the normalization in place.
         flat = torch.baddbmm(offset[:, :, None], matrix, images.flatten(2)).clamp_(0, 1)
         if self.options["gamma"]:
             steepest = math.log(1 + self.options["gamma"])
@@ -215,7 +207,7 @@ class BatchAugmentation:
         return AugmentedBatch(self._erased(images, numbers[:, 15:35]), mirrored)
 
     def _on(self, device: torch.device) -> _Constants:
-        """Give the constants, made once a device: copies from the host would make it wait."""
+        """Return the constants, made once per device: copying them would make the host wait."""
         if device not in self._constants:
             to_yiq = torch.tensor([_LUMA, *_CHROMA], dtype=torch.float64)
             made = _Constants(
@@ -231,17 +223,17 @@ class BatchAugmentation:
         return self._constants[device]
 
     def _styles(
-        self, numbers: Tensor, cameras: Tensor, looks: CameraLooks
+        self, numbers: Tensor, cameras: Tensor, colors: CameraColorStats
     ) -> tuple[Tensor, Tensor]:
-        """Give factor and offset, (N, 3), that move a crop to the look of another camera."""
-        other = (numbers[:, 1] * len(looks.mean)).long()
-        factor = (looks.spread[other] / looks.spread[cameras].clamp_min(1e-3)).clamp(0.5, 2)
-        offset = looks.mean[other] - factor * looks.mean[cameras]
+        """Return factor and offset, (N, 3), that give a crop the style of another camera."""
+        other = (numbers[:, 1] * len(colors.mean)).long()
+        factor = (colors.std[other] / colors.std[cameras].clamp_min(1e-3)).clamp(0.5, 2)
+        offset = colors.mean[other] - factor * colors.mean[cameras]
         chosen = (numbers[:, 0] < self.options["camera_style"])[:, None]
         return torch.where(chosen, factor, 1.0), torch.where(chosen, offset, 0.0)
 
-    def _placed(self, images: Tensor, mirrored: Tensor, numbers: Tensor) -> Tensor:
-        """Mirror, shift and zoom: output place (x, y) in [-1, 1] reads a place of the input."""
+    def _sampled(self, images: Tensor, mirrored: Tensor, numbers: Tensor) -> Tensor:
+        """Mirror, shift and zoom: sample the input for each output point (x, y) in [-1, 1]."""
         if not (self.options["flip"] or self.options["shift"] or self.zoom != (1.0, 1.0)):
             return images
         low, high = self.zoom
@@ -260,16 +252,16 @@ class BatchAugmentation:
         return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
     def _shift(self, numbers: Tensor, side: int) -> Tensor:
-        """Give the shifts along one side, which is 2 long."""
+        """Return the shifts along one side, whose length is 2."""
         pixels = (numbers * 2 - 1) * self.options["shift"] * side
         if self.zoom == (1.0, 1.0):
             pixels = pixels.round()
         return pixels * 2 / side
 
     def _softened(self, images: Tensor, numbers: Tensor) -> Tensor:
-        """Blur some crops and take resolution from some; the others stay as they are.
+        """Blur some crops and reduce the resolution of some; the others stay as they are.
 
-        All are computed and some are taken: to ask which would make the host wait for a GPU.
+        All are computed and some are taken: asking which would make the host wait for a GPU.
         """
         if self.options["blur"]:
             taps = self._on(images.device).taps
@@ -290,7 +282,7 @@ class BatchAugmentation:
     def _colors(
         self, images: Tensor, numbers: Tensor, styles: tuple[Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """Give the affine map of RGB per crop: (N, 3, 3) and (N, 3)."""
+        """Return the affine map of RGB per crop: (N, 3, 3) and (N, 3)."""
         options, constants = self.options, self._on(images.device)
         luma, eye = constants.luma, constants.eye
         grey = luma.expand(3, 3)  # each output channel is the grey
@@ -304,7 +296,7 @@ class BatchAugmentation:
             matrix = torch.diag_embed(gains)
         if options["hue"]:
             angle = (2 * numbers[:, 3] - 1) * options["hue"] * 2 * math.pi
-            matrix = constants.from_yiq @ _turn(angle) @ constants.to_yiq @ matrix
+            matrix = constants.from_yiq @ _rotation(angle) @ constants.to_yiq @ matrix
         saturation = factor(2, "saturation")
         saturation = torch.where(numbers[:, 7] < options["grayscale"], 0.0, saturation)
         matrix = (grey + saturation[:, None, None] * (eye - grey)) @ matrix
@@ -352,41 +344,18 @@ class BatchAugmentation:
         return torch.where(inside, fill, images)
 
 
-def normalize_crops(
-    crops: Tensor,
-    *,
-    mean: Sequence[float] = IMAGENET_MEAN,
-    std: Sequence[float] = IMAGENET_STD,
-) -> Tensor:
-    """Normalise without augmentation, as for inference.
-
-    Args:
-        crops: (N, 3, H, W) uint8, RGB.
-        mean: RGB mean, of images in [0, 1].
-        std: RGB standard deviation.
-
-    Returns:
-        (N, 3, H, W) float32.
-    """
-    means, stds = (
-        torch.tensor(v, dtype=torch.float32, device=crops.device)[:, None, None]
-        for v in (mean, std)
-    )
-    return crops.float().div_(255).sub_(means).div_(stds)
-
-
 def _centres(count: int, device: torch.device) -> Tensor:
-    """Give the places of ``count`` pixel centres in [-1, 1]."""
+    """Return the coordinates of ``count`` pixel centres in [-1, 1]."""
     return (torch.arange(count, device=device) * 2 + 1) / count - 1
 
 
 def _each(flags: Tensor) -> Tensor:
-    """(N,) flags as (N, 1, 1, 1)."""
+    """Reshape (N,) flags to (N, 1, 1, 1)."""
     return flags[:, None, None, None]
 
 
-def _turn(angle: Tensor) -> Tensor:
-    """Give (N, 3, 3) maps of YIQ that turn I and Q by ``angle`` and keep Y."""
+def _rotation(angle: Tensor) -> Tensor:
+    """Return (N, 3, 3) maps of YIQ that rotate I and Q by ``angle`` and keep Y."""
     cos, sin = torch.cos(angle), torch.sin(angle)
     none, whole = torch.zeros_like(angle), torch.ones_like(angle)
     rows = [whole, none, none, none, cos, -sin, none, sin, cos]

@@ -6,69 +6,67 @@ the exponential form of Tarvainen and Valpola, "Mean teachers", NeurIPS 2017.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 __all__ = ["WeightAverage"]
 
 
-class WeightAverage:
-    """Follow a module's floating-point state; BatchNorm statistics are averaged too.
+class WeightAverage(AveragedModel):
+    """A copy of a module that follows its weights; BatchNorm statistics are averaged too.
 
     Args:
-        module: What to follow; the average starts at its present state.
+        model: The module to follow; the average starts at its present state.
         decay: Weight of the past at each step, in [0, 1).
         warmup: Let the decay grow as (1 + step) / (10 + step) until it reaches ``decay``, so
             that the start is soon forgotten.
+
+    Attributes:
+        module: The module with the averaged weights.
+        step: Updates since the start, or since :meth:`restart`.
     """
 
-    def __init__(self, module: nn.Module, *, decay: float, warmup: bool = True) -> None:
+    module: nn.Module
+
+    def __init__(self, model: nn.Module, *, decay: float, warmup: bool = True) -> None:
+        super().__init__(model, use_buffers=True)
+        self.requires_grad_(requires_grad=False)
         self.decay = decay
         self.warmup = warmup
         self.step = 0
-        self.average = {name: x.detach().clone() for name, x in module.state_dict().items()}
 
     @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Take one step towards ``module``'s state."""
+    def update_parameters(self, model: nn.Module) -> None:
+        """Take one step towards ``model``'s state.
+
+        The method of the base class copies its step counter to the device in every call, which
+        makes the host wait for a GPU, and copies the first model it sees; so this replaces it.
+        """
         self.step += 1
         decay = self.decay
         if self.warmup:
             decay = min(decay, (1 + self.step) / (10 + self.step))
-        state = module.state_dict()
+        average, state = self.module.state_dict(), model.state_dict()
         floats = [name for name, x in state.items() if x.is_floating_point()]
         torch._foreach_lerp_(
-            [self.average[name] for name in floats], [state[name] for name in floats], 1 - decay
+            [average[name] for name in floats], [state[name] for name in floats], 1 - decay
         )
         for name in state.keys() - set(floats):
-            self.average[name].copy_(state[name])
+            average[name].copy_(state[name])
 
     def restart(self) -> None:
         """Begin the warm-up again, so that what came before is soon forgotten."""
         self.step = 0
 
-    @contextmanager
-    def swapped_into(self, module: nn.Module) -> Iterator[None]:
-        """Give ``module`` the average inside the block, and its own state back after it."""
-        own = {name: x.detach().clone() for name, x in module.state_dict().items()}
-        module.load_state_dict(self.average)
-        try:
-            yield
-        finally:
-            module.load_state_dict(own)
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the state of the average as a checkpoint holds it; see :meth:`restore`."""
+        return {"step": self.step, "average": self.module.state_dict()}
 
-    def state_dict(self) -> dict[str, int | dict[str, Tensor]]:
-        """Give what :meth:`load_state_dict` takes."""
-        return {"step": self.step, "average": self.average}
-
-    def load_state_dict(self, state: dict[str, int | dict[str, Tensor]]) -> None:
-        """Take up the state of another average of the same module."""
-        step, average = state["step"], state["average"]
-        assert isinstance(step, int)  # noqa: S101 - narrows the union for the type checker
-        assert isinstance(average, dict)  # noqa: S101 - as above
-        self.step = step
-        for name, x in average.items():
-            self.average[name].copy_(x)
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Load what :meth:`checkpoint` returned for another average of the same module."""
+        self.step = state["step"]
+        self.module.load_state_dict(state["average"])

@@ -1,9 +1,10 @@
 """The engine: steps, checkpoints, measurements, and a clean stop.
 
-A run is a pure function of its configuration and its data: every batch depends on its number
-alone, and a checkpoint holds the rest (weights, optimizer, average, place in the epoch). So a
+A run is a pure function of its configuration and its data: every batch depends only on its
+number, and a checkpoint holds the rest (weights, optimizer, average, position in the epoch). So a
 run that was interrupted, even by ``kill -9``, and resumed from its last checkpoint ends with the
-same weights as one that was not, on the CPU to the bit (same machine, same number of threads).
+same weights as an uninterrupted one, on the CPU bit for bit (same machine, same number of
+threads).
 """
 
 from __future__ import annotations
@@ -20,24 +21,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sanreid.errors import ConfigError, TrainingError
+from sanreid.train import runtime
+from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import TrainConfig
+from sanreid.train.config.extensions import import_extensions
 from sanreid.train.config.loader import config_to_dict
-from sanreid.train.data.batches import Batch, Batches, CropBatches, PairBatches
+from sanreid.train.data.batches import Batch, Batches
+from sanreid.train.data.crop_batches import CropBatches
+from sanreid.train.data.pair_batches import PairBatches
 from sanreid.train.data.pairs import Pairs
-from sanreid.train.data.prefetch import ReadAhead
-from sanreid.train.loop import distributed
-from sanreid.train.loop.checkpoint import save_checkpoint
-from sanreid.train.loop.device import resolve_device
+from sanreid.train.data.prefetch import Prefetcher
+from sanreid.train.evaluation.sets import EvaluationSet, load_sets
 from sanreid.train.loop.journal import Journal, Meter, Stopwatch
-from sanreid.train.loop.learner import Learner, Receipt
+from sanreid.train.loop.learner import Learner, StepResult
 from sanreid.train.loop.optimizer import learning_rate
 from sanreid.train.loop.pictures import write_sheet
 from sanreid.train.loop.progress import Progress, state_to_resume
+from sanreid.train.loop.provenance import commit, inherited_training_data
 from sanreid.train.loop.reports import describe, draw, figures
-from sanreid.train.loop.stopping import StopWish
-from sanreid.train.loop.version import commit
-from sanreid.train.networks.initialization import learned_before
-from sanreid.train.tools.evaluate import EvaluationSet, load_sets
+from sanreid.train.loop.stopping import StopRequest
+from sanreid.train.runtime import resolve_device
 from sanreid.utils.files import atomic_write_text
 from sanreid.utils.progress import progress_bar
 
@@ -52,8 +55,8 @@ class Outcome:
 
     Args:
         step: Optimizer steps taken in all.
-        stopped_by: The signal that stopped it; None when it came to its end.
-        metrics: The last measurement, by evaluation set.
+        stopped_by: The signal that stopped it; None if it ran to its end.
+        metrics: The last evaluation, by evaluation set.
     """
 
     step: int
@@ -61,15 +64,15 @@ class Outcome:
     metrics: dict[str, dict[str, float]]
 
 
-class _Taken(NamedTuple):
-    """A step that was taken and not yet told of."""
+class _PendingStep(NamedTuple):
+    """A step that was taken and not yet reported."""
 
-    receipt: Receipt
+    result: StepResult
     step: int
     epoch: float
     crops: int
     lr: float
-    began: float
+    started: float
 
 
 class Engine:
@@ -77,15 +80,18 @@ class Engine:
 
     Args:
         config: What to train.
-        resume: Go on from the last checkpoint in ``config.run.output``, if there is one.
+        resume: Continue from the last checkpoint in ``config.run.output``, if there is one.
 
     Raises:
+        ConfigError: Settings do not fit each other, this machine, or the modules of
+            ``run.imports``.
         TrainingError: The folder holds another run, or a checkpoint that does not fit.
         DatasetError: Crops are missing.
         WeightsError: The first weights are missing or do not fit.
     """
 
     def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
+        import_extensions(config)
         if not config.data.sources and not config.is_san_pg:
             raise ConfigError(
                 "data.sources is empty: name at least one folder of crops, "
@@ -94,13 +100,13 @@ class Engine:
         self.config = config
         self.folder = Path(config.run.output)
         self.device = resolve_device(config.run.device)
-        if config.run.sync_bn and self.device.type == "cpu" and distributed.world_size() > 1:
+        if config.run.sync_bn and self.device.type == "cpu" and runtime.world_size() > 1:
             raise ConfigError(
-                "run.sync_bn is for CUDA devices: on the CPU leave it out, and BatchNorm "
-                "normalises by each process's own part of the batch."
+                "run.sync_bn is for CUDA devices: leave it out on the CPU, where BatchNorm "
+                "normalizes by each process's own part of the batch."
             )
         state = state_to_resume(config, resume=resume)
-        is_main = distributed.is_main()
+        is_main = runtime.is_main()
         self.sets: list[EvaluationSet] = (
             load_sets(config.evaluation.sets, config.encoder.input_size) if is_main else []
         )
@@ -121,14 +127,14 @@ class Engine:
         self.commit = commit()
         if state is not None:
             self._restore(state)
-        else:  # what the first weights have learned, these have
+        else:  # what the first weights were trained on, these are
             own = self.batches.training_data
-            own += [one for one in learned_before(config.init) if one not in own]
-        self.wish = StopWish()
-        self.lag = 1 if self.device.type == "cuda" else 0  # steps that are told of later
-        self._taken: deque[_Taken] = deque()
+            own += [one for one in inherited_training_data(config.init) if one not in own]
+        self.stop_request = StopRequest()
+        self.lag = 1 if self.device.type == "cuda" else 0  # steps that are reported later
+        self._pending: deque[_PendingStep] = deque()
         self._meter = Meter()
-        self._told_at = 0.0
+        self._reported_at = 0.0
         self._saved_at = time.monotonic()
         self._resumed = state is not None
 
@@ -136,18 +142,18 @@ class Engine:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps of one epoch."""
+        """Optimizer steps in one epoch."""
         return math.ceil(len(self.batches) / self.config.run.accumulate)
 
     @property
     def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
+        """Optimizer steps in the whole run."""
         return self.steps_per_epoch * self.config.run.epochs
 
     def run(self) -> Outcome:
-        """Train to the end, or until a signal; checkpoints lie in the run's folder."""
+        """Train to the end, or until a signal; checkpoints are in the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if distributed.is_main():
+        if runtime.is_main():
             describe(self.folder, self.config, self.batches, self.device,
                      {"commit": self.commit, "total_steps": self.total_steps})  # fmt: skip
         self.journal = Journal(
@@ -155,22 +161,22 @@ class Engine:
             resume_step=self.progress.step if self._resumed else None,
             is_measured=self.progress.measured_step == self.progress.step,
             tensorboard=self.config.run.tensorboard,
-            enabled=distributed.is_main(),
+            enabled=runtime.is_main(),
         )
         self.watch = Stopwatch(self.device, every=10 if self.device.type == "cuda" else 1)
         try:
-            with self.wish.noting():
+            with self.stop_request.recorded():
                 self._run()
         finally:
             self.journal.close()
-        return Outcome(self.progress.step, self.wish.signal, self.progress.metrics)
+        return Outcome(self.progress.step, self.stop_request.signal, self.progress.metrics)
 
     def _run(self) -> None:
         config = self.config
         if config.evaluation.at_start and self.progress.step == 0:
             self._measure()
         while self.progress.epoch < config.run.epochs and not self._is_over():
-            if self._is_due():  # a signal or a crash came between the epoch and its measurement
+            if self._is_due():  # a signal or a crash came between the epoch and its evaluation
                 self._measure()
                 continue
             if self._epoch():
@@ -180,23 +186,23 @@ class Engine:
                 self._draw_if_due()
             if self._is_due() and not self._is_over():
                 self._measure()
-        if not self.wish.is_there() and self.progress.measured_step != self.progress.step:
+        if not self.stop_request.is_set() and self.progress.measured_step != self.progress.step:
             self._measure()
         self._save()
 
     def _epoch(self) -> bool:
-        """Take the epoch's steps that are left; whether it came to its end."""
+        """Take the remaining steps of the epoch; return whether it was finished."""
         progress, config = self.progress, self.config
         self.learner.begin_epoch(progress.epoch)
         grows = any(step.until_epoch == progress.epoch for step in config.run.sizes)
         if grows and not progress.position and self.learner.ema is not None:
             self.learner.ema.restart()  # weights and statistics of smaller crops are in it
-        batches = self.batches.places(progress.epoch)
+        batches = self.batches.epoch(progress.epoch)
         first = progress.epoch * len(self.batches)
         self._meter = Meter()
         with (
             progress_bar(
-                None if distributed.is_main() else False,
+                None if runtime.is_main() else False,
                 total=len(batches),
                 initial=progress.position,
                 doing=f"epoch {progress.epoch + 1}/{config.run.epochs}",
@@ -204,26 +210,26 @@ class Engine:
                 leave=False,
             ) as bar,
             closing(
-                ReadAhead(self.batches, batches, first=first, begin=progress.position)
-            ) as ahead,
+                Prefetcher(self.batches, batches, first=first, begin=progress.position)
+            ) as prefetcher,
         ):
             while progress.position < len(batches):
                 if self._is_over():
-                    self._tell(keep=0)
+                    self._report(keep=0)
                     return False
                 chunk = batches[progress.position : progress.position + config.run.accumulate]
-                self._step(ahead, first + progress.position, len(chunk))
+                self._step(prefetcher, first + progress.position, len(chunk))
                 bar.set_postfix(self._meter.shown(), refresh=False)
                 bar.update(len(chunk))
                 if time.monotonic() - self._saved_at > config.run.checkpoint_every_s:
                     self._save()
-            self._tell(keep=0)
+            self._report(keep=0)
         return True
 
-    def _step(self, ahead: ReadAhead, first: int, count: int) -> None:
+    def _step(self, prefetcher: Prefetcher, first: int, count: int) -> None:
         """Take one optimizer step over ``count`` batches from number ``first``."""
         progress = self.progress
-        began = time.perf_counter()
+        started = time.perf_counter()
         self.watch.next_step()
         lr = learning_rate(
             progress.step,
@@ -231,8 +237,8 @@ class Engine:
             steps_per_epoch=self.steps_per_epoch,
             total_steps=self.total_steps,
         )
-        receipt = self.learner.step(
-            self._drawn(ahead, range(first, first + count)),
+        result = self.learner.step(
+            self._drawn(prefetcher, range(first, first + count)),
             count,
             lr=lr,
             decoder_share=self._decoder_share(),
@@ -241,15 +247,17 @@ class Engine:
         progress.step += 1
         progress.position += count
         epoch = progress.epoch + progress.position / len(self.batches)
-        crops = len(receipt.places) * distributed.world_size()
-        self._taken.append(_Taken(receipt, progress.step, round(epoch, 4), crops, lr, began))
-        self._tell(keep=self.lag)
+        crops = len(result.indices) * runtime.world_size()
+        self._pending.append(
+            _PendingStep(result, progress.step, round(epoch, 4), crops, lr, started)
+        )
+        self._report(keep=self.lag)
 
-    def _drawn(self, ahead: ReadAhead, numbers: range) -> Iterator[Batch]:
+    def _drawn(self, prefetcher: Prefetcher, numbers: range) -> Iterator[Batch]:
         for number in numbers:
             with self.watch.part("data"):
                 batch = self.batches.batch(
-                    ahead.take(number), number=number, epoch=self.progress.epoch
+                    prefetcher.take(number), number=number, epoch=self.progress.epoch
                 )
             yield batch
 
@@ -257,58 +265,59 @@ class Engine:
         steps = self.config.loss.decoder_warmup_epochs * self.steps_per_epoch
         return min(1.0, (self.progress.step + 1) / steps) if steps else 1.0
 
-    def _tell(self, *, keep: int) -> None:
-        """Look at the steps taken, but for the last ``keep``: all finite, and into the log.
+    def _report(self, *, keep: int) -> None:
+        """Check and log the steps taken, except the last ``keep``.
 
         Raises:
             TrainingError: A loss or a gradient is not finite; no weight was changed by it.
         """
-        while len(self._taken) > keep:
-            taken = self._taken.popleft()
-            values = taken.receipt.read()
+        while len(self._pending) > keep:
+            pending = self._pending.popleft()
+            values = pending.result.read()
             if not self.learner.is_sound(values):
-                raise self._not_finite(values, taken)
+                raise self._not_finite(values, pending)
             now = time.perf_counter()
-            seconds, self._told_at = now - max(taken.began, self._told_at), now
+            seconds = now - max(pending.started, self._reported_at)
+            self._reported_at = now
             self.progress.seconds += seconds
             del values["gradient"]
-            self._meter.add({**values, "lr": taken.lr}, crops=taken.crops, seconds=seconds)
-            if taken.step % self.config.run.log_every == 0:
-                self._log(taken)
+            self._meter.add({**values, "lr": pending.lr}, crops=pending.crops, seconds=seconds)
+            if pending.step % self.config.run.log_every == 0:
+                self._log(pending)
                 self._meter = Meter()
 
-    def _not_finite(self, values: dict[str, float], taken: _Taken) -> TrainingError:
+    def _not_finite(self, values: dict[str, float], pending: _PendingStep) -> TrainingError:
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         terms = [name for name in bad if name not in {"total", "gradient"}]
         what = "the gradient"
         if "total" in bad:
             what = f"the loss ({', '.join(terms) or 'their sum'})"
-        names = self.batches.names(taken.receipt.places)
-        path = self.folder / f"not-finite-rank{distributed.rank()}.json"
-        record = {"step": taken.step - 1, "what": what, "crops": names}
+        names = self.batches.names(pending.result.indices)
+        path = self.folder / f"not-finite-rank{runtime.rank()}.json"
+        record = {"step": pending.step - 1, "what": what, "crops": names}
         atomic_write_text(path, json.dumps(record, indent=2) + "\n")
         shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
         return TrainingError(
-            f"At step {taken.step - 1} {what} is NaN or infinite; the last checkpoint is "
-            f"sound. Crops of the batch: {shown}, listed in {path}. "
-            "Look at them, lower optimizer.lr or set optimizer.clip_norm."
+            f"At step {pending.step - 1} {what} is NaN or infinite; the last checkpoint is "
+            f"not affected. Crops of the batch: {shown}, listed in {path}. "
+            "Inspect them, lower optimizer.lr or set optimizer.clip_norm."
         )
 
-    def _log(self, taken: _Taken) -> None:
+    def _log(self, pending: _PendingStep) -> None:
         means = self._meter.means()
         row = {
-            "epoch": taken.epoch,
+            "epoch": pending.epoch,
             **means,
             "seconds": round(self.progress.seconds, 1),
             **{f"share_{name}": share for name, share in self.watch.shares().items()},
         }
-        self.journal.write("train", taken.step, row)
+        self.journal.write("train", pending.step, row)
         logger.info(
-            "epoch %.2f step %d/%d: %s", taken.epoch, taken.step, self.total_steps,
+            "epoch %.2f step %d/%d: %s", pending.epoch, pending.step, self.total_steps,
             ", ".join(f"{k} {v:.4g}" for k, v in means.items()),
         )  # fmt: skip
 
-    # --- measuring -----------------------------------------------------------------------
+    # --- evaluation ----------------------------------------------------------------------
 
     def _is_due(self) -> bool:
         every = self.config.evaluation.every
@@ -321,33 +330,32 @@ class Engine:
         )
 
     def _measure(self) -> None:
-        """Evaluate the network, its average where there is one; keep the best."""
+        """Evaluate the network, or its average if there is one; keep the best."""
         self.progress.measured_step = self.progress.step
         if not self.sets and self.held_out is None:
             return
-        began = time.perf_counter()
-        with self.learner.averaged():
-            found = figures(
-                self.learner.network, self.config, self.sets, self.held_out,
-                device=self.device, stop=self.wish.is_there,
-            )  # fmt: skip
-            if found is None:  # a signal came; after a resume it is measured again
-                self.progress.measured_step = -1
-                return
-            self.progress.metrics = found
-            self._keep_if_best(next(iter(found.values())))
+        started = time.perf_counter()
+        found = figures(
+            self.learner.averaged, self.config, self.sets, self.held_out,
+            device=self.device, stop=self.stop_request.is_set,
+        )  # fmt: skip
+        if found is None:  # a signal came; after resuming it is evaluated again
+            self.progress.measured_step = -1
+            return
+        self.progress.metrics = found
+        self._keep_if_best(next(iter(found.values())))
         for name, one in found.items():
             row = {"set": name, "epoch": self.progress.epoch, **one}
             self.journal.write("evaluation", self.progress.step, row)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
             logger.info("epoch %d, %s: %s", self.progress.epoch, name, shown)
-        logger.info("measured in %.1f s", time.perf_counter() - began)
+        logger.info("evaluated in %.1f s", time.perf_counter() - started)
 
     def _keep_if_best(self, figures: dict[str, float]) -> None:
         """Keep the weights with the best figures so far.
 
-        Those from before the first step never count, those from epochs of smaller crops only
-        until there are some of the final size.
+        Figures from before the first step never count; those from epochs of smaller crops count
+        only until there are some at the final size.
         """
         progress, sizes = self.progress, self.config.run.sizes
         smaller = sizes[-1].until_epoch if sizes else 0
@@ -360,7 +368,7 @@ class Engine:
 
     def _draw_if_due(self) -> None:
         every, epoch = self.config.run.pictures_every, self.progress.epoch
-        if not every or epoch % every or not distributed.is_main():
+        if not every or epoch % every or not runtime.is_main():
             return
         pixels = draw(self.learner.network, self.config, self.batches, device=self.device)
         if pixels is not None:
@@ -370,15 +378,15 @@ class Engine:
     # --- state ---------------------------------------------------------------------------
 
     def _save(self) -> None:
-        self._tell(keep=0)  # what is not finite must not be saved
+        self._report(keep=0)  # what is not finite must not be saved
         self._saved_at = time.monotonic()
-        if distributed.is_main():
+        if runtime.is_main():
             state = {**self.learner.state_dict(), "progress": asdict(self.progress)}
             save_checkpoint(self.folder / "last.ckpt", {**self._about(), **state})
 
     def _save_best(self) -> None:
-        if distributed.is_main():
-            model = {key: x.detach() for key, x in self.learner.network.state_dict().items()}
+        if runtime.is_main():
+            model = {key: x.detach() for key, x in self.learner.averaged.state_dict().items()}
             save_checkpoint(self.folder / "best.ckpt", {**self._about(), "model": model})
 
     def _about(self) -> dict[str, Any]:
@@ -396,8 +404,8 @@ class Engine:
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data_digest"] != self.batches.digest:
             raise TrainingError(
-                f"The crops are not those the run in {self.folder} began with; check the data "
-                "folders, or start another run."
+                f"The crops are not those that the run in {self.folder} started with; check the "
+                "data folders, or start another run."
             )
         self.learner.load_state_dict(state)
         self.batches.training_data = state["training_data"]
@@ -407,4 +415,4 @@ class Engine:
         limit = self.config.run.max_steps
         if limit and self.progress.step >= limit:
             return True
-        return self.wish.is_shared(self.device)
+        return self.stop_request.is_set_anywhere(self.device)

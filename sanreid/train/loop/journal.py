@@ -1,4 +1,4 @@
-"""What a run tells: one JSON line per event, TensorBoard where wanted, a bar, time shares."""
+"""The log of a run: one JSON line per event, optional TensorBoard, a bar, shares of the time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Journal", "Meter", "Stopwatch", "read_journal"]
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Read a JSONL log; a last line that a crash cut short is left out."""
+    """Read a JSONL log; a last line that a crash truncated is ignored."""
     rows: list[dict[str, Any]] = []
     for line in path.read_text(encoding="utf-8").splitlines():
         try:
@@ -29,19 +29,19 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 class Journal:
-    """Write ``log.jsonl``, and TensorBoard files beside it where asked.
+    """Write ``log.jsonl`` and, if wanted, TensorBoard files beside it.
 
     Args:
         folder: The run's folder.
-        resume_step: Keep the lines up to this step and drop what came after it, since it will
-            happen again; None: start anew.
-        is_measured: Whether what was measured at ``resume_step`` counts; else it is measured
-            again, and its lines are dropped.
+        resume_step: Keep the lines up to this step and drop later ones, whose steps will be
+            taken again; None: start a new log.
+        is_measured: Whether the evaluation at ``resume_step`` is complete; otherwise it is
+            repeated, and its lines are dropped.
         tensorboard: Also write TensorBoard files.
-        enabled: Write at all; only one of several processes does.
+        enabled: Whether to write at all; only one of several processes does.
 
     Raises:
-        MissingExtraError: TensorBoard is asked for and not installed.
+        MissingExtraError: TensorBoard is wanted and not installed.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Journal:
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def picture(self, name: str, step: int, pixels: Any) -> None:  # noqa: ANN401 - (H, W, 3) array
-        """Show a picture in TensorBoard, where it is on."""
+        """Show a picture in TensorBoard, if it is on."""
         if self._board is not None:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
@@ -96,12 +96,12 @@ class Journal:
 
 
 class Stopwatch:
-    """Where the time goes, by the name of the part.
+    """Measure where the time goes, by the name of the part.
 
     Args:
-        device: On CUDA each part waits for the device, so the shares are true but the run a
-            little slower; ``every`` keeps that rare.
-        every: Measure one step in so many.
+        device: On CUDA each part waits for the device, which makes the shares correct and the
+            run a little slower; ``every`` keeps that rare.
+        every: Measure one step in every so many.
     """
 
     def __init__(self, device: torch.device, *, every: int = 1) -> None:
@@ -111,21 +111,21 @@ class Stopwatch:
         self.seconds: dict[str, float] = {}
 
     def next_step(self) -> None:
-        """Say that a step begins."""
+        """Mark the beginning of a step."""
         self._steps += 1
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Count the block's time under ``name``."""
+        """Add the block's time under ``name``."""
         if self._steps % self._every:
             yield
             return
-        began = self._now()
+        started = self._now()
         yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - began
+        self.seconds[name] = self.seconds.get(name, 0.0) + self._now() - started
 
     def shares(self) -> dict[str, float]:
-        """Give each part's share of the measured time; they add up to 1."""
+        """Return each part's share of the measured time; the shares add up to 1."""
         total = sum(self.seconds.values())
         return {name: round(s / total, 4) for name, s in self.seconds.items()} if total else {}
 
@@ -136,7 +136,7 @@ class Stopwatch:
 
 
 class Meter:
-    """Means of the terms since the last line of the log, and crops per second."""
+    """The means of the terms since the last line of the log, and crops per second."""
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
@@ -145,7 +145,7 @@ class Meter:
         self._seconds = 0.0
 
     def add(self, terms: dict[str, float], *, crops: int, seconds: float) -> None:
-        """Count one step."""
+        """Add one step."""
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._steps += 1
@@ -153,12 +153,12 @@ class Meter:
         self._seconds += seconds
 
     def means(self) -> dict[str, float]:
-        """Give the means, ``lr`` among them, and ``images_per_s``."""
+        """Return the means, including ``lr``, and ``images_per_s``."""
         means = {name: value / self._steps for name, value in self._sums.items()}
         return {**means, "images_per_s": self._crops / max(self._seconds, 1e-9)}
 
     def shown(self) -> dict[str, str]:
-        """Give the means as a progress bar shows them."""
+        """Return the means as a progress bar shows them."""
         return {name: f"{value:.3g}" for name, value in self.means().items() if name != "lr"}
 
 

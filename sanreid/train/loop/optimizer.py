@@ -7,19 +7,19 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sanreid.train.config import OptimizerConfig
 
-__all__ = ["build_optimizer", "guarded_step", "learning_rate", "set_learning_rate"]
+__all__ = ["build_optimizer", "learning_rate"]
 
 
 def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Build the optimizer over the parameters of a SAN that are to be learned.
+    """Build the optimizer over the parameters of a SAN that require a gradient.
 
-    The groups are trunk, head with classifier, and decoder, each split in two: matrices and
+    The groups are trunk, heads with classifier, and decoder, each split in two: matrices and
     convolutions, which are decayed, and vectors (BatchNorm, biases), which are not. Each group
-    carries ``lr_factor``, its learning rate relative to the schedule's.
+    has an ``lr_factor``, its learning rate relative to the schedule's.
     """
     factors = {
         "decoder": config.decoder_lr_factor,
@@ -45,7 +45,7 @@ def build_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.O
 def learning_rate(
     step: int, config: OptimizerConfig, *, steps_per_epoch: int, total_steps: int
 ) -> float:
-    """Give the learning rate of the step that comes after ``step`` steps.
+    """Return the learning rate of the step that comes after ``step`` steps.
 
     Args:
         step: Steps taken so far, from 0.
@@ -69,31 +69,10 @@ def learning_rate(
     return config.lr
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set ``lr`` on every group, times the group's own factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group["lr_factor"]
-
-
-def guarded_step(optimizer: torch.optim.Optimizer, *, skip: Tensor) -> None:
-    """Take a step, unless ``skip`` is true; nobody waits for the device to find out.
-
-    Args:
-        optimizer: As :func:`build_optimizer` gives it. Its fused kernels read the flag where
-            torch's own ``GradScaler`` leaves it.
-        skip: () bool on the parameters' device.
-    """
-    optimizer.grad_scale, optimizer.found_inf = None, skip.float()  # type: ignore[attr-defined] # as GradScaler does
-    try:
-        optimizer.step()
-    finally:
-        del optimizer.grad_scale, optimizer.found_inf  # type: ignore[attr-defined] # as above
-
-
 def _part(name: str) -> str:
     if name.startswith("decoder."):
         return "decoder"
-    if name.startswith(("classifier.", "encoder.head.", "encoder.pooling.")):
+    if name.startswith(("classifier.", "heads.", "encoder.head.", "encoder.pooling.")):
         return "head"
     return "trunk"
 

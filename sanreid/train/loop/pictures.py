@@ -1,4 +1,4 @@
-"""Picture sheets of a run: each crop beside its target texture and the predicted one."""
+"""Picture sheets of a run: each crop beside its target texture and its predicted texture."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def sheet(
     mean: Sequence[float],
     std: Sequence[float],
 ) -> NDArray[np.uint8]:
-    """Lay crops and textures side by side, one person a row.
+    """Arrange crops and textures side by side, one row per crop.
 
     Args:
-        crops: (N, 3, H, W) float, normalised.
-        targets: (N, 3, S, S) in [-1, 1], or None where there are none.
-        predicted: (N, 3, S, S); cut to [-1, 1].
-        mean: Of the normalisation.
-        std: Of the normalisation.
+        crops: (N, 3, H, W) float, normalized.
+        targets: (N, 3, S, S) in [-1, 1], or None if there are none.
+        predicted: (N, 3, S, S); clipped to [-1, 1].
+        mean: RGB mean of the normalization.
+        std: RGB standard deviation of the normalization.
 
     Returns:
         (height, width, 3) uint8.
@@ -58,7 +58,7 @@ def sheet(
 
 
 def write_sheet(path: Path, pixels: NDArray[np.uint8]) -> None:
-    """Write a sheet as PNG or JPEG, by the name's ending."""
+    """Write a sheet as PNG or JPEG, by the suffix of the name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         Image.fromarray(pixels).save(file, "JPEG" if path.suffix in {".jpg", ".jpeg"} else "PNG")

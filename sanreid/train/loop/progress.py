@@ -1,4 +1,4 @@
-"""Where a run stands, and whether it may be gone on with."""
+"""How far a run has come, and whether it can be resumed."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from sanreid.errors import TrainingError
+from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_from_dict, config_to_dict
-from sanreid.train.loop.checkpoint import load_checkpoint
 
 __all__ = ["Progress", "state_to_resume"]
 
-# Settings that change what a run tells or where, not what it learns: they may differ on resume.
-# Where the crops lie is free too: the checkpoint knows their digest.
+# Settings that change what a run reports or where, not what it learns, may differ on resume.
+# So may the locations of the crops: the checkpoint holds their digest.
 _FREE_SECTIONS = ("evaluation",)
 _FREE_KEYS = {
     "run": ("output", "name", "max_steps", "threads", "checkpoint_every_s", "log_every",
-            "tensorboard", "pictures_every", "device"),
+            "tensorboard", "pictures_every", "device", "imports"),
     "data": ("cache_dir", "store"),
 }  # fmt: skip
-_PLACES = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
-_FREE_OF_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
-_WANTED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
+_PATHS = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
+_FREE_IN_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
+_REQUIRED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
 
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands; everything here is in a checkpoint."""
+    """How far a run has come; all of this is in a checkpoint."""
 
     epoch: int = 0
     position: int = 0  # batches done in this epoch
@@ -38,35 +38,35 @@ class Progress:
     best: float = -math.inf  # mAP of the first evaluation set; for SAN-PG the negative L1
     best_epoch: int = 0  # epochs done when it was measured
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-    seconds: float = 0.0  # of training, measurements left out
+    seconds: float = 0.0  # of training, without evaluations
 
 
 def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | None:
-    """Give the checkpoint to go on from; None for a run that begins.
+    """Return the checkpoint to resume from; None for a new run.
 
     Raises:
-        TrainingError: Without ``resume`` the folder holds a run; with it, it holds none, or one
-            of another configuration, or a damaged checkpoint.
+        TrainingError: Without ``resume``, the folder already holds a run; with it, it holds none,
+            one of another configuration, or a damaged checkpoint.
     """
     folder = Path(config.run.output)
     path = folder / "last.ckpt"
     if not resume:
         if path.is_file():
             raise TrainingError(
-                f"{folder} holds a run already; add --resume to go on with it, or give "
+                f"{folder} already holds a run; add --resume to continue it, or choose "
                 "another folder with --set run.output=..."
             )
         return None
     if not path.is_file() and not (folder / "config.json").is_file():
         raise TrainingError(f"There is no run to resume in {folder}; start it without --resume.")
     if not path.is_file():
-        return None  # killed before its first checkpoint: it starts anew
+        return None  # killed before its first checkpoint: it starts again
     state = load_checkpoint(path)
-    if missing := [key for key in _WANTED if key not in state]:
+    if missing := [key for key in _REQUIRED if key not in state]:
         raise TrainingError(
-            f"{path} is no checkpoint to resume from: it lacks {', '.join(missing)}."
+            f"{path} is not a checkpoint to resume from: it lacks {', '.join(missing)}."
         )
-    # Through the present form: settings that came later have their defaults.
+    # Converted to the present form, in which settings added since have their defaults.
     before = config_to_dict(config_from_dict(state["config"]))
     differing = _differences(before, config_to_dict(config))
     if differing:
@@ -78,25 +78,25 @@ def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | No
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """Name the settings that differ and may not."""
+    """Return the settings that differ although they must not."""
     found = []
     for section, settings in new.items():
         if section in _FREE_SECTIONS:
             continue
         for key in settings.keys() - set(_FREE_KEYS.get(section, ())):
             was, now = old.get(section, {}).get(key), settings[key]
-            if key in _PLACES.get(section, ()):
+            if key in _PATHS.get(section, ()):
                 was, now = bool(was), bool(now)
             if key == "sources":
-                was, now = _without_places(was), _without_places(now)
+                was, now = _without_paths(was), _without_paths(now)
             if was != now:
                 found.append(f"{section}.{key} was {was!r}, is {now!r}")
     return sorted(found)
 
 
-def _without_places(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables
-    """Leave of each source what decides which crops it has, but for where they lie."""
+def _without_paths(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables
+    """Keep of each source what decides which crops it has, but not where they are."""
     return [
-        {key: bool(value) if key in _FREE_OF_SOURCE else value for key, value in one.items()}
+        {key: bool(value) if key in _FREE_IN_SOURCE else value for key, value in one.items()}
         for one in sources or []
     ]

@@ -1,4 +1,4 @@
-"""What a run says of itself beside its log: figures, picture sheets, what it was made with."""
+"""What a run reports besides its log: figures, picture sheets, the versions it was made with."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import torch
 from numpy.typing import NDArray
 
 import sanreid
+from sanreid.train import runtime
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batches
 from sanreid.train.data.pairs import Pairs
-from sanreid.train.data.targets import open_atlas
-from sanreid.train.loop import distributed
-from sanreid.train.loop.device import autocast_dtype
+from sanreid.train.evaluation.measuring import Measurement, measure_all
+from sanreid.train.evaluation.pair_quality import measure_pairs
+from sanreid.train.evaluation.sets import EvaluationSet
 from sanreid.train.loop.pictures import sheet
 from sanreid.train.networks.san import SAN, SANPG
-from sanreid.train.tools.evaluate import EvaluationSet, Measurement, measure_all
-from sanreid.train.tools.pair_quality import measure_pairs
+from sanreid.train.textures.targets import open_atlas
 from sanreid.utils.files import atomic_write_text
 
 __all__ = ["describe", "draw", "figures"]
@@ -40,10 +40,10 @@ def figures(
     device: torch.device,
     stop: Callable[[], bool],
 ) -> dict[str, dict[str, float]] | None:
-    """Measure the network on every evaluation set and the held-out pairs, by name.
+    """Evaluate the network on every evaluation set and the held-out pairs, by name.
 
     Returns:
-        None when ``stop()`` became true on the way.
+        None if ``stop()`` became true meanwhile.
     """
     measured = measure_all(network.encoder, sets, config, device=device, stop=stop)
     if measured is None:
@@ -61,21 +61,21 @@ def figures(
 def draw(
     network: SAN | SANPG, config: TrainConfig, batches: Batches, *, device: torch.device
 ) -> NDArray[np.uint8] | None:
-    """Draw crops as they are trained on beside target and predicted textures.
+    """Draw augmented crops beside their target and predicted textures.
 
     Returns:
         (height, width, 3) uint8, or None without a decoder.
     """
     if network.decoder is None:
         return None
-    raw = batches.read(batches.places(0)[0][:_SHEET_ROWS], number=0)
+    raw = batches.read(batches.epoch(0)[0][:_SHEET_ROWS], number=0)
     batch = batches.batch(raw, number=0, epoch=config.run.epochs)
     crops, targets = batch.crops, batch.targets.textures
     if crops is None or (targets is None and batch.pit_crops is not None):
         crops, targets = batch.pit_crops, batch.targets.pit_textures
     if crops is None:
         return None
-    autocast = autocast_dtype(config)
+    autocast = runtime.autocast_dtype(config)
     network.eval()
     with (
         torch.inference_mode(),
@@ -108,7 +108,7 @@ def describe(
         "python": platform.python_version(),
         "device": str(device),
         "threads": torch.get_num_threads(),
-        "processes": distributed.world_size(),
+        "processes": runtime.world_size(),
         "training_data": batches.training_data,
         **more,
     }

@@ -1,4 +1,4 @@
-"""A wish to stop, by SIGTERM or Ctrl-C, noted and granted after the step in hand."""
+"""A request to stop, by SIGTERM or Ctrl-C, recorded and granted after the current step."""
 
 from __future__ import annotations
 
@@ -10,47 +10,49 @@ from types import FrameType
 
 import torch
 
-from sanreid.train.loop import distributed
+from sanreid.train import runtime
 
-__all__ = ["StopWish"]
+__all__ = ["StopRequest"]
 
 logger = logging.getLogger(__name__)
 
 
-class StopWish:
-    """Whether somebody wants the run to stop.
+class StopRequest:
+    """Whether the run was asked to stop.
 
     Attributes:
-        signal: The signal's number; None when nobody does.
+        signal: The number of the signal that asked; None if there was none.
     """
 
     def __init__(self) -> None:
         self.signal: int | None = None
 
-    def is_there(self) -> bool:
-        """Whether this process was asked."""
+    def is_set(self) -> bool:
+        """Return whether this process was asked."""
         return self.signal is not None
 
-    def is_shared(self, device: torch.device) -> bool:
-        """Whether any of the processes was asked; all of them must ask at the same place."""
-        if distributed.world_size() > 1:
-            flag = torch.tensor(float(self.is_there()), device=device)
-            if bool(distributed.all_sum(flag)) and self.signal is None:
-                self.signal = int(signal.SIGTERM)  # another process got it
-        return self.is_there()
+    def is_set_anywhere(self, device: torch.device) -> bool:
+        """Return whether any process was asked; every process must call this in the same step."""
+        if runtime.world_size() > 1:
+            flag = torch.tensor(float(self.is_set()), device=device)
+            if bool(runtime.all_sum(flag)) and self.signal is None:
+                self.signal = int(signal.SIGTERM)  # another process received it
+        return self.is_set()
 
     @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Note signals inside the block; a second one stops at once, by KeyboardInterrupt."""
+    def recorded(self) -> Iterator[None]:
+        """Record signals inside the block; a second one stops at once, by KeyboardInterrupt."""
 
-        def note(number: int, _: FrameType | None) -> None:
+        def record(number: int, _: FrameType | None) -> None:
             if self.signal is not None:
                 raise KeyboardInterrupt
             self.signal = number
-            logger.warning("Signal %d: saving after this step. Once more stops at once.", number)
+            logger.warning(
+                "Signal %d: saving after this step. Send it again to stop at once.", number
+            )
 
         try:
-            before = {n: signal.signal(n, note) for n in (signal.SIGTERM, signal.SIGINT)}
+            before = {n: signal.signal(n, record) for n in (signal.SIGTERM, signal.SIGINT)}
         except ValueError:  # not the main thread: signals are the caller's business
             yield
             return

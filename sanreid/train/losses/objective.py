@@ -1,44 +1,47 @@
-"""The sum that one joint step minimises, from a network's output.
+"""The sum that one joint step minimizes: registered terms, each with its weight.
+
+A term is one entry: its name in the log, its weight, and the function that computes it from the
+inputs of a step. :func:`register_loss` adds one, from any module; the entries of this package
+stand below their formulas in this folder.
 
 The paper's ablation rows are the weights: identity and triplet alone are the baseline; with
 reconstruction it is the paper's "SAN-basic"; with the TR constraint SAN; with synthetic pairs in
-each batch the full row. One backward and one optimizer serve all terms. Departure: the released
-code steps twice per batch with three optimizers; its second backward runs through a graph whose
-weights the first step has changed.
+each batch the full row. One backward pass and one optimizer serve all terms. Departure: the
+released code steps twice per batch with three optimizers; its second backward runs through a
+graph whose weights the first step has changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from sanreid.errors import ConfigError
+from sanreid.train import runtime
 from sanreid.train.config import LossConfig
-from sanreid.train.loop import distributed
-from sanreid.train.losses.camera_proxies import CameraProxies
-from sanreid.train.losses.terms import (
-    batch_hard_triplet_loss,
-    identity_loss,
-    reconstruction_loss,
-    tr_constraint,
-)
 from sanreid.train.networks.san import SANOutput
 
-__all__ = ["Objective", "Targets"]
+__all__ = ["LossContext", "LossInputs", "Objective", "Targets", "loss_heads", "register_loss"]
+
+_T = TypeVar("_T", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What one batch should give.
+    """The labels and textures of one batch.
 
     Args:
         labels: (N,) int64, contiguous identities.
         textures: (N, 3, 256, 256) in [-1, 1], or None.
-        mask: (N, 1, 256, 256) weights in [0, 1], or None: every place counts.
+        mask: (N, 1, 256, 256) weights in [0, 1]; None weighs every texel equally.
         pit_textures: (M, 3, 256, 256) of the synthetic pairs, or None.
-        pit_mask: As ``mask``.
-        places: (N,) int64, the proxy of each crop's person under its camera, or None.
+        pit_mask: As ``mask``, for the synthetic pairs.
+        proxies: (N,) int64, the proxy of each crop's person under its camera, or None.
     """
 
     labels: Tensor
@@ -46,29 +49,145 @@ class Targets:
     mask: Tensor | None = None
     pit_textures: Tensor | None = None
     pit_mask: Tensor | None = None
-    places: Tensor | None = None
+    proxies: Tensor | None = None
 
 
-class Objective:
-    """Compute the terms and their weighted sum.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossContext:
+    """What the terms of a run are built from.
 
     Args:
         config: Weights and margins.
-        pit_weight: Weight of the synthetic pairs' reconstruction loss relative to the crops'.
-        proxies: The memory of the cross-camera loss, which follows each batch; None where
-            that loss has no weight.
+        pit_weight: Weight of the synthetic pairs' reconstruction relative to the crops'.
+        embedding_dim: D of the embeddings.
+        num_classes: Identities.
+        proxy_pids: (M,) int64, the person of each proxy of the cross-camera loss, or None.
+        device: Where the terms are computed.
     """
 
-    def __init__(
-        self,
-        config: LossConfig,
-        *,
-        pit_weight: float = 1.0,
-        proxies: CameraProxies | None = None,
-    ) -> None:
-        self.config = config
-        self.pit_weight = pit_weight
-        self.proxies = proxies
+    config: LossConfig
+    pit_weight: float = 1.0
+    embedding_dim: int = 0
+    num_classes: int = 0
+    proxy_pids: Tensor | None = None
+    device: torch.device | None = None
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """What a term may be computed from. N crops of this process, J of all processes together.
+
+    Args:
+        output: What the network returned for the crops; None for SAN-PG, which has none.
+        targets: Labels and textures of the batch.
+        pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
+        config: Weights and margins.
+    """
+
+    output: SANOutput | None
+    targets: Targets
+    pit_textures: Tensor | None
+    config: LossConfig
+
+    @cached_property
+    def pids(self) -> Tensor:
+        """(J,) int64, the identities of the joint batch."""
+        return runtime.gather(self.targets.labels)
+
+    @cached_property
+    def embeddings(self) -> Tensor:
+        """(J, D) the embeddings of the joint batch, not normalized."""
+        assert self.output is not None  # noqa: S101 - terms of crops are not computed without them
+        return runtime.gather(self.output.embedding)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    name: str
+    weight: Callable[[LossContext], float]
+    build: Callable[[LossContext], Callable[[LossInputs], Tensor | None]]
+    of_decoder: bool
+    head: Callable[[LossContext], nn.Module] | None
+
+
+_ENTRIES: dict[str, _Entry] = {}
+
+
+def register_loss(
+    name: str,
+    *,
+    weight: str | Callable[[LossContext], float] | None = None,
+    of_decoder: bool = False,
+    head: Callable[[LossContext], nn.Module] | None = None,
+) -> Callable[[_T], _T]:
+    """Register a loss term; used as a decorator of a function or of a class.
+
+    A function takes :class:`LossInputs` and returns a scalar, or None if it does not apply to the
+    batch. A class is built once per run with :class:`LossContext`, then called like a function;
+    if it keeps a state between steps, it has ``state_dict`` and ``load_state_dict``.
+
+    Args:
+        name: The name of the term in the log; registering a name again replaces the term.
+        weight: The key in the ``[loss]`` section that holds the weight, or a function of the
+            context; None: ``loss.custom``, under ``name``. The term is left out if it is 0.
+        of_decoder: The term is computed from SA-Dec, so its weight warms up with SA-Dec's.
+        head: Builds a module with learned parameters on the embedding; its output is
+            ``inputs.output.heads[name]``. Like the classifier, it is not exported.
+    """
+
+    def custom(context: LossContext) -> float:
+        return context.config.custom.get(name, 0.0)
+
+    def from_key(context: LossContext) -> float:
+        return float(getattr(context.config, str(weight)))
+
+    weigh = custom if weight is None else from_key if isinstance(weight, str) else weight
+
+    def register(term: _T) -> _T:
+        def build(context: LossContext) -> Callable[[LossInputs], Tensor | None]:
+            return term(context) if isinstance(term, type) else term
+
+        _ENTRIES[name] = _Entry(name, weigh, build, of_decoder, head)
+        return term
+
+    return register
+
+
+def _active(context: LossContext) -> list[tuple[_Entry, float]]:
+    if unknown := context.config.custom.keys() - _ENTRIES.keys():
+        raise ConfigError(
+            f"loss.custom: no loss is registered as {min(unknown)!r}; registered are "
+            f"{', '.join(_ENTRIES)}. Is the module that registers it in run.imports?"
+        )
+    weighted = ((entry, entry.weight(context)) for entry in _ENTRIES.values())
+    return [(entry, weight) for entry, weight in weighted if weight > 0]
+
+
+def loss_heads(context: LossContext) -> dict[str, Callable[[], nn.Module]]:
+    """Return the builders of the modules on the embedding that the active terms learn, by name."""
+
+    def builder(head: Callable[[LossContext], nn.Module]) -> Callable[[], nn.Module]:
+        return lambda: head(context)
+
+    return {one.name: builder(one.head) for one, _ in _active(context) if one.head is not None}
+
+
+class Objective:
+    """Compute the active terms and their weighted sum.
+
+    Args:
+        context: What the terms are built from; its weights choose the terms.
+
+    Raises:
+        ConfigError: ``loss.custom`` names a term that is not registered.
+    """
+
+    def __init__(self, context: LossContext) -> None:
+        self.config = context.config
+        self._terms = [
+            (entry.name, entry.build(context), weight, entry.of_decoder)
+            for entry, weight in _active(context)
+        ]
 
     def __call__(
         self,
@@ -78,67 +197,37 @@ class Objective:
         *,
         decoder_share: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give the sum and its unweighted terms by name; those of SA-Dec by ``decoder_share``.
+        """Return the weighted sum, and the unweighted terms by name.
 
-        Across processes, triplets are mined in the joint batch; the sum's gradient, averaged
+        Across processes, triplets are mined in the joint batch; the gradient of the sum, averaged
         over the processes, is that of one process with the joint batch.
+
+        Args:
+            output: What the network returned for the crops; None for SAN-PG.
+            targets: Labels and textures.
+            pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
+            decoder_share: Factor of the weights of SA-Dec's terms, while they warm up.
         """
-        terms = self._terms(output, targets, pit_textures)
-        c = self.config
-        weights = {
-            "identity": c.identity,
-            "triplet": c.triplet,
-            "cross_camera": c.cross_camera,
-            "tr": c.tr * decoder_share,
-            "reconstruction": c.reconstruction * decoder_share,
-            "pit": c.reconstruction * self.pit_weight * decoder_share,
-        }
-        total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        return total, terms
-
-    def _terms(
-        self, output: SANOutput | None, targets: Targets, pit_textures: Tensor | None
-    ) -> dict[str, Tensor]:
-        c = self.config
-        terms = {} if output is None else self._real_terms(output, targets)
-        if c.reconstruction > 0 and pit_textures is not None and targets.pit_textures is not None:
-            terms["pit"] = _joint_mean(pit_textures, targets.pit_textures, targets.pit_mask)
-        return terms
-
-    def _real_terms(self, output: SANOutput, targets: Targets) -> dict[str, Tensor]:
-        c = self.config
+        inputs = LossInputs(output, targets, pit_textures, self.config)
         terms: dict[str, Tensor] = {}
-        if c.identity > 0:
-            terms["identity"] = identity_loss(
-                output.logits, targets.labels, label_smoothing=c.label_smoothing
-            )
-        if c.triplet > 0 or c.tr > 0 or c.cross_camera > 0:
-            pids = distributed.gather(targets.labels)
-        if c.triplet > 0:
-            vectors = output.pooled if c.triplet_on == "pooled" else output.embedding
-            terms["triplet"] = batch_hard_triplet_loss(
-                distributed.gather(vectors), pids, margin=c.margin, soft_margin=c.soft_margin
-            )
-        if self.proxies is not None and targets.places is not None:
-            embeddings = distributed.gather(output.embedding)
-            places = distributed.gather(targets.places)
-            terms["cross_camera"] = self.proxies.loss(embeddings, pids, places)
-            self.proxies.update(embeddings, places)
-        if c.reconstruction > 0 and output.texture is not None and targets.textures is not None:
-            terms["reconstruction"] = _joint_mean(output.texture, targets.textures, targets.mask)
-        if c.tr > 0:
-            maps = [distributed.gather(one) for one in output.block_maps]
-            terms["tr"] = tr_constraint(
-                maps, pids, margin=c.tr_margin, pairing=c.tr_pairing, distance=c.tr_distance
-            )
-        return terms
+        weighted = []
+        for name, compute, weight, of_decoder in self._terms:
+            term = compute(inputs)
+            if term is not None:
+                terms[name] = term
+                weighted.append(term * (weight * decoder_share if of_decoder else weight))
+        return torch.stack(weighted).sum(), terms
 
+    def state_dict(self) -> dict[str, dict[str, Any]]:
+        """Return the states of the terms that keep one, by name."""
+        return {
+            name: compute.state_dict()
+            for name, compute, *_ in self._terms
+            if hasattr(compute, "state_dict")
+        }
 
-def _joint_mean(predicted: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """The reconstruction loss, weighted so that its average over processes is the joint one."""
-    loss = reconstruction_loss(predicted, target, mask=mask)
-    if mask is None or distributed.world_size() == 1:
-        return loss
-    own = mask.float().expand(len(predicted), -1, -1, -1).sum()
-    mean = distributed.all_sum(own) / distributed.world_size()
-    return loss * own / mean.clamp_min(torch.finfo(mean.dtype).tiny)
+    def load_state_dict(self, states: Mapping[str, Mapping[str, Any]]) -> None:
+        """Load the states of the terms; one that is missing leaves its term as it is."""
+        for name, compute, *_ in self._terms:
+            if name in states and hasattr(compute, "load_state_dict"):
+                compute.load_state_dict(states[name])

@@ -1,12 +1,10 @@
-"""What the weights start from: ImageNet, an earlier encoder, a SAN-PG; and what stays frozen."""
+"""The first weights: random, ImageNet, an earlier encoder or a SAN-PG; and what stays frozen."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,16 +12,48 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sanreid.errors import WeightsError
-from sanreid.train.config import InitConfig
-from sanreid.train.loop.checkpoint import load_checkpoint, network_state
-from sanreid.train.networks.san import SAN, SANPG
-from sanreid.train.tools.manifest_row import MANIFEST_ROW
-from sanreid.utils.files import sha256_of
-from sanreid.weights.record import find_entry
+from sanreid.train.checkpoint import load_checkpoint, network_state
+from sanreid.train.config import InitConfig, TrainConfig
+from sanreid.train.networks.san import SAN, SANPG, build_san, build_san_pg
 
-__all__ = ["freeze", "keep_frozen_in_eval", "learned_before", "load_first_weights"]
+__all__ = ["build_network", "freeze", "keep_frozen_in_eval", "load_first_weights", "weights_files"]
 
 logger = logging.getLogger(__name__)
+
+
+def build_network(
+    config: TrainConfig,
+    num_classes: int,
+    device: torch.device,
+    *,
+    heads: Mapping[str, Callable[[], nn.Module]] | None = None,
+    load_start: bool = True,
+) -> SAN | SANPG:
+    """Build and initialize the network of a run on its device; the same seed gives the same one.
+
+    Args:
+        config: The run's configuration.
+        num_classes: Identities; ignored for SAN-PG.
+        device: The device of its parameters.
+        heads: What builds each further head on the embedding, by name; ignored for SAN-PG.
+        load_start: Load the first weights that ``config.init`` names.
+    """
+    with torch.random.fork_rng(devices=[]):  # the caller's generator is restored afterwards
+        torch.manual_seed(config.run.seed)
+        decoder = config.decoder if config.loss.needs_decoder else None
+        network: SAN | SANPG = (
+            build_san_pg(config.encoder, config.decoder)
+            if config.is_san_pg
+            else build_san(config.encoder, num_classes=num_classes, decoder=decoder, heads=heads)
+        )
+    if load_start:
+        load_first_weights(network, config.init)
+    if config.is_san_pg:  # painting reads the stage maps; pooling and head stay as they are
+        network.encoder.head.requires_grad_(requires_grad=False)
+        network.encoder.pooling.requires_grad_(requires_grad=False)
+    if config.run.channels_last:
+        network.to(memory_format=torch.channels_last)
+    return network.to(device)
 
 
 def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
@@ -50,43 +80,16 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
         _load_part(module.decoder, state, config.decoder)
 
 
-def learned_before(config: InitConfig) -> list[dict[str, Any]]:
-    """Say what the first weights were trained on, as far as a run or the weights themselves tell.
-
-    Returns:
-        ``training_data`` of a run's checkpoint, of an encoder's file, of released weights, or of
-        the manifest row that was exported beside them; nothing where nothing is known.
-    """
-    found: list[dict[str, Any]] = []
-    for place in filter(None, (config.weights, config.decoder)):
-        file = next((one for one in _files_of(Path(place)) if one.is_file()), None)
-        if file is not None and file.suffix == ".ckpt":
-            found += load_checkpoint(file).get("training_data", [])
-        elif file is not None:
-            entry = find_entry(file)
-            found += [dict(one) for one in entry.training_data] if entry else _row_beside(file)
-    return found
-
-
-def _row_beside(file: Path) -> list[dict[str, Any]]:
-    """Give the training data of the row that was exported with this very file."""
-    place = file.parent / MANIFEST_ROW
-    if not place.is_file():
-        return []
-    row = json.loads(place.read_text(encoding="utf-8"))
-    return list(row["training_data"]) if row["sha256"] == sha256_of(file) else []
-
-
 def freeze(trunk: nn.Module, parts: tuple[str, ...], *, frozen: bool = True) -> None:
-    """Stop the gradient of the named parts, or let it flow; see :func:`keep_frozen_in_eval`."""
+    """Turn the gradients of the named parts off or on; see :func:`keep_frozen_in_eval`."""
     for module in _parts(trunk, parts):
         module.requires_grad_(requires_grad=not frozen)
 
 
 def keep_frozen_in_eval(trunk: nn.Module, parts: tuple[str, ...]) -> None:
-    """Put the named parts in ``eval()``, so that their BatchNorm statistics stay too.
+    """Put the named parts in ``eval()``, so that their BatchNorm statistics are frozen too.
 
-    To be called after every ``train()``.
+    Call it after every ``train()``.
     """
     for module in _parts(trunk, parts):
         module.eval()
@@ -101,15 +104,15 @@ def _parts(trunk: nn.Module, parts: tuple[str, ...]) -> Iterator[nn.Module]:
             yield trunk.get_submodule(part)
 
 
-def _files_of(path: Path) -> list[Path]:
-    """Where weights may lie: a file itself; a weights directory's, then a run's."""
+def weights_files(path: Path) -> list[Path]:
+    """Return where the weights of ``path`` may be: the file, or those in a folder, best first."""
     known = ("model.safetensors", "last.ckpt")
     return [path / name for name in known] if path.is_dir() else [path]
 
 
 def _read(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
-        files = _files_of(path)
+        files = weights_files(path)
         found = next((file for file in files if file.is_file()), None)
         if found is None:
             raise WeightsError(f"{path} has neither {files[0].name} nor {files[1].name}.")
@@ -129,7 +132,7 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _trunk_of(state: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
-    """Drop of a whole ResNet what the trunk does not have: the classifier, a cut layer4."""
+    """Drop the parts of a whole ResNet that the trunk lacks: the classifier, and a cut layer4."""
     is_cut = not list(encoder.get_submodule("trunk.layer4").children())
     unused = ("fc.", "layer4.") if is_cut else ("fc.",)
     return {k: x for k, x in state.items() if not k.startswith(unused)}
@@ -140,7 +143,7 @@ def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) 
     _load_part(encoder.get_submodule("trunk"), trunk, source)
     own, given = _beside_trunk(encoder.state_dict()), _beside_trunk(state)
     if {k: x.shape for k, x in own.items()} != {k: x.shape for k, x in given.items()}:
-        logger.info("%s has another pooling or head; its trunk alone is taken over.", source)
+        logger.info("%s has another pooling or head; only its trunk is loaded.", source)
         return
     with torch.no_grad():
         for name, x in given.items():
@@ -153,7 +156,7 @@ def _beside_trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_counter(key: str) -> bool:
-    """BatchNorm's counters of batches are read by nothing here; some files lack them."""
+    """Return whether this is BatchNorm's counter, which nothing reads and some files lack."""
     return key.endswith("num_batches_tracked")
 
 

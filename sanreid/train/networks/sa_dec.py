@@ -11,8 +11,8 @@ Departures from the released code, each with its reason:
   any input size of the encoder works, and either stride of layer4.
 - The texture ends in tanh (``output="tanh"``): the released code left it out (commented), so
   its textures could leave [-1, 1]; ``output="linear"`` is that.
-- Weights start as He et al. (ICCV 2015) scale them, with a small last layer, in place of Xavier
-  with gain 0.02, which makes the signal vanish in the layers without normalisation.
+- Weights start as He et al. (ICCV 2015) scale them, with a small last layer, instead of Xavier
+  with gain 0.02, which makes the signal vanish in the layers without normalization.
 
 Shapes for crops of 3 x 256 x 128 and width 512: blocks 256 x 32 x 16, 64 x 64 x 32,
 32 x 128 x 64, 16 x 256 x 128; texture 3 x 256 x 256.
@@ -41,7 +41,7 @@ STAGE_CHANNELS = {
 
 
 class DecoderOutput(NamedTuple):
-    """What SA-Dec gives, the same in ``train()`` and in ``eval()``."""
+    """The output of SA-Dec, the same in ``train()`` and in ``eval()``."""
 
     texture: Tensor  # (N, 3, 256, 256), in [-1, 1] with output="tanh"
     block_maps: tuple[
@@ -108,14 +108,14 @@ class SADec(nn.Module):
             UpBlock(widths[n], widths[n + 1]) for n in range(len(widths) - 1)
         )
         self.paint = nn.Conv2d(widths[4], 3, 7, padding=3, padding_mode="reflect")
-        self.apply(_initialise)
+        self.apply(_initialize)
         nn.init.normal_(self.paint.weight, std=0.01)
 
     def forward(self, stages: Sequence[Tensor]) -> DecoderOutput:
         """Decode the encoder's stage maps, fine to coarse.
 
         Args:
-            stages: Four maps (N, C_l, H_l, W_l), as ``SAEnc`` gives them.
+            stages: Four maps (N, C_l, H_l, W_l), as ``SAEnc`` returns them.
         """
         stage1, stage2, stage3, stage4 = stages
         size1, size2, size3 = (_size(one) for one in (stage1, stage2, stage3))
@@ -137,7 +137,7 @@ def _squeeze(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         if module.bias is not None:

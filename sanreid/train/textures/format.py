@@ -1,8 +1,8 @@
 """The file of a texture store: its header and its records, as bytes.
 
 A store is a file of compressed pictures, each under the key of its crop
-(:attr:`sanreid.datasets.CropSet.keys`), with a confidence map beside it where the generator
-gives one. 24,059 textures of 256 x 256 are about 200 MB. Its layout, little-endian::
+(:attr:`sanreid.datasets.CropSet.keys`), followed by a confidence map if the generator makes one.
+24,059 textures of 256 x 256 are about 200 MB. Its layout, little-endian::
 
     8 bytes   b"SANRTEX1"
     4 + 4     length and CRC-32 of the header
@@ -13,8 +13,11 @@ gives one. 24,059 textures of 256 x 256 are about 200 MB. Its layout, little-end
     2 + 4 + 4 lengths of key, texture and confidence map (0: none)
     ...       key in UTF-8, texture, confidence map
 
-Records are only ever appended. A record cut short by a crash is at the end; a reader passes
-over it and the next writer cuts it off and goes on. Checksums are tested with every read.
+Records are only appended. A record that a crash truncated is at the end; a reader skips it, and
+the next writer removes it and continues. Every read checks the checksum.
+
+This is not the shard format of PIT, whose index is written once all pairs are rendered: a store
+must accept more textures at any time, survive an interrupt after each batch, and be found by key.
 """
 
 from __future__ import annotations
@@ -55,13 +58,13 @@ CHECKED_FROM = 8  # the CRC of a record covers it from here
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextureHeader:
-    """What all textures of a store have in common.
+    """The properties that all textures of a store share.
 
     Args:
         size: (height, width) in texels.
-        codec: ``"jpeg"``, ``"webp"`` or ``"png"``, which alone loses nothing.
-        quality: Of the lossy codecs, 1 to 100; they keep colour at half the resolution.
-        confidence_size: (height, width) of the confidence maps, None without them.
+        codec: ``"jpeg"``, ``"webp"`` or ``"png"``; only the last is lossless.
+        quality: Quality of the lossy codecs, 1 to 100; they store colour at half the resolution.
+        confidence_size: (height, width) of the confidence maps; None if there are none.
         about: Where the textures come from, JSON-able: generator, its weights, the commit.
 
     Raises:
@@ -87,13 +90,13 @@ class TextureHeader:
 
 
 def packed_header(header: TextureHeader) -> bytes:
-    """Give the bytes that a store begins with."""
+    """Return the bytes at the beginning of a store."""
     text = json.dumps(asdict(header), sort_keys=True).encode()
     return PREFIX.pack(MAGIC, len(text), zlib.crc32(text)) + text
 
 
 def compressed(pixels: NDArray[np.uint8], header: TextureHeader) -> bytes:
-    """Give (H, W, 3) or (H, W) as the bytes of a picture file."""
+    """Encode (H, W, 3) or (H, W) pixels as the bytes of a picture file."""
     buffer = io.BytesIO()
     image = Image.fromarray(pixels)
     if header.codec == "jpeg":

@@ -47,31 +47,32 @@ class TextureStore:
     """Read textures by key. Safe to use from several threads.
 
     Args:
-        path: A store's file, as :class:`TextureWriter` writes it.
+        path: The file of a store, as
+            :class:`sanreid.train.textures.writer.TextureWriter` writes it.
 
     Attributes:
         header: Size, codec, quality and origin of the textures.
-        num_bytes: The bytes of the file up to its last whole record.
+        num_bytes: The bytes of the file up to its last complete record.
 
     Raises:
-        DatasetError: The file is missing, is no texture store or is damaged.
+        DatasetError: The file is missing, is not a texture store or is damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         if not self.path.is_file():
             raise DatasetError(
-                f"There is no texture store {self.path}: a file that the texture generator "
-                "writes was looked for."
+                f"There is no texture store {self.path}; make it with "
+                "python -m sanreid.train textures."
             )
         with self.path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
         start, self.header = self._read_header()
-        self._places, self.num_bytes = self._scan(start, size)
+        self._offsets, self.num_bytes = self._scan(start, size)
         if self.num_bytes < size:
             logger.warning(
-                "%s ends in %d bytes of a texture that was not finished; they are passed over.",
+                "%s ends in %d bytes of an unfinished texture; they are skipped.",
                 self.path,
                 size - self.num_bytes,
             )
@@ -79,17 +80,17 @@ class TextureStore:
     @property
     def keys(self) -> tuple[str, ...]:
         """The keys, in the order they were added."""
-        return tuple(self._places)
+        return tuple(self._offsets)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._offsets)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._places
+        return key in self._offsets
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Give those of ``keys`` that have no texture here."""
-        return [key for key in keys if key not in self._places]
+        """Return those of ``keys`` that have no texture here."""
+        return [key for key in keys if key not in self._offsets]
 
     def batch(
         self, keys: Sequence[str], *, size: tuple[int, int] | None = None, workers: int = 1
@@ -97,9 +98,9 @@ class TextureStore:
         """Read the textures of some crops.
 
         Args:
-            keys: N keys; one may stand several times.
-            size: (H, W) to resize to (bilinear, anti-aliased); the store's size when None. The
-                confidence maps always come at the size of the textures.
+            keys: N keys; a key may occur several times.
+            size: (H, W) to resize to (bilinear, anti-aliased); the store's size if None. The
+                confidence maps always have the size of the textures.
             workers: Threads that decode.
 
         Raises:
@@ -118,33 +119,33 @@ class TextureStore:
         if self.header.confidence_size is not None:
             confidences = torch.empty(len(keys), 1, height, width, dtype=torch.uint8)
 
-        def read(place: int) -> None:
-            texture, confidence = self._checked(keys[place])
-            pixels = self._decoded(texture, "RGB", (width, height), keys[place])
-            textures[place] = torch.from_numpy(pixels).permute(2, 0, 1)
+        def read(row: int) -> None:
+            texture, confidence = self._checked(keys[row])
+            pixels = self._decoded(texture, "RGB", (width, height), keys[row])
+            textures[row] = torch.from_numpy(pixels).permute(2, 0, 1)
             if confidences is not None:
-                grey = self._decoded(confidence, "L", (width, height), keys[place])
-                confidences[place, 0] = torch.from_numpy(grey)
+                grey = self._decoded(confidence, "L", (width, height), keys[row])
+                confidences[row, 0] = torch.from_numpy(grey)
 
         if workers <= 1:
-            for place in range(len(keys)):
-                read(place)
+            for row in range(len(keys)):
+                read(row)
         else:
             with ThreadPoolExecutor(workers) as pool:
                 list(pool.map(read, range(len(keys))))
         return TextureBatch(textures, confidences)
 
     def verify(self) -> None:
-        """Test the checksum of every texture.
+        """Check the checksum of every texture.
 
         Raises:
-            DatasetError: One does not agree.
+            DatasetError: One is wrong.
         """
-        for key in self._places:
+        for key in self._offsets:
             self._checked(key)
 
     def close(self) -> None:
-        """Give the file back; the store cannot be read any more."""
+        """Close the file; the store cannot be read afterwards."""
         if self._bytes is not None:
             self._bytes.close()
 
@@ -162,7 +163,9 @@ class TextureStore:
     def _read_header(self) -> tuple[int, TextureHeader]:
         data = self._bytes
         if data is None or data[:8] != MAGIC:
-            raise DatasetError(f"{self.path} is not a texture store: it does not begin as one.")
+            raise DatasetError(
+                f"{self.path} is not a texture store: its first bytes are those of another format."
+            )
         try:
             _, length, checksum = PREFIX.unpack_from(data)
             text = data[PREFIX.size : PREFIX.size + length]
@@ -176,9 +179,9 @@ class TextureStore:
             raise DatasetError(f"The header of {self.path} cannot be read: {error}") from error
 
     def _scan(self, start: int, size: int) -> tuple[dict[str, int], int]:
-        """Find the whole records: key to place, and the place behind the last."""
+        """Return the offset of each complete record by its key, and the end of the last one."""
         data = self._bytes
-        places: dict[str, int] = {}
+        offsets: dict[str, int] = {}
         while data is not None and start + RECORD.size <= size:
             magic, _, *lengths = RECORD.unpack_from(data, start)
             if magic != RECORD_MAGIC:
@@ -187,13 +190,13 @@ class TextureStore:
             if end > size:
                 break
             name = data[start + RECORD.size : start + RECORD.size + lengths[0]]
-            places[name.decode(errors="replace")] = start
+            offsets[name.decode(errors="replace")] = start
             start = end
-        return places, start
+        return offsets, start
 
     def _checked(self, key: str) -> tuple[bytes, bytes]:
-        """Give the compressed texture and confidence map of a record after its checksum."""
-        data, start = self._bytes, self._places[key]
+        """Check a record and return its compressed texture and confidence map."""
+        data, start = self._bytes, self._offsets[key]
         if data is None:
             raise AssertionError("a store with textures has bytes")
         _, checksum, name, texture, confidence = RECORD.unpack_from(data, start)

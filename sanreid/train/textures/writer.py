@@ -1,4 +1,4 @@
-"""Writing target textures to a store, batch by batch; an interrupted one is gone on with."""
+"""Writing target textures to a store, batch by batch; an interrupted store is continued."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ __all__ = ["TextureWriter"]
 
 
 class TextureWriter:
-    """Add textures to a store; one that exists is gone on with.
+    """Add textures to a store; an existing one is continued.
 
     Use it as a context manager. One writer at a time; readers may read meanwhile.
 
     Args:
-        path: The store's file; its folder is made.
+        path: The file of the store; its folder is created if missing.
         header: What the textures have in common; must equal that of an existing store.
 
     Raises:
-        DatasetError: The file exists and is no texture store, is damaged, or has another header.
+        DatasetError: The file exists and is not a texture store, is damaged, or has another header.
     """
 
     def __init__(self, path: str | Path, header: TextureHeader) -> None:
@@ -54,13 +54,13 @@ class TextureWriter:
             with TextureStore(self.path) as store:
                 if store.header != header:
                     raise DatasetError(
-                        f"{self.path} holds textures of another kind, so no more can be added:\n"
+                        f"{self.path} holds textures of another kind, so none can be added:\n"
                         f"  there  {store.header}\n  wanted {header}\n"
                         "Write to another file, or delete this one."
                     )
                 self._keys, end = set(store.keys), store.num_bytes
             self._file = self.path.open("r+b")
-            self._file.truncate(end)  # a record cut short by a crash goes
+            self._file.truncate(end)  # removes a record that a crash truncated
             self._file.seek(end)
         self._sync()
 
@@ -78,14 +78,14 @@ class TextureWriter:
         *,
         workers: int | None = None,
     ) -> None:
-        """Append a batch; when this returns it is on the disk.
+        """Append a batch; it is on the disk when this returns.
 
         Args:
-            keys: N keys, none of which is in the store.
+            keys: N keys that are not in the store yet.
             textures: (N, 3, H, W) uint8, RGB.
-            confidences: (N, 1, h, w) uint8, 255 is certain; given exactly when the header has a
+            confidences: (N, 1, h, w) uint8, 255 is certain; given if and only if the header has a
                 ``confidence_size``.
-            workers: Threads that compress; the number of CPUs when None.
+            workers: Threads that compress; the number of CPUs if None.
 
         Raises:
             InputError: A shape is wrong or a key is not new; nothing is written.
@@ -131,7 +131,9 @@ class TextureWriter:
                 )
         known = [key for key in keys if key in self._keys]
         if known or len(set(keys)) != len(keys):
-            raise InputError(f"Each key may be added once; {(known or list(keys))[0]!r} is twice.")
+            raise InputError(
+                f"Each key may be added once; {(known or list(keys))[0]!r} occurs twice."
+            )
         long = [key for key in keys if not 0 < len(key.encode()) < 2**16]
         if long:
             raise InputError(f"A key must be 1 to 65,535 bytes of UTF-8; got {long[0][:80]!r}.")

@@ -1,7 +1,7 @@
-"""How strongly each term of a run's loss pulls at the encoder, to weigh them by.
+"""How strong the gradient of each loss term of a run is at the encoder, to choose weights by.
 
-The weights of the terms say little about that: a mean absolute difference over a texture moves
-the encoder far less than a triplet loss of the same value. The norms of the gradients say it.
+The values of the terms say little about that: a mean absolute difference over a texture moves
+the encoder far less than a triplet loss of the same value. The norms of the gradients show it.
 """
 
 from __future__ import annotations
@@ -14,50 +14,51 @@ import torch
 from torch import Tensor, nn
 
 from sanreid.errors import ConfigError, InputError
+from sanreid.train.checkpoint import load_run, network_state
+from sanreid.train.config.extensions import import_extensions
 from sanreid.train.config.loader import override
-from sanreid.train.data.batches import CropBatches
-from sanreid.train.loop.checkpoint import network_state
-from sanreid.train.loop.device import resolve_device
+from sanreid.train.data.crop_batches import CropBatches
 from sanreid.train.loop.learner import Learner
-from sanreid.train.tools.export import load_run
+from sanreid.train.runtime import resolve_device
 
-__all__ = ["Pull", "gradient_balance"]
+__all__ = ["TermGradient", "gradient_balance"]
 
 _STAGES = ("layer2", "layer3", "layer4")
 
 
-class Pull(NamedTuple):
-    """One term's gradient, unweighted, at one stage of the encoder; means over batches."""
+class TermGradient(NamedTuple):
+    """The gradient of one unweighted term at one stage of the encoder; means over batches."""
 
     norm: float
-    relative: float  # to the norm of the identity and triplet losses' together
-    cosine: float  # with theirs
+    relative: float  # to the norm of the gradient of identity and triplet loss together
+    cosine: float  # with that gradient
 
 
 def gradient_balance(
     folder: Path, *, overrides: Sequence[str] = (), batches: int = 4
-) -> dict[str, dict[str, Pull]]:
-    """Measure the terms' gradients at a run's last checkpoint; nothing is changed.
+) -> dict[str, dict[str, TermGradient]]:
+    """Measure the gradients of the terms at a run's last checkpoint; nothing is changed.
 
     Args:
         folder: The run's folder.
-        overrides: Changes of the run's settings, as ``--set`` takes them: ``loss.tr=0.1`` asks
-            for a term that the run left out.
+        overrides: Changes of the run's settings, as ``--set`` takes them: ``loss.tr=0.1`` adds
+            a term that the run left out.
         batches: Batches to average over, at least 1.
 
     Returns:
-        By term, then by stage of the encoder (``"layer2"``, ``"layer3"``, ``"layer4"``), those
-        that learn.
+        By term, then by stage of the encoder (``"layer2"``, ``"layer3"``, ``"layer4"``) that is
+        trained.
 
     Raises:
         InputError: ``batches`` is below 1.
         ConfigError: The run has no identity or triplet loss to compare with.
-        TrainingError: The folder is no run, or has no checkpoint.
+        TrainingError: The folder holds no run, or no checkpoint.
     """
     if batches < 1:
         raise InputError(f"batches must be at least 1; got {batches}.")
     before, state = load_run(folder, which="last")
     config = override(before, ["run.precision='fp32'", *overrides])
+    import_extensions(config)
     if not config.loss.identity + config.loss.triplet:
         raise ConfigError(f"{folder} has neither identity nor triplet loss to compare with.")
     if config.loss.needs_decoder and not before.loss.needs_decoder:
@@ -72,8 +73,7 @@ def gradient_balance(
         load_start=False,
     )
     learner.network.load_state_dict(network_state(state))
-    if learner.proxies is not None and state.get("proxies"):
-        learner.proxies.load_state_dict(state["proxies"])
+    learner.load_losses(state)
     learner.begin_epoch(config.run.epochs)
     trunk = learner.network.encoder.trunk
     stages_of = {name: list(getattr(trunk, name, nn.Identity()).parameters()) for name in _STAGES}
@@ -83,28 +83,28 @@ def gradient_balance(
         if (learned := [p for p in parameters if p.requires_grad])
     }
     sums: dict[str, dict[str, Tensor]] = {}
-    for number, places in enumerate(source.places(0)[:batches]):
-        raw = source.read(places, number=number)
+    for number, indices in enumerate(source.epoch(0)[:batches]):
+        raw = source.read(indices, number=number)
         _, terms = learner.loss(source.batch(raw, number=number, epoch=config.run.epochs))
         for stage, parameters in parts.items():
-            pulls = {name: _gradient(term, parameters) for name, term in terms.items()}
+            gradients = {name: _gradient(term, parameters) for name, term in terms.items()}
             main = sum(
-                (pulls[name] for name in ("identity", "triplet") if name in pulls),
+                (gradients[name] for name in ("identity", "triplet") if name in gradients),
                 torch.zeros((), dtype=torch.float64, device=device),
             )
-            for name, pull in pulls.items():
-                norm, length = pull.norm(), main.norm()
-                found = torch.stack([norm, norm / length, pull @ main / (norm * length)])
+            for name, gradient in gradients.items():
+                norm, length = gradient.norm(), main.norm()
+                found = torch.stack([norm, norm / length, gradient @ main / (norm * length)])
                 stages = sums.setdefault(name, {})
                 stages[stage] = stages.get(stage, torch.zeros(())) + found.cpu() / batches
     return {
-        name: {stage: Pull(*values.tolist()) for stage, values in stages.items()}
+        name: {stage: TermGradient(*values.tolist()) for stage, values in stages.items()}
         for name, stages in sums.items()
     }
 
 
 def _gradient(term: Tensor, parameters: list[nn.Parameter]) -> Tensor:
-    """Give the term's gradient at the parameters as one row; zeros where it does not reach.
+    """Return the gradient of a term at the parameters as one vector; 0 where it has none.
 
     In float64: millions of squares are summed.
     """

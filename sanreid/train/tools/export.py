@@ -7,60 +7,29 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from sanreid.errors import TrainingError
+from sanreid.train.checkpoint import encoder_state, load_run, network_state
 from sanreid.train.config import TrainConfig
-from sanreid.train.config.loader import config_from_dict, config_to_dict
-from sanreid.train.loop.checkpoint import load_checkpoint, network_state
+from sanreid.train.config.loader import config_to_dict
+from sanreid.train.loop.provenance import MANIFEST_ROW
 from sanreid.train.networks.san import build_san_pg
-from sanreid.train.tools.manifest_row import MANIFEST_ROW, manifest_row, trained_with
+from sanreid.train.textures.generator import save_generator
+from sanreid.train.tools.manifest_row import manifest_row, trained_with
 from sanreid.utils.files import atomic_write_text, sha256_of
 from sanreid.weights.manifest import WeightsEntry
 from sanreid.weights.storage import save_directory
 
-__all__ = ["encoder_state", "export_run", "load_run"]
-
-
-def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[str, Any]]:
-    """Give a run's configuration and one of its checkpoints.
-
-    Args:
-        folder: The run's folder.
-        which: ``"best"`` or ``"last"``.
-
-    Raises:
-        TrainingError: The folder is no run, or has no such checkpoint yet.
-    """
-    path = folder / f"{which}.ckpt"
-    if not path.is_file():
-        found = sorted(one.name for one in folder.glob("*.ckpt"))
-        raise TrainingError(
-            f"{folder} has no {path.name}; "
-            + (f"it has {', '.join(found)}: --which last." if found else "it is no run's folder.")
-        )
-    state = load_checkpoint(path)
-    return config_from_dict(state["config"]), state
-
-
-def encoder_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Give the encoder's tensors out of a checkpoint: the averaged ones where there are any."""
-    return {
-        key.removeprefix("encoder."): x
-        for key, x in network_state(state).items()
-        if key.startswith("encoder.")
-    }
+__all__ = ["export_run"]
 
 
 def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) -> Path:
-    """Write the weights directory of a run, with its row for the manifest beside the weights.
+    """Write the weights directory of a run, with their row for the manifest beside them.
 
     Args:
-        run: The run's folder.
+        run: The folder of the run.
         out: The directory to write.
         which: ``"best"`` by mAP, or ``"last"``.
-        half: Store convolutions and matrices in float16, half the size; the rest, and the
-            running statistics, stay float32.
+        half: Store convolutions and matrices in float16, which halves the size; all other
+            tensors stay in float32.
 
     Returns:
         ``out``.
@@ -86,8 +55,6 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
 
 
 def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) -> Path:
-    from sanreid.train.textures.generator import save_generator  # noqa: PLC0415 - it imports this file
-
     network = build_san_pg(config.encoder, config.decoder)
     network.load_state_dict(network_state(state))
     weights = save_generator(network, config.encoder, config.decoder, out) / "model.safetensors"
@@ -105,7 +72,7 @@ def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) 
                 "dataset": f"PIT, {name}",
                 "protocol": "textures in [-1, 1]; the mean texture is of the held-out people",
                 **figures,
-                "command": "python -m sanreid.train.pit judge PAIRS --weights RUN",
+                "command": "python -m sanreid.train pit judge PAIRS --weights RUN",
             }
             for name, figures in state["metrics"].items()
         ],

@@ -1,6 +1,6 @@
-"""What a run says of its weights, as a row of ``weights_manifest.json``.
+"""The description of a run's weights, as a row of ``weights_manifest.json``.
 
-The row goes to people on other machines: absolute places become ``DATA`` and the last two parts.
+The row is read on other machines: absolute paths become ``DATA`` and their last two parts.
 """
 
 from __future__ import annotations
@@ -13,25 +13,23 @@ from typing import Any
 from sanreid.train.config import EvaluationSetConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
 
-__all__ = ["MANIFEST_ROW", "manifest_row", "trained_with"]
-
-MANIFEST_ROW = "manifest_row.json"  # the file beside exported weights
+__all__ = ["manifest_row", "trained_with"]
 
 _SPLITS = {  # of sanreid evaluate --split, by queries and gallery
     ("all", "other_cameras"): "cross-camera",
     ("all", "all"): "market1501",
     ("first_of_camera", "rest"): "first-per-camera",
 }
-_PLACES = {"folder", "exclude_pids", "only_pids", "textures", "cache_dir", "atlas", "output",
+_PATHS = {"folder", "exclude_pids", "only_pids", "textures", "cache_dir", "atlas", "output",
            "weights", "decoder"}  # fmt: skip
 
 
 def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the row of a run's encoder, but for checksum and size.
+    """Return the row of a run's encoder, without checksum and size.
 
     Args:
-        config: The run's.
-        state: The checkpoint that is exported; has figures where these very weights were
+        config: The configuration of the run.
+        state: The checkpoint that is exported; it has figures if these very weights were
             measured.
     """
     name = config.run.name
@@ -60,7 +58,7 @@ def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
 
 
 def trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any]:
-    """Give commit, steps taken, settings and seed of a run."""
+    """Return the commit, steps taken, settings and seed of a run."""
     return {
         "commit": state.get("commit") or "unknown",
         "steps": state.get("step"),
@@ -71,7 +69,7 @@ def trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
 
 def _license(data: list[dict[str, Any]], starts: list[str]) -> str:
     terms = dict.fromkeys(f"{one['name']}: {one['terms']}" for one in data)
-    started = " and ".join(_place(start) for start in starts if start)
+    started = " and ".join(_portable_path(start) for start in starts if start)
     also = f", and of the weights it started from, {started}" if started else ""
     return f"Under the terms of the training data ({'; '.join(terms) or 'unknown'}){also}."
 
@@ -85,7 +83,7 @@ def _protocol(one: EvaluationSetConfig | None) -> str:
 
 
 def _command(one: EvaluationSetConfig | None, weights: str) -> str:
-    """Give the command that measures the same with the exported weights."""
+    """Return the command that repeats the measurement with the exported weights."""
     again = "python -m sanreid.train evaluate RUN"
     if one is None or one.query_sources:
         return again
@@ -95,12 +93,12 @@ def _command(one: EvaluationSetConfig | None, weights: str) -> str:
         return again
     parts = ["sanreid", "evaluate", "--weights", weights]
     for source in one.sources:
-        parts += ["--folder", _place(source.folder)]
+        parts += ["--folder", _portable_path(source.folder)]
     if len(one.sources) > 1:
         parts += ["--shared-pids", "different"]
     parts += ["--names", first.names, "--split", split]
     for option, file in (("--pids", first.only_pids), ("--pids-exclude", first.exclude_pids)):
-        parts += [option, _place(file)] if file else []
+        parts += [option, _portable_path(file)] if file else []
     if one.protocol != "market1501":
         parts += ["--protocol", one.protocol]
     return shlex.join(parts)
@@ -111,13 +109,13 @@ def _portable(value: Any, key: str = "") -> Any:  # noqa: ANN401 - a tree of pla
         return {name: _portable(item, name) for name, item in value.items()}
     if isinstance(value, list):
         return [_portable(item, key) for item in value]
-    return _place(value) if key in _PLACES and isinstance(value, str) and value else value
+    return _portable_path(value) if key in _PATHS and isinstance(value, str) and value else value
 
 
-def _place(path: str) -> str:
-    """Give a place as it reads on another machine; one below the working folder is left as it is.
+def _portable_path(path: str) -> str:
+    """Return a path as it reads on another machine; one below the working folder is kept.
 
-    Nobody's name is told: home folders are left out.
+    Home folders are removed, so that no user name is revealed.
     """
     parts = Path(path).parts
     if not Path(path).is_absolute() and ".." not in parts:

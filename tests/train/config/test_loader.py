@@ -66,10 +66,21 @@ def test_overrides_are_typed_and_reach_into_lists(tmp_path):
 
 def test_the_released_pairing_is_for_four_crops_of_each(tmp_path):
     path = write(tmp_path, SOURCE)
-    pairing = ["loss.tr=1.0", "loss.tr_pairing=fixed_places"]
+    pairing = ["loss.tr=1.0", "loss.tr_pairing=fixed_positions"]
     assert load_config(path, pairing).data.k == 4
-    with pytest.raises(ConfigError, match=r"'fixed_places' needs data.k = 4; got 3"):
+    with pytest.raises(ConfigError, match=r"'fixed_positions' needs data.k = 4; got 3"):
         load_config(path, [*pairing, "data.k=3"])
+    renamed = load_config(path, ["loss.tr=1.0", "loss.tr_pairing=fixed_places"])
+    assert renamed == load_config(path, pairing)  # the value of older files
+
+
+def test_weights_of_own_losses_are_a_table(tmp_path):
+    path = write(tmp_path, SOURCE + "[loss]\ncustom = { center = 1, arc = 0.5 }\n")
+    assert load_config(path).loss.custom == {"center": 1.0, "arc": 0.5}
+    assert load_config(path, ["loss.custom.arc=2"]).loss.custom["arc"] == 2.0
+    for value in ("loss.custom=3", "loss.custom.arc=much"):
+        with pytest.raises(ConfigError, match="must be a"):
+            load_config(path, [value])
 
 
 def test_extends_merges_tables_and_replaces_lists(tmp_path):
@@ -86,7 +97,7 @@ def test_extends_merges_tables_and_replaces_lists(tmp_path):
 def test_extends_in_a_circle(tmp_path):
     write(tmp_path, 'extends = "b.toml"\n', "a.toml")
     write(tmp_path, 'extends = "a.toml"\n', "b.toml")
-    with pytest.raises(ConfigError, match="circle"):
+    with pytest.raises(ConfigError, match="leads back"):
         load_config(tmp_path / "a.toml")
 
 
@@ -113,15 +124,15 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ("run.precision=int4", "run.precision must be one of 'bf16', 'fp16', 'fp32'"),
         ("optimizer.betas=[0.9]", "optimizer.betas must be a list of 2"),
         ("optimizer.betas=0.9", "optimizer.betas must be a list"),
-        ("optimizer.milestones=[5, 3]", "must rise"),
+        ("optimizer.milestones=[5, 3]", "must increase"),
         ("run=3", "run must be a table"),
-        ("data.sources.1.folder=x", "not a place in a list of 1"),
+        ("data.sources.1.folder=x", "not an index in a list of 1"),
         ("data.sources.0.folder.x=1", "is a value, not a table"),
         ("run.epochs", "key=value"),
         ('init.freeze=["layer1"]', "in order"),
         ("data.k=1", "data.k must be at least 2"),
-        ("loss.reconstruction=1.0", "no target texture is known"),
-        ("pit.folder=pairs", "would teach nothing"),
+        ("loss.reconstruction=1.0", "there are no target textures"),
+        ("pit.folder=pairs", "would have no effect"),
         ("encoder.backbone=vgg", "encoder.backbone must be one of"),
         ("decoder.width=40", "multiple of 32"),
         ("ema.decay=1.0", r"in \[0, 1\)"),
@@ -133,7 +144,7 @@ def test_wrong_settings_name_the_key(tmp_path, setting, message):
 
 
 def test_nothing_to_minimise(tmp_path):
-    with pytest.raises(ConfigError, match="nothing to minimise"):
+    with pytest.raises(ConfigError, match="nothing to minimize"):
         load_config(write(tmp_path, SOURCE), ["loss.identity=0", "loss.triplet=0"])
 
 
@@ -197,7 +208,7 @@ def test_augmentation_has_the_settings_of_what_it_configures():
             ["run.epochs=2", "run.sizes=[{until_epoch=2, size=[32, 32]}]"],
             "leave at least",
         ),
-        (["run.epochs=2", "run.sizes=[{until_epoch=1, size=[512, 32]}]"], "not be above"),
+        (["run.epochs=2", "run.sizes=[{until_epoch=1, size=[512, 32]}]"], "not exceed"),
         (["run.name='san-mine'"], "names that begin with 'san-'"),
     ],
 )

@@ -157,11 +157,11 @@ def test_tensors_and_any_labels_are_taken():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"labels": [0, 0, 1]}, r"a batch wants p=3 different people, but there are 2"),
-        ({"labels": []}, "there are 0|row of whole numbers"),
-        ({"labels": [0.5, 1, 2]}, "labels must be a row of whole numbers; got float64"),
+        ({"labels": [0, 0, 1]}, r"a batch needs p=3 different people, but there are 2"),
+        ({"labels": []}, "there are 0|array of integers"),
+        ({"labels": [0.5, 1, 2]}, "labels must be a 1-D array of integers; got float64"),
         ({"labels": [[0, 1, 2]]}, r"got int64 of shape \(1, 3\)"),
-        ({"camids": [0]}, "labels and camids must be as many; got 3 and 1"),
+        ({"camids": [0]}, "labels and camids must have the same length; got 3 and 1"),
         ({"p": 0}, "p and k must be at least 1; got p=0, k=2"),
         ({"k": 0}, "p and k must be at least 1; got p=3, k=0"),
         ({"world_size": 2}, "world_size must divide p; got rank=0, world_size=2, p=3"),

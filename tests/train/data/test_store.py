@@ -173,7 +173,7 @@ def test_wrong_arguments(crops):
         InputError, match=r"size must be \(height, width\) in pixels; got \(0, 8\)"
     ):
         CropStore.from_crops(crops, size=(0, 8))
-    with pytest.raises(InputError, match="There are 3 images of 4 crops"):
+    with pytest.raises(InputError, match="There are 3 images for 4 crops"):
         CropStore(torch.zeros(3, 3, 2, 2, dtype=torch.uint8), crops)
     with pytest.raises(InputError, match=r"takes uint8 images .* got torch.float32"):
         CropStore(torch.zeros(4, 3, 2, 2), crops)

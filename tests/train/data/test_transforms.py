@@ -6,12 +6,10 @@ from torch.nn import functional
 
 from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
-from sanreid.train.data.transforms import (
-    BatchAugmentation,
-    CameraLooks,
-    normalize_crops,
-)
-from sanreid.train.textures.mirroring import mirror_textures
+from sanreid.train.data.camera_colors import CameraColorStats
+from sanreid.train.data.transforms import BatchAugmentation
+from sanreid.train.networks.normalization import normalize_crops
+from sanreid.train.textures.targets import mirror_textures
 
 OFF = {"flip": 0.0, "shift": 0.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -288,17 +286,17 @@ def test_gamma_is_a_power_and_leaves_black_and_white():
     assert exponents.max() - exponents.min() > 1.4
 
 
-LOOKS = CameraLooks(
+COLORS = CameraColorStats(
     torch.tensor([[0.4, 0.5, 0.6], [0.6, 0.5, 0.4]]), torch.tensor([[0.1] * 3, [0.2, 0.1, 0.05]])
 )
 
 
 def styled(crops, cameras, seed=0, **options):
     augmentation = BatchAugmentation(**(OFF | options))
-    return augmentation(crops, generator=generator(seed), cameras=cameras, looks=LOOKS).crops
+    return augmentation(crops, generator=generator(seed), cameras=cameras, colors=COLORS).crops
 
 
-def test_a_crop_takes_on_the_look_of_another_camera_and_stays_itself():
+def test_a_crop_takes_on_the_style_of_another_camera_and_stays_itself():
     crops = noise(200) // 2 + 64
     cameras = torch.arange(200) % 2
     values = styled(crops, cameras, camera_style=1.0)
@@ -307,15 +305,15 @@ def test_a_crop_takes_on_the_look_of_another_camera_and_stays_itself():
     assert 70 < changed.sum() < 130  # the other camera may be one's own
     for n in torch.nonzero(changed)[:20, 0].tolist():
         own, other = cameras[n], 1 - cameras[n]
-        factor = (LOOKS.spread[other] / LOOKS.spread[own]).clamp(0.5, 2)[:, None, None]
-        moved = (plain[n] - LOOKS.mean[own][:, None, None]) * factor
-        wanted = (moved + LOOKS.mean[other][:, None, None]).clamp(0, 1)
+        factor = (COLORS.std[other] / COLORS.std[own]).clamp(0.5, 2)[:, None, None]
+        moved = (plain[n] - COLORS.mean[own][:, None, None]) * factor
+        wanted = (moved + COLORS.mean[other][:, None, None]).clamp(0, 1)
         torch.testing.assert_close(values[n], wanted, atol=1e-5, rtol=0)
     few = styled(crops, cameras, camera_style=0.2)
     assert 5 < ((few - plain).abs().amax((1, 2, 3)) > 1e-3).sum() < 40
 
 
-def test_the_look_comes_before_contrast_and_needs_to_be_known():
+def test_the_style_comes_before_contrast_and_needs_to_be_known():
     crops = noise(32) // 8 + 112  # nothing is cut at 0 or 1
     cameras = torch.zeros(32, dtype=torch.int64)
     options = {"contrast": 0.2, "brightness": 0.1, "saturation": 0.2, "camera_style": 1.0}

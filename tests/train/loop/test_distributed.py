@@ -10,9 +10,9 @@ import sys
 import pytest
 import torch
 
+from sanreid.train import runtime
 from sanreid.train.__main__ import main
-from sanreid.train.loop import distributed
-from sanreid.train.loop.checkpoint import load_checkpoint
+from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.loop.journal import read_journal
 from tests.train.loop.test_engine import write_toml
 
@@ -23,15 +23,15 @@ import sys
 import torch
 from torch import nn
 from sanreid.config import EncoderConfig
-from sanreid.train.loop import distributed
-from sanreid.train.losses.camera_proxies import CameraProxies
+from sanreid.train import runtime
 from sanreid.train.config import DecoderConfig, LossConfig
-from sanreid.train.networks.training_network import JointForward
-from sanreid.train.losses.objective import Objective, Targets
+from sanreid.train.networks.san import JointForward
+from sanreid.train.losses import LossContext, Objective
+from sanreid.train.losses.objective import Targets
 from sanreid.train.networks.san import build_san
 
-distributed.start(torch.device("cpu"))
-rank, world = distributed.rank(), distributed.world_size()
+runtime.join_group(torch.device("cpu"))
+rank, world = runtime.rank(), runtime.world_size()
 torch.manual_seed(0)
 config = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
 network = build_san(config, num_classes=4, decoder=DecoderConfig(width=32)).double()
@@ -52,21 +52,22 @@ forward = JointForward(network, separate_batch_norm=True)
 if world > 1:
     forward = nn.parallel.DistributedDataParallel(forward, broadcast_buffers=False)
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-places = torch.arange(8)  # two cameras saw each
-proxies = CameraProxies(labels, 8)
-proxies.update(torch.randn(8, 8), places)
+proxies = torch.arange(8)  # two cameras saw each
+seen = {"vectors": nn.functional.normalize(torch.randn(8, 8)), "seen": torch.ones(8).bool()}
 config = LossConfig(reconstruction=1.0, tr=1.0, cross_camera=1.0, margin=5.0, tr_margin=50.0)
-objective = Objective(config, proxies=proxies)
+context = LossContext(config=config, embedding_dim=8, proxy_pids=labels)
+objective = Objective(context)
+objective.load_state_dict({"cross_camera": seen})
 output, painted = forward(own(crops), own(pairs))
-targets = Targets(own(labels), own(textures), own(mask), own(pit), places=own(places))
+targets = Targets(own(labels), own(textures), own(mask), own(pit), proxies=own(proxies))
 total, terms = objective(output, targets, painted)
 total.backward()
 optimizer.step()
-distributed.stop()
+runtime.leave_group()
 if rank == 0:
     torch.save({"weights": network.state_dict(), "triplet": terms["triplet"].detach(),
                 "tr": terms["tr"].detach(), "cross_camera": terms["cross_camera"].detach(),
-                "proxies": proxies.state_dict()}, sys.argv[1])
+                "proxies": objective.state_dict()["cross_camera"]}, sys.argv[1])
 """
 
 
@@ -135,6 +136,6 @@ def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
 
 def test_one_process_is_the_identity():
     x = torch.ones(2, 3, requires_grad=True)
-    assert distributed.gather(x) is x
-    assert distributed.all_sum(x) is x
-    assert (distributed.rank(), distributed.world_size(), distributed.is_main()) == (0, 1, True)
+    assert runtime.gather(x) is x
+    assert runtime.all_sum(x) is x
+    assert (runtime.rank(), runtime.world_size(), runtime.is_main()) == (0, 1, True)

@@ -17,16 +17,17 @@ from safetensors.torch import load_file, save_file
 from sanreid import SANEncoder
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train.__main__ import main
+from sanreid.train.checkpoint import encoder_state, load_checkpoint, save_checkpoint
 from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
+from sanreid.train.evaluation.measuring import embed
 from sanreid.train.loop import engine as engine_module
-from sanreid.train.loop.checkpoint import load_checkpoint, save_checkpoint
 from sanreid.train.loop.engine import Engine
 from sanreid.train.loop.journal import read_journal
 from sanreid.train.loop.progress import _differences
-from sanreid.train.networks.initialization import learned_before
-from sanreid.train.tools.evaluate import embed, evaluate_run
-from sanreid.train.tools.export import encoder_state, export_run
+from sanreid.train.loop.provenance import inherited_training_data
+from sanreid.train.tools.evaluate import evaluate_run
+from sanreid.train.tools.export import export_run
 from sanreid.weights import locate
 
 
@@ -192,7 +193,7 @@ def test_a_measurement_that_a_signal_cut_short_is_made_after_the_resume(
     engine = Engine(config)
 
     def cut_short(*_, **__):
-        engine.wish.signal = signal.SIGTERM
+        engine.stop_request.signal = signal.SIGTERM
 
     monkeypatch.setattr(engine_module, "figures", cut_short)
     assert engine.run().stopped_by == signal.SIGTERM
@@ -352,14 +353,16 @@ def test_training_data_of_the_first_weights_is_told_on(tiny_run, people, others,
         assert [row["name"] for row in taught] == ["others", "people"]
     SANEncoder.from_pretrained(tmp_path / "out", device="cpu").save_pretrained(tmp_path / "kept")
     for start in ("kept", "kept/model.safetensors"):
-        assert learned_before(InitConfig(weights=str(tmp_path / start))) == taught[1:]
+        assert inherited_training_data(InitConfig(weights=str(tmp_path / start))) == taught[1:]
     save_file(
         load_file(tmp_path / "out" / "model.safetensors"), tmp_path / "out" / "bare.safetensors"
     )
     (tmp_path / "out" / "bare.safetensors").replace(tmp_path / "out" / "model.safetensors")
-    assert learned_before(InitConfig(weights=str(tmp_path / "out"))) == []  # the row is another's
+    assert (
+        inherited_training_data(InitConfig(weights=str(tmp_path / "out"))) == []
+    )  # the row is another's
     bundled = locate("san-r50")
-    assert learned_before(InitConfig(weights=str(bundled.path))) == list(
+    assert inherited_training_data(InitConfig(weights=str(bundled.path))) == list(
         bundled.entry.training_data
     )
 
@@ -376,7 +379,7 @@ def test_fp16_with_tensorboard_resumes(tiny_run, tmp_path):
 
 
 def test_joint_batch_norm_is_refused_on_the_cpu(tiny_run, monkeypatch):
-    monkeypatch.setattr(engine_module.distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(engine_module.runtime, "world_size", lambda: 2)
     with pytest.raises(ConfigError, match=r"run.sync_bn is for CUDA"):
         Engine(tiny_run(run={"sync_bn": True, "device": "cpu"}))
 
@@ -463,7 +466,7 @@ def test_killed_and_terminated_runs_end_with_the_same_weights(tiny_run, tmp_path
 
 
 def test_export_refuses_a_folder_that_is_no_run(tmp_path):
-    with pytest.raises(TrainingError, match="no run's folder"):
+    with pytest.raises(TrainingError, match="it holds no run"):
         export_run(tmp_path, tmp_path / "out")
 
 

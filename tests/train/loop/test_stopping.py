@@ -10,19 +10,19 @@ import pytest
 import torch
 
 from sanreid.errors import ConfigError
-from sanreid.train.loop.device import resolve_device
-from sanreid.train.loop.stopping import StopWish
+from sanreid.train.loop.stopping import StopRequest
+from sanreid.train.runtime import resolve_device
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_first_signal_is_a_wish_and_the_second_an_end(number):
+def test_the_first_signal_is_a_request_and_the_second_stops_at_once(number):
     before = signal.getsignal(number)
-    wish = StopWish()
-    with wish.noting():
-        assert not wish.is_there()
+    request = StopRequest()
+    with request.recorded():
+        assert not request.is_set()
         os.kill(os.getpid(), number)
-        assert wish.is_shared(torch.device("cpu"))
-        assert wish.signal == number
+        assert request.is_set_anywhere(torch.device("cpu"))
+        assert request.signal == number
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
@@ -33,7 +33,7 @@ def test_in_another_thread_signals_are_left_to_the_caller():
     seen = []
 
     def work():
-        with StopWish().noting():
+        with StopRequest().recorded():
             seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)

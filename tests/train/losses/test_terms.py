@@ -145,7 +145,7 @@ def test_an_anchor_without_positive_or_negative_is_an_error(pids):
 
 
 def test_as_many_pids_as_rows():
-    with pytest.raises(InputError, match="one pid a row"):
+    with pytest.raises(InputError, match="one pid per row"):
         batch_hard_triplet_loss(torch.zeros(4, 2), torch.tensor([0, 0, 1, 1, 1]))
 
 
@@ -243,7 +243,7 @@ def test_tr_known_value():
 
 
 def test_tr_compares_place_by_place():
-    # The same numbers at other places differ, although every pooled value is equal.
+    # The same numbers at other locations differ, although every pooled value is equal.
     one = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]).view(4, 1, 1, 2)
     together = tr_constraint([one], torch.tensor([0, 1, 0, 1]), margin=0.3)
     apart = tr_constraint([one], torch.tensor([0, 0, 1, 1]), margin=0.3)
@@ -252,7 +252,7 @@ def test_tr_compares_place_by_place():
 
 
 def test_relative_tr_known_value():
-    # Values 0, 1 | 3, 4: strangers' squared distances 9, 16, 4, 9, mean 9.5.
+    # Values 0, 1 | 3, 4: negatives' squared distances 9, 16, 4, 9, mean 9.5.
     # Hardest gaps 1 - 9, 1 - 4, 1 - 4, 1 - 9; margin 0.4: two anchors at -3 / 9.5 + 0.4.
     values = torch.tensor([0.0, 1.0, 3.0, 4.0]).view(4, 1, 1, 1)
     pids = torch.tensor([0, 0, 1, 1])
@@ -302,7 +302,7 @@ def test_tr_goes_from_violated_to_satisfied():
     assert tr_constraint([maps], pids).item() == 0
 
 
-def test_fixed_places_are_those_of_the_released_code():
+def test_fixed_positions_are_those_of_the_released_code():
     maps = [normal(12, 2, 2, 3, seed=n, dtype=torch.float64) for n in range(4)]
     pids = torch.arange(3).repeat_interleave(4)
     expected = 0.0
@@ -314,7 +314,7 @@ def test_fixed_places_are_those_of_the_released_code():
         ):
             near, far = ((one[a] - one[p]) ** 2).mean(), ((one[a] - one[n]) ** 2).mean()
             expected += max(near - far + 0.3, 0.0)
-    loss = tr_constraint(maps, pids, margin=0.3, pairing="fixed_places")
+    loss = tr_constraint(maps, pids, margin=0.3, pairing="fixed_positions")
     assert loss.item() == pytest.approx(float(expected))
 
 
@@ -327,10 +327,10 @@ def test_fixed_places_are_those_of_the_released_code():
         ([0, 0, 0, 0, 1, 1, 1, 1], 3, "four blocks"),
     ],
 )
-def test_fixed_places_refuse_another_batch(pids, blocks, message):
+def test_fixed_positions_refuse_another_batch(pids, blocks, message):
     maps = [torch.zeros(len(pids), 1, 2, 2)] * blocks
     with pytest.raises(InputError, match=message):
-        tr_constraint(maps, torch.tensor(pids), pairing="fixed_places")
+        tr_constraint(maps, torch.tensor(pids), pairing="fixed_positions")
 
 
 def test_tr_refuses_no_maps_and_unknown_pairing():

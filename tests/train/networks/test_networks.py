@@ -10,8 +10,12 @@ from sanreid.errors import InputError
 from sanreid.train.config import DecoderConfig
 from sanreid.train.losses.terms import reconstruction_loss, tr_constraint
 from sanreid.train.networks.sa_dec import STAGE_CHANNELS, SADec
-from sanreid.train.networks.san import build_san, build_san_pg
-from sanreid.train.networks.training_network import JointForward, running_statistics_kept
+from sanreid.train.networks.san import (
+    JointForward,
+    _running_statistics_kept,
+    build_san,
+    build_san_pg,
+)
 
 
 def tiny(**changes):
@@ -128,7 +132,7 @@ def test_the_output_is_the_same_tuple_in_train_and_eval_and_without_decoder():
 def test_pairs_leave_the_running_statistics_alone_when_separate():
     network = build_san(tiny(), num_classes=3, decoder=DecoderConfig(width=32))
     before = {k: x.clone() for k, x in network.state_dict().items()}
-    with running_statistics_kept(network):
+    with _running_statistics_kept(network):
         network(crops(4))
     for key, x in network.state_dict().items():
         assert torch.equal(x, before[key]), key
@@ -142,7 +146,7 @@ def test_pairs_leave_the_running_statistics_alone_when_separate():
 def test_separate_pairs_do_not_touch_the_real_crops_and_joint_ones_do():
     network = build_san(tiny(), num_classes=3, decoder=DecoderConfig(width=32))
     real, pairs = crops(4), 3 * crops(2, seed=5) + 2
-    with torch.no_grad(), running_statistics_kept(network):
+    with torch.no_grad(), _running_statistics_kept(network):
         alone = network(real)
         separate, painted = JointForward(network, separate_batch_norm=True)(real, pairs)
         joint, joint_painted = JointForward(network, separate_batch_norm=False)(real, pairs)

@@ -9,9 +9,11 @@ from PIL import Image
 
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError
+from sanreid.train.commands import main
 from sanreid.train.config import PitConfig
-from sanreid.train.data.pairs import Pairs, as_source, main
+from sanreid.train.data.pairs import Pairs
 from sanreid.train.textures.store import TextureStore
+from sanreid.train.tools.rendered_source import as_source
 
 
 def test_pairs_are_decoded_once_and_textures_kept_once_an_identity(folder):
@@ -44,7 +46,7 @@ def test_held_out_identities_are_the_others(folder):
 def test_pairs_become_a_source_with_identities_cameras_and_textures(folder, tmp_path, capsys):
     path, kept = folder
     out = tmp_path / "rendered"
-    assert main([str(path), str(out)]) == 0
+    assert main(["pairs", str(path), str(out)]) == 0
     assert "textures.tex" in capsys.readouterr().out
     crops = read_crops(out / "crops", names="market1501")
     assert crops.pids.tolist() == [1, 1, 2, 2, 3, 3]

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from sanreid.train.pit import PITDataset
-from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.report import mean_texture, untrained
 from sanreid.train.textures.generator import load_generator
+from tests.train.pit.command import main
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -10,12 +10,10 @@ import pytest
 from sanreid import SANEncoder
 from sanreid.cli import main as sanreid
 from sanreid.datasets import read_crops
-from sanreid.train.__main__ import main as train
-from sanreid.train.data.pairs import main as pairs
+from sanreid.train.commands import main as train
 from sanreid.train.loop.journal import read_journal
-from sanreid.train.pit.__main__ import main as pit
-from sanreid.train.textures.generator import main as textures
 from tests.train.conftest import paint_people
+from tests.train.pit.command import main as pit
 
 TINY = """
 [encoder]
@@ -111,13 +109,13 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     assert train(["san-pg.toml", "--quiet"]) == 0
     assert train(["export", "run-pg", "san-pg", "--quiet"]) == 0
     assert pit(["judge", "pairs", "--weights", "san-pg", "--held-out", "2"]) == 0
-    assert pairs(["pairs", "rendered"]) == 0
+    assert train(["pairs", "pairs", "rendered"]) == 0
     (tmp_path / "san.toml").write_text(
         TINY.format(
             head="bnneck", dim=16, output="run", name="toy", epochs=2, sizes=SIZES, more=SAN
         )
     )
-    assert textures(["san.toml", "--weights", "san-pg", "--device", "cpu"]) == 0
+    assert train(["textures", "san.toml", "--weights", "san-pg", "--device", "cpu"]) == 0
     assert train(["san.toml", "--quiet", "--set", "run.max_steps=2"]) == 0
     assert train(["san.toml", "--quiet", "--resume"]) == 0
     assert train(["export", "run", "weights", "--quiet"]) == 0

@@ -9,17 +9,14 @@ from torch import nn
 from sanreid.config import EncoderConfig
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError, InputError, WeightsError
+from sanreid.train.commands import main
 from sanreid.train.config.loader import load_config
 from sanreid.train.data.sources import read_source
 from sanreid.train.networks.sa_dec import DecoderOutput
 from sanreid.train.pit.tables import load_tables
 from sanreid.train.textures.format import TextureHeader
-from sanreid.train.textures.generator import (
-    Generator,
-    load_generator,
-    main,
-    make_textures,
-)
+from sanreid.train.textures.generator import Generator, load_generator
+from sanreid.train.textures.making import make_textures
 from sanreid.train.textures.store import TextureStore
 from sanreid.train.textures.writer import TextureWriter
 
@@ -78,7 +75,7 @@ def test_saving_and_loading_paints_the_same(tiny_generator, crops):
     assert 0 <= first.confidences.min() <= first.confidences.max() <= 1
 
 
-def test_a_store_is_made_and_gone_on_with(tiny_generator, crops, tmp_path):
+def test_a_store_is_made_and_resumed(tiny_generator, crops, tmp_path):
     generator, out = load_generator(tiny_generator), tmp_path / "textures.bin"
     make_textures(crops.select(np.arange(3)), out, generator, batch_size=2)
     size = out.stat().st_size
@@ -103,10 +100,11 @@ def test_a_store_is_made_and_gone_on_with(tiny_generator, crops, tmp_path):
 def test_the_command(tiny_generator, crops, tmp_path, capsys):
     folder = crops.paths[0].parent
     out = tmp_path / "t.bin"
-    assert main([str(folder), str(out), "--weights", str(tiny_generator), "--device", "cpu"]) == 0
+    command = ["textures", str(folder), str(out), "--device", "cpu", "--weights"]
+    assert main([*command, str(tiny_generator)]) == 0
     assert "5 textures" in capsys.readouterr().out
-    assert main([str(folder), str(out), "--weights", str(tmp_path / "none")]) == 1
-    assert "no name of the manifest" in capsys.readouterr().err
+    assert main([*command, str(tmp_path / "none")]) == 1
+    assert "neither a name in the manifest" in capsys.readouterr().err
 
 
 def test_the_stores_of_a_run_are_made(tiny_generator, crops, tmp_path, capsys):
@@ -129,14 +127,15 @@ def test_the_stores_of_a_run_are_made(tiny_generator, crops, tmp_path, capsys):
         + "[loss]\nreconstruction = 1.0\n"
     )
     (tmp_path / "two").write_text("1\n2\n")
-    assert main([str(config), "--weights", str(tiny_generator), "--device", "cpu"]) == 0
+    command = ["textures", str(config), "--device", "cpu", "--weights"]
+    assert main([*command, str(tiny_generator)]) == 0
     assert "two.tex: 2 textures" in capsys.readouterr().out
     assert known.read_bytes() == before
     with TextureStore(tmp_path / "two.tex") as store:
         source = load_config(config).data.sources[0]
         assert set(store.keys) == set(read_source(source).keys)
     config.write_text(f'[[data.sources]]\nfolder = "{folder}"\n')
-    assert main([str(config), "--weights", str(tiny_generator)]) == 1
+    assert main(["textures", str(config), "--weights", str(tiny_generator)]) == 1
     assert "names a store" in capsys.readouterr().err
 
 
@@ -153,7 +152,7 @@ def test_wrong_input_is_refused(tiny_generator, crops, tmp_path):
     (tmp_path / "odd" / "model.safetensors").write_bytes(
         (tiny_generator / "model.safetensors").read_bytes()
     )
-    with pytest.raises(WeightsError, match="no SAN-PG"):
+    with pytest.raises(WeightsError, match="not that of a SAN-PG"):
         load_generator(tmp_path / "odd")
 
 

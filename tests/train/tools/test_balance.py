@@ -59,7 +59,7 @@ def test_command_prints_a_line_for_each_term(trained, capsys):
 def test_wrong_input_is_refused(trained, tmp_path):
     with pytest.raises(InputError, match="at least 1; got 0"):
         gradient_balance(tmp_path, batches=0)
-    with pytest.raises(TrainingError, match="no run's folder"):
+    with pytest.raises(TrainingError, match="it holds no run"):
         gradient_balance(tmp_path)
     folder = trained(loss={"tr": 0.01}, decoder={"width": 32})
     with pytest.raises(ConfigError, match="to compare with"):

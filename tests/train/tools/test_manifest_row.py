@@ -7,7 +7,7 @@ import json
 import pytest
 
 from sanreid.train.config.loader import config_from_dict
-from sanreid.train.tools.manifest_row import _place, manifest_row
+from sanreid.train.tools.manifest_row import _portable_path, manifest_row
 from sanreid.weights.manifest import read_manifest
 
 
@@ -91,4 +91,4 @@ def test_a_row_is_complete_and_says_nothing_of_this_machine(tmp_path):
     ],
 )
 def test_a_home_folder_is_not_told(place, told):
-    assert _place(place) == told
+    assert _portable_path(place) == told

@@ -9,7 +9,6 @@ import pytest
 
 import sanreid.train.pit.generate.people.body as body_module
 from sanreid.errors import DatasetError, InputError, MissingExtraError
-from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.generate.people.body import (
     PHENOTYPES,
     Body,
@@ -18,6 +17,7 @@ from sanreid.train.pit.generate.people.body import (
     skinned,
 )
 from sanreid.train.pit.generate.rays import Scene
+from tests.train.pit.command import main
 
 
 def test_phenotype_weights_interpolate_between_anchors():

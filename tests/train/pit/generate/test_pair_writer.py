@@ -15,7 +15,6 @@ import pytest
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit import PITDataset
-from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.generate import pair_writer, processes
 from sanreid.train.pit.generate.atlas import sample
 from sanreid.train.pit.generate.pair_writer import render_dataset
@@ -27,6 +26,7 @@ from sanreid.train.pit.generate.pairs import (
 from sanreid.train.pit.generate.scenes.backdrop import photo_backdrop
 from sanreid.train.pit.generate.shard_writer import write_shard
 from sanreid.train.pit.shards import IDENTITIES_PER_SHARD
+from tests.train.pit.command import main
 from tests.train.pit.conftest import a_pair
 
 FILES = ("index.json", "settings.json", "shards/00000.tar", "shards/00001.tar")

@@ -11,19 +11,25 @@ import torch
 from PIL import Image
 
 from sanreid.errors import DatasetError, InputError
+from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import LossConfig
 from sanreid.train.config.loader import config_from_dict
-from sanreid.train.data import batches as batches_module
-from sanreid.train.data.batches import CropBatches
-from sanreid.train.data.targets import as_target, in_step, load_atlas_tables, open_atlas
+from sanreid.train.data import crop_batches as batches_module
+from sanreid.train.data import pair_batches as pair_batches_module
+from sanreid.train.data.crop_batches import CropBatches
 from sanreid.train.loop import engine as engine_module
-from sanreid.train.loop.checkpoint import load_checkpoint
 from sanreid.train.loop.engine import Engine
 from sanreid.train.loop.journal import read_journal
 from sanreid.train.loop.learner import Learner
-from sanreid.train.losses.objective import Objective, Targets
+from sanreid.train.losses.objective import LossContext, Objective, Targets
 from sanreid.train.networks.san import SANOutput
 from sanreid.train.textures.format import TextureHeader
+from sanreid.train.textures.targets import (
+    as_target,
+    load_atlas_tables,
+    mirrored_targets,
+    open_atlas,
+)
 from sanreid.train.textures.writer import TextureWriter
 
 CPU = torch.device("cpu")
@@ -57,18 +63,21 @@ class FakePairs:
     def __len__(self):
         return self.count
 
-    def name(self, place):
-        return f"fake pair {place}"
+    def describe(self):
+        return {"name": "PIT, rendered people", "identities": self.count, "crops": self.count}
 
-    def batch(self, places):
-        colours = (20 * places).to(torch.uint8).view(-1, 1, 1, 1)
+    def name(self, index):
+        return f"fake pair {index}"
+
+    def batch(self, indices):
+        colours = (20 * indices).to(torch.uint8).view(-1, 1, 1, 1)
         return (
             colours.expand(-1, 3, *self.size).contiguous(),
             colours.expand(-1, 3, 256, 256).contiguous(),
         )
 
-    def seen(self, places):
-        seen = torch.zeros(len(places), 1, 256, 256, dtype=torch.bool)
+    def seen(self, indices):
+        seen = torch.zeros(len(indices), 1, 256, 256, dtype=torch.bool)
         seen[:, :, 100:200] = True
         return seen
 
@@ -76,6 +85,7 @@ class FakePairs:
 @pytest.fixture
 def fake_pairs(monkeypatch):
     monkeypatch.setattr(batches_module, "Pairs", FakePairs)
+    monkeypatch.setattr(pair_batches_module, "Pairs", FakePairs)
     monkeypatch.setattr(engine_module, "Pairs", FakePairs)
 
 
@@ -108,7 +118,7 @@ def test_atlas_tables_that_are_none(tmp_path):
     with pytest.raises(DatasetError, match="outside the texture"):
         load_atlas_tables(path)
     np.savez(path, mirror=np.roll(np.arange(65536), 1), valid=np.ones((256, 256), bool))
-    with pytest.raises(DatasetError, match="done twice"):
+    with pytest.raises(DatasetError, match="applied twice"):
         load_atlas_tables(path)
 
 
@@ -117,7 +127,7 @@ def test_targets_are_mirrored_with_their_confidence_and_masked_off_the_body():
     generator = torch.Generator().manual_seed(0)
     textures = torch.randint(0, 256, (2, 3, 256, 256), dtype=torch.uint8, generator=generator)
     sure = torch.randint(0, 256, (2, 1, 256, 256), dtype=torch.uint8, generator=generator)
-    target, mask = in_step(textures, sure, torch.tensor([False, True]), tables)
+    target, mask = mirrored_targets(textures, sure, torch.tensor([False, True]), tables)
     torch.testing.assert_close(target[0], textures[0] / 127.5 - 1)
     for texel in torch.nonzero(tables.valid.flatten())[::997, 0].tolist():
         other = int(tables.mirror[texel])
@@ -132,24 +142,24 @@ def test_targets_are_mirrored_with_their_confidence_and_masked_off_the_body():
 def test_each_crop_gets_its_own_texture(tiny_run, people, textures):
     config = with_textures(tiny_run, people, textures, augmentation={"flip": 1.0})
     batches = CropBatches(config, CPU)
-    places = batches.places(0)[0]
-    batch = batches.batch(batches.read(places, number=0), number=0, epoch=0)
+    indices = batches.epoch(0)[0]
+    batch = batches.batch(batches.read(indices, number=0), number=0, epoch=0)
     # A flat colour is its own mirror image; the confidences are not.
-    expected = (batches.store.pids[places] * 30 + 10) / 127.5 - 1
+    expected = (batches.store.pids[indices] * 30 + 10) / 127.5 - 1
     torch.testing.assert_close(
         batch.targets.textures, expected.float().view(-1, 1, 1, 1).expand(-1, 3, 256, 256)
     )
     assert batch.targets.mask.unique().tolist() == pytest.approx([0.0, 0.2, 1.0])
 
 
-def test_held_textures_are_those_that_are_read(tiny_run, people, textures):
+def test_decoded_textures_are_those_that_are_read(tiny_run, people, textures):
     same = {"augmentation": {"flip": 0.0}}
     held, read = (
         CropBatches(with_textures(tiny_run, people, textures, data={"store": store}, **same), CPU)
         for store in ("device", "cpu")
     )
-    places = held.places(0)[0]
-    one, other = (b.batch(b.read(places, number=0), number=0, epoch=0) for b in (held, read))
+    indices = held.epoch(0)[0]
+    one, other = (b.batch(b.read(indices, number=0), number=0, epoch=0) for b in (held, read))
     assert torch.equal(one.crops, other.crops)
     assert torch.equal(one.targets.textures, other.targets.textures)
     differs = (one.targets.mask - other.targets.mask).abs()
@@ -176,7 +186,7 @@ def test_the_batch_turns_the_textures_of_the_crops_it_turns(
         monkeypatch.setattr(
             FakePairs,
             "batch",
-            lambda self, places: (real(self, places)[0], sided.expand(len(places), -1, -1, -1)),
+            lambda self, indices: (real(self, indices)[0], sided.expand(len(indices), -1, -1, -1)),
         )
     batches = CropBatches(config, CPU)
     flags = []
@@ -187,7 +197,7 @@ def test_the_batch_turns_the_textures_of_the_crops_it_turns(
         return flags[-1]
 
     batches._augmenter._augment = noted
-    batch = batches.batch(batches.read(batches.places(0)[0], number=0), number=0, epoch=0)
+    batch = batches.batch(batches.read(batches.epoch(0)[0], number=0), number=0, epoch=0)
     crops, pairs = batch.targets.textures, batch.targets.pit_textures
     textures, mirrored = (crops, flags[0]) if kind == "crops" else (pairs, flags[1])
     mirrored = mirrored.mirrored
@@ -247,29 +257,29 @@ def test_what_is_wrong_is_found_before_the_crops_are_decoded(
 
     monkeypatch.setattr(batches_module.CropStore, "from_crops", decode)
     if "processes" in error:
-        monkeypatch.setattr(batches_module.distributed, "world_size", lambda: 2)
+        monkeypatch.setattr(batches_module.runtime, "world_size", lambda: 2)
     with pytest.raises(InputError, match=error):
         CropBatches(with_textures(tiny_run, people, textures, **changes), CPU)
 
 
-def test_every_camera_has_its_look(tiny_run, people):
+def test_every_camera_has_its_colors(tiny_run, people):
     config = tiny_run(augmentation={"camera_style": 1.0})
     batches = CropBatches(config, CPU)
     cameras = batches.store.camids
     for number, camera in enumerate(cameras.unique()):
         pixels = batches.store.images[cameras == camera].float() / 255
         channels = pixels.transpose(0, 1).flatten(1)
-        torch.testing.assert_close(batches._looks.mean[number], channels.mean(1))
-        torch.testing.assert_close(batches._looks.spread[number], channels.std(1))
-    places = batches.places(0)[0]
-    batch = batches.batch(batches.read(places, number=0), number=0, epoch=0)
+        torch.testing.assert_close(batches._colors.mean[number], channels.mean(1))
+        torch.testing.assert_close(batches._colors.std[number], channels.std(1))
+    indices = batches.epoch(0)[0]
+    batch = batches.batch(batches.read(indices, number=0), number=0, epoch=0)
     plain = CropBatches(tiny_run(), CPU)
-    other = plain.batch(plain.read(places, number=0), number=0, epoch=0)
+    other = plain.batch(plain.read(indices, number=0), number=0, epoch=0)
     assert not torch.equal(batch.crops, other.crops)
 
 
 def test_a_crop_without_texture_is_an_error_that_says_how_to_make_it(tiny_run, others, textures):
-    with pytest.raises(DatasetError, match=r"24 of 24 crops .*sanreid.train.textures.generator"):
+    with pytest.raises(DatasetError, match=r"24 of 24 crops .*sanreid.train textures"):
         CropBatches(with_textures(tiny_run, others, textures), CPU)
 
 
@@ -287,10 +297,10 @@ def test_sources_without_textures_weigh_nothing(tiny_run, people, others, textur
         decoder={"width": 32},
     )
     batches = CropBatches(config, CPU)
-    places = batches.places(0)[0]
-    batch = batches.batch(batches.read(places, number=0), number=0, epoch=0)
+    indices = batches.epoch(0)[0]
+    batch = batches.batch(batches.read(indices, number=0), number=0, epoch=0)
     weight = batch.targets.mask.sum(dim=(1, 2, 3))
-    assert torch.equal(weight > 0, places < 48)
+    assert torch.equal(weight > 0, indices < 48)
 
 
 def test_the_joint_step_learns_draws_and_resumes_to_the_bit(
@@ -338,18 +348,18 @@ def test_a_step_never_makes_the_host_wait_for_the_gpu(tiny_run, people, textures
     batches = CropBatches(config, device)
     learner = Learner(config, num_classes=batches.num_classes, device=device)
     learner.begin_epoch(0)
-    places = batches.places(0)
+    indices = batches.epoch(0)
     for number in range(4):
         if number == 2:  # constants are made, kernels chosen
             torch.cuda.set_sync_debug_mode("error")
         try:
             batch = batches.batch(
-                batches.read(places[number % len(places)], number=number), number=number, epoch=0
+                batches.read(indices[number % len(indices)], number=number), number=number, epoch=0
             )
-            receipt = learner.step([batch], 1, lr=1e-3)
+            result = learner.step([batch], 1, lr=1e-3)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    assert learner.is_sound(receipt.read())
+    assert learner.is_sound(result.read())
 
 
 @pytest.mark.gpu
@@ -389,7 +399,7 @@ def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_
 
     out = tmp_path / "out"
     assert main(["export", str(tmp_path / "run"), str(out)]) == 0
-    assert "sanreid.train.textures.generator CROPS OUT" in capsys.readouterr().out
+    assert "sanreid.train textures CROPS OUT" in capsys.readouterr().out
     row = json.loads((out / "manifest_row.json").read_text())
     assert row["role"] == "texture-generator"
     painted = load_generator(out).paint(torch.zeros(2, 3, 64, 32, dtype=torch.uint8))
@@ -418,7 +428,7 @@ def output_of(seed=0, n=4):
     ],
 )  # fmt: skip
 def test_the_sum_is_that_of_its_weighted_terms(config, terms):
-    objective = Objective(LossConfig(**config), pit_weight=3.0)
+    objective = Objective(LossContext(config=LossConfig(**config), pit_weight=3.0))
     output = output_of()
     targets = Targets(
         labels=torch.tensor([0, 0, 2, 2]),
@@ -444,7 +454,9 @@ def test_the_sum_is_that_of_its_weighted_terms(config, terms):
 def test_the_triplet_is_on_what_is_asked_for():
     output, targets = output_of(), Targets(labels=torch.tensor([0, 0, 2, 2]))
     found = {
-        on: Objective(LossConfig(triplet_on=on))(output, targets)[1]["triplet"].item()
+        on: Objective(LossContext(config=LossConfig(triplet_on=on)))(output, targets)[1][
+            "triplet"
+        ].item()
         for on in ("pooled", "embedding")
     }
     assert found["pooled"] != found["embedding"]
@@ -471,9 +483,9 @@ def test_known_textures_are_learned_only_if_they_are_mirrored_with_their_crops(
     found = {"mirrored": _overfit(config, steps=300)}
 
     def unturned(textures, confidences, mirrored, tables):
-        return in_step(textures, confidences, torch.zeros_like(mirrored), tables)
+        return mirrored_targets(textures, confidences, torch.zeros_like(mirrored), tables)
 
-    monkeypatch.setattr(batches_module, "in_step", unturned)
+    monkeypatch.setattr(batches_module, "mirrored_targets", unturned)
     found["not mirrored"] = _overfit(config, steps=300)
     # The flat answer, and the best one to contradicting targets, is 0.244.
     assert found["mirrored"] < 0.14, found
@@ -522,12 +534,12 @@ def _overfit(config, *, steps):
     batches = CropBatches(config, CPU)
     learner = Learner(config, num_classes=batches.num_classes, device=CPU)
     learner.begin_epoch(0)
-    places = batches.places(0)[0]
+    indices = batches.epoch(0)[0]
     recent = []
     for step in range(steps):
-        batch = batches.batch(batches.read(places, number=step), number=step, epoch=0)
-        receipt = learner.step([batch], 1, lr=1.5e-3 * (1 - step / steps))
-        recent = [*recent[-19:], receipt.read()["reconstruction"]]
+        batch = batches.batch(batches.read(indices, number=step), number=step, epoch=0)
+        result = learner.step([batch], 1, lr=1.5e-3 * (1 - step / steps))
+        recent = [*recent[-19:], result.read()["reconstruction"]]
     return float(np.mean(recent))
 
 

@@ -11,9 +11,18 @@ import torch
 from torch import Tensor
 
 from sanreid.errors import TrainingError
+from sanreid.train.config import TrainConfig
+from sanreid.train.config.loader import config_from_dict
 from sanreid.utils.files import atomic_write
 
-__all__ = ["FORMAT_VERSION", "load_checkpoint", "network_state", "save_checkpoint"]
+__all__ = [
+    "FORMAT_VERSION",
+    "encoder_state",
+    "load_checkpoint",
+    "load_run",
+    "network_state",
+    "save_checkpoint",
+]
 
 FORMAT_VERSION = 1
 
@@ -22,16 +31,16 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write ``state`` (tensors and plain values) to ``path``, whole or not at all.
 
     Raises:
-        TrainingError: It cannot be written, on a full disk for example; the one there before
-            stays.
+        TrainingError: It cannot be written, for example because the disk is full; the previous
+            checkpoint is kept.
     """
     try:
         with atomic_write(path, durable=True) as file:
             torch.save({"format_version": FORMAT_VERSION, **state}, file)
     except (OSError, RuntimeError) as error:  # torch's own writer raises the second
         raise TrainingError(
-            f"The checkpoint {path} cannot be written: {error}. The one before it, if there is "
-            "one, is whole: make room and go on with --resume."
+            f"The checkpoint {path} cannot be written: {error}. The previous one, if there is "
+            "one, is whole: free some space and continue with --resume."
         ) from error
 
 
@@ -39,7 +48,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; tensors and plain values only, no other pickled object.
 
     Raises:
-        TrainingError: The file is missing, damaged, of a newer format or something else.
+        TrainingError: The file is missing, damaged, of a newer format, or not a checkpoint.
     """
     if not path.is_file():
         raise TrainingError(f"There is no checkpoint at {path}; start the run without --resume.")
@@ -50,7 +59,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         raise TrainingError(
             f"{path} cannot be read as a checkpoint ({type(error).__name__}); it is damaged or "
-            "something else."
+            "not a checkpoint."
         ) from error
     if damaged:
         raise TrainingError(f"{path} is damaged: the checksum of {damaged} is wrong.")
@@ -62,8 +71,38 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
+def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[str, Any]]:
+    """Return the configuration of a run and one of its checkpoints.
+
+    Args:
+        folder: The folder of the run.
+        which: ``"best"`` or ``"last"``.
+
+    Raises:
+        TrainingError: The folder holds no run, or no such checkpoint yet.
+    """
+    path = folder / f"{which}.ckpt"
+    if not path.is_file():
+        found = sorted(one.name for one in folder.glob("*.ckpt"))
+        raise TrainingError(
+            f"{folder} has no {path.name}; "
+            + (f"it has {', '.join(found)}: --which last." if found else "it holds no run.")
+        )
+    state = load_checkpoint(path)
+    return config_from_dict(state["config"]), state
+
+
 def network_state(state: Mapping[str, Any]) -> Mapping[str, Tensor]:
-    """Give the network's tensors out of a checkpoint: the averaged ones where there are any."""
+    """Return the tensors of the network in a checkpoint: the averaged ones if there are any."""
     average = state.get("ema")
     tensors: Mapping[str, Tensor] = average["average"] if average else state["model"]
     return tensors
+
+
+def encoder_state(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return the tensors of the encoder in a checkpoint: the averaged ones if there are any."""
+    return {
+        key.removeprefix("encoder."): x
+        for key, x in network_state(state).items()
+        if key.startswith("encoder.")
+    }

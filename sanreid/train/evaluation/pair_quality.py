@@ -1,4 +1,4 @@
-"""How well textures are painted for synthetic people that were held out."""
+"""How well textures are painted for held-out synthetic people."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from sanreid.train.config import TrainConfig
 from sanreid.train.data.pairs import Pairs
-from sanreid.train.data.targets import AtlasTables, as_target
-from sanreid.train.data.transforms import normalize_crops
-from sanreid.train.loop.device import autocast_dtype
+from sanreid.train.networks.normalization import normalize_crops
 from sanreid.train.networks.san import SAN, SANPG
+from sanreid.train.runtime import autocast_dtype
+from sanreid.train.textures.targets import AtlasTables, as_target
 
 __all__ = ["measure_pairs"]
 
@@ -27,20 +27,20 @@ def measure_pairs(
     device: torch.device,
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, float] | None:
-    """Give the mean absolute differences and the PSNR, over seen and unseen texels apart.
+    """Return the mean absolute difference and the PSNR, separately for seen and unseen texels.
 
     Args:
-        network: What paints; put in ``eval()``.
+        network: The network that paints; it is put in ``eval()``.
         pairs: The held-out pairs.
-        tables: Only texels on the body count.
-        config: For the normalisation and the precision.
-        device: Where the network lies.
-        stop: Asked between batches.
+        tables: Tables of the atlas; only texels on the body count.
+        config: Gives the normalization and the precision.
+        device: The device of the network.
+        stop: Called between batches.
 
     Returns:
         ``l1_seen``, ``l1_unseen`` in [0, 2] (textures in [-1, 1]), ``psnr_seen``,
-        ``psnr_unseen`` in dB, and ``l1_seen_mean``, ``l1_unseen_mean`` for the answer that
-        paints the mean texture of these very pairs, which flatters that answer. None when
+        ``psnr_unseen`` in dB, and ``l1_seen_mean``, ``l1_unseen_mean`` for
+        painting the mean texture of these very pairs, which flatters that answer. None if
         ``stop()`` became true.
     """
     network.eval()
@@ -51,9 +51,9 @@ def measure_pairs(
     for begin in range(0, len(pairs), count):
         if stop():
             return None
-        places = torch.arange(begin, min(begin + count, len(pairs)))
-        images, textures = pairs.batch(places)
-        seen = pairs.seen(places.tolist())
+        indices = torch.arange(begin, min(begin + count, len(pairs)))
+        images, textures = pairs.batch(indices)
+        seen = pairs.seen(indices.tolist())
         crops = normalize_crops(
             images.to(device), mean=config.encoder.mean, std=config.encoder.std
         )

@@ -13,7 +13,8 @@ from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError
 from sanreid.train.config import EvaluationSetConfig, SourceConfig
 from sanreid.train.data.sources import joined_for_evaluation, read_source
-from sanreid.train.tools.evaluate import EvaluationSet, Measurement, load_sets, measure
+from sanreid.train.evaluation.measuring import Measurement, measure
+from sanreid.train.evaluation.sets import EvaluationSet, load_sets
 
 
 def crop_set(pids, camids, name="a"):
@@ -50,13 +51,13 @@ def test_reading_a_source_leaves_identities_out(people, tmp_path):
     some.write_text("99999")
     with pytest.raises(DatasetError, match="none is left"):
         read_source(SourceConfig(folder=str(people), names="folders", only_pids=str(some)))
-    with pytest.raises(DatasetError, match=r"Nobody of .*people is listed in .*another data set"):
+    with pytest.raises(DatasetError, match=r"Nobody in .*people is listed in .*another data set"):
         read_source(SourceConfig(folder=str(people), names="folders", exclude_pids=str(some)))
     flat = tmp_path / "flat"
     flat.mkdir()
     Image.new("RGB", (8, 16)).save(flat / "0002_c1s1_000001_00.jpg")
     some.write_text("2\nanna\n")
-    with pytest.raises(DatasetError, match=r"one number a line; it has 'anna'"):
+    with pytest.raises(DatasetError, match=r"one number per line; it has 'anna'"):
         read_source(SourceConfig(folder=str(flat), only_pids=str(some)))
 
 

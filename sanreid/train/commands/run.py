@@ -1,0 +1,40 @@
+"""The command ``run``: train."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from sanreid.train.commands.options import Commands, common, overrides
+from sanreid.train.config.loader import load_config, packaged_configs
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: Commands, name: str) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        name, parents=[common(), overrides()], help="train (the word run may be omitted)"
+    )
+    parser.add_argument("config", help=f"a TOML file, or one of: {', '.join(packaged_configs())}")
+    parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    parser.set_defaults(run=_run)
+
+
+def _run(args: argparse.Namespace) -> int:
+    import torch  # noqa: PLC0415 - keeps --help fast
+
+    from sanreid.train import runtime  # noqa: PLC0415 - as above
+    from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
+
+    config = load_config(args.config, args.overrides)
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    runtime.join_group(runtime.resolve_device(config.run.device))
+    if not runtime.is_main():  # only one process logs
+        logging.getLogger("sanreid").setLevel(logging.WARNING)
+    try:
+        outcome = Engine(config, resume=args.resume).run()
+    finally:
+        runtime.leave_group()
+    return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by

@@ -1,0 +1,1 @@
+"""Evaluating during and after training: sets, measurements, quality of painted textures."""

@@ -1,0 +1,106 @@
+"""The crops of evaluation sets, and which of them are queries and gallery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sanreid.errors import DatasetError
+from sanreid.metrics import has_match
+from sanreid.train.config import EvaluationSetConfig, SourceConfig
+from sanreid.train.data.sources import joined_for_evaluation, read_source
+from sanreid.train.data.store import CropStore
+
+__all__ = ["EvaluationSet", "load_sets", "splits"]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationSet:
+    """Decoded crops of one evaluation set.
+
+    With ``query_sources`` the first ``num_queries`` crops are the queries, the rest the gallery.
+    """
+
+    config: EvaluationSetConfig
+    images: Tensor  # (N, 3, H, W) uint8
+    pids: NDArray[np.int64]
+    camids: NDArray[np.int64]
+    num_queries: int = 0
+
+
+def load_sets(
+    configs: Sequence[EvaluationSetConfig], size: tuple[int, int]
+) -> list[EvaluationSet]:
+    """Read and decode the crops of the evaluation sets at the encoder's size.
+
+    Raises:
+        DatasetError: Crops are missing, or no query of a set has a match.
+    """
+    stores: dict[tuple[tuple[SourceConfig, ...], ...], tuple[CropStore, int]] = {}
+    for config in configs:  # several sets may share crops
+        which = (config.query_sources, config.sources)
+        if which not in stores:
+            stores[which] = _load(config, size)
+    sets = []
+    for config in configs:
+        store, num_queries = stores[config.query_sources, config.sources]
+        crops = store.crops
+        one = EvaluationSet(config, store.images, crops.pids, crops.camids, num_queries)
+        splits(one)  # an hour later is too late to find out that no query has a match
+        sets.append(one)
+    return sets
+
+
+def _load(config: EvaluationSetConfig, size: tuple[int, int]) -> tuple[CropStore, int]:
+    if not config.query_sources:
+        crops = joined_for_evaluation([read_source(source) for source in config.sources])
+        return CropStore.from_crops(crops, size=size), 0
+    queries = [read_source(source) for source in config.query_sources]
+    gallery = [read_source(source, keep_ignored=True) for source in config.sources]
+    crops = joined_for_evaluation([*queries, *gallery], same_people=True)
+    return CropStore.from_crops(crops, size=size), sum(len(one) for one in queries)
+
+
+def splits(one: EvaluationSet) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Return masks of the queries and of the gallery they search, for the splits with a match.
+
+    Raises:
+        DatasetError: No query has a match.
+    """
+    query = _queries(one)
+    if one.config.query_sources or one.config.gallery == "rest":
+        splits = [(query, ~query)]
+    elif one.config.gallery == "all":
+        splits = [(query, np.ones_like(query))]
+    else:
+        cameras = np.unique(one.camids)
+        splits = [(query & (one.camids == c), one.camids != c) for c in cameras]
+    answered = [
+        (asked, searched)
+        for asked, searched in splits
+        if has_match(one.pids[asked], one.camids[asked], one.pids[searched], one.camids[searched])
+    ]
+    if not answered:
+        raise DatasetError(
+            f"Evaluation set {one.config.name!r}: no query has a match, because nobody in it "
+            f"was seen by two cameras ({len(np.unique(one.pids))} people, "
+            f"{len(np.unique(one.camids))} cameras, {int(query.sum())} queries). Are the "
+            "file names read by the right scheme (names = ...)?"
+        )
+    return answered
+
+
+def _queries(one: EvaluationSet) -> NDArray[np.bool_]:
+    if one.config.query_sources:
+        return np.arange(len(one.pids)) < one.num_queries
+    if one.config.queries == "all":
+        return np.ones(len(one.pids), dtype=bool)
+    pairs = np.stack([one.pids, one.camids], axis=1)
+    first = np.unique(pairs, axis=0, return_index=True)[1]  # the first of each, in file order
+    chosen = np.zeros(len(one.pids), dtype=bool)
+    chosen[first] = True
+    return chosen

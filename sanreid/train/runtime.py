@@ -1,0 +1,143 @@
+"""Where a run computes: its device, its precision, and the processes it is shared among.
+
+Several processes are started by ``torchrun``, which sets RANK, WORLD_SIZE and LOCAL_RANK. Without
+it there is one process, and every collective function here is the identity.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sanreid.backends.device import parse_device
+from sanreid.errors import ConfigError, InputError
+from sanreid.train.config import TrainConfig
+
+__all__ = [
+    "all_sum",
+    "autocast_dtype",
+    "gather",
+    "is_main",
+    "join_group",
+    "leave_group",
+    "local_rank",
+    "rank",
+    "resolve_device",
+    "to_device",
+    "world_size",
+]
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of that name; ``"auto"`` is CUDA if available, else the CPU.
+
+    ``"cuda"`` without a number is the device of this process, as ``torchrun`` numbers them.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    try:
+        device = parse_device(name)
+    except InputError:
+        raise ConfigError(f"run.device must be auto, cpu or cuda; got {name!r}.") from None
+    if device.type not in {"cpu", "cuda"}:
+        raise ConfigError(f"run.device must be auto, cpu or cuda; got {name!r}.")
+    if device.type == "cpu":
+        return device
+    if not torch.cuda.is_available():
+        raise ConfigError("run.device is 'cuda', but torch finds no CUDA device here.")
+    number = local_rank() if ":" not in str(device) else device.index
+    if number >= torch.cuda.device_count():
+        raise ConfigError(
+            f"There is no CUDA device {number}: torch finds {torch.cuda.device_count()}, "
+            "counted from 0. Give run.device another number, or torchrun fewer processes."
+        )
+    return torch.device("cuda", number)
+
+
+def autocast_dtype(config: TrainConfig) -> torch.dtype | None:
+    """Return the dtype of autocast; None for plain float32."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[config.run.precision]
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """Return ``x`` on the device, without waiting for a copy to a GPU to finish."""
+    if device.type != "cuda" or x.is_cuda:
+        return x.to(device)
+    return (x if x.is_pinned() else x.pin_memory()).to(device, non_blocking=True)
+
+
+def local_rank() -> int:
+    """Return the rank of this process on its machine, which is the number of its CUDA device."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def join_group(device: torch.device) -> None:
+    """Join the process group that ``torchrun`` announced in the environment, if any."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # what asks for no device in particular asks for this one
+    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def leave_group() -> None:
+    """Leave the process group."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Return the rank of this process, from 0."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def is_main() -> bool:
+    """Return whether this process writes the files."""
+    return rank() == 0
+
+
+def gather(x: Tensor) -> Tensor:
+    """Concatenate every process's ``x`` (N, ...) in rank order, differentiable in one's own part.
+
+    Meant for a loss that every process computes alike from the joint batch. Each process keeps
+    the gradient of its own part, times the number of processes; the average that
+    DistributedDataParallel takes afterwards makes that exactly the gradient of the joint loss.
+    """
+    if world_size() == 1:
+        return x
+    gathered: Tensor = _Gather.apply(x)
+    return gathered
+
+
+def all_sum(x: Tensor) -> Tensor:
+    """Sum a tensor over the processes, without gradient."""
+    if world_size() == 1:
+        return x
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:  # noqa: ANN401 - torch's own context
+        ctx.rows = x.shape[0]
+        # One memory order on both sides: maps may be channels_last, and what is sent is bytes.
+        own = x.contiguous()
+        parts = [torch.empty_like(own) for _ in range(world_size())]
+        dist.all_gather(parts, own)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401
+        first = rank() * ctx.rows
+        return gradient[first : first + ctx.rows] * world_size()

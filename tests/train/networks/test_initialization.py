@@ -1,0 +1,117 @@
+"""What the first weights may be, and what stays frozen."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sanreid.config import EncoderConfig
+from sanreid.errors import WeightsError
+from sanreid.models.backbone import ResNetTrunk
+from sanreid.train.checkpoint import save_checkpoint
+from sanreid.train.config import DecoderConfig, InitConfig
+from sanreid.train.networks.initialization import freeze, keep_frozen_in_eval, load_first_weights
+from sanreid.train.networks.san import build_san, build_san_pg
+from sanreid.train.textures.generator import save_generator
+
+TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
+
+
+def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
+    source = build_san(TINY, num_classes=3, decoder=DecoderConfig(width=32))
+    trunk = {k: x.clone() for k, x in source.encoder.trunk.state_dict().items()}
+    trunk["fc.weight"] = torch.zeros(1000, 512)
+    save_file(trunk, tmp_path / "torchvision.safetensors")
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    save_file(source.encoder.state_dict(), folder / "model.safetensors")
+    san_pg = build_san_pg(TINY, DecoderConfig(width=32))
+    save_checkpoint(tmp_path / "last.ckpt", {"model": san_pg.state_dict()})
+
+    def started(**init):
+        other = build_san(TINY, num_classes=5, decoder=DecoderConfig(width=32))
+        load_first_weights(other, InitConfig(**init))
+        return other
+
+    for name in ("torchvision.safetensors", "weights"):
+        other = started(weights=str(tmp_path / name))
+        assert torch.equal(other.encoder.trunk.conv1.weight, source.encoder.trunk.conv1.weight)
+    assert torch.equal(other.encoder.head.reduction.weight, source.encoder.head.reduction.weight)
+    other = started(weights=str(tmp_path))  # a run's folder, by its checkpoint
+    assert torch.equal(other.decoder.paint.weight, san_pg.decoder.paint.weight)
+    assert torch.equal(other.encoder.trunk.conv1.weight, san_pg.encoder.trunk.conv1.weight)
+    other = started(weights=str(tmp_path / "weights"), decoder=str(tmp_path / "last.ckpt"))
+    assert torch.equal(other.decoder.paint.weight, san_pg.decoder.paint.weight)
+
+
+@pytest.mark.parametrize("origin", ["baseline run", "SAN-PG's run", "SAN-PG's directory"])
+def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_path, origin, caplog):
+    pooled = EncoderConfig(backbone="resnet18", head="pool", embedding_dim=512)
+    decoder = DecoderConfig(width=32)
+    source = build_san_pg(pooled, decoder)
+    if origin == "baseline run":
+        source = build_san(pooled, num_classes=3)
+    if origin == "SAN-PG's directory":
+        save_generator(source, pooled, decoder, tmp_path)
+    else:
+        save_checkpoint(tmp_path / "last.ckpt", {"model": source.state_dict()})
+    other = build_san(TINY, num_classes=5, decoder=decoder)
+    with caplog.at_level("INFO"):
+        load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    assert "has another pooling or head" in caplog.text
+    close = {"rtol": 1e-3, "atol": 1e-6}  # the directory keeps float16
+    for name, value in source.encoder.trunk.named_parameters():
+        torch.testing.assert_close(other.encoder.trunk.get_parameter(name), value, **close)
+    if origin != "baseline run":
+        torch.testing.assert_close(
+            other.decoder.paint.weight, source.decoder.paint.weight, **close
+        )
+
+
+def test_a_whole_resnet_starts_one_cut_after_layer3(tmp_path):
+    whole = ResNetTrunk("resnet50")
+    save_file({"fc.bias": torch.zeros(10), **whole.state_dict()}, tmp_path / "whole.safetensors")
+    config = EncoderConfig(backbone="resnet50-c4", head="pool", embedding_dim=1024)
+    cut = build_san_pg(config, DecoderConfig(width=32))
+    load_first_weights(cut, InitConfig(weights=str(tmp_path / "whole.safetensors")))
+    for name, value in cut.encoder.trunk.state_dict().items():
+        assert torch.equal(value, whole.state_dict()[name])
+    as_encoder = {f"trunk.{name}": value for name, value in whole.state_dict().items()}
+    save_file(as_encoder, tmp_path / "encoder.safetensors")
+    other = build_san_pg(config, DecoderConfig(width=32))
+    load_first_weights(other, InitConfig(weights=str(tmp_path / "encoder.safetensors")))
+    assert torch.equal(other.encoder.trunk.layer3[5].bn3.weight, whole.layer3[5].bn3.weight)
+    assert torch.equal(other.encoder.trunk.conv1.weight, whole.conv1.weight)
+
+
+def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
+    network = build_san(TINY, num_classes=3)
+    before = network.encoder.trunk.conv1.weight.clone()
+    with pytest.raises(WeightsError, match="no weights at"):
+        load_first_weights(network, InitConfig(weights=str(tmp_path / "none.safetensors")))
+    with pytest.raises(WeightsError, match="neither model.safetensors nor last.ckpt"):
+        load_first_weights(network, InitConfig(weights=str(tmp_path)))
+    bad = {k: x for k, x in network.encoder.trunk.state_dict().items() if k != "conv1.weight"}
+    save_file(bad, tmp_path / "bad.safetensors")
+    with pytest.raises(WeightsError, match=r"missing \['conv1.weight'\]"):
+        load_first_weights(network, InitConfig(weights=str(tmp_path / "bad.safetensors")))
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        load_first_weights(network, InitConfig(weights=str(tmp_path / "junk.safetensors")))
+    with pytest.raises(WeightsError, match="no loss needs a decoder"):
+        load_first_weights(network, InitConfig(decoder=str(tmp_path)))
+    assert torch.equal(network.encoder.trunk.conv1.weight, before)
+
+
+def test_frozen_parts_stay_in_eval():
+    network = build_san(TINY, num_classes=3)
+    freeze(network.encoder.trunk, ("stem", "layer1"))
+    network.train()
+    keep_frozen_in_eval(network.encoder.trunk, ("stem", "layer1"))
+    assert not network.encoder.trunk.bn1.training
+    assert not network.encoder.trunk.layer1[0].bn1.training
+    assert network.encoder.trunk.layer2[0].bn1.training
+    network(torch.randn(4, 3, 64, 32)).logits.sum().backward()
+    assert network.encoder.trunk.layer1[0].conv1.weight.grad is None
+    assert network.encoder.trunk.layer2[0].conv1.weight.grad is not None
