@@ -89,13 +89,17 @@ def look_up(old: str, name: str, modules: str) -> Any:  # noqa: ANN401 - any pub
     Raises:
         AttributeError: None of them has it.
     """
+    if name.startswith("__"):  # what the import system asks for
+        raise AttributeError(f"module {old!r} has no attribute {name!r}")
     for module in modules.split():
+        home = f"{_ROOT}.{module}"
         for known in (name, _NAMES.get(name, name)):
-            found = vars(import_module(f"{_ROOT}.{module}"))
-            if known in found and not name.startswith("__"):
-                message = f"{old}.{name} is now {_ROOT}.{module}.{known}"
+            found = vars(import_module(home)).get(known)
+            # Not what the module itself imports: the warning names where it is defined.
+            if found is not None and getattr(found, "__module__", home) == home:
+                message = f"{old}.{name} is now {home}.{known}"
                 warnings.warn(message, DeprecationWarning, stacklevel=3)
-                return found[known]
+                return found
     raise AttributeError(f"module {old!r} has no attribute {name!r}")
 
 

@@ -57,7 +57,12 @@ _ASIDE = re.compile(
     r"|^data\.(cache_dir|sources)|^evaluation\."
 )
 # Whether these are given counts, and is printed so.
-_PLACES = {"init.weights": "WEIGHTS", "init.decoder": "DECODER", "pit.folder": "PAIRS"}
+_PLACES = {
+    "init.weights": "WEIGHTS",
+    "init.decoder": "DECODER",
+    "loss.teacher.weights": "TEACHER",
+    "pit.folder": "PAIRS",
+}
 
 
 def measure(name: str, runs: Sequence[tuple[str, Path]]) -> Path:
@@ -172,6 +177,7 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
             one.options,
             one.max_identities,
             one.one_camera,
+            one.people,
             bool(one.exclude_pids),
             bool(one.only_pids),
         )

@@ -15,6 +15,7 @@ from sanreid.train.config.learning import (
     InitConfig,
     LossConfig,
     OptimizerConfig,
+    TeacherConfig,
 )
 from sanreid.train.config.measuring import EvaluationConfig, EvaluationSetConfig
 from sanreid.train.config.run import RunConfig, SizeStep, TrainConfig
@@ -33,5 +34,6 @@ __all__ = [
     "RunConfig",
     "SizeStep",
     "SourceConfig",
+    "TeacherConfig",
     "TrainConfig",
 ]

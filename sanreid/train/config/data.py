@@ -38,6 +38,9 @@ class SourceConfig:
         one_camera: Treat all crops as seen by one camera, whatever their names say. For rendered
             people whose crops each have their own viewpoint and light: their numbers are not
             cameras with a style to transfer, or in which to search for a person.
+        people: Sources with the same text here show the same people under the same cameras,
+            each with the pids and camids of its own file names: two kinds of boxes of one data
+            set. Empty: nobody in this source is in another.
         textures: The store of target textures of these crops, as
             ``python -m sanreid.train textures`` writes it; empty: none.
     """
@@ -53,6 +56,7 @@ class SourceConfig:
     only_pids: str = ""
     max_identities: int = 0
     one_camera: bool = False
+    people: str = ""
     textures: str = ""
 
     def __post_init__(self) -> None:

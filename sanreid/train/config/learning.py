@@ -14,6 +14,7 @@ __all__ = [
     "InitConfig",
     "LossConfig",
     "OptimizerConfig",
+    "TeacherConfig",
 ]
 
 STAGES = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -80,6 +81,45 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TeacherConfig:
+    """Another encoder, whose embeddings of the clean crops the student learns.
+
+    Args:
+        weights: A name of released weights, a weights directory, or an exported file (ONNX, or
+            the ``.xml`` of OpenVINO); empty: no teacher.
+        input: How the crops are prepared. ``"own"``: as sanreid does, for its weights and
+            exports. For a foreign exported file, the range of its input: ``"uint8-range"``
+            (0 to 255), ``"unit"`` (0 to 1) or ``"imagenet"`` (normalized by mean and standard
+            deviation); the size is read from the file.
+        color: The channel order of a foreign file.
+        embedding: Weight of 1 - cosine between a linear map of the student's embedding and the
+            teacher's.
+        similarities: Weight of the mean squared difference between the cosine similarities of
+            the crops in a batch and the teacher's.
+    """
+
+    weights: str = ""
+    input: Literal["own", "uint8-range", "unit", "imagenet"] = "own"
+    color: Literal["rgb", "bgr"] = "rgb"
+    embedding: float = 5.0
+    similarities: float = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("embedding", "similarities"):
+            value = getattr(self, name)
+            require(value >= 0, f"loss.teacher.{name} must be at least 0; got {value}.")
+        require(
+            not self.weights or self.embedding + self.similarities > 0,
+            "loss.teacher.weights is set but both of its losses have the weight 0.",
+        )
+        require(
+            self.input != "own" or self.color == "rgb",
+            "loss.teacher.color is for foreign files: set the range of their input too, for "
+            "example loss.teacher.input = 'uint8-range'.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossConfig:
     """The sum that is minimized; a weight of 0 leaves the term out.
 
@@ -91,6 +131,8 @@ class LossConfig:
         cross_camera: Weight of the loss that ranks the same person under other cameras before
             other people under the same camera
             (:mod:`sanreid.train.losses.camera_proxies`); not part of SAN.
+        teacher: Another encoder to learn from, by its embeddings
+            (:mod:`sanreid.train.losses.teacher`); not part of SAN.
         custom: Weights of losses of your own, by the names under which
             :func:`sanreid.train.losses.register_loss` registered them (see ``run.imports``).
         label_smoothing: Source: 0.1, the SAN paper.
@@ -115,6 +157,7 @@ class LossConfig:
     reconstruction: float = 0.0
     tr: float = 0.0
     cross_camera: float = 0.0
+    teacher: TeacherConfig = field(default_factory=TeacherConfig)
     custom: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.1
     margin: float = 0.3
@@ -157,7 +200,7 @@ class LossConfig:
             require(value >= 0, f"loss.custom.{name} must be at least 0; got {value}.")
         terms = (self.identity, self.triplet, self.reconstruction, self.tr, self.cross_camera)
         require(
-            sum(terms) + sum(self.custom.values()) > 0,
+            sum(terms) + sum(self.custom.values()) > 0 or bool(self.teacher.weights),
             "loss: every weight is 0, so there is nothing to minimize.",
         )
 

@@ -126,6 +126,10 @@ class TrainConfig:
             "loss.custom.",
         )
         require(
+            bool(self.data.sources) or not self.pit.folder or not loss.teacher.weights,
+            "loss.teacher is for crops: without data.sources (SAN-PG) there are none.",
+        )
+        require(
             not loss.tr or loss.tr_pairing == "batch_hard" or self.data.k == 4,
             f"loss.tr_pairing = 'fixed_positions' needs data.k = 4; got {self.data.k}.",
         )

@@ -53,6 +53,7 @@ class Batches(Protocol):
 
     num_classes: int
     proxy_pids: Tensor | None  # (M,) int64, the person of each proxy of the cross-camera loss
+    teacher_dim: int  # T of the teacher's embeddings; 0 without a teacher
     training_data: list[dict[str, Any]]
     digest: str
 

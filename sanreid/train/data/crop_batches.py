@@ -25,6 +25,7 @@ from sanreid.train.data.store import CropStore
 from sanreid.train.data.transforms import BatchAugmentation
 from sanreid.train.losses.objective import Targets
 from sanreid.train.runtime import to_device
+from sanreid.train.teacher.embeddings import teacher_embeddings
 from sanreid.train.textures.targets import (
     DecodedTextures,
     TextureSource,
@@ -49,7 +50,7 @@ class CropBatches:
         self._augmenter = Augmenter(config, device)
         sources, data = config.data.sources, config.data
         sets = [read_source(source) for source in sources]
-        crops = joined_for_training(sets)
+        crops = joined_for_training(sets, people=[source.people for source in sources])
         self.training_data: list[dict[str, Any]] = [
             {
                 "name": one.name,
@@ -87,11 +88,16 @@ class CropBatches:
                 check_share(config)
                 self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
                 self.training_data.append(self.pairs.describe())
+        cache_dir = Path(data.cache_dir) if data.cache_dir else None
+        self._taught: Tensor | None = None
+        self.teacher_dim = 0
+        if config.loss.teacher.weights:
+            taught = teacher_embeddings(config.loss.teacher, crops, cache_dir)
+            self._taught = taught.rows.to(device)
+            self.teacher_dim = self._taught.shape[1]
+            self.digest = f"{self.digest} {taught.digest}"
         self.store = CropStore.from_crops(
-            crops,
-            size=config.encoder.input_size,
-            cache_dir=Path(data.cache_dir) if data.cache_dir else None,
-            device=on_device,
+            crops, size=config.encoder.input_size, cache_dir=cache_dir, device=on_device
         )
         if self._textures is not None and data.store == "device":
             self._decoded = DecodedTextures(self._textures, device, workers=os.cpu_count() or 1)
@@ -149,7 +155,13 @@ class CropBatches:
             known = to_device(known, self.device)
             pit_textures, pit_mask = mirrored_targets(known, None, pit_mirrored, self.tables)
         targets = Targets(
-            self.labels[indices], textures, mask, pit_textures, pit_mask, self._proxies[indices]
+            self.labels[indices],
+            textures,
+            mask,
+            pit_textures,
+            pit_mask,
+            proxies=self._proxies[indices],
+            taught=None if self._taught is None else self._taught[indices].float(),
         )
         return Batch(raw.indices, crops, targets, pit_crops)
 

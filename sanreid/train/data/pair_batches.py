@@ -36,6 +36,7 @@ class PairBatches:
         self.tables = open_atlas(config.data).to(device)
         self.num_classes = 0
         self.proxy_pids: Tensor | None = None
+        self.teacher_dim = 0
         self.training_data: list[dict[str, Any]] = [self.pairs.describe()]
         self.digest = f"{len(self.pairs)} pairs, held out {config.pit.held_out}"
 

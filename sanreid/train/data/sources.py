@@ -86,10 +86,15 @@ def joined_for_evaluation(sets: Sequence[CropSet], *, same_people: bool = False)
     )
 
 
-def joined_for_training(sets: Sequence[CropSet]) -> CropSet:
-    """Concatenate training sources: no person and no camera is in two of them.
+def joined_for_training(sets: Sequence[CropSet], *, people: Sequence[str] = ()) -> CropSet:
+    """Concatenate training sources; nobody is in two of them, unless ``people`` says so.
 
     The keys become distinct by the index of their source, so that folders may share a name.
+
+    Args:
+        sets: The sources; their crops stay in this order.
+        people: For each source, a name that it shares with the sources of the same people and
+            cameras; empty: its people and cameras are in no other. If omitted, all are empty.
 
     Raises:
         DatasetError: A crop is in two of the sources.
@@ -102,11 +107,27 @@ def joined_for_training(sets: Sequence[CropSet]) -> CropSet:
             f"{twice} is in two of data.sources: its people would count as different ones. "
             "Name each folder once."
         )
-    return merge_crops(
-        [
-            replace(crops, keys=tuple(f"{n}/{key}" for key in crops.keys))
-            for n, crops in enumerate(sets)
-        ]
+    named = [
+        replace(crops, keys=tuple(f"{n}/{key}" for key in crops.keys))
+        for n, crops in enumerate(sets)
+    ]
+    groups: dict[str, list[int]] = {}
+    for n in range(len(named)):
+        groups.setdefault((people[n] if people else "") or f"\0{n}", []).append(n)
+    merged = merge_crops([_same_people([named[n] for n in group]) for group in groups.values()])
+    index_of = {key: index for index, key in enumerate(merged.keys)}
+    return merged.select([index_of[key] for crops in named for key in crops.keys])
+
+
+def _same_people(sets: Sequence[CropSet]) -> CropSet:
+    """Concatenate sources of the same people under the same cameras; numbers stay as they are."""
+    return CropSet(
+        name=sets[0].name,
+        paths=tuple(path for crops in sets for path in crops.paths),
+        pids=np.concatenate([crops.pids for crops in sets]),
+        camids=np.concatenate([crops.camids for crops in sets]),
+        keys=tuple(key for crops in sets for key in crops.keys),
+        split=sets[0].split if len({crops.split for crops in sets}) == 1 else "",
     )
 
 

@@ -121,6 +121,7 @@ class Engine:
             num_classes=self.batches.num_classes,
             device=self.device,
             proxy_pids=self.batches.proxy_pids,
+            teacher_dim=self.batches.teacher_dim,
             load_start=state is None,
         )
         self.progress = Progress()
@@ -404,8 +405,9 @@ class Engine:
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data_digest"] != self.batches.digest:
             raise TrainingError(
-                f"The crops are not those that the run in {self.folder} started with; check the "
-                "data folders, or start another run."
+                f"The crops are not those that the run in {self.folder} started with, or their "
+                "teacher is another; check the data folders and loss.teacher, or start another "
+                "run."
             )
         self.learner.load_state_dict(state)
         self.batches.training_data = state["training_data"]

@@ -64,6 +64,7 @@ class Learner:
         num_classes: Identities; 0 for SAN-PG.
         device: Where it is trained.
         proxy_pids: (M,) int64, the person of each proxy of the cross-camera loss, or None.
+        teacher_dim: T of the teacher's embeddings; 0 without a teacher.
         load_start: Load the first weights that ``config.init`` names; not needed if
             :meth:`load_state_dict` follows.
 
@@ -79,6 +80,7 @@ class Learner:
         num_classes: int,
         device: torch.device,
         proxy_pids: Tensor | None = None,
+        teacher_dim: int = 0,
         load_start: bool = True,
     ) -> None:
         self.config = config
@@ -89,6 +91,7 @@ class Learner:
             embedding_dim=config.encoder.embedding_dim,
             num_classes=num_classes,
             proxy_pids=proxy_pids,
+            teacher_dim=teacher_dim,
             device=device,
         )
         self.objective = Objective(context)

@@ -87,6 +87,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             was, now = old.get(section, {}).get(key), settings[key]
             if key in _PATHS.get(section, ()):
                 was, now = bool(was), bool(now)
+            if key == "teacher":  # its path may differ; its digest is part of the crops'
+                was, now = ({**one, "weights": bool(one["weights"])} for one in (was, now))
             if key == "sources":
                 was, now = _without_paths(was), _without_paths(now)
             if was != now:

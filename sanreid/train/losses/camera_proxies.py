@@ -23,6 +23,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 from sanreid.errors import InputError
 from sanreid.train import runtime
 from sanreid.train.losses.objective import LossContext, LossInputs, register_loss
+from sanreid.train.losses.terms import unit_rows
 
 __all__ = ["CameraProxies"]
 
@@ -85,7 +86,7 @@ class CameraProxies:
         """
         self._check(embeddings, own)
         with torch.autocast(embeddings.device.type, enabled=False):
-            unit = _unit(embeddings)
+            unit = unit_rows(embeddings)
             similar = unit @ self.vectors.T.to(unit.dtype) / self.temperature
             same = pids[:, None] == self.pids[None]
             positive = same & self.seen & (own[:, None] != self._indices)
@@ -104,7 +105,7 @@ class CameraProxies:
         A row that is not finite leaves its proxy as it was.
         """
         self._check(embeddings, own)
-        unit = _unit(embeddings).to(self.vectors.dtype)
+        unit = unit_rows(embeddings).to(self.vectors.dtype)
         together = (own[:, None] == own[None]).to(unit.dtype)
         with torch.autocast(embeddings.device.type, enabled=False):
             means = F.normalize(together @ unit, dim=1)
@@ -136,12 +137,6 @@ class CameraProxies:
                 f"There are {len(embeddings)} embeddings but proxy indices of shape "
                 f"{tuple(own.shape)}; one per row is needed."
             )
-
-
-def _unit(embeddings: Tensor) -> Tensor:
-    """Return rows of length 1, at least float32."""
-    precise = embeddings if embeddings.dtype == torch.float64 else embeddings.float()
-    return F.normalize(precise, dim=1)
 
 
 @register_loss("cross_camera", weight="cross_camera")

@@ -42,6 +42,7 @@ class Targets:
         pit_textures: (M, 3, 256, 256) of the synthetic pairs, or None.
         pit_mask: As ``mask``, for the synthetic pairs.
         proxies: (N,) int64, the proxy of each crop's person under its camera, or None.
+        taught: (N, T) float, the teacher's embeddings of the clean crops, or None.
     """
 
     labels: Tensor
@@ -50,6 +51,7 @@ class Targets:
     pit_textures: Tensor | None = None
     pit_mask: Tensor | None = None
     proxies: Tensor | None = None
+    taught: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +64,7 @@ class LossContext:
         embedding_dim: D of the embeddings.
         num_classes: Identities.
         proxy_pids: (M,) int64, the person of each proxy of the cross-camera loss, or None.
+        teacher_dim: T of the teacher's embeddings; 0 without a teacher.
         device: Where the terms are computed.
     """
 
@@ -70,6 +73,7 @@ class LossContext:
     embedding_dim: int = 0
     num_classes: int = 0
     proxy_pids: Tensor | None = None
+    teacher_dim: int = 0
     device: torch.device | None = None
 
 

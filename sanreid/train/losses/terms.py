@@ -24,6 +24,7 @@ __all__ = [
     "identity_loss",
     "reconstruction_loss",
     "tr_constraint",
+    "unit_rows",
 ]
 
 
@@ -244,6 +245,11 @@ def _fixed_positions(feature_maps: Sequence[Tensor], pids: Tensor, margin: float
 def _precise(x: Tensor) -> Tensor:
     """Return ``x`` in at least float32: half precisions lose the digits of small differences."""
     return x if x.dtype == torch.float64 else x.float()
+
+
+def unit_rows(embeddings: Tensor) -> Tensor:
+    """Return rows of L2 norm 1, in at least float32."""
+    return F.normalize(_precise(embeddings), dim=1)
 
 
 # --- entries in the objective ---------------------------------------------------------------

@@ -39,7 +39,7 @@ class TextureWriter:
         header: What the textures have in common; must equal that of an existing store.
 
     Raises:
-        DatasetError: The file exists and is not a texture store, is damaged, or has another header.
+        DatasetError: The file exists and is no texture store, is damaged, or has another header.
     """
 
     def __init__(self, path: str | Path, header: TextureHeader) -> None:

@@ -70,6 +70,7 @@ def gradient_balance(
         num_classes=source.num_classes,
         device=device,
         proxy_pids=source.proxy_pids,
+        teacher_dim=source.teacher_dim,
         load_start=False,
     )
     learner.network.load_state_dict(network_state(state))

@@ -41,7 +41,9 @@ def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
         "name": name,
         "role": "encoder",
         "config": config.encoder.to_dict(),
-        "license": _license(data, [config.init.weights, config.init.decoder]),
+        "license": _license(
+            data, [config.init.weights, config.init.decoder], config.loss.teacher.weights
+        ),
         "training_data": data,
         "metrics": [
             {
@@ -67,10 +69,11 @@ def trained_with(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
     }
 
 
-def _license(data: list[dict[str, Any]], starts: list[str]) -> str:
+def _license(data: list[dict[str, Any]], starts: list[str], teacher: str) -> str:
     terms = dict.fromkeys(f"{one['name']}: {one['terms']}" for one in data)
     started = " and ".join(_portable_path(start) for start in starts if start)
     also = f", and of the weights it started from, {started}" if started else ""
+    also += f", and of the teacher it learned from, {_portable_path(teacher)}" if teacher else ""
     return f"Under the terms of the training data ({'; '.join(terms) or 'unknown'}){also}."
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import nn
 from sanreid.config import EncoderConfig
 from sanreid.train import runtime
-from sanreid.train.config import DecoderConfig, LossConfig
+from sanreid.train.config import DecoderConfig, LossConfig, TeacherConfig
 from sanreid.train.networks.san import JointForward
 from sanreid.train.losses import LossContext, Objective
 from sanreid.train.losses.objective import Targets
@@ -34,7 +34,10 @@ runtime.join_group(torch.device("cpu"))
 rank, world = runtime.rank(), runtime.world_size()
 torch.manual_seed(0)
 config = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
-network = build_san(config, num_classes=4, decoder=DecoderConfig(width=32)).double()
+heads = {"teacher": lambda: nn.Linear(8, 6)}
+network = build_san(
+    config, num_classes=4, decoder=DecoderConfig(width=32), heads=heads
+).double()
 network.eval()  # BatchNorm by its running statistics
 network.to(memory_format=torch.channels_last)  # as the engine has it: maps of that memory order
 crops = torch.randn(8, 3, 64, 32, dtype=torch.float64)
@@ -54,12 +57,15 @@ if world > 1:
 optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
 proxies = torch.arange(8)  # two cameras saw each
 seen = {"vectors": nn.functional.normalize(torch.randn(8, 8)), "seen": torch.ones(8).bool()}
-config = LossConfig(reconstruction=1.0, tr=1.0, cross_camera=1.0, margin=5.0, tr_margin=50.0)
+taught = torch.randn(8, 6, dtype=torch.float64)
+config = LossConfig(reconstruction=1.0, tr=1.0, cross_camera=1.0, margin=5.0, tr_margin=50.0,
+                    teacher=TeacherConfig(weights="taught"))
 context = LossContext(config=config, embedding_dim=8, proxy_pids=labels)
 objective = Objective(context)
 objective.load_state_dict({"cross_camera": seen})
 output, painted = forward(own(crops), own(pairs))
-targets = Targets(own(labels), own(textures), own(mask), own(pit), proxies=own(proxies))
+targets = Targets(own(labels), own(textures), own(mask), own(pit), proxies=own(proxies),
+                  taught=own(taught))
 total, terms = objective(output, targets, painted)
 total.backward()
 optimizer.step()
@@ -67,6 +73,7 @@ runtime.leave_group()
 if rank == 0:
     torch.save({"weights": network.state_dict(), "triplet": terms["triplet"].detach(),
                 "tr": terms["tr"].detach(), "cross_camera": terms["cross_camera"].detach(),
+                "teacher_similarities": terms["teacher_similarities"].detach(),
                 "proxies": objective.state_dict()["cross_camera"]}, sys.argv[1])
 """
 
@@ -101,7 +108,7 @@ def test_two_processes_take_the_step_of_one(tmp_path):
     for world in (1, 2):
         run(["-c", STEP, str(tmp_path / f"{world}.pt")], world)
     one, two = (torch.load(tmp_path / f"{world}.pt", weights_only=True) for world in (1, 2))
-    for term in ("triplet", "tr", "cross_camera"):
+    for term in ("triplet", "tr", "cross_camera", "teacher_similarities"):
         torch.testing.assert_close(two[term], one[term])
         assert one[term] > 0
     torch.testing.assert_close(two["proxies"]["vectors"], one["proxies"]["vectors"])

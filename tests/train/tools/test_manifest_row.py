@@ -92,3 +92,10 @@ def test_a_row_is_complete_and_says_nothing_of_this_machine(tmp_path):
 )
 def test_a_home_folder_is_not_told(place, told):
     assert _portable_path(place) == told
+
+
+def test_the_teacher_is_named_with_the_terms():
+    taught = {"teacher": {"weights": "/home/me/zoo/net.xml", "input": "unit"}}
+    row = row_of([{"name": "x", "sources": [PLACE]}], loss=taught)
+    assert row["license"].endswith("and of the teacher it learned from, DATA/zoo/net.xml.")
+    assert row["trained_with"]["config"]["loss"]["teacher"]["weights"] == "DATA/zoo/net.xml"

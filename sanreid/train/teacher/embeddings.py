@@ -1,0 +1,141 @@
+"""The teacher's embeddings of the training crops, each computed once and kept on disk.
+
+A file for each teacher holds one float16 row for every crop it has ever embedded, under a
+fingerprint of the crop's file (name, size, modification time). Another selection of crops finds
+its rows again; missing rows are computed and added in parts, so that an interrupt loses little.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sanreid.datasets import CropSet
+from sanreid.errors import DatasetError, ImageError, WeightsError
+from sanreid.train.config import TeacherConfig
+from sanreid.train.teacher.models import Teacher, open_teacher
+from sanreid.utils.files import atomic_write
+
+__all__ = ["TaughtCrops", "teacher_embeddings"]
+
+logger = logging.getLogger(__name__)
+
+_PART = 2048  # crops between two saves
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtCrops:
+    """The teacher's embeddings of N crops.
+
+    Args:
+        rows: (N, T) float16, each of L2 norm 1, in the order of the crops.
+        digest: Digest of the teacher.
+    """
+
+    rows: Tensor
+    digest: str
+
+
+def teacher_embeddings(
+    config: TeacherConfig, crops: CropSet, cache_dir: Path | None = None
+) -> TaughtCrops:
+    """Embed clean crops with the teacher, or read the embeddings it computed before.
+
+    Args:
+        config: The teacher.
+        crops: N crops.
+        cache_dir: Where the rows are kept; None: nowhere.
+
+    Raises:
+        WeightsError: There is no such teacher, or its embeddings are not finite.
+        ImageError: A crop cannot be read.
+        DatasetError: The file of kept rows is damaged.
+    """
+    teacher = open_teacher(config)
+    path = None if cache_dir is None else cache_dir / f"teacher-{teacher.digest[:24]}.npz"
+    known = _Known.empty() if path is None or not path.is_file() else _Known.read(path)
+    wanted = np.array([_fingerprint(one) for one in crops.paths], dtype="S32")
+    missing = np.flatnonzero(~np.isin(wanted, known.crops))
+    if len(missing):
+        logger.info("The teacher embeds %d of %d crops.", len(missing), len(crops))
+    began, done = time.monotonic(), 0
+    for some in np.array_split(missing, max(1, -(-len(missing) // _PART))):
+        if not len(some):
+            continue
+        rows = _unit(teacher, [crops.paths[index] for index in some.tolist()])
+        known = known.with_more(wanted[some], rows)
+        if path is not None:
+            known.write(path)
+        done += len(some)
+        pace = done / (time.monotonic() - began)
+        logger.info("%d of %d crops, %.1f per second", done, len(missing), pace)
+    return TaughtCrops(torch.from_numpy(known.rows_of(wanted)), teacher.digest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Rows by the fingerprints of their crops, which are sorted."""
+
+    crops: NDArray[np.bytes_]  # (M,)
+    rows: NDArray[np.float16]  # (M, T)
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.zeros(0, dtype="S32"), np.zeros((0, 0), dtype=np.float16))
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        try:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+                return cls(file["crops"], file["rows"])
+        except Exception as error:  # NumPy and zlib raise kinds of their own
+            raise DatasetError(
+                f"{path} is damaged ({type(error).__name__}). Delete it: the teacher's "
+                "embeddings are then computed again."
+            ) from error
+
+    def write(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            np.savez(file, crops=self.crops, rows=self.rows)
+
+    def with_more(self, crops: NDArray[np.bytes_], rows: NDArray[np.float16]) -> _Known:
+        names = np.concatenate([self.crops, crops])
+        both = np.concatenate([self.rows, rows]) if len(self.rows) else rows
+        unique, first = np.unique(names, return_index=True)
+        return _Known(unique, both[first])
+
+    def rows_of(self, crops: NDArray[np.bytes_]) -> NDArray[np.float16]:
+        return self.rows[np.searchsorted(self.crops, crops)]
+
+
+def _unit(teacher: Teacher, paths: list[Path]) -> NDArray[np.float16]:
+    rows = teacher.embed(paths)
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    sound = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)
+    if not sound.all():
+        raise WeightsError(
+            f"The teacher's embedding of {paths[int(np.argmin(sound))]} is zero or not finite; "
+            "are loss.teacher.input and loss.teacher.color right?"
+        )
+    unit: NDArray[np.float16] = (rows / norms).astype(np.float16)
+    return unit
+
+
+def _fingerprint(path: Path) -> bytes:
+    """Hash what decides the pixels of a file: its name, size and modification time."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
+    line = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return hashlib.sha256(line.encode(errors="surrogateescape")).hexdigest()[:32].encode()
