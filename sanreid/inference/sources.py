@@ -43,12 +43,16 @@ def expand_paths(paths: object, *, collect: bool) -> tuple[list[Path], list[tupl
                 f"Item {index} of paths must be a path; got {type(given).__name__}. "
                 "encode() takes other images."
             )
-        if not os.fspath(given):  # pathlib takes it for the current folder
+        text = os.fspath(given)
+        if not text:  # pathlib takes it for the current folder
             raise InputError(f"Item {index} of paths is an empty string; wanted a path.")
-        if not os.path.isdir(os.path.expanduser(given)):  # noqa: PTH111, PTH112 - never raises
-            files.append(Path(given))  # reading it says what is wrong with it
+        if "\0" in text:
+            files.append(Path(text))  # reading it says what is wrong with it
             continue
-        path = as_path(given)
+        path = as_path(text)
+        if not os.path.isdir(path):  # noqa: PTH112 - pathlib's raises for a name that is too long
+            files.append(path)
+            continue
         try:
             files.extend(find_images(path, failures=failures if collect else None))
         except InputError as error:

@@ -1,0 +1,121 @@
+"""Read one image of any kind, at its own size or as a crop."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sanreid.errors import ImageError, InputError
+from sanreid.images.arrays import (
+    Color,
+    TensorLike,
+    as_numpy,
+    from_array,
+    is_array_like,
+    tensor_to_array,
+)
+from sanreid.images.files import from_bytes, from_path
+from sanreid.images.pillow import decode, lock_of, room_for
+from sanreid.images.unreadable import KINDS, UnreadableError, name_of, type_of
+
+__all__ = ["Color", "ImageSource", "load_crop", "load_image"]
+
+T = TypeVar("T")
+
+ImageSource: TypeAlias = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | Image.Image
+    | NDArray[Any]
+    | TensorLike
+)
+
+
+def load_image(
+    source: object, *, color: Color = "rgb", place: str | None = None
+) -> NDArray[np.uint8]:
+    """Read one image at its own size.
+
+    Args:
+        source: A path, the bytes of an image file, a PIL image, an array (H, W, 3) or (H, W),
+            or a tensor (3, H, W), (1, H, W) or (H, W); arrays and tensors ``uint8``, or float
+            in [0, 1].
+        color: The order of the channels of arrays and tensors; files and PIL images know theirs.
+        place: Where the image stands, for messages: ``"image 3 of the input"``.
+
+    Returns:
+        (H, W, 3) ``uint8``, RGB; may share memory with ``source``, so do not write to it.
+
+    Raises:
+        ImageError: The image cannot be read; names its position and its path.
+    """
+    return _open(source, np.asarray, color=color, place=place)
+
+
+def load_crop(
+    source: object,
+    size: tuple[int, int],
+    *,
+    color: Color = "rgb",
+    place: str | None = None,
+) -> NDArray[np.uint8]:
+    """Read one image and resize it: bilinear with antialiasing, aspect not kept.
+
+    Args:
+        source: As in :func:`load_image`.
+        size: (height, width) in pixels.
+        color: As in :func:`load_image`.
+        place: As in :func:`load_image`.
+
+    Returns:
+        (height, width, 3) ``uint8``, RGB.
+
+    Raises:
+        ImageError: The image cannot be read; names its position and its path.
+    """
+    height, width = size
+
+    def resized(image: Image.Image) -> NDArray[np.uint8]:
+        if image.size != (width, height):
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image)
+
+    return _open(source, resized, color=color, place=place)
+
+
+def _open(
+    source: object, finish: Callable[[Image.Image], T], *, color: Color, place: str | None
+) -> T:
+    """Return what ``finish`` makes of the RGB image, or raise an ImageError that names it."""
+    if color not in ("rgb", "bgr"):
+        raise InputError(f"color must be 'rgb' or 'bgr'; got {color!r}.")
+    try:
+        return _read(source, color, finish)
+    except UnreadableError as error:
+        raise ImageError(f"Cannot read {name_of(source, place)}: {error}") from error.__cause__
+
+
+def _read(source: object, color: Color, finish: Callable[[Image.Image], T]) -> T:
+    if isinstance(source, str | os.PathLike):
+        return from_path(source, finish)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return from_bytes(bytes(source), finish)
+    if isinstance(source, Image.Image):
+        with lock_of(source), room_for(source):
+            return finish(decode(source))
+    if isinstance(source, TensorLike):
+        return finish(from_array(tensor_to_array(source), color))
+    if is_array_like(source):
+        array = as_numpy(source)
+        if array.ndim == 0 and array.dtype.kind in "OUS":
+            return _read(array.item(), color, finish)
+        return finish(from_array(array, color))
+    raise UnreadableError(f"got {type_of(source)}; an image is {KINDS}.")
