@@ -13,8 +13,21 @@ Label = tuple[int | str | None, int | None]  # pid and camid
 UNKNOWN: Label = (None, None)
 
 
-def read_labels(sources: Sequence[Path], names: str) -> dict[Path, Label]:
-    """Return person and camera of every file of the sources, as far as its name tells."""
+def read_labels(
+    sources: Sequence[Path], names: str, *, failures: list[tuple[Path, str]] | None = None
+) -> dict[Path, Label]:
+    """Return person and camera of every file of the sources, as far as its name tells.
+
+    Args:
+        sources: Files and folders.
+        names: The naming scheme; ``"none"`` reads none.
+        failures: A list that takes each folder that cannot be read, with the reason.
+
+    Raises:
+        InputError: A folder cannot be read and there is no ``failures``, or it has no images, or
+            a name is not UTF-8.
+        DatasetError: The names are not of the scheme that was asked for.
+    """
     from sanreid.images import find_images
 
     found: dict[Path, Label] = {}
@@ -24,7 +37,7 @@ def read_labels(sources: Sequence[Path], names: str) -> dict[Path, Label]:
         if folder not in named:
             named[folder] = {} if names == "none" else _named(folder, names)
         known = named[folder]
-        files = find_images(source) if source.is_dir() else [source]
+        files = find_images(source, failures=failures) if source.is_dir() else [source]
         found |= {path: known.get(path, UNKNOWN) for path in files}
     for path in found:
         if str(path) != str(path).encode(errors="replace").decode():

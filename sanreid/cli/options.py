@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,7 +58,7 @@ def add_on_error_option(parser: argparse.ArgumentParser) -> None:
         "--on-error",
         choices=("raise", "collect"),
         default="raise",
-        help="an unreadable file ends the command, or is named and passed over (default: raise)",
+        help="an unreadable file ends the command, or is named and skipped (default: raise)",
     )
 
 
@@ -122,7 +123,7 @@ def load_encoder(args: argparse.Namespace) -> SANEncoder:
 def encode_files(
     encoder: SANEncoder, paths: Sequence[Path], args: argparse.Namespace
 ) -> EncodedFiles:
-    """Embed files and folders; name those passed over under ``--on-error collect``.
+    """Embed files and folders; name those skipped under ``--on-error collect``.
 
     Raises:
         ImageError: A file cannot be read, or under ``collect`` none of them can.
@@ -139,7 +140,7 @@ def encode_files(
             f"None of the {len(encoded.failures)} files could be read; first {path}: {reason}"
         )
     for path, reason in encoded.failures:
-        say(f"passed over {path}: {reason}")
+        say(f"skipped {path}: {reason}")
     return encoded
 
 
@@ -147,7 +148,7 @@ def file_path(text: str) -> Path:
     """Read a path; an empty one (of an unset shell variable, say) is not the current folder."""
     if not text:
         raise argparse.ArgumentTypeError("a path is wanted, not an empty text")
-    return Path(text)
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises for unknown users
 
 
 def positive_int(text: str) -> int:

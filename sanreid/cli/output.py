@@ -17,6 +17,18 @@ __all__ = ["check_writable", "print_json", "print_rows", "printable", "say"]
 Row = Mapping[str, Any]
 
 _NARROWEST = 12  # a column of text is not cut below
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # full width too
 
 
 def print_rows(
@@ -41,7 +53,7 @@ def print_rows(
 
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_plain(row[column]) for column in columns] for row in rows)
+        writer.writerows([_csv_value(row[column]) for column in columns] for row in rows)
         return
     cells = [[_cell(row[column]) for column in columns] for row in rows]
     right = [
@@ -126,5 +138,15 @@ def _cell(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else printable(value)
 
 
-def _plain(value: object) -> object:
-    return "" if value is None else value
+def _csv_value(value: object) -> object:
+    """Return a value that neither moves the cursor nor is run as a formula by a spreadsheet."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        return value if isinstance(value, int | float) else _csv_value(str(value))
+    text = printable(value)
+    return f"'{text}" if value.lstrip().startswith(_FORMULA) and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    return text.removeprefix("-").replace(".", "", 1).isdecimal()

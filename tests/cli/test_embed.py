@@ -54,7 +54,7 @@ def test_collect_passes_over_bad_files_and_names_them(run, people, tiny, tmp_pat
     )
     assert status == 0
     assert text == f"{out}: 16 embeddings of 16 numbers, 1 skipped\n"
-    assert f"sanreid: passed over {bad}: " in err
+    assert f"sanreid: skipped {bad}: " in err
     assert len(np.load(out)["embeddings"]) == 16
 
 

@@ -1,0 +1,24 @@
+"""``sanreid gallery``: build one on disk, extend it, search it, browse it, keep it."""
+
+from __future__ import annotations
+
+import argparse
+
+from sanreid.cli.browse import add_to as add_browse
+from sanreid.cli.gallery import building, following, searching, upkeep
+from sanreid.cli.gallery.shared import WHERE
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands."""
+    parser = commands.add_parser(
+        "gallery", help="build, extend, search, browse and check a gallery"
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION", title="actions")
+    building.add_to(actions)
+    following.add_to(actions)
+    searching.add_to(actions)
+    add_browse(actions, WHERE)
+    upkeep.add_to(actions)

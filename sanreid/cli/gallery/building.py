@@ -1,0 +1,122 @@
+"""``sanreid gallery build`` and ``add``: files and folders into a gallery."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sanreid.cli.gallery.following import content_of, follow, report_changes
+from sanreid.cli.gallery.shared import (
+    CONTENT,
+    add_sources,
+    check_is_there,
+    check_may_go,
+    label_sources,
+)
+from sanreid.cli.labels import UNKNOWN, Label
+from sanreid.cli.options import encode_files, load_encoder
+from sanreid.cli.output import print_json, printable, say
+
+if TYPE_CHECKING:
+    from sanreid.cli.gallery.shared import Actions
+    from sanreid.gallery import Gallery
+
+__all__ = ["add_to"]
+
+
+def add_to(actions: Actions) -> None:
+    """Add the commands."""
+    build = actions.add_parser("build", help="embed files and folders into a new gallery")
+    build.add_argument("--overwrite", action="store_true", help="replace a gallery that is there")
+    build.set_defaults(run=_build)
+    add = actions.add_parser("add", help="embed files and folders into an existing gallery")
+    add.add_argument(
+        "--new-only",
+        action="store_true",
+        help="leave out files that the gallery holds already, by path and content; pictures that "
+        "changed are embedded again, and entries go whose files are gone from a SOURCE folder",
+    )
+    add.set_defaults(run=_add)
+    add_sources(build)
+    add_sources(add)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    if args.path.exists():
+        check_may_go(args.path, overwrite=args.overwrite)
+    encoder = load_encoder(args)
+    gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
+    labels, failures = label_sources(args)
+    encoded = encode_files(encoder, list(labels), args)
+    _add_rows(gallery, encoded.embeddings, encoded.paths, labels)
+    gallery.save(args.path)
+    return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
+
+
+def _add(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    check_is_there(args.path)
+    encoder = load_encoder(args)
+    with Gallery.open(args.path, encoder_fingerprint=encoder.fingerprint) as gallery:
+        labels, failures = label_sources(args)
+        if args.new_only:
+            changes = follow(gallery, encoder, labels, failures, args)
+            report_changes(changes)
+            return _report(gallery, changes.added, labels, changes.failures, args)
+        again = _held_already(gallery, labels)
+        if again:
+            say(
+                f"{again} of these files are in the gallery already and are added once more; "
+                "--new-only leaves them out"
+            )
+        encoded = encode_files(encoder, list(labels), args)
+        _add_rows(gallery, encoded.embeddings, encoded.paths, labels)
+        return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
+
+
+def _add_rows(
+    gallery: Gallery, embeddings: object, paths: Sequence[Path], labels: dict[Path, Label]
+) -> None:
+    people = [labels.get(Path(path), UNKNOWN) for path in paths]
+    gallery.add(
+        embeddings,  # type: ignore[arg-type] # an array, whose type is not imported here
+        pids=[pid for pid, _ in people],
+        camids=[camid for _, camid in people],
+        metadata=[{"path": str(path), CONTENT: content_of(path)} for path in paths],
+        encoder_fingerprint=gallery.encoder_fingerprint,
+    )
+
+
+def _held_already(gallery: Gallery, paths: Iterable[Path]) -> int:
+    if not len(gallery):
+        return 0
+    held = gallery.find({"path": {"$in": [str(path) for path in paths]}})
+    return len({entry.metadata["path"] for entry in gallery.get(held)})
+
+
+def _report(
+    gallery: Gallery,
+    added: Sequence[Path],
+    labels: dict[Path, Label],
+    failures: Sequence[tuple[Path, str]],
+    args: argparse.Namespace,
+) -> int:
+    people = {labels.get(Path(path), UNKNOWN)[0] for path in added} - {None}
+    if args.json:
+        print_json(
+            {
+                "path": str(args.path),
+                "added": len(added),
+                "entries": len(gallery),
+                "failures": [{"path": str(path), "reason": reason} for path, reason in failures],
+            }
+        )
+        return 0
+    who = f"{len(people)} people by their file names" if people else "nobody named, see --names"
+    print(f"{printable(args.path)}: {len(added)} added ({who}), {len(gallery)} entries")
+    return 0

@@ -1,0 +1,264 @@
+"""``sanreid gallery sync``: a gallery follows its folders by the content of the files.
+
+An entry made from a file keeps the SHA-256 of its picture beside the path. A picture that was
+replaced is embedded again under the entry's id, one that moved keeps its entry, one that is gone
+from a folder loses it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sanreid.cli.gallery.shared import (
+    CONTENT,
+    add_sources,
+    check_is_there,
+    label_sources,
+)
+from sanreid.cli.labels import Label
+from sanreid.cli.options import encode_files, load_encoder
+from sanreid.cli.output import print_json, printable, say
+from sanreid.utils.files import sha256_of
+
+if TYPE_CHECKING:
+    from sanreid.cli.gallery.shared import Actions
+    from sanreid.encoder import SANEncoder
+    from sanreid.gallery import Gallery
+
+__all__ = ["Changes", "add_to", "content_of", "follow", "report_changes"]
+
+_ENTRIES_AT_A_TIME = 10_000
+
+
+def add_to(actions: Actions) -> None:
+    """Add the command."""
+    sync = actions.add_parser(
+        "sync",
+        help="follow folders: embed new and changed pictures, remove entries whose files are gone",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    sync.add_argument("--dry-run", action="store_true", help="count the changes, make none")
+    add_sources(sync)
+    sync.set_defaults(run=_sync)
+
+
+@dataclass(slots=True)
+class Changes:
+    """What following the folders did, or would do.
+
+    Attributes:
+        added: Files that got an entry.
+        changed: Entries whose picture was replaced, by id.
+        moved: Entries whose file has another path now, by id.
+        removed: Entries whose file is gone.
+        same: How many files are as they were.
+        unknown: How many entries have no record of their content, and were left alone.
+        failures: Files and folders that cannot be read.
+    """
+
+    added: list[Path] = field(default_factory=list)
+    changed: dict[int, Path] = field(default_factory=dict)
+    moved: dict[int, Path] = field(default_factory=dict)
+    removed: list[int] = field(default_factory=list)
+    same: int = 0
+    unknown: int = 0
+    failures: list[tuple[Path, str]] = field(default_factory=list)
+
+
+def content_of(path: str | Path) -> str | None:
+    """Return the SHA-256 of a file; None where it cannot be read."""
+    try:
+        return sha256_of(Path(path))
+    except OSError:
+        return None
+
+
+def follow(
+    gallery: Gallery,
+    encoder: SANEncoder,
+    labels: dict[Path, Label],
+    failures: Sequence[tuple[Path, str]],
+    args: argparse.Namespace,
+    *,
+    embed_unknown: bool = False,
+    dry_run: bool = False,
+) -> Changes:
+    """Bring the gallery to the state of the source folders.
+
+    Args:
+        gallery: Open for writing.
+        encoder: That of the gallery.
+        labels: The files of the sources, with person and camera.
+        failures: Folders that cannot be read; entries below them stay.
+        args: With the sources and how to embed.
+        embed_unknown: Embed again the files of entries without a record of their content.
+        dry_run: Find out what would change, and change nothing.
+    """
+    changes = _plan(gallery, labels, failures, args.source, embed_unknown=embed_unknown)
+    if dry_run:
+        return changes
+    entries_of: dict[Path, list[int]] = {}
+    for number, path in changes.changed.items():
+        entries_of.setdefault(path, []).append(number)
+    wanted = [*changes.added, *entries_of]
+    contents = {path: content_of(path) for path in wanted}
+    encoded = encode_files(encoder, wanted, args) if wanted else None
+    if encoded is not None:
+        changes.failures += encoded.failures
+        row_of = {Path(path): row for row, path in enumerate(encoded.paths)}
+        changes.added = [path for path in changes.added if path in row_of]
+        changes.changed = {n: path for n, path in changes.changed.items() if path in row_of}
+        if changes.changed:
+            rows = [row_of[path] for path in changes.changed.values()]
+            _update(gallery, changes.changed, contents, labels, encoded.embeddings[rows])
+        if changes.added:
+            gallery.add(
+                encoded.embeddings[[row_of[path] for path in changes.added]],
+                pids=[labels[path][0] for path in changes.added],
+                camids=[labels[path][1] for path in changes.added],
+                metadata=[{"path": str(p), CONTENT: contents[p]} for p in changes.added],
+                encoder_fingerprint=encoder.fingerprint,
+            )
+    if changes.moved:
+        moved = {path: content_of(path) for path in changes.moved.values()}
+        _update(gallery, changes.moved, moved, labels, None)
+    if changes.removed:
+        gallery.remove(changes.removed)
+    return changes
+
+
+def report_changes(changes: Changes) -> None:
+    """Say what was done beside adding."""
+    if changes.same:
+        say(f"{changes.same} files that the gallery holds already are left out")
+    if changes.changed:
+        say(f"{len(changes.changed)} entries were embedded again, because their files changed")
+    if changes.moved:
+        say(f"{len(changes.moved)} entries have new paths, because their files moved")
+    if changes.removed:
+        say(f"{len(changes.removed)} entries were removed, because their files are gone")
+    if changes.unknown:
+        say(
+            f"{changes.unknown} entries have no record of their content and were left alone; "
+            "'sanreid gallery sync' embeds their files again"
+        )
+
+
+def _plan(
+    gallery: Gallery,
+    labels: dict[Path, Label],
+    failures: Sequence[tuple[Path, str]],
+    sources: Sequence[Path],
+    *,
+    embed_unknown: bool,
+) -> Changes:
+    changes = Changes(failures=list(failures))
+    folders = [_absolute(source) + os.sep for source in sources if source.is_dir()]
+    unread = tuple(_absolute(path) for path, _ in failures)
+    held, gone = _entries(gallery, {_absolute(path) for path in labels}, folders, unread)
+    for path in labels:
+        entries = held.get(_absolute(path))
+        content = content_of(path) if entries or gone else None
+        if not entries:
+            numbers = gone.pop(content, []) if content else []
+            changes.moved |= dict.fromkeys(numbers, path)
+            if not numbers:
+                changes.added.append(path)
+            continue
+        without = [n for n, known in entries if known is None and content is not None]
+        changes.unknown += 0 if embed_unknown else len(without)
+        stale = [n for n, known in entries if known not in (None, content) and content is not None]
+        stale += without if embed_unknown else []
+        changes.changed |= dict.fromkeys(stale, path)
+        changes.same += not stale
+    changes.removed = sorted(number for numbers in gone.values() for number in numbers)
+    return changes
+
+
+def _entries(
+    gallery: Gallery, files: set[str], folders: list[str], unread: tuple[str, ...]
+) -> tuple[dict[str, list[tuple[int, str | None]]], dict[str | None, list[int]]]:
+    """Return the entries of the files with their contents, and by content those of gone files."""
+    held: dict[str, list[tuple[int, str | None]]] = {}
+    gone: dict[str | None, list[int]] = {}
+    ids = gallery.ids
+    for start in range(0, len(ids), _ENTRIES_AT_A_TIME):
+        for entry in gallery.get(ids[start : start + _ENTRIES_AT_A_TIME]):
+            path = entry.metadata.get("path")
+            if not isinstance(path, str):
+                continue
+            absolute, content = _absolute(path), entry.metadata.get(CONTENT)
+            if absolute in files:
+                held.setdefault(absolute, []).append((int(entry.id), content))
+            elif (
+                absolute.startswith(tuple(folders))
+                and not (unread and absolute.startswith(unread))
+                and not os.path.lexists(absolute)
+            ):
+                gone.setdefault(content, []).append(int(entry.id))
+    return held, gone
+
+
+def _update(
+    gallery: Gallery,
+    paths: dict[int, Path],
+    contents: dict[Path, str | None],
+    labels: dict[Path, Label],
+    embeddings: Any,  # noqa: ANN401 - an array or None; NumPy is not imported here
+) -> None:
+    """Write new paths and contents into entries; a name that tells nothing changes no label."""
+    numbers = list(paths)
+    entries = gallery.get(numbers)
+    told = [labels[path] for path in paths.values()]
+    old = [(entry.pid, entry.camid) for entry in entries]
+    both = list(zip(old, told, strict=True))
+    gallery.update(
+        numbers,
+        embeddings,
+        pids=[before[0] if now[0] is None else now[0] for before, now in both],
+        camids=[before[1] if now[1] is None else now[1] for before, now in both],
+        metadata=[
+            {**entry.metadata, "path": str(path), CONTENT: contents[path]}
+            for entry, path in zip(entries, paths.values(), strict=True)
+        ],
+        encoder_fingerprint=gallery.encoder_fingerprint,
+    )
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 - links stay as they are written
+
+
+def _sync(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    check_is_there(args.path)
+    encoder = load_encoder(args)
+    mode: Any = "r" if args.dry_run else "rw"
+    with Gallery.open(args.path, mode=mode, encoder_fingerprint=encoder.fingerprint) as gallery:
+        labels, failures = label_sources(args)
+        changes = follow(
+            gallery, encoder, labels, failures, args, embed_unknown=True, dry_run=args.dry_run
+        )
+        entries = len(gallery)
+    counts = {
+        "added": len(changes.added),
+        "changed": len(changes.changed),
+        "moved": len(changes.moved),
+        "removed": len(changes.removed),
+        "same": changes.same,
+    }
+    if args.json:
+        told = [{"path": str(path), "reason": reason} for path, reason in changes.failures]
+        print_json({"path": str(args.path), **counts, "entries": entries, "failures": told})
+        return 0
+    words = ", ".join(f"{number} {name}" for name, number in counts.items())
+    would = " (nothing was written)" if args.dry_run else ""
+    print(f"{printable(args.path)}: {words}, {entries} entries{would}")
+    return 0

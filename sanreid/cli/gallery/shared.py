@@ -1,0 +1,99 @@
+"""What several gallery commands share: arguments, checks before the long work, embedding."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from sanreid.cli.labels import Label, read_labels
+from sanreid.cli.options import (
+    add_encoder_options,
+    add_format_options,
+    add_names_option,
+    add_on_error_option,
+    file_path,
+)
+from sanreid.cli.output import say
+from sanreid.errors import GalleryError
+
+__all__ = [
+    "CONTENT",
+    "WHERE",
+    "add_path",
+    "add_sources",
+    "check_is_there",
+    "check_may_go",
+    "label_sources",
+]
+
+if TYPE_CHECKING:
+    Actions: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - it has no other name
+
+WHERE = (
+    "filter on id, pid, camid, timestamp and metadata keys, for example "
+    """'{"camid": {"$ne": 2}}'"""
+)
+CONTENT = "sha256"  # the metadata key of a picture's content; no part of a search's answer
+
+
+def add_path(parser: argparse.ArgumentParser) -> None:
+    """Add PATH, the gallery."""
+    parser.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
+
+
+def add_sources(parser: argparse.ArgumentParser) -> None:
+    """Add SOURCE, PATH and how the sources are read and embedded."""
+    parser.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
+    add_path(parser)
+    add_names_option(
+        parser,
+        more=("none",),
+        default_means="as in Market-1501 where all names of a folder fit, else nobody is named; "
+        "a person named by a number is that number, 0007 is 7",
+    )
+    add_on_error_option(parser)
+    add_format_options(parser, csv=False)
+    add_encoder_options(parser)
+
+
+def label_sources(
+    args: argparse.Namespace,
+) -> tuple[dict[Path, Label], list[tuple[Path, str]]]:
+    """Return every file of the sources with its label, and the folders that cannot be read."""
+    failures: list[tuple[Path, str]] = []
+    collect = args.on_error == "collect"
+    labels = read_labels(args.source, args.names, failures=failures if collect else None)
+    for path, reason in failures:
+        say(f"skipped {path}: {reason}")
+    return labels, failures
+
+
+def check_is_there(path: Path) -> None:
+    """Find out before the long work whether there is a gallery."""
+    from sanreid.gallery.storage.files.filenames import is_gallery
+
+    if not is_gallery(path):
+        raise GalleryError(
+            f"There is no gallery at {path}. Make one with 'sanreid gallery build'."
+        )
+
+
+def check_may_go(path: Path, *, overwrite: bool) -> None:
+    """Find out before the long work whether a new gallery may replace what is there."""
+    from sanreid.gallery.storage.files.filenames import is_gallery
+
+    if path.is_dir() and next(path.iterdir(), None) is None:
+        if path.is_symlink() or path.is_mount() or path.samefile(Path.cwd()):
+            raise GalleryError(
+                f"{path} is a link, a mount point or the working directory, and a gallery cannot "
+                "take the place of these. Name a folder in it."
+            )
+        return
+    if not overwrite:
+        raise GalleryError(
+            f"{path} exists already. Extend it with 'sanreid gallery add', or replace it "
+            "with --overwrite."
+        )
+    if not is_gallery(path):
+        raise GalleryError(f"{path} is neither a gallery nor an empty folder; left as it is.")
