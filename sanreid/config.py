@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self, get_args
 
 from sanreid.errors import ConfigError
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "EncoderConfig"]
+__all__ = [
+    "BACKBONES",
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "Backbone",
+    "EncoderConfig",
+    "register_backbone",
+]
 
-Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet50-c4"]
 Head = Literal["pool", "fc", "bnneck"]
 Pooling = Literal["avg", "gem"]
 
@@ -22,7 +28,60 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _DIMS = (1, 65_536)
 _SIDES = (32, 4096)  # pixels; a configuration from elsewhere must not ask for all memory
 
-TRUNK_CHANNELS = {"resnet18": 512, "resnet34": 512, "resnet50": 2048, "resnet50-c4": 1024}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backbone:
+    """One row of the table of backbones.
+
+    Args:
+        channels: Of the map of each stage, fine to coarse.
+        depths: Blocks in each stage of a ResNet.
+        bottleneck: Whether a ResNet's blocks are bottlenecks.
+        build: Build the network of a backbone of one's own; None for a ResNet, which
+            :class:`sanreid.models.ResNetTrunk` builds.
+    """
+
+    channels: tuple[int, ...]
+    depths: tuple[int, int, int, int] = (0, 0, 0, 0)
+    bottleneck: bool = False
+    build: Callable[..., Any] | None = None
+
+
+BACKBONES = {
+    "resnet18": Backbone(channels=(64, 128, 256, 512), depths=(2, 2, 2, 2)),
+    "resnet34": Backbone(channels=(64, 128, 256, 512), depths=(3, 4, 6, 3)),
+    "resnet50": Backbone(channels=(256, 512, 1024, 2048), depths=(3, 4, 6, 3), bottleneck=True),
+    "resnet50-c4": Backbone(channels=(256, 512, 1024, 1024), depths=(3, 4, 6, 0), bottleneck=True),
+}
+
+
+def register_backbone(name: str, *, channels: Sequence[int], build: Callable[..., Any]) -> None:
+    """Add a backbone of one's own, by name, to those that a configuration may ask for.
+
+    Weights that were trained with it load in a process that has registered it first.
+
+    Args:
+        name: For ``EncoderConfig(backbone=name)``.
+        channels: Of the map of each stage, fine to coarse. A decoder (SA-Dec) reads four stages.
+        build: Called as ``build(last_stride=1)``, 1 or 2; returns an ``nn.Module`` that maps
+            normalised crops (N, 3, H, W) to a tuple of the maps of its stages. It may be called
+            under ``torch.device("meta")``.
+
+    Raises:
+        ConfigError: The name is taken or empty, ``channels`` are not whole numbers above 0, or
+            ``build`` cannot be called.
+    """
+    if not isinstance(name, str) or not name:
+        raise ConfigError(f"A backbone's name must be a text; got {name!r}.")
+    if name in BACKBONES:
+        raise ConfigError(f"There is a backbone {name!r} already; choose another name.")
+    if not isinstance(channels, tuple | list) or not channels:
+        raise ConfigError(f"channels must be one number for each stage; got {channels!r}.")
+    if not all(_is_int(number, _DIMS) for number in channels):
+        raise ConfigError(f"channels must be whole numbers above 0; got {channels!r}.")
+    if not callable(build):
+        raise ConfigError(f"build must be a function that builds the network; got {build!r}.")
+    BACKBONES[name] = Backbone(channels=tuple(channels), build=build)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +89,8 @@ class EncoderConfig:
     """Everything that decides which embedding a crop gets, apart from the weights.
 
     Args:
-        backbone: Name of the ResNet; ``"resnet50-c4"`` is ResNet-50 cut after layer3.
+        backbone: Name of the ResNet; ``"resnet50-c4"`` is ResNet-50 cut after layer3. Or of a
+            backbone added by :func:`register_backbone`.
         last_stride: Stride of layer4, 1 (SAN and most reID work) or 2 (torchvision).
         pooling: ``"avg"``, or ``"gem"`` (generalised mean, Radenovic et al., TPAMI 2018).
         head: ``"pool"``: the pooled map itself (the SAN paper). ``"fc"``: Linear, BatchNorm,
@@ -48,7 +108,7 @@ class EncoderConfig:
     (256, 128)
     """
 
-    backbone: Backbone = "resnet50"
+    backbone: str = "resnet50"
     last_stride: int = 1
     pooling: Pooling = "avg"
     head: Head = "bnneck"
@@ -58,10 +118,16 @@ class EncoderConfig:
     std: tuple[float, float, float] = IMAGENET_STD
 
     def __post_init__(self) -> None:
-        for name, kind in (("backbone", Backbone), ("pooling", Pooling), ("head", Head)):
-            if getattr(self, name) not in get_args(kind):
-                known = ", ".join(repr(choice) for choice in get_args(kind))
-                raise ConfigError(f"{name} must be one of {known}; got {getattr(self, name)!r}.")
+        for name, choices, hint in (
+            ("backbone", tuple(BACKBONES), " Add your own by sanreid.models.register_backbone."),
+            ("pooling", get_args(Pooling), ""),
+            ("head", get_args(Head), ""),
+        ):
+            if getattr(self, name) not in choices:
+                known = ", ".join(repr(choice) for choice in choices)
+                raise ConfigError(
+                    f"{name} must be one of {known}; got {getattr(self, name)!r}.{hint}"
+                )
         if not _is_int(self.last_stride, (1, 2)):
             raise ConfigError(f"last_stride must be 1 or 2; got {self.last_stride!r}.")
         if not _is_int(self.embedding_dim, _DIMS):
@@ -88,7 +154,7 @@ class EncoderConfig:
     @property
     def trunk_channels(self) -> int:
         """C, the channels of the trunk's last map."""
-        return TRUNK_CHANNELS[self.backbone]
+        return BACKBONES[self.backbone].channels[-1]
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -107,7 +173,7 @@ class EncoderConfig:
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give JSON-able values, such that ``from_dict`` builds the same configuration."""
+        """Return JSON-able values, such that ``from_dict`` builds the same configuration."""
         return {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sanreid.config import EncoderConfig
-from sanreid.models import SAEnc
+from sanreid.models import ResNetTrunk, SAEnc
 
 __all__ = ["CropNetwork"]
 
@@ -38,8 +38,9 @@ class CropNetwork(nn.Module):
         self.dtype = dtype
         network = copy.deepcopy(module).float().eval().requires_grad_(requires_grad=False)
         if isinstance(network, SAEnc):
-            for parent in network.trunk.modules():
-                _fold(parent)
+            if isinstance(network.trunk, ResNetTrunk):  # in others bn1 may come before conv1
+                for parent in network.trunk.modules():
+                    _fold(parent)
             self.features: nn.Module = _LastMap(network.trunk).to(dtype)
             self.pooling = network.pooling
             self.head = network.head

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sanreid.config import BACKBONES
+
 __all__ = ["ResNetTrunk"]
 
 
@@ -67,14 +69,6 @@ class Bottleneck(nn.Module):
         return output
 
 
-_BLOCKS: dict[str, tuple[type[BasicBlock | Bottleneck], tuple[int, int, int, int]]] = {
-    "resnet18": (BasicBlock, (2, 2, 2, 2)),
-    "resnet34": (BasicBlock, (3, 4, 6, 3)),
-    "resnet50": (Bottleneck, (3, 4, 6, 3)),
-    "resnet50-c4": (Bottleneck, (3, 4, 6, 0)),
-}
-
-
 class ResNetTrunk(nn.Module):
     """Stem and four stages; its keys are torchvision's names without ``fc``.
 
@@ -87,7 +81,9 @@ class ResNetTrunk(nn.Module):
 
     def __init__(self, name: str, *, last_stride: int = 1) -> None:
         super().__init__()
-        block, depths = _BLOCKS[name]
+        row = BACKBONES[name]
+        depths = row.depths
+        block: type[BasicBlock | Bottleneck] = Bottleneck if row.bottleneck else BasicBlock
         self.conv1 = _conv(3, 64, kernel=7, stride=2)
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)

@@ -15,22 +15,23 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sanreid.config import EncoderConfig
+from sanreid.config import BACKBONES, EncoderConfig
+from sanreid.errors import ConfigError
 from sanreid.models.backbone import ResNetTrunk
 
 __all__ = ["EncoderOutput", "SAEnc", "build_sa_enc"]
 
 
 class EncoderOutput(NamedTuple):
-    """What one forward pass gives, the same in ``train()`` and in ``eval()``."""
+    """The result of a forward pass, the same in ``train()`` and in ``eval()``."""
 
     embedding: Tensor  # (N, D), not normalised
-    stages: tuple[Tensor, Tensor, Tensor, Tensor]  # fine to coarse; SA-Dec reads all of them
+    stages: tuple[Tensor, ...]  # four of a ResNet, fine to coarse; SA-Dec reads all of them
     pooled: Tensor  # (N, C), before the head; the triplet loss of a BNNeck model acts here
 
 
 class AveragePooling(nn.Module):
-    """Mean over places: (N, C, H, W) to (N, C)."""
+    """Mean over positions: (N, C, H, W) to (N, C)."""
 
     def forward(self, feature_map: Tensor) -> Tensor:
         """Pool a map, (N, C, H, W), to (N, C)."""
@@ -38,7 +39,7 @@ class AveragePooling(nn.Module):
 
 
 class GeMPooling(nn.Module):
-    """Generalised mean over places with a learned exponent: (N, C, H, W) to (N, C).
+    """Generalised mean over positions with a learned exponent: (N, C, H, W) to (N, C).
 
     Source: Radenovic et al., "Fine-tuning CNN Image Retrieval with No Human Annotation",
     TPAMI 2018. The exponent 1 is the average, infinity the maximum.
@@ -92,7 +93,7 @@ class SAEnc(nn.Module):
     """Trunk, global pooling, embedding head.
 
     Args:
-        trunk: Maps (N, 3, H, W) to the maps of its four stages, fine to coarse.
+        trunk: Maps (N, 3, H, W) to the maps of its stages, fine to coarse.
         pooling: Maps the last stage's map (N, C, H, W) to (N, C).
         head: Maps (N, C) to (N, D).
     """
@@ -113,10 +114,23 @@ class SAEnc(nn.Module):
 def build_sa_enc(config: EncoderConfig) -> SAEnc:
     """Build the SA-Enc that ``config`` describes, freshly initialised, in ``train()`` mode."""
     return SAEnc(
-        trunk=ResNetTrunk(config.backbone, last_stride=config.last_stride),
+        trunk=_trunk(config),
         pooling=AveragePooling() if config.pooling == "avg" else GeMPooling(),
         head=_head(config),
     )
+
+
+def _trunk(config: EncoderConfig) -> nn.Module:
+    build = BACKBONES[config.backbone].build
+    if build is None:
+        return ResNetTrunk(config.backbone, last_stride=config.last_stride)
+    trunk = build(last_stride=config.last_stride)
+    if not isinstance(trunk, nn.Module):
+        raise ConfigError(
+            f"The backbone {config.backbone!r} must be an nn.Module; its build() gave "
+            f"{type(trunk).__name__}."
+        )
+    return trunk
 
 
 def _head(config: EncoderConfig) -> nn.Module:
