@@ -19,7 +19,10 @@ import pytest
 from PIL import Image
 
 from sanreid.cli import main
+from sanreid.config import BACKBONES
+from sanreid.datasets.registry import REGISTERED
 from sanreid.encoder import SANEncoder
+from sanreid.train.losses.objective import _ENTRIES
 from tests.people import rendered_person, write_people
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -79,8 +82,19 @@ def load_once(tiny_encoder):
         yield
 
 
+@pytest.fixture
+def own_entries():
+    """What a page registers is taken out again."""
+    tables = (BACKBONES, REGISTERED, _ENTRIES)
+    before = [dict(table) for table in tables]
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
+
+
 @pytest.mark.parametrize("page", list(pages()))
-def test_what_a_page_shows_works(page, prepared, load_once, tmp_path, monkeypatch):
+def test_what_a_page_shows_works(page, prepared, load_once, own_entries, tmp_path, monkeypatch):
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     if page.name == "convert.md":
