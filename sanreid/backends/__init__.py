@@ -6,6 +6,6 @@ the two others run; ``SANEncoder.from_pretrained(path, backend="onnx")`` loads i
 
 from __future__ import annotations
 
-from sanreid.backends.exporting import ExportReport, export
+from sanreid.backends.exports.exporting import ExportReport, export
 
 __all__ = ["ExportReport", "export"]

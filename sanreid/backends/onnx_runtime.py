@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import EXTRA, INPUT, KEY, Description
-from sanreid.backends.inputs import input_shape, prepare
+from sanreid.backends.exports.description import EXTRA, INPUT, KEY, Description
+from sanreid.backends.exports.inputs import input_shape, prepare
 from sanreid.errors import WeightsError
 from sanreid.utils.extras import require_extra
 from sanreid.utils.sniffing import describe_text

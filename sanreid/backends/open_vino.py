@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import BIN_KEY, EXTRA, KEY, Description
-from sanreid.backends.inputs import input_shape, prepare
+from sanreid.backends.exports.description import BIN_KEY, EXTRA, KEY, Description
+from sanreid.backends.exports.inputs import input_shape, prepare
 from sanreid.errors import ChecksumError, WeightsError
 from sanreid.utils.extras import require_extra
 from sanreid.utils.sniffing import describe_text

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from sanreid.backends.cuda import CudaBackend
-from sanreid.backends.description import Description
 from sanreid.backends.device import compute_dtype, resolve_device, resolve_dtype
 from sanreid.backends.eager import TorchBackend
-from sanreid.backends.graphs import to_onnx, to_openvino
+from sanreid.backends.exports.description import Description
+from sanreid.backends.exports.graphs import to_onnx, to_openvino
 from sanreid.backends.interface import Backend
 from sanreid.backends.onnx_runtime import OnnxBackend
 from sanreid.backends.open_vino import OpenVinoBackend

@@ -11,8 +11,8 @@ from sanreid.cli.output import print_json, print_rows, printable, say
 from sanreid.errors import WeightsError
 
 if TYPE_CHECKING:
-    from sanreid.backends.formats import FormatName
-    from sanreid.backends.inputs import InputForm
+    from sanreid.backends.exports.formats import FormatName
+    from sanreid.backends.exports.inputs import InputForm
     from sanreid.encoder import SANEncoder
 
 __all__ = ["add_to"]
@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
     if not args.int8 and (args.crops or args.labelled or args.max_loss is not None):
         args.usage_error("--crops, --labelled and --max-loss go with --int8")
     from sanreid.backends import export
-    from sanreid.backends.vendors import VENDORS
+    from sanreid.backends.exports.vendors import VENDORS
     from sanreid.encoder import SANEncoder
 
     vendor = VENDORS.get(args.format)

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from sanreid.backends.description import Description
 from sanreid.backends.device import after_fork
 from sanreid.backends.exported import load_exported
+from sanreid.backends.exports.description import Description
 from sanreid.backends.interface import Backend
 from sanreid.backends.runtimes import RUNTIMES, resolve
 from sanreid.config import EncoderConfig

@@ -12,10 +12,11 @@ import pytest
 import torch
 
 from sanreid import SANEncoder
-from sanreid.backends import export, exporting, formats
+from sanreid.backends import export
 from sanreid.backends import onnx_runtime as onnx_module
-from sanreid.backends.description import KEY, Description
 from sanreid.backends.exported import exported_path
+from sanreid.backends.exports import exporting, formats
+from sanreid.backends.exports.description import KEY, Description
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, InputError, MissingExtraError, WeightsError
 from sanreid.weights import read_manifest

@@ -12,10 +12,10 @@ import torch
 
 from sanreid import SANEncoder
 from sanreid.backends import export
-from sanreid.backends.description import KEY, Description
-from sanreid.backends.formats import FORMATS
-from sanreid.backends.inputs import INPUT_FORMS, prepare
-from sanreid.backends.vendors import VENDORS
+from sanreid.backends.exports.description import KEY, Description
+from sanreid.backends.exports.formats import FORMATS
+from sanreid.backends.exports.inputs import INPUT_FORMS, prepare
+from sanreid.backends.exports.vendors import VENDORS
 from sanreid.errors import InputError, WeightsError
 
 FORMS = ["uint8-nhwc", "normalized", "unit"]

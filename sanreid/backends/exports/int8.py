@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.backends.description import EXTRA, INPUT
+from sanreid.backends.exports.description import EXTRA, INPUT
 from sanreid.utils.extras import require_extra
 
 __all__ = ["quantised"]
@@ -28,7 +28,8 @@ def quantised(model: bytes, crops: NDArray[np.uint8] | NDArray[np.float32]) -> b
     """Return an int8 form of a model; its metadata stay.
 
     Args:
-        model: The bytes of a float32 ONNX file of :func:`~sanreid.backends.graphs.to_onnx`.
+        model: The bytes of a float32 ONNX file, as
+            :func:`~sanreid.backends.exports.graphs.to_onnx` returns them.
         crops: What to calibrate by, in the form that the model takes.
 
     Raises:

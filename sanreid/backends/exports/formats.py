@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sanreid.backends.description import KEY, Description
-from sanreid.backends.graphs import input_network, save_openvino, to_onnx, to_openvino
-from sanreid.backends.inputs import example, prepare
-from sanreid.backends.int8 import quantised
+from sanreid.backends.exports.description import KEY, Description
+from sanreid.backends.exports.graphs import input_network, save_openvino, to_onnx, to_openvino
+from sanreid.backends.exports.inputs import example, prepare
+from sanreid.backends.exports.int8 import quantised
 from sanreid.backends.interface import Backend
 from sanreid.backends.onnx_runtime import OnnxBackend
 from sanreid.backends.open_vino import OpenVinoBackend

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.description import EXTRA, Description, Precision
 from sanreid.backends.eager import TorchBackend
 from sanreid.backends.exported import MODEL_NAME
-from sanreid.backends.formats import FORMATS, FormatName
-from sanreid.backends.inputs import INPUT_FORMS, InputForm
+from sanreid.backends.exports.description import EXTRA, Description, Precision
+from sanreid.backends.exports.formats import FORMATS, FormatName
+from sanreid.backends.exports.inputs import INPUT_FORMS, InputForm
 from sanreid.backends.interface import Backend
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from sanreid.backends.description import BIN_KEY, EXTRA, INPUT, KEY, OUTPUT, Description
-from sanreid.backends.inputs import InputNetwork, example
+from sanreid.backends.exports.description import BIN_KEY, EXTRA, INPUT, KEY, OUTPUT, Description
+from sanreid.backends.exports.inputs import InputNetwork, example
 from sanreid.backends.network import CropNetwork
 from sanreid.utils.extras import require_extra
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sanreid.backends.formats import FormatName
-from sanreid.backends.inputs import InputForm, input_shape
+from sanreid.backends.exports.formats import FormatName
+from sanreid.backends.exports.inputs import InputForm, input_shape
 from sanreid.config import EncoderConfig
 
 __all__ = ["VENDORS", "Vendor"]

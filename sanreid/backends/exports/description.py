@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
-from sanreid.backends.inputs import INPUT_FORMS, InputForm, input_shape
+from sanreid.backends.exports.inputs import INPUT_FORMS, InputForm, input_shape
 from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, WeightsError
 
@@ -33,7 +33,7 @@ class Description:
         fingerprint: Of the encoder it was made from.
         config: Of that encoder.
         precision: ``"float32"``, or ``"int8"`` where it was quantised.
-        input: The form of the crops that it takes; see :mod:`sanreid.backends.inputs`.
+        input: The form of the crops that it takes; see :mod:`sanreid.backends.exports.inputs`.
     """
 
     fingerprint: str
