@@ -76,8 +76,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_on_error_option(data)  # type: ignore[arg-type] # a group takes arguments like a parser
     parser.add_argument(
         "--split",
-        choices=("cross-camera", "market1501", "first-per-camera", "both"),
-        help="queries and gallery of --folder (default: both)",
+        type=_split,
+        metavar="SPLIT",
+        help="queries and gallery of --folder: cross-camera, market1501, first-per-camera or "
+        "both (default: both)",
     )
     parser.add_argument(
         "--protocol",
@@ -89,6 +91,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_format_options(parser)
     add_encoder_options(parser)
     parser.set_defaults(run=_run, usage_error=parser.error)
+
+
+def _split(text: str) -> str:
+    """Read the name of a split, in any of its spellings."""
+    from sanreid.metrics.splits import find_split
+
+    try:
+        return text if text == "both" else find_split(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 class _Embedded(NamedTuple):
@@ -217,7 +229,8 @@ def _across(
 def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
     """Score one folder against itself, by each split asked for."""
     import sanreid
-    from sanreid.cli.protocols import SPLITS, combine
+    from sanreid.cli.protocols import combine
+    from sanreid.metrics.splits import SPLITS
 
     both = args.split in (None, "both")
     names = ("cross-camera", "market1501") if both else (args.split,)

@@ -121,9 +121,15 @@ def load_encoder(args: argparse.Namespace) -> SANEncoder:
 
 
 def encode_files(
-    encoder: SANEncoder, paths: Sequence[Path], args: argparse.Namespace
+    encoder: SANEncoder, paths: Sequence[Path], args: argparse.Namespace, *, or_none: bool = False
 ) -> EncodedFiles:
     """Embed files and folders; name those skipped under ``--on-error collect``.
+
+    Args:
+        encoder: What embeds them.
+        paths: Files and folders.
+        args: With the options that decide how.
+        or_none: That none of them can be read is no error under ``collect``.
 
     Raises:
         ImageError: A file cannot be read, or under ``collect`` none of them can.
@@ -134,7 +140,7 @@ def encode_files(
     encoded = encoder.encode_files(
         paths, on_error=on_error, batch_size=args.batch_size, flip=args.flip
     )
-    if encoded.failures and not len(encoded.paths):
+    if encoded.failures and not len(encoded.paths) and not or_none:
         path, reason = encoded.failures[0]
         raise ImageError(
             f"None of the {len(encoded.failures)} files could be read; first {path}: {reason}"

@@ -1,75 +1,22 @@
-"""How one folder of crops becomes queries and galleries, and how several reports become one.
-
-``cross-camera``: every crop is a query; its gallery is every crop of the other cameras.
-``market1501``: every crop is a query, the gallery is every crop; left out for each query are the
-crops of its person under its camera, itself among them (the Market-1501 rule). Other people
-under the query's camera stay in, so a network that leans on the camera's look is found out.
-``first-per-camera``: the first crop of each person under each camera is a query, the rest is the
-gallery, under the Market-1501 rule.
-"""
+"""Several reports as one, and re-ranking where queries are in the gallery too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError
-from sanreid.metrics import has_match, joined_report
+from sanreid.metrics import joined_report
 
 if TYPE_CHECKING:
     from sanreid.metrics import EvaluationReport
 
-__all__ = ["SPLITS", "QuerySet", "combine", "rerank_all_pairs"]
+__all__ = ["combine", "rerank_all_pairs"]
 
 Rerank = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
-
-
-class QuerySet(NamedTuple):
-    """Queries that share a gallery, both as places in the folder's crops."""
-
-    query: NDArray[np.int64]
-    gallery: NDArray[np.int64]
-
-
-def cross_camera(pids: NDArray[np.int64], camids: NDArray[np.int64]) -> list[QuerySet]:
-    """One set a camera that has a query which another camera can answer."""
-    sets = []
-    for camera in np.unique(camids):
-        here = camids == camera
-        query = np.flatnonzero(here & (pids > 0))
-        gallery = np.flatnonzero(~here)
-        if np.isin(pids[query], pids[gallery]).any():
-            sets.append(QuerySet(query, gallery))
-    return sets
-
-
-def market1501(pids: NDArray[np.int64], camids: NDArray[np.int64]) -> list[QuerySet]:
-    """Every crop against every crop."""
-    everything = QuerySet(np.flatnonzero(pids > 0), np.arange(len(pids)))
-    return [everything] if _answerable(everything, pids, camids) else []
-
-
-def first_per_camera(pids: NDArray[np.int64], camids: NDArray[np.int64]) -> list[QuerySet]:
-    """The first crop of each person under each camera against the rest."""
-    _, first = np.unique(np.stack([pids, camids], axis=1), axis=0, return_index=True)
-    first = np.sort(first[pids[first] > 0])
-    split = QuerySet(first, np.setdiff1d(np.arange(len(pids)), first))
-    return [split] if _answerable(split, pids, camids) else []
-
-
-SPLITS = {
-    "cross-camera": cross_camera,
-    "market1501": market1501,
-    "first-per-camera": first_per_camera,
-}
-
-
-def _answerable(split: QuerySet, pids: NDArray[np.int64], camids: NDArray[np.int64]) -> bool:
-    query, gallery = split
-    return has_match(pids[query], camids[query], pids[gallery], camids[gallery])
 
 
 def combine(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
@@ -98,7 +45,7 @@ def rerank_all_pairs(
     The re-ranked distance of two crops depends on all crops together, not on which of them are
     called queries. So the crops are divided in two by each bit of their group's number, both
     halves are re-ranked against each other, and every pair of different groups is divided by
-    some bit: log2 of the groups calls instead of one for each group.
+    some bit: log2 of the groups calls instead of one per group.
 
     Args:
         embeddings: (N, D).

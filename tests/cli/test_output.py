@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import stat
 import tempfile
@@ -101,3 +103,27 @@ def test_a_refusal_of_the_system_names_the_file(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", refuse)
     with pytest.raises(InputError, match=r"Cannot write .*a\.bin: Permission denied\."):
         check_writable(tmp_path / "a.bin")
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+1+1", "'+1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("-2+3", "'-2+3"),
+        (" =1", "' =1"),
+        ("\t=1", "'\\t=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("-1", "-1"),
+        (-0.5, "-0.5"),
+        ("a=b", "a=b"),
+        ("a\x1b[2Jb", "a\\x1b[2Jb"),
+        ("\u202egnp.exe", "\\u202egnp.exe"),
+        ("x\ny", "x\\ny"),
+    ],
+)
+def test_csv_runs_no_formula_and_moves_no_cursor(capsys, value, written):
+    print_rows([{"a": value}], ["a"], argparse.Namespace(csv=True))
+    (_, (cell,)) = csv.reader(io.StringIO(capsys.readouterr().out))
+    assert cell == written

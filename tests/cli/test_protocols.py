@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 import sanreid
-from sanreid.cli.protocols import SPLITS, combine, rerank_all_pairs
+from sanreid.cli.protocols import combine, rerank_all_pairs
 from sanreid.errors import DatasetError
+from sanreid.metrics.splits import SPLITS
 
 # Person, camera: person 1 under three cameras, 2 under two, 3 under one; 0 a distractor, -1 junk.
 PIDS = np.array([1, 1, 1, 2, 2, 2, 3, 3, 0, -1])

@@ -108,7 +108,7 @@ def follow(
         entries_of.setdefault(path, []).append(number)
     wanted = [*changes.added, *entries_of]
     contents = {path: content_of(path) for path in wanted}
-    encoded = encode_files(encoder, wanted, args) if wanted else None
+    encoded = encode_files(encoder, wanted, args, or_none=True) if wanted else None
     if encoded is not None:
         changes.failures += encoded.failures
         row_of = {Path(path): row for row, path in enumerate(encoded.paths)}

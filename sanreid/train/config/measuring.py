@@ -36,8 +36,8 @@ class EvaluationSetConfig:
     sources: tuple[SourceConfig, ...]
     query_sources: tuple[SourceConfig, ...] = ()
     protocol: Literal["market1501", "cuhk03"] = "market1501"
-    queries: Literal["first_of_camera", "all"] = "first_of_camera"
-    gallery: Literal["rest", "all", "other_cameras"] = "rest"
+    queries: Literal["first_of_camera", "first-per-camera", "all"] = "first_of_camera"
+    gallery: Literal["rest", "all", "other_cameras", "cross-camera"] = "rest"
 
     def __post_init__(self) -> None:
         require(bool(self.sources), f"evaluation set {self.name!r} has no sources.")

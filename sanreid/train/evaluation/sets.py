@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sanreid.errors import DatasetError
-from sanreid.metrics import has_match
+from sanreid.metrics.splits import QuerySet, make_query_sets
 from sanreid.train.config import EvaluationSetConfig, SourceConfig
 from sanreid.train.data.sources import joined_for_evaluation, read_source
 from sanreid.train.data.store import CropStore
@@ -65,42 +65,26 @@ def _load(config: EvaluationSetConfig, size: tuple[int, int]) -> tuple[CropStore
     return CropStore.from_crops(crops, size=size), sum(len(one) for one in queries)
 
 
-def splits(one: EvaluationSet) -> list[tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Return masks of the queries and of the gallery they search, for the splits with a match.
+def splits(one: EvaluationSet) -> list[QuerySet]:
+    """Return the queries and the gallery they search, for the splits with a match.
 
     Raises:
         DatasetError: No query has a match.
     """
-    query = _queries(one)
-    if one.config.query_sources or one.config.gallery == "rest":
-        splits = [(query, ~query)]
-    elif one.config.gallery == "all":
-        splits = [(query, np.ones_like(query))]
-    else:
-        cameras = np.unique(one.camids)
-        splits = [(query & (one.camids == c), one.camids != c) for c in cameras]
-    answered = [
-        (asked, searched)
-        for asked, searched in splits
-        if has_match(one.pids[asked], one.camids[asked], one.pids[searched], one.camids[searched])
-    ]
+    own_queries = bool(one.config.query_sources)
+    is_query = np.arange(len(one.pids)) < one.num_queries
+    answered = make_query_sets(
+        one.pids,
+        one.camids,
+        queries="all" if own_queries else one.config.queries,
+        gallery="rest" if own_queries else one.config.gallery,
+        is_person=is_query if own_queries else np.ones(len(one.pids), dtype=bool),
+    )
     if not answered:
         raise DatasetError(
             f"Evaluation set {one.config.name!r}: no query has a match, because nobody in it "
             f"was seen by two cameras ({len(np.unique(one.pids))} people, "
-            f"{len(np.unique(one.camids))} cameras, {int(query.sum())} queries). Are the "
-            "file names read by the right scheme (names = ...)?"
+            f"{len(np.unique(one.camids))} cameras). Are the file names read by the right scheme "
+            "(names = ...)?"
         )
     return answered
-
-
-def _queries(one: EvaluationSet) -> NDArray[np.bool_]:
-    if one.config.query_sources:
-        return np.arange(len(one.pids)) < one.num_queries
-    if one.config.queries == "all":
-        return np.ones(len(one.pids), dtype=bool)
-    pairs = np.stack([one.pids, one.camids], axis=1)
-    first = np.unique(pairs, axis=0, return_index=True)[1]  # the first of each, in file order
-    chosen = np.zeros(len(one.pids), dtype=bool)
-    chosen[first] = True
-    return chosen

@@ -10,16 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sanreid.metrics.splits import split_of
 from sanreid.train.config import EvaluationSetConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
 
 __all__ = ["manifest_row", "trained_with"]
 
-_SPLITS = {  # of sanreid evaluate --split, by queries and gallery
-    ("all", "other_cameras"): "cross-camera",
-    ("all", "all"): "market1501",
-    ("first_of_camera", "rest"): "first-per-camera",
-}
 _PATHS = {"folder", "exclude_pids", "only_pids", "textures", "cache_dir", "atlas", "output",
            "weights", "decoder"}  # fmt: skip
 
@@ -90,7 +86,7 @@ def _command(one: EvaluationSetConfig | None, weights: str) -> str:
     again = "python -m sanreid.train evaluate RUN"
     if one is None or one.query_sources:
         return again
-    split, first = _SPLITS.get((one.queries, one.gallery)), one.sources[0]
+    split, first = split_of(one.queries, one.gallery), one.sources[0]
     rules = {(s.names, s.only_pids, s.exclude_pids) for s in one.sources}
     if split is None or len(rules) > 1 or any(s.dataset or s.max_identities for s in one.sources):
         return again

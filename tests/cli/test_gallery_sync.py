@@ -1,0 +1,160 @@
+"""``sanreid gallery sync`` and ``add --new-only``: a gallery follows its folders by content."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sanreid.gallery import Gallery
+from tests.people import rendered_person, write_people
+
+
+def picture(path, person, camera=1):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rendered_person(person, camera, size=(64, 32)).save(path)
+    return path
+
+
+@pytest.fixture
+def crops(tmp_path):
+    for number in (1, 2, 3):
+        picture(tmp_path / "crops" / f"000{number}_c1_a.png", number)
+    return tmp_path / "crops"
+
+
+@pytest.fixture
+def built(run, crops, tiny, tmp_path):
+    assert run("gallery", "build", crops, tmp_path / "g", "--weights", tiny)[0] == 0
+    return tmp_path / "g"
+
+
+def entries(path):
+    gallery = Gallery.load(path)
+    return {Path(one.metadata["path"]).name: one for one in gallery.get(gallery.ids)}
+
+
+@pytest.fixture
+def sync(run_json, built, crops, tiny):
+    def call(*options):
+        answer = run_json("gallery", "sync", crops, built, "--weights", tiny, *options)
+        return {
+            key: answer[key] for key in ("added", "changed", "moved", "removed", "same", "entries")
+        }
+
+    return call
+
+
+NOTHING = {"added": 0, "changed": 0, "moved": 0, "removed": 0, "same": 3, "entries": 3}
+
+
+def test_nothing_changed(sync):
+    assert sync() == NOTHING
+
+
+def test_new_changed_moved_and_deleted_files(sync, built, crops):
+    before = entries(built)
+    picture(crops / "0001_c1_a.png", 8)  # another picture
+    (crops / "0002_c1_a.png").unlink()
+    (crops / "0003_c1_a.png").rename(crops / "0003_c2_b.png")
+    picture(crops / "0004_c1_a.png", 4)
+    wanted = {"added": 1, "changed": 1, "moved": 1, "removed": 1, "same": 0, "entries": 3}
+    assert sync("--dry-run") == wanted
+    assert entries(built).keys() == before.keys()
+    assert sync() == wanted
+    after = entries(built)
+    assert after.keys() == {"0001_c1_a.png", "0003_c2_b.png", "0004_c1_a.png"}
+    assert after["0001_c1_a.png"].id == before["0001_c1_a.png"].id
+    assert float(after["0001_c1_a.png"].embedding @ before["0001_c1_a.png"].embedding) < 0.9999
+    moved = after["0003_c2_b.png"]
+    assert moved.id == before["0003_c1_a.png"].id
+    assert (moved.pid, moved.camid) == (3, 2)
+    assert (after["0004_c1_a.png"].pid, after["0004_c1_a.png"].camid) == (4, 1)
+    assert sync() == NOTHING
+
+
+def test_a_file_that_is_touched_or_copied_over_with_the_same_content_is_the_same(sync, crops):
+    path = crops / "0001_c1_a.png"
+    shutil.copy(path, crops / "copy")
+    (crops / "copy").replace(path)
+    os.utime(path, (0, 0))
+    assert sync() == NOTHING
+
+
+def test_what_a_person_entered_by_hand_stays(sync, built, crops):
+    with Gallery.open(built) as gallery:
+        number = gallery.find({"pid": 1})
+        old = gallery.get(number)[0].metadata
+        gallery.update(number, metadata=[{**old, "note": "seen twice"}])
+    picture(crops / "0001_c1_a.png", 8)
+    assert sync()["changed"] == 1
+    assert entries(built)["0001_c1_a.png"].metadata["note"] == "seen twice"
+
+
+def test_names_that_tell_nothing_change_no_label(run, sync, built, crops, tiny):
+    (crops / "0001_c1_a.png").rename(crops / "holiday.png")
+    assert sync()["moved"] == 1
+    assert (entries(built)["holiday.png"].pid, entries(built)["holiday.png"].camid) == (1, 1)
+
+
+def test_entries_of_other_folders_are_left_alone(run, sync, built, tiny, tmp_path):
+    other = picture(tmp_path / "other" / "0009_c1_a.png", 6)
+    assert run("gallery", "add", other.parent, built, "--weights", tiny)[0] == 0
+    other.unlink()
+    assert sync() == NOTHING | {"entries": 4}
+
+
+def test_an_empty_or_missing_folder_removes_nothing(run, built, crops, tiny):
+    # An unmounted drive looks so.
+    for path in crops.iterdir():
+        path.unlink()
+    for _ in range(2):
+        status, _, err = run("gallery", "sync", crops, built, "--weights", tiny)
+        assert status == 1
+        assert "no image files" in err or "no such file" in err
+        assert len(entries(built)) == 3
+        if crops.exists():
+            crops.rmdir()
+
+
+def test_a_bad_new_file_changes_nothing_or_is_skipped(run, run_json, built, crops, tiny):
+    (crops / "0002_c1_a.png").unlink()
+    (crops / "0005_c1_a.png").write_bytes(b"404")
+    command = ("gallery", "sync", crops, built, "--weights", tiny)
+    status, _, err = run(*command)
+    assert (status, "0005_c1_a.png" in err, len(entries(built))) == (1, True, 3)
+    answer = run_json(*command, "--on-error", "collect")
+    assert (answer["removed"], answer["added"], len(answer["failures"])) == (1, 0, 1)
+
+
+def test_entries_without_a_record_of_their_content(run, sync, built, crops, tiny):
+    with Gallery.open(built) as gallery:
+        ids = gallery.ids
+        gallery.update(ids, metadata=[{"path": one.metadata["path"]} for one in gallery.get(ids)])
+    status, _, err = run("gallery", "add", crops, built, "--weights", tiny, "--new-only")
+    assert status == 0
+    assert "3 entries have no record of their content and were left alone" in err
+    assert sync()["changed"] == 3
+    assert sync() == NOTHING
+
+
+def test_new_only_follows_too(run, built, crops, tiny):
+    picture(crops / "0001_c1_a.png", 8)
+    (crops / "0002_c1_a.png").unlink()
+    status, text, err = run("gallery", "add", crops, built, "--weights", tiny, "--new-only")
+    assert (status, text) == (0, f"{built}: 0 added (nobody named, see --names), 2 entries\n")
+    assert err.splitlines() == [
+        "sanreid: 1 files that the gallery holds already are left out",
+        "sanreid: 1 entries were embedded again, because their files changed",
+        "sanreid: 1 entries were removed, because their files are gone",
+    ]
+
+
+def test_relative_and_absolute_paths_are_one(run, run_json, tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_people(tmp_path / "crops", identities=2, cameras=1, size=(64, 32))
+    assert run("gallery", "build", "crops", "g", "--weights", tiny)[0] == 0
+    answer = run_json("gallery", "sync", tmp_path / "crops", "g", "--weights", tiny)
+    assert (answer["same"], answer["added"], answer["removed"]) == (2, 0, 0)
