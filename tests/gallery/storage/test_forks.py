@@ -8,12 +8,15 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
+from sanreid.gallery.storage.files.disk import Disk, read_at
+from sanreid.gallery.storage.files.folder import Folder
 
 EYE = np.eye(4)
 pytestmark = [
@@ -115,3 +118,33 @@ def test_a_child_does_not_keep_the_lock_of_a_parent_that_died(tmp_path):
         Gallery.open(tmp_path / "g").close()
     finally:
         os.kill(child, signal.SIGKILL)
+
+
+def test_reads_and_writes_use_no_shared_offset(tmp_path):
+    folder, disk = Folder(tmp_path), Disk()
+    fd = disk.create(folder, "file")
+    os.lseek(fd, 3, os.SEEK_SET)
+    disk.write(fd, b"0123456789", 5)
+    assert os.lseek(fd, 0, os.SEEK_CUR) == 3
+    assert read_at(fd, 4, 7) == b"2345"
+    assert os.lseek(fd, 0, os.SEEK_CUR) == 3
+    disk.close(fd)
+    folder.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs /proc")
+def test_a_closed_gallery_is_unlocked_though_copies_of_its_descriptors_live(tmp_path):
+    """As in a child that C code forked, where no hook of Python's runs."""
+    gallery = Gallery.open(tmp_path / "g", dim=4)
+    copies = [
+        os.dup(int(one.name))
+        for one in Path("/proc/self/fd").iterdir()
+        if str(one.resolve()).startswith(str(tmp_path / "g"))
+    ]
+    assert len(copies) >= 4
+    with pytest.raises(GalleryError, match="open for writing"):
+        Gallery.open(tmp_path / "g")
+    gallery.close()
+    Gallery.open(tmp_path / "g").close()
+    for fd in copies:
+        os.close(fd)

@@ -201,6 +201,27 @@ def test_ctrl_c_between_applying_and_publishing_leaves_ids_and_get_agreed(
     gallery.close()
 
 
+def test_ctrl_c_in_the_middle_of_a_removal_leaves_ids_and_get_agreed(tmp_path):
+    class Interrupted(dict):
+        def __delitem__(self, key):
+            if key == 1:
+                raise KeyboardInterrupt
+            super().__delitem__(key)
+
+    with Gallery.open(tmp_path / "g", dim=4) as gallery:
+        gallery.add(EYE, pids=["a", "b", "c", "d"])
+        table = gallery._store._table
+        table._row_of = Interrupted(table.row_of())
+        with pytest.raises(KeyboardInterrupt):
+            gallery.remove([0, 1, 2])
+        assert gallery.ids.tolist() == [0, 1, 2, 3]
+        assert [entry.pid for entry in gallery.get(gallery.ids)] == ["a", "b", "c", "d"]
+        with pytest.raises(GalleryError, match="Open the gallery again"):
+            gallery.remove([3])
+    with Gallery.open(tmp_path / "g") as gallery:
+        assert gallery.ids.tolist() == [3]  # it was on disk already
+
+
 @pytest.mark.skipif(os.name == "nt", reason="one cannot ask there whether a process runs")
 @pytest.mark.parametrize("how", ["save new", "save over", "open", "create"])
 def test_unfinished_galleries_of_dead_processes_are_swept(tmp_path, how):
