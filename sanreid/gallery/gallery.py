@@ -29,6 +29,7 @@ from sanreid.gallery.storage.files.folder import resolved
 from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.storage.opening import load_store, open_store
 from sanreid.gallery.store import SearchRequest, Settings, Store
+from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
@@ -138,8 +139,12 @@ class Gallery:
             names: The naming scheme, as :func:`sanreid.datasets.read_crops` takes it.
             options: Passed to the encoder's ``encode_files``.
         """
-        from sanreid.gallery.images import folder_entries  # noqa: PLC0415 - with an encoder only
+        from sanreid.gallery.images import (  # noqa: PLC0415 - with an encoder only
+            as_encoder,
+            folder_entries,
+        )
 
+        encoder = as_encoder(encoder)
         gallery = cls(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
         gallery.add(**folder_entries(encoder, folder, names=names, options=options))
         return gallery
@@ -373,10 +378,12 @@ class Gallery:
                 are left out, and so are their values.
         """
         from sanreid.gallery.images import (  # noqa: PLC0415 - as above
+            as_encoder,
             encode_with_columns,
             with_paths,
         )
 
+        encoder = as_encoder(encoder)
         self._check_fingerprint(encoder.fingerprint)
         columns: dict[str, Any] = {
             "pids": pids,
@@ -401,9 +408,11 @@ class Gallery:
         Raises:
             GalleryError: The gallery's embeddings come from another encoder.
         """
-        self._check_fingerprint(encoder.fingerprint)
-        from sanreid.images import iterate_images  # noqa: PLC0415 - with an encoder only
+        from sanreid.gallery.images import as_encoder  # noqa: PLC0415 - as above
+        from sanreid.images import iterate_images  # noqa: PLC0415 - as above
 
+        encoder = as_encoder(encoder)
+        self._check_fingerprint(encoder.fingerprint)
         listed = list(iterate_images(images))
         found = self.search(
             encoder.encode(listed), k, encoder_fingerprint=encoder.fingerprint, **options
@@ -550,8 +559,7 @@ class Gallery:
                 )
             threshold = self.calibration.threshold
         self._check_fingerprint(encoder_fingerprint)
-        if group not in ("best", "mean"):
-            raise InputError(f'group must be "best" or "mean"; got {group!r}.')
+        validation.check_choice(group, "group", ("best", "mean"))
         return identify(
             self._store,
             self._request(queries, 1, where, query_pids, query_camids, None),
@@ -632,6 +640,7 @@ class Gallery:
         Raises:
             InputError: Another field.
         """
+        validation.check_choice(field, "field", ("pid", "camid"))
         return self._store.counts(field)
 
     def save(self, path: str | Path) -> None:
@@ -752,6 +761,7 @@ class Gallery:
 
 
 def _npz(path: str | Path) -> Path:
-    if Path(path).suffix != ".npz":
-        raise InputError(f"{path} must end in .npz.")
-    return Path(path)
+    file = as_path(path, "the path of an .npz file")
+    if file.suffix != ".npz":
+        raise InputError(f"{file} must end in .npz.")
+    return file

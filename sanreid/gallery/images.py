@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError, InputError
-from sanreid.gallery.validation.arrays import elements
+from sanreid.gallery.validation.arrays import elements, shorten
 from sanreid.inference.sources import expand_paths
+from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
 
-__all__ = ["Encoder", "encode_with_columns", "folder_entries", "with_paths"]
+__all__ = ["Encoder", "as_encoder", "encode_with_columns", "folder_entries", "with_paths"]
 
 
 class Encoder(Protocol):
@@ -42,6 +43,21 @@ class Encoder(Protocol):
         ...
 
 
+def as_encoder(encoder: Any) -> Encoder:  # noqa: ANN401 - as passed
+    """Return ``encoder`` if it is one.
+
+    Raises:
+        InputError: It lacks what a gallery asks of an encoder.
+    """
+    wanted = ("embedding_dim", "fingerprint", "encode", "encode_files")
+    if isinstance(encoder, type) or not all(hasattr(encoder, name) for name in wanted):
+        raise InputError(
+            f"encoder must be a SANEncoder, or an object with {', '.join(wanted)}; "
+            f"got {shorten(encoder)}."
+        )
+    return encoder  # type: ignore[no-any-return] # it has all that the protocol names
+
+
 def encode_with_columns(
     encoder: Encoder,
     images: Any,  # noqa: ANN401 - any image
@@ -54,8 +70,12 @@ def encode_with_columns(
     is told to collect failures, the values of those files are left out of the columns.
     """
     one = isinstance(images, (str, bytes, PathLike)) or not isinstance(images, Iterable)
+    one = one or isinstance(images, type)
     one = one or any(hasattr(images, mark) for mark in ("shape", "__array__", "read"))
-    listed = [images] if one else list(images)
+    try:
+        listed = [images] if one else list(images)
+    except TypeError as error:  # says that it is iterable and is not
+        raise InputError(f"images cannot be read as a sequence: {error}") from error
     if listed and all(isinstance(image, (str, PathLike)) for image in listed):
         files, _ = expand_paths(listed, collect=options.get("on_error") == "collect")
         result = encoder.encode_files(files, **options)
@@ -128,7 +148,7 @@ def folder_entries(
     """
     from sanreid.datasets import read_crops  # noqa: PLC0415 - from a folder only
 
-    crops = read_crops(Path(folder), names=names)
+    crops = read_crops(as_path(folder, "a folder of crops"), names=names)
     paths = [Path(path) for path in crops.paths]
     if not paths:
         raise DatasetError(f"{folder} holds no crops.")

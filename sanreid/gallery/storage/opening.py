@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from sanreid.errors import GalleryError, InputError
+from sanreid.errors import GalleryError
 from sanreid.gallery.index.kinds import as_index_kind
 from sanreid.gallery.storage.directory_store import DirectoryStore
 from sanreid.gallery.storage.files.disk import Disk
@@ -14,7 +14,7 @@ from sanreid.gallery.storage.files.folder import resolved
 from sanreid.gallery.storage.files.rewriting import create_directory
 from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.store import Settings, Store
-from sanreid.gallery.validation import check_encoder
+from sanreid.gallery.validation import check_choice, check_encoder
 
 __all__ = ["load_store", "open_store"]
 
@@ -42,8 +42,7 @@ def open_store(
         InputError: Another mode or kind of index, or not a path.
         GalleryError: Not there, damaged, foreign, locked, or of another dim or encoder.
     """
-    if mode not in ("rw", "r"):
-        raise InputError(f'mode must be "rw" or "r"; got {mode!r}.')
+    check_choice(mode, "mode", ("rw", "r"))
     folder, index, disk = resolved(path), as_index_kind(index), disk or Disk()
     if not is_gallery(folder):
         if dim is None or mode == "r":

@@ -26,6 +26,7 @@ from sanreid.gallery.validation.scalars import (
     as_fingerprint,
     as_number,
     as_seed,
+    check_choice,
     check_encoder,
 )
 from sanreid.gallery.validation.timestamps import as_seconds, as_timestamps
@@ -47,6 +48,7 @@ __all__ = [
     "as_timestamps",
     "as_weights",
     "camids_or_none",
+    "check_choice",
     "check_encoder",
     "listed",
     "plain",

@@ -13,6 +13,7 @@ __all__ = [
     "as_fingerprint",
     "as_number",
     "as_seed",
+    "check_choice",
     "check_encoder",
     "check_int64",
     "is_finite",
@@ -53,6 +54,13 @@ def as_fingerprint(fingerprint: Any) -> str | None:  # noqa: ANN401 - as passed
             f"encoder_fingerprint must be a non-empty str or None; got {shorten(fingerprint)}."
         )
     return fingerprint
+
+
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:  # noqa: ANN401 - as passed
+    """Raise InputError unless ``value`` is one of ``choices``."""
+    if not isinstance(value, str) or value not in choices:
+        known = " or ".join(f'"{choice}"' for choice in choices)
+        raise InputError(f"{name} must be {known}; got {shorten(value)}.")
 
 
 def check_encoder(known: str | None, fingerprint: str | None) -> None:
