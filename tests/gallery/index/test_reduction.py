@@ -151,13 +151,13 @@ def test_nearly_best_keeps_all_that_may_be_among_the_best():
     vectors = MemoryVectors(24)
     vectors.append(rows)
     queries = np.concatenate([rows[3:4], rows[50:54]])
-    places = np.repeat(np.arange(5), 400)
+    numbers = np.repeat(np.arange(5), 400)
     pairs = np.tile(np.arange(400), 5)
-    kept = nearly_best(queries, places, pairs, vectors, 4)
+    kept = nearly_best(queries, numbers, pairs, vectors, 4)
     assert len(kept[0]) < 40
     ids = np.arange(400)
     few = rank_candidates(queries, *kept, vectors, ids, 4, None)
-    everything = rank_candidates(queries, places, pairs, vectors, ids, 4, None)
+    everything = rank_candidates(queries, numbers, pairs, vectors, ids, 4, None)
     for one, other in zip(few, everything, strict=True):
         np.testing.assert_array_equal(one, other)
     nothing = np.empty(0, np.int64)

@@ -22,7 +22,7 @@ def step(gallery, rng, *, compacts=True):
         count = int(rng.integers(1, 9))
         gallery.add(
             rng.standard_normal((count, DIM)),
-            pids=[[None, 1, 2, "a", "b"][place] for place in rng.integers(0, 5, count)],
+            pids=[[None, 1, 2, "a", "b"][index] for index in rng.integers(0, 5, count)],
             camids=rng.integers(0, 3, count),
             timestamps=rng.random(count),
             metadata=[{"n": int(n)} for n in rng.integers(0, 4, count)],

@@ -108,7 +108,7 @@ class Medium:
             self.pending_names = [one for one in self.pending_names if one[0] != event[1]]
 
     def after_a_cut(self, rng):
-        """Give path -> bytes: unsynced changes dropped, torn or applied out of order."""
+        """Return path -> bytes: unsynced changes dropped, torn or applied out of order."""
         names, mode = dict(self.names), rng.integers(0, 3)  # drop all, keep all, or by chance
         for _, operation in self.pending_names:
             if mode == 1 or (mode == 2 and rng.random() < 0.5):

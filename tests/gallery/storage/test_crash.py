@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def work(path, copy, seed, pipe):
-    """In the child: step until killed, telling of each step when it starts and when it ends."""
+    """In the child: step until killed, reporting when each step starts and when it ends."""
     rng = np.random.default_rng(seed)
     with Gallery.open(path) as gallery:
         for number in range(10_000):
@@ -35,7 +35,7 @@ def work(path, copy, seed, pipe):
 
 
 def killed_after(path, copy, seed, delay):
-    """Give what a worker told before it was killed."""
+    """Return what a worker reported before it was killed."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -45,14 +45,14 @@ def killed_after(path, copy, seed, delay):
         finally:
             os._exit(1)
     os.close(writing)
-    told = os.read(reading, 5)  # it has opened the gallery
+    reports = os.read(reading, 5)  # it has opened the gallery
     time.sleep(delay)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     while chunk := os.read(reading, 1 << 16):
-        told += chunk
+        reports += chunk
     os.close(reading)
-    return [struct.unpack_from("<Bi", told, place) for place in range(0, len(told) - 4, 5)]
+    return [struct.unpack_from("<Bi", reports, offset) for offset in range(0, len(reports) - 4, 5)]
 
 
 @pytest.fixture(autouse=True)
@@ -68,16 +68,16 @@ def check_kills(tmp_path, kills):
     saved = [None]  # what the copy may hold
     for seed in range(kills):
         expected = Gallery.load(path)
-        told = killed_after(path, copy, seed, float(rng.random()) ** 2 * 0.1)
-        done = sum(1 for kind, _ in told if kind == 2)
+        reports = killed_after(path, copy, seed, float(rng.random()) ** 2 * 0.1)
+        done = sum(1 for kind, _ in reports if kind == 2)
         replay = np.random.default_rng(seed)
         for number in range(done):
             step(expected, replay)
-            if (3, number) in told:
+            if (3, number) in reports:
                 state = contents(expected)
-                saved = [state] if (4, number) in told else [*saved, state]
+                saved = [state] if (4, number) in reports else [*saved, state]
         allowed = [contents(expected)]
-        if told[-1][0] == 1:  # a step had begun: it is there whole, or not at all
+        if reports[-1][0] == 1:  # a step had begun: it is there whole, or not at all
             step(expected, replay)
             allowed.append(contents(expected))
             interrupted += 1

@@ -28,7 +28,7 @@ KINDS = (
 
 
 def mutate(folder, rng):
-    """Change one file (or exchange two) of a gallery; give what was done."""
+    """Change one file (or exchange two) of a gallery; return what was done."""
     files = sorted(path for path in folder.iterdir() if path.name != "lock")
     path = files[rng.integers(0, len(files))]
     kind = str(rng.choice(KINDS))
@@ -36,8 +36,8 @@ def mutate(folder, rng):
     size = max(1, len(raw))
     a, b = sorted(rng.integers(0, size, 2).tolist())
     if kind == "flip":
-        for place in rng.integers(0, size, rng.integers(1, 4)):
-            raw[place] ^= 1 << int(rng.integers(0, 8))
+        for offset in rng.integers(0, size, rng.integers(1, 4)):
+            raw[offset] ^= 1 << int(rng.integers(0, 8))
     elif kind == "set":
         raw[a] = int(rng.integers(0, 256))
     elif kind == "zero":

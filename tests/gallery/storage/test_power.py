@@ -43,13 +43,13 @@ def check_power_cuts(tmp_path, steps, draws):
     gallery.close()
     assert any(event[0] == "link" for event in disk.events)
     medium, acknowledged, chance = Medium(), -1, np.random.default_rng(2)
-    for place, event in enumerate(disk.events):
+    for number, event in enumerate(disk.events):
         if event[0] == "ack":
             acknowledged = event[1]
         else:
             medium.take(event)
         for draw in range(draws):
-            check_one(tmp_path / f"{place}-{draw}", medium, path, states, acknowledged, chance)
+            check_one(tmp_path / f"{number}-{draw}", medium, path, states, acknowledged, chance)
 
 
 def test_nothing_is_named_or_acknowledged_before_it_is_on_the_medium(tmp_path):

@@ -11,7 +11,7 @@ from sanreid.gallery.storage.files.records import Description
 
 
 def lived_in():
-    """A gallery with updates and removals behind it."""
+    """Return a gallery after updates and removals."""
     rng = np.random.default_rng(0)
     gallery = Gallery(6, encoder_fingerprint="ab" * 32)
     gallery.add(

@@ -126,6 +126,22 @@ def test_what_a_killed_writer_left_is_told_but_its_other_files_are_no_damage(pat
         ]  # fmt: skip
 
 
+def test_a_writer_that_cannot_be_seen_is_known_by_what_it_changes(path, monkeypatch):
+    """Its process may run on another machine, or in a container of its own."""
+    log = path / "entries-000001.log"
+
+    def work_on(_seconds):
+        with log.open("ab") as file:
+            file.write(b"more")
+
+    with Gallery.open(path, mode="r") as reader:
+        work_on(0)
+        with pytest.raises(GalleryError, match="4 bytes behind the last commit"):
+            reader.verify()
+        monkeypatch.setattr("time.sleep", work_on)
+        reader.verify()
+
+
 def test_a_shortened_file_is_told_and_not_read(path):
     with Gallery.open(path, mode="r") as reader:
         reader.search(EYE)
