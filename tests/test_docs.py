@@ -22,6 +22,7 @@ from sanreid.cli import main
 from sanreid.config import BACKBONES
 from sanreid.datasets.registry import REGISTERED
 from sanreid.encoder import SANEncoder
+from sanreid.gallery.index.kinds import KINDS
 from sanreid.train.losses.objective import _ENTRIES
 from tests.people import rendered_person, write_people
 
@@ -85,7 +86,7 @@ def load_once(tiny_encoder):
 @pytest.fixture
 def own_entries():
     """What a page registers is taken out again."""
-    tables = (BACKBONES, REGISTERED, _ENTRIES)
+    tables = (BACKBONES, REGISTERED, _ENTRIES, KINDS)
     before = [dict(table) for table in tables]
     yield
     for table, entries in zip(tables, before, strict=True):
