@@ -75,6 +75,7 @@ class CropBatches:
             rank=runtime.rank(),
             world_size=runtime.world_size(),
         )
+        self._length = len(self.sampler)
         self.digest = data_digest(crops)
         on_device = device if data.store == "device" else torch.device("cpu")
         self._textures: TextureSource | None = None
@@ -114,7 +115,7 @@ class CropBatches:
             self._cameras = cameras.to(device)
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return self._length
 
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""

@@ -91,7 +91,7 @@ def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys, monkeypat
         flips.append(options["flip"])
         return embed(*args, **options)
 
-    monkeypatch.setattr("sanreid.train.tools.evaluate.embed", embed_and_tell)
+    monkeypatch.setattr("sanreid.train.evaluation.measuring.embed", embed_and_tell)
     assert evaluate_run(folder, sets=tmp_path / "sets.toml")["others"].mAP == own.mAP
     assert flips == [False]  # the sets are another's, how they are embedded is the run's own
     with pytest.raises(ConfigError, match="run has no evaluation sets"):
