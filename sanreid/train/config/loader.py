@@ -26,6 +26,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError
 from sanreid.train.config import TrainConfig
+from sanreid.train.config.extensions import import_extensions
 
 __all__ = ["config_from_dict", "config_to_dict", "load_config", "override", "packaged_configs"]
 
@@ -68,9 +69,12 @@ def packaged_configs() -> list[str]:
 def config_from_dict(values: Mapping[str, Any]) -> TrainConfig:
     """Build and validate the dataclasses from nested plain values.
 
+    The modules of ``run.imports`` are imported first.
+
     Raises:
         ConfigError: A key is unknown, has the wrong type or is out of range; the message names it.
     """
+    import_extensions(values)
     config: TrainConfig = _build(TrainConfig, values, "")
     return config
 

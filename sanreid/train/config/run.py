@@ -51,7 +51,7 @@ class RunConfig:
             the TR constraint are both on.
         seed: Determines the first weights, the batches and the augmentation.
         imports: Modules to import first, which register your own losses
-            (:func:`sanreid.train.losses.register_loss`) or data sets.
+            (:func:`sanreid.train.losses.register_loss`), data sets or backbones.
         epochs: Passes over all crops.
         max_steps: Stop after this many optimizer steps; 0: no limit.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.

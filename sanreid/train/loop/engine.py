@@ -24,7 +24,6 @@ from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import runtime
 from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import TrainConfig
-from sanreid.train.config.extensions import import_extensions
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batch, Batches
 from sanreid.train.data.crop_batches import CropBatches
@@ -83,15 +82,13 @@ class Engine:
         resume: Continue from the last checkpoint in ``config.run.output``, if there is one.
 
     Raises:
-        ConfigError: Settings do not fit each other, this machine, or the modules of
-            ``run.imports``.
+        ConfigError: Settings do not fit each other or this machine.
         TrainingError: The folder holds another run, or a checkpoint that does not fit.
         DatasetError: Crops are missing.
         WeightsError: The first weights are missing or do not fit.
     """
 
     def __init__(self, config: TrainConfig, *, resume: bool = False) -> None:
-        import_extensions(config)
         if not config.data.sources and not config.is_san_pg:
             raise ConfigError(
                 "data.sources is empty: name at least one folder of crops, "

@@ -27,17 +27,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
+from sanreid.config import BACKBONES
 from sanreid.errors import InputError
 
-__all__ = ["STAGE_CHANNELS", "TEXTURE_SIZE", "DecoderOutput", "SADec"]
+__all__ = ["TEXTURE_SIZE", "DecoderOutput", "SADec"]
 
 TEXTURE_SIZE = 256
-STAGE_CHANNELS = {
-    "resnet18": (64, 128, 256, 512),
-    "resnet34": (64, 128, 256, 512),
-    "resnet50": (256, 512, 1024, 2048),
-    "resnet50-c4": (256, 512, 1024, 1024),
-}
 
 
 class DecoderOutput(NamedTuple):
@@ -76,7 +71,7 @@ class SADec(nn.Module):
 
     Args:
         channels: Channels of the encoder's stages, fine to coarse;
-            ``STAGE_CHANNELS["resnet50"]``.
+            ``BACKBONES["resnet50"].channels`` of :mod:`sanreid.config`.
         width: Channels after the reduction, a multiple of 32.
         output: ``"tanh"`` or ``"linear"``.
 
@@ -86,7 +81,7 @@ class SADec(nn.Module):
 
     def __init__(
         self,
-        channels: Sequence[int] = STAGE_CHANNELS["resnet50"],
+        channels: Sequence[int] = BACKBONES["resnet50"].channels,
         *,
         width: int = 512,
         output: str = "tanh",

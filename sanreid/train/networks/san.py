@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sanreid.config import EncoderConfig
+from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.config import DecoderConfig
-from sanreid.train.networks.sa_dec import STAGE_CHANNELS, DecoderOutput, SADec
+from sanreid.train.networks.sa_dec import DecoderOutput, SADec
 
 __all__ = ["SAN", "SANPG", "JointForward", "SANOutput", "build_san", "build_san_pg"]
 
@@ -176,7 +176,7 @@ def build_san_pg(config: EncoderConfig, decoder: DecoderConfig | None = None) ->
 
 
 def _decoder(config: EncoderConfig, decoder: DecoderConfig) -> SADec:
-    channels = STAGE_CHANNELS[config.backbone]
+    channels = BACKBONES[config.backbone].channels
     return SADec(channels, width=decoder.width, output=decoder.output)
 
 

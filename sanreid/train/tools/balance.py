@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from sanreid.errors import ConfigError, InputError
 from sanreid.train.checkpoint import load_run, network_state
-from sanreid.train.config.extensions import import_extensions
 from sanreid.train.config.loader import override
 from sanreid.train.data.crop_batches import CropBatches
 from sanreid.train.loop.learner import Learner
@@ -58,7 +57,6 @@ def gradient_balance(
         raise InputError(f"batches must be at least 1; got {batches}.")
     before, state = load_run(folder, which="last")
     config = override(before, ["run.precision='fp32'", *overrides])
-    import_extensions(config)
     if not config.loss.identity + config.loss.triplet:
         raise ConfigError(f"{folder} has neither identity nor triplet loss to compare with.")
     if config.loss.needs_decoder and not before.loss.needs_decoder:

@@ -12,7 +12,6 @@ from sanreid.errors import ConfigError
 from sanreid.metrics import EvaluationReport
 from sanreid.models import build_sa_enc
 from sanreid.train.checkpoint import encoder_state, load_run
-from sanreid.train.config.extensions import import_extensions
 from sanreid.train.config.loader import load_config, override
 from sanreid.train.evaluation.measuring import measure_all
 from sanreid.train.evaluation.sets import load_sets
@@ -49,7 +48,6 @@ def evaluate_run(
         measured = replace(config.evaluation, sets=theirs.evaluation.sets)  # flip stays the run's
         config = replace(config, evaluation=measured)
     config = override(config, overrides)
-    import_extensions(config)
     if not config.evaluation.sets:
         raise ConfigError(
             f"{sets or folder} has no evaluation sets, so there is nothing to measure: name a "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sanreid.config import BACKBONES
 from sanreid.errors import ConfigError
 from sanreid.train import config as config_module
 from sanreid.train.config import TrainConfig
@@ -74,6 +75,19 @@ def test_the_released_pairing_is_for_four_crops_of_each(tmp_path):
     assert renamed == load_config(path, pairing)  # the value of older files
 
 
+def test_a_backbone_of_a_module_that_is_imported_first(tmp_path, monkeypatch):
+    monkeypatch.setattr("sanreid.config.BACKBONES", dict(BACKBONES))
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = ["from sanreid.models import register_backbone",
+             "register_backbone('mine', channels=(8, 8, 8, 8), build=print)"]  # fmt: skip
+    (tmp_path / "own_backbone.py").write_text("\n".join(lines))
+    path = write(tmp_path, SOURCE)
+    with pytest.raises(ConfigError, match="backbone must be one of"):
+        load_config(path, ["encoder.backbone=mine"])
+    settings = ["encoder.backbone=mine", 'run.imports=["own_backbone"]']
+    assert load_config(path, settings).encoder.backbone == "mine"
+
+
 def test_weights_of_own_losses_are_a_table(tmp_path):
     path = write(tmp_path, SOURCE + "[loss]\ncustom = { center = 1, arc = 0.5 }\n")
     assert load_config(path).loss.custom == {"center": 1.0, "arc": 0.5}
@@ -133,7 +147,7 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ("data.k=1", "data.k must be at least 2"),
         ("loss.reconstruction=1.0", "there are no target textures"),
         ("pit.folder=pairs", "would have no effect"),
-        ("encoder.backbone=vgg", "encoder.backbone must be one of"),
+        ("encoder.backbone=vgg", "encoder: backbone must be one of"),
         ("decoder.width=40", "multiple of 32"),
         ("ema.decay=1.0", r"in \[0, 1\)"),
     ],

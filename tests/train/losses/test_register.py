@@ -125,6 +125,6 @@ def test_what_is_not_registered_or_not_importable_is_named(tiny_run):
     with pytest.raises(ConfigError, match=r"registered as 'nope'; registered are identity"):
         Engine(tiny_run(loss={"custom": {"nope": 1.0}}))
     with pytest.raises(ConfigError, match=r"module 'not_there', which cannot be imported"):
-        Engine(tiny_run(run={"imports": ["not_there"]}))
+        tiny_run(run={"imports": ["not_there"]})
     with pytest.raises(ConfigError, match=r"loss.custom.x must be at least 0; got -1.0"):
         tiny_run(loss={"custom": {"x": -1.0}})

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sanreid.config import EncoderConfig
+from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.errors import InputError
 from sanreid.train.config import DecoderConfig
 from sanreid.train.losses.terms import reconstruction_loss, tr_constraint
-from sanreid.train.networks.sa_dec import STAGE_CHANNELS, SADec
+from sanreid.train.networks.sa_dec import SADec
 from sanreid.train.networks.san import (
     JointForward,
     _running_statistics_kept,
@@ -35,9 +35,9 @@ def stages(channels, height, width, last_stride=1):
 @pytest.mark.parametrize("size", [(128, 64), (192, 96), (256, 128), (384, 128)])
 def test_decoder_paints_a_square_whatever_the_input_size(size):
     height, width = size
-    decoder = SADec(STAGE_CHANNELS["resnet18"], width=32).eval()
+    decoder = SADec(BACKBONES["resnet18"].channels, width=32).eval()
     with torch.no_grad():
-        texture, maps = decoder(stages(STAGE_CHANNELS["resnet18"], height, width))
+        texture, maps = decoder(stages(BACKBONES["resnet18"].channels, height, width))
     assert texture.shape == (2, 3, 256, 256)
     assert [tuple(one.shape[1:]) for one in maps] == [
         (16, height // 8, width // 8),
@@ -50,7 +50,7 @@ def test_decoder_paints_a_square_whatever_the_input_size(size):
 def test_decoder_has_the_released_sizes():
     decoder = SADec().eval()
     with torch.no_grad():
-        texture, maps = decoder(stages(STAGE_CHANNELS["resnet50"], 256, 128))
+        texture, maps = decoder(stages(BACKBONES["resnet50"].channels, 256, 128))
     assert texture.shape == (2, 3, 256, 256)
     assert [tuple(one.shape[1:]) for one in maps] == [
         (256, 32, 16), (64, 64, 32), (32, 128, 64), (16, 256, 128),
@@ -71,12 +71,12 @@ def test_decoder_works_with_last_stride_2():
 
 
 def test_tanh_keeps_the_range_and_linear_does_not():
-    bounded = SADec(STAGE_CHANNELS["resnet18"], width=32).eval()
-    linear = SADec(STAGE_CHANNELS["resnet18"], width=32, output="linear").eval()
+    bounded = SADec(BACKBONES["resnet18"].channels, width=32).eval()
+    linear = SADec(BACKBONES["resnet18"].channels, width=32, output="linear").eval()
     linear.load_state_dict(bounded.state_dict())
     for decoder in (bounded, linear):
         torch.nn.init.constant_(decoder.paint.bias, 5.0)
-    inputs = stages(STAGE_CHANNELS["resnet18"], 64, 32)
+    inputs = stages(BACKBONES["resnet18"].channels, 64, 32)
     with torch.no_grad():
         assert bounded(inputs).texture.abs().max() <= 1
         assert linear(inputs).texture.max() > 4
