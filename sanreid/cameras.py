@@ -1,0 +1,306 @@
+"""Camera bias taken out of embeddings: each camera's mean subtracted, shrunk where it is unsure.
+
+Crops of strangers under one camera resemble each other by its light, angle and background. The
+mean of a camera's embeddings holds much of that, and needs neither labels nor training to be
+known. But a mean over few people holds those people too, so each is shrunk by how much of it is
+chance.
+
+Source of the shrinkage: James and Stein, "Estimation with Quadratic Loss", 1961, in the empirical
+Bayes form of Efron and Morris, "Stein's Estimation Rule and Its Competitors", JASA 1973.
+
+Shapes: N crops, Q queries, C cameras, D embedding dimensions.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sanreid.errors import InputError
+from sanreid.metrics.checks import as_array, check_fraction
+from sanreid.metrics.vectors import unit_rows
+
+__all__ = ["CameraNormalizer"]
+
+Floats = NDArray[np.float32]
+Shrinkage = float | Literal["auto"]
+
+_NO_CAMERA = int(np.iinfo(np.int64).min)  # stands for None in a camid column, as in a gallery
+_ALIKE = 0.5  # centred crops at least this similar count as one person when people are counted
+_SAMPLE = 8192  # crops compared to count people, over all cameras
+_PER_CAMERA = (16, 512)  # of them at least and at most per camera
+_LONGEST = 0.99  # of a mean: no crop is ever equal to what is subtracted from it
+
+
+class CameraNormalizer:
+    """What each camera adds to its embeddings, and how to take it out.
+
+    Made by :meth:`fit` or :meth:`from_dict`. Calling it subtracts each row's camera mean and
+    normalises again; a camera it does not know takes the mean over cameras.
+
+    Args:
+        camids: (C,) int64, the known cameras, rising.
+        means: (C + 1, D) float32, what is subtracted: one row per camera, the last one for every
+            other camera.
+        counts: (C,) int64, crops each camera was fitted on.
+
+    Attributes:
+        camids: As given.
+        means: As given.
+
+    >>> import numpy as np
+    >>> rows, camids = np.eye(4)[[0, 1, 2, 3]] + 0.5, [1, 1, 2, 2]
+    >>> normalizer = CameraNormalizer.fit(rows, camids, shrinkage=0.0)
+    >>> normalizer.counts
+    {1: 2, 2: 2}
+    >>> normalizer(rows, camids).round(2)[0].tolist()
+    [0.71, -0.71, 0.0, 0.0]
+    """
+
+    def __init__(
+        self, camids: NDArray[np.int64], means: Floats, counts: NDArray[np.int64]
+    ) -> None:
+        self.camids = camids
+        self.means = means
+        self._counts = counts
+
+    @classmethod
+    def fit(
+        cls, embeddings: ArrayLike, camids: ArrayLike, *, shrinkage: Shrinkage = "auto"
+    ) -> CameraNormalizer:
+        """Learn each camera's mean from crops without labels.
+
+        Args:
+            embeddings: (N, D) real numbers of any scale; normalised inside.
+            camids: (N,) int, the camera of each crop, at least two different ones. None: not
+                known; such crops teach nothing.
+            shrinkage: Share by which each camera's mean is drawn towards the mean over cameras:
+                0 subtracts every camera's own mean, 1 subtracts the same from all. "auto" finds
+                it per camera from how many crops and, by their similarities, about how many
+                people the camera has seen, beside how far the cameras' means lie apart.
+                It then also draws the mean over cameras towards zero.
+
+        Raises:
+            InputError: A row that is zero, NaN or infinite, camids of another length or kind,
+                crops of fewer than two cameras, or a shrinkage out of range.
+        """
+        rows = unit_rows(embeddings, "embeddings")
+        column = _checked_camids(camids, len(rows))
+        if shrinkage != "auto":
+            check_fraction(shrinkage, "shrinkage")
+        known = column != _NO_CAMERA
+        cameras, place, counts = np.unique(column[known], return_inverse=True, return_counts=True)
+        if len(cameras) < 2:
+            raise InputError(
+                "Camera normalisation compares cameras, so it needs crops of at least two; got "
+                f"{len(cameras)} ({', '.join(str(one) for one in cameras) or 'none is known'})."
+            )
+        rows = rows if known.all() else rows[known]
+        sums = np.zeros((len(cameras), rows.shape[1]))
+        np.add.at(sums, place, rows)
+        means = sums / counts[:, None]
+        centre = means.mean(axis=0)
+        if shrinkage == "auto":
+            keep, keep_centre = _shares(rows, place, counts, means)
+        else:
+            keep, keep_centre = np.full(len(cameras), 1.0 - shrinkage), 1.0
+        shrunk = keep_centre * centre + keep[:, None] * (means - centre)
+        return cls(cameras, _limited(np.vstack([shrunk, shrunk.mean(axis=0)])), counts)
+
+    def __call__(self, embeddings: ArrayLike, camids: ArrayLike) -> Floats:
+        """Take each row's camera mean out.
+
+        Args:
+            embeddings: (N, D) real numbers of any scale; normalised first.
+            camids: (N,) int; a camera that was not fitted, or None, takes the mean over cameras.
+
+        Returns:
+            (N, D) float32, rows of L2 norm 1. The input is not changed.
+
+        Raises:
+            InputError: A row that is zero, NaN or infinite, another number of dimensions, or
+                camids of another length or kind.
+        """
+        rows = self._rows(embeddings)
+        rows -= self.means[self.places(camids, len(rows))]
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        return rows
+
+    @property
+    def counts(self) -> dict[int, int]:
+        """Crops each camera was fitted on, by camid."""
+        return dict(zip(self.camids.tolist(), self._counts.tolist(), strict=True))
+
+    @property
+    def dim(self) -> int:
+        """D, the number of embedding dimensions."""
+        return int(self.means.shape[1])
+
+    def places(self, camids: ArrayLike, count: int) -> NDArray[np.int64]:
+        """Return the row of :attr:`means` for each of ``count`` camids, (N,) from 0 to C.
+
+        Raises:
+            InputError: Not ``count`` of them, or not whole numbers.
+        """
+        column = _checked_camids(camids, count)
+        place = np.searchsorted(self.camids, column)
+        found = self.camids[np.minimum(place, len(self.camids) - 1)] == column
+        return np.where(found, place, len(self.camids))
+
+    def lengths(self, embeddings: ArrayLike, camids: ArrayLike) -> Floats:
+        """Return (N,) lengths of the rows once their camera's mean is subtracted.
+
+        With :meth:`offsets` they turn plain dot products into normalised similarities, so that
+        stored embeddings can stay as they are:
+        ``(q @ x - offsets(q)[place of x]) / lengths(x)``, where ``q`` is a normalised query and
+        ``x`` a stored row of norm 1.
+        """
+        rows = self._rows(embeddings)
+        rows -= self.means[self.places(camids, len(rows))]
+        lengths: Floats = np.linalg.norm(rows, axis=1)
+        return lengths
+
+    def offsets(self, queries: Floats) -> Floats:
+        """Return (Q, C + 1) dot products of normalised queries and :attr:`means`."""
+        products: Floats = queries @ self.means.T
+        return products
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain numbers and lists, ready for JSON."""
+        return {
+            "camids": self.camids.tolist(),
+            "counts": self._counts.tolist(),
+            "means": self.means.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> CameraNormalizer:
+        """Read what :meth:`to_dict` returned.
+
+        Raises:
+            InputError: A field is missing, or they do not fit together.
+        """
+        try:
+            camids = np.array(fields["camids"], dtype=np.int64)
+            counts = np.array(fields["counts"], dtype=np.int64)
+            means = np.array(fields["means"], dtype=np.float32)
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"This is no camera normaliser: {error!r}.") from error
+        fits = (
+            camids.ndim == 1
+            and counts.shape == camids.shape
+            and means.ndim == 2
+            and means.shape[0] == len(camids) + 1
+            and (np.diff(camids) > 0).all()
+            and bool((np.linalg.norm(means, axis=1) < 1).all())
+        )
+        if not fits:
+            raise InputError(
+                "This is no camera normaliser: it needs rising camids, as many counts, and means "
+                f"shorter than 1, one more than cameras; got shapes {camids.shape}, "
+                f"{counts.shape}, {means.shape}."
+            )
+        return cls(camids, means, counts)
+
+    def __repr__(self) -> str:
+        return f"CameraNormalizer({len(self.camids)} cameras, {int(self._counts.sum())} crops)"
+
+    def _rows(self, embeddings: ArrayLike) -> Floats:
+        rows = unit_rows(embeddings, "embeddings")
+        if rows.shape[1] != self.dim:
+            raise InputError(
+                f"embeddings have {rows.shape[1]} dimensions, the normaliser {self.dim}. Were "
+                "they made by another encoder?"
+            )
+        return rows
+
+
+def _shares(
+    rows: Floats,
+    place: NDArray[np.intp],
+    counts: NDArray[np.int64],
+    means: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], float]:
+    """How much of each camera's deviation, and of the mean over cameras, is no chance.
+
+    The mean of n independent crops varies by 1/n of what single crops do; of crops of one person,
+    as much as one crop does. ``alike`` says how often two crops drawn from two cameras, or
+    twice from one, show one person, so ``variance * alike`` is the covariance of the means.
+    """
+    num = len(counts)
+    centre = means.mean(axis=0)
+    alike = _alike(rows, place, counts, centre)
+    variance = 1.0 - float((rows.mean(axis=0, dtype=np.float64) ** 2).sum())
+    centring = np.eye(num) - 1.0 / num
+    chance = variance * np.maximum(np.diag(centring @ alike @ centring), 1e-12)  # (C,)
+    seen = float(((means - centre) ** 2).sum())
+    real = max(0.0, (seen - float(chance.sum())) / num)  # mean square of true deviations
+    seen_centre = float((centre**2).sum())
+    real_centre = max(0.0, seen_centre - variance * float(alike.mean()))
+    return real / (real + chance), real_centre / max(seen_centre, 1e-12)
+
+
+def _alike(
+    rows: Floats,
+    place: NDArray[np.intp],
+    counts: NDArray[np.int64],
+    centre: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """(C, C) share of pairs of crops that look like one person, between and within cameras.
+
+    Similarities are those around ``centre``. A crop paired with itself counts; otherwise large
+    cameras are sampled evenly.
+    """
+    num = len(counts)
+    fewest, most = _PER_CAMERA
+    limit = min(most, max(fewest, _SAMPLE // num))
+    order = np.argsort(place, kind="stable")
+    starts = np.cumsum(counts) - counts
+    sizes = np.minimum(counts, limit)
+    sampled = np.concatenate(
+        [
+            order[start + np.arange(size) * count // size]
+            for start, size, count in zip(starts, sizes, counts, strict=True)
+        ]
+    )
+    camera, firsts = place[sampled], np.cumsum(sizes) - sizes
+    centred = rows[sampled] - centre.astype(np.float32)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
+    pairs = np.zeros((num, num))
+    for first, size, one in zip(firsts, sizes, range(num), strict=True):
+        similar = centred[first : first + size] @ centred.T >= _ALIKE
+        pairs[one] = np.bincount(camera, similar.sum(axis=0), num)
+    within = np.arange(num)
+    others = (pairs[within, within] - sizes) / np.maximum(sizes * (sizes - 1), 1)
+    share = pairs / np.outer(sizes, sizes)
+    share[within, within] = (1 + (counts - 1) * np.maximum(others, 0)) / counts
+    return share
+
+
+def _limited(means: NDArray[np.float64]) -> Floats:
+    """Shorten means of length 1, those of crops that are all the same."""
+    lengths = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means * np.minimum(1, _LONGEST / np.maximum(lengths, _LONGEST))).astype(np.float32)
+
+
+def _checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:
+    """(count,) int64, None as ``_NO_CAMERA``."""
+    values = as_array(camids, "camids")
+    if values.shape != (count,):
+        raise InputError(
+            f"camids need one value per row, {count} in all; got shape {values.shape}."
+        )
+    if values.dtype.kind == "i":
+        return values.astype(np.int64)
+    column = np.empty(count, dtype=np.int64)
+    for row, value in enumerate(values.tolist()):
+        if value is None:
+            column[row] = _NO_CAMERA
+            continue
+        whole = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not whole or value != value // 1 or not -(2**63) <= value < 2**63:
+            raise InputError(f"camids are whole numbers or None; row {row} holds {value!r}.")
+        column[row] = int(value)
+    return column
