@@ -22,12 +22,12 @@ from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array, check_fraction
 from sanreid.metrics.vectors import unit_rows
 
-__all__ = ["CameraNormalizer"]
+__all__ = ["NO_CAMERA", "CameraNormalizer", "checked_camids"]
 
 Floats = NDArray[np.float32]
 Shrinkage = float | Literal["auto"]
 
-_NO_CAMERA = int(np.iinfo(np.int64).min)  # stands for None in a camid column, as in a gallery
+NO_CAMERA = int(np.iinfo(np.int64).min)  # stands for None in a camid column, as in a gallery
 _ALIKE = 0.5  # centred crops at least this similar count as one person when people are counted
 _SAMPLE = 8192  # crops compared to count people, over all cameras
 _PER_CAMERA = (16, 512)  # of them at least and at most per camera
@@ -87,10 +87,10 @@ class CameraNormalizer:
                 crops of fewer than two cameras, or a shrinkage out of range.
         """
         rows = unit_rows(embeddings, "embeddings")
-        column = _checked_camids(camids, len(rows))
+        column = checked_camids(camids, len(rows))
         if shrinkage != "auto":
             check_fraction(shrinkage, "shrinkage")
-        known = column != _NO_CAMERA
+        known = column != NO_CAMERA
         cameras, place, counts = np.unique(column[known], return_inverse=True, return_counts=True)
         if len(cameras) < 2:
             raise InputError(
@@ -144,7 +144,7 @@ class CameraNormalizer:
         Raises:
             InputError: Not ``count`` of them, or not whole numbers.
         """
-        column = _checked_camids(camids, count)
+        column = checked_camids(camids, count)
         place = np.searchsorted(self.camids, column)
         found = self.camids[np.minimum(place, len(self.camids) - 1)] == column
         return np.where(found, place, len(self.camids))
@@ -285,8 +285,8 @@ def _limited(means: NDArray[np.float64]) -> Floats:
     return (means * np.minimum(1, _LONGEST / np.maximum(lengths, _LONGEST))).astype(np.float32)
 
 
-def _checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:
-    """(count,) int64, None as ``_NO_CAMERA``."""
+def checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:
+    """(count,) int64, None as ``NO_CAMERA``."""
     values = as_array(camids, "camids")
     if values.shape != (count,):
         raise InputError(
@@ -297,7 +297,7 @@ def _checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:
     column = np.empty(count, dtype=np.int64)
     for row, value in enumerate(values.tolist()):
         if value is None:
-            column[row] = _NO_CAMERA
+            column[row] = NO_CAMERA
             continue
         whole = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not whole or value != value // 1 or not -(2**63) <= value < 2**63:

@@ -11,7 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanreid import InputError, evaluate, evaluate_distances, k_reciprocal_rerank, rerank
+from sanreid import (
+    InputError,
+    evaluate,
+    evaluate_distances,
+    k_reciprocal_rerank,
+    neighbourhoods,
+    rerank,
+)
 
 
 def by_loops(queries, gallery, k1=20, k2=6, lambda_value=0.3):
@@ -98,11 +105,12 @@ def test_equals_the_published_algorithm_on_any_crowd(seed, k1, k2):
 def test_small_blocks_and_the_grouped_search_change_nothing(monkeypatch):
     queries, gallery, *_ = crowd(9, 40, 260)
     expected = by_loops(queries, gallery, 5, 3)
-    monkeypatch.setattr(rerank, "_CHUNK", 7)
-    monkeypatch.setattr(rerank, "_THREADS", 3)
+    for module in (rerank, neighbourhoods):
+        monkeypatch.setattr(module, "_CHUNK", 7)
+        monkeypatch.setattr(module, "THREADS", 3)
     monkeypatch.setattr(rerank, "_BLOCK_BYTES", 1)
-    monkeypatch.setattr(rerank, "_PAIRS", 50)
-    monkeypatch.setattr(rerank, "_PRODUCTS", 100)
+    monkeypatch.setattr(neighbourhoods, "_PAIRS", 50)
+    monkeypatch.setattr(neighbourhoods, "_PRODUCTS", 100)
     for groups in (1, 2, 8, 1000):  # 1000: more groups than columns, plain sorting
         monkeypatch.setattr(rerank, "_GROUPS", groups)
         result = k_reciprocal_rerank(queries, gallery, k1=5, k2=3)
@@ -212,7 +220,8 @@ def test_wrong_input_says_what_is_wrong(queries, gallery, options, message):
 
 
 def test_many_neighbours_do_not_cost_their_square_in_memory(monkeypatch):
-    monkeypatch.setattr(rerank, "_THREADS", 2)
+    for module in (rerank, neighbourhoods):
+        monkeypatch.setattr(module, "THREADS", 2)
     rows = np.random.default_rng(0).standard_normal((600, 4))
     tracemalloc.start()
     k_reciprocal_rerank(rows[:10], rows[10:], k1=300)

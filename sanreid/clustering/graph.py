@@ -1,0 +1,114 @@
+"""The graph of crops: nearest neighbours by FAISS, and how much their neighbourhoods overlap.
+
+Source: Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
+2017. Memory grows with N times the number of neighbours, never with N squared.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+
+from sanreid.neighbourhoods import (
+    Floats,
+    Places,
+    encode_neighbourhoods,
+    expand_locally,
+    in_threads,
+)
+
+__all__ = ["NEIGHBOURS", "nearest_rows", "overlaps"]
+
+NEIGHBOURS = 10  # that are asked back, k1 of the source
+_AVERAGED = 4  # neighbourhoods averaged, k2
+_UNRELATED = 2.0  # squared distance of two unrelated rows of norm 1
+_EXACT = 32_768  # rows up to which every pair is compared
+_LISTS_PER_ROOT = 2  # lists of the index for more rows, times the root of their number
+_PROBED = 1 / 16  # share of the lists that are searched
+_TRAINING = 64  # rows per list that the index is trained on
+_INCIDENCES = 2**20  # shared members of neighbourhoods looked at together
+
+
+def nearest_rows(rows: Floats, depth: int) -> Places:
+    """Return the nearest rows of every row by cosine, itself first.
+
+    Up to 32,768 rows every pair is compared. Beyond, an inverted-file index looks at a
+    sixteenth of them, those in the cells around the row.
+
+    Args:
+        rows: (N, D) float32 of norm 1, contiguous.
+        depth: Rows wanted, itself included.
+
+    Returns:
+        (N, min(depth, N)) int64.
+    """
+    faiss = import_module("faiss")
+    count, dim = rows.shape
+    depth = min(depth, count)
+    if count <= _EXACT:
+        _, found = faiss.knn(rows, rows, depth, metric=faiss.METRIC_INNER_PRODUCT)
+    else:
+        num_lists = int(_LISTS_PER_ROOT * count**0.5)
+        quantizer = faiss.IndexFlatIP(dim)
+        index = faiss.IndexIVFFlat(quantizer, dim, num_lists, faiss.METRIC_INNER_PRODUCT)
+        index.cp.max_points_per_centroid = _TRAINING
+        index.nprobe = max(1, round(num_lists * _PROBED))
+        index.train(rows)
+        index.add(rows)
+        _, found = index.search(rows, depth)
+    return _itself_first(found.astype(np.int64))
+
+
+def _itself_first(found: Places) -> Places:
+    """Put each row's own number first, where duplicates came before it or pushed it out.
+
+    Places that hold nothing (-1, an index with too few rows nearby) become the row itself.
+    """
+    own = np.arange(len(found))[:, None]
+    found = np.where(found < 0, own, found)
+    missing = ~(found == own).any(axis=1)
+    found[missing, -1] = own[missing, 0]
+    order = np.argsort(found != own, axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)
+
+
+def overlaps(rows: Floats, ranks: Places) -> tuple[Places, Places, Floats]:
+    """Return the pairs of rows whose k-reciprocal neighbourhoods overlap.
+
+    Args:
+        rows: (N, D) float32 of norm 1.
+        ranks: As :func:`nearest_rows` returns them, ``NEIGHBOURS + 1`` deep.
+
+    Returns:
+        (M,) and (M,): the two rows of each pair, the first one smaller; and (M,) the Jaccard
+        similarity of their neighbourhoods, above 0, at most 1.
+    """
+    count = len(rows)
+    scale = np.full(count, _UNRELATED, dtype=np.float32)
+    encoded = encode_neighbourhoods(rows, ranks, scale, NEIGHBOURS)
+    neighbourhoods = expand_locally(encoded, ranks[:, :_AVERAGED])
+    by_member = neighbourhoods.transposed(0)
+    holders = np.diff(by_member.starts)
+    work = np.add.reduceat(holders[neighbourhoods.columns], neighbourhoods.starts[:-1])
+    step = max(1, int(_INCIDENCES * count // max(1, work.sum())))
+
+    def overlap(start: int) -> tuple[Places, Places, Floats]:
+        these = np.arange(start, min(start + step, count))
+        mine, sizes = neighbourhoods.entries(these)
+        owner = np.repeat(these, sizes)
+        entries, shared_by = by_member.entries(neighbourhoods.columns[mine])
+        first = np.repeat(owner, shared_by)
+        second = by_member.columns[entries]
+        smaller = np.minimum(
+            by_member.values[entries], np.repeat(neighbourhoods.values[mine], shared_by)
+        )
+        later = second > first
+        pairs, place = np.unique(first[later] * count + second[later], return_inverse=True)
+        shared = np.minimum(np.bincount(place, smaller[later], len(pairs)), 1)  # rounding
+        first, second = np.divmod(pairs, count)
+        return first, second, (shared / (2 - shared)).astype(np.float32)
+
+    parts = in_threads(overlap, range(0, count, step))
+    first, second, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return first, second, values

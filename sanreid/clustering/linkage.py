@@ -1,0 +1,121 @@
+"""Average linkage over a sparse graph, by SciPy, part by part.
+
+Two groups of crops are joined as long as the mean similarity over all their pairs reaches the
+threshold. Such groups have at least one pair that does, so no group crosses from one connected
+component of those pairs to another, and each component is clustered for itself.
+
+Source: SciPy's ``scipy.cluster.hierarchy``; the method is UPGMA, Sokal and Michener, 1958.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.clustering.constraints import Constraints
+from sanreid.neighbourhoods import Floats, Places
+from sanreid.utils.extras import require_extra
+
+__all__ = ["link"]
+
+_LARGEST = 4096  # crops compared pair by pair
+_STEP = 0.05  # by which the bar rises until a larger component falls apart
+_TOP = 3.0  # a distance is this less the similarity, which is at most 2
+_NEVER = 1e9  # distance of two people: a mean with it in stays above any threshold
+
+
+def link(
+    rows: Floats,
+    overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
+    edges: tuple[Places, Places, Floats],
+    threshold: float,
+    known: Constraints,
+) -> Places:
+    """Group rows by average linkage of cosine plus overlap.
+
+    A component of more than 4,096 rows is first divided at its weakest edges.
+
+    Args:
+        rows: (N, D) float32 of norm 1.
+        overlap: (N, N) symmetric sparse array, the overlap of neighbourhoods.
+        edges: Pairs of rows and their similarity, cosine plus overlap.
+        threshold: Mean similarity down to which groups are joined.
+        known: Certain knowledge, which is kept in any case.
+
+    Returns:
+        (N,) int64, group numbers from 0 in the order of their first rows.
+    """
+    hierarchy = require_extra(
+        "scipy.cluster.hierarchy", purpose="cluster_identities", install="sanreid[cluster]"
+    )
+    distance = require_extra(
+        "scipy.spatial.distance", purpose="cluster_identities", install="sanreid[cluster]"
+    )
+    part_of = _parts(len(rows), edges, threshold, known.must)
+    order = np.argsort(part_of, kind="stable")
+    groups = np.empty(len(rows), dtype=np.int64)
+    total = 0
+    for part in np.split(order, np.flatnonzero(np.diff(part_of[order])) + 1):
+        if len(part) == 1:
+            groups[part] = total
+        else:
+            apart = distance.squareform(_distances(rows, overlap, part, known), checks=False)
+            tree = hierarchy.linkage(apart, method="average")
+            groups[part] = total + hierarchy.fcluster(tree, _TOP - threshold, "distance") - 1
+        total = int(groups[part].max()) + 1
+    return in_order(groups)
+
+
+def in_order(groups: Places) -> Places:
+    """Number groups anew, in the order of their first rows."""
+    _, first, group = np.unique(groups, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[group]
+
+
+def _distances(
+    rows: Floats,
+    overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
+    part: Places,
+    known: Constraints,
+) -> NDArray[np.float64]:
+    """(n, n) distances of a part's rows: 0 where they must join, huge where they cannot."""
+    similarity = (rows[part] @ rows[part].T).astype(np.float64)
+    similarity += overlap[part][:, part].toarray()
+    distances = np.maximum(_TOP - similarity, _TOP - 2.0)
+    piece = known.piece[part]
+    distances[piece[:, None] == piece] = 0.0  # so these are joined before all others
+    distances[known.forbidden(part)] = _NEVER
+    return distances
+
+
+def _parts(
+    count: int, edges: tuple[Places, Places, Floats], threshold: float, must: Places
+) -> Places:
+    """(count,) number of each row's component of at most ``_LARGEST`` rows.
+
+    Only rows that must join make a larger one.
+    """
+    sparse = require_extra(
+        "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
+    )
+    csgraph = require_extra(
+        "scipy.sparse.csgraph", purpose="cluster_identities", install="sanreid[cluster]"
+    )
+    kept = edges[2] >= threshold
+    first = np.concatenate([must[:, 0], edges[0][kept]])
+    second = np.concatenate([must[:, 1], edges[1][kept]])
+    strength = np.concatenate([np.full(len(must), np.inf), edges[2][kept]])
+    bar = threshold
+    while True:
+        graph = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
+        _, part = csgraph.connected_components(graph, directed=False)
+        large = np.bincount(part) > _LARGEST
+        bar += _STEP
+        if not large.any() or bar > 2.0 + _STEP:
+            return part.astype(np.int64)
+        stays = (part[first] == part[second]) & (~large[part[first]] | (strength >= bar))
+        first, second, strength = first[stays], second[stays], strength[stays]

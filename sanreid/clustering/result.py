@@ -1,0 +1,66 @@
+"""What clustering returns: who belongs together, how surely, and where and when they were seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+
+__all__ = ["Clustering"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clustering:
+    """Groups of crops, each taken for one person. N crops, K clusters.
+
+    Attributes:
+        labels: (N,) int64, the cluster of each crop, from 0 in the order of their first crops; -1:
+            alone.
+        confidence: (N,) float32, 0 to 1. 0: another cluster is as near as the crop's own; 1:
+            nothing else is near. For a crop alone it says how surely it joins no cluster.
+        medoids: (K,) int64, the row of each cluster's most typical crop.
+        cameras: K tuples of rising camids; empty where no camids were given.
+        times: (K, 2) float64, seconds of each cluster's first and last crop; NaN where no
+            timestamps were given.
+        threshold: The mean similarity down to which clusters were joined.
+    """
+
+    labels: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    medoids: NDArray[np.int64]
+    cameras: tuple[tuple[int, ...], ...]
+    times: NDArray[np.float64]
+    threshold: float
+
+    def __len__(self) -> int:
+        return len(self.medoids)
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(K,) crops of each cluster."""
+        return np.bincount(self.labels[self.labels >= 0], minlength=len(self)).astype(np.int64)
+
+    @property
+    def num_alone(self) -> int:
+        """Crops that are in no cluster."""
+        return int((self.labels < 0).sum())
+
+    def members(self, cluster: int) -> NDArray[np.int64]:
+        """Return the rows of one cluster, the surest first.
+
+        Raises:
+            InputError: There is no cluster of this number.
+        """
+        if not 0 <= cluster < len(self):
+            raise InputError(f"Clusters are numbered 0 to {len(self) - 1}; got {cluster}.")
+        rows = np.flatnonzero(self.labels == cluster)
+        return rows[np.argsort(-self.confidence[rows], kind="stable")]
+
+    def __repr__(self) -> str:
+        return (
+            f"<Clustering of {len(self.labels)} crops: {len(self)} clusters, "
+            f"{self.num_alone} alone, threshold {self.threshold:g}>"
+        )
