@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sanreid.cameras import CameraNormalizer
+    from sanreid.clustering import Clustering, cluster_identities
     from sanreid.encoder import EncodedFiles, SANEncoder
     from sanreid.errors import (
         ChecksumError,
@@ -29,7 +31,13 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from sanreid.gallery import Gallery, SearchResult
-    from sanreid.metrics import EvaluationReport, evaluate, evaluate_distances
+    from sanreid.metrics import (
+        ClusteringReport,
+        EvaluationReport,
+        evaluate,
+        evaluate_clustering,
+        evaluate_distances,
+    )
     from sanreid.rerank import k_reciprocal_rerank
     from sanreid.weights import list_weights
 
@@ -51,7 +59,10 @@ _MODULES = (  # loaded when named
 )
 
 _HOME = {
+    "CameraNormalizer": "sanreid.cameras",
     "ChecksumError": "sanreid.errors",
+    "Clustering": "sanreid.clustering",
+    "ClusteringReport": "sanreid.metrics",
     "ConfigError": "sanreid.errors",
     "DatasetError": "sanreid.errors",
     "EncodedFiles": "sanreid.encoder",
@@ -68,7 +79,9 @@ _HOME = {
     "UnknownIdError": "sanreid.errors",
     "UnknownWeightsError": "sanreid.errors",
     "WeightsError": "sanreid.errors",
+    "cluster_identities": "sanreid.clustering",
     "evaluate": "sanreid.metrics",
+    "evaluate_clustering": "sanreid.metrics",
     "evaluate_distances": "sanreid.metrics",
     "k_reciprocal_rerank": "sanreid.rerank",
     "list_weights": "sanreid.weights",
@@ -83,6 +96,11 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "evaluate_distances",
     "EvaluationReport",
     "k_reciprocal_rerank",
+    "CameraNormalizer",
+    "cluster_identities",
+    "Clustering",
+    "evaluate_clustering",
+    "ClusteringReport",
     "list_weights",
     "SanreidError",
     "InputError",

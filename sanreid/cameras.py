@@ -55,8 +55,8 @@ class CameraNormalizer:
     >>> normalizer = CameraNormalizer.fit(rows, camids, shrinkage=0.0)
     >>> normalizer.counts
     {1: 2, 2: 2}
-    >>> normalizer(rows, camids).round(2)[0].tolist()
-    [0.71, -0.71, 0.0, 0.0]
+    >>> normalizer(rows, camids).round(2)[0]
+    array([ 0.71, -0.71,  0.  ,  0.  ], dtype=float32)
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class CameraNormalizer:
                 0 subtracts every camera's own mean, 1 subtracts the same from all. "auto" finds
                 it per camera from how many crops and, by their similarities, about how many
                 people the camera has seen, beside how far the cameras' means lie apart.
-                It then also draws the mean over cameras towards zero.
+                It then also draws the mean over cameras towards zero. Where cameras differ more
+                than people do (infrared beside colour), a camera's crops pass for few people and
+                little is subtracted: give a number there.
 
         Raises:
             InputError: A row that is zero, NaN or infinite, camids of another length or kind,
@@ -232,9 +234,9 @@ def _shares(
     num = len(counts)
     centre = means.mean(axis=0)
     alike = _alike(rows, place, counts, centre)
-    variance = 1.0 - float((rows.mean(axis=0, dtype=np.float64) ** 2).sum())
+    variance = max(1e-9, 1.0 - float((rows.mean(axis=0, dtype=np.float64) ** 2).sum()))
     centring = np.eye(num) - 1.0 / num
-    chance = variance * np.maximum(np.diag(centring @ alike @ centring), 1e-12)  # (C,)
+    chance = variance * np.maximum(np.diag(centring @ alike @ centring), 1e-9)  # (C,)
     seen = float(((means - centre) ** 2).sum())
     real = max(0.0, (seen - float(chance.sum())) / num)  # mean square of true deviations
     seen_centre = float((centre**2).sum())
@@ -274,7 +276,7 @@ def _alike(
         pairs[one] = np.bincount(camera, similar.sum(axis=0), num)
     within = np.arange(num)
     others = (pairs[within, within] - sizes) / np.maximum(sizes * (sizes - 1), 1)
-    share = pairs / np.outer(sizes, sizes)
+    share: NDArray[np.float64] = pairs / np.outer(sizes, sizes)
     share[within, within] = (1 + (counts - 1) * np.maximum(others, 0)) / counts
     return share
 
@@ -282,7 +284,8 @@ def _alike(
 def _limited(means: NDArray[np.float64]) -> Floats:
     """Shorten means of length 1, those of crops that are all the same."""
     lengths = np.linalg.norm(means, axis=1, keepdims=True)
-    return (means * np.minimum(1, _LONGEST / np.maximum(lengths, _LONGEST))).astype(np.float32)
+    limited: Floats = (means * (_LONGEST / np.maximum(lengths, _LONGEST))).astype(np.float32)
+    return limited
 
 
 def checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,7 +121,9 @@ def _rows_at_a_time(each: int) -> int:
     return max(1, min(_CHUNK, _PAIRS // each))
 
 
-def pair_similarities(rows: Floats, these: Places, others: Floats, those: Places) -> Floats:
+def pair_similarities(
+    rows: Floats, these: NDArray[Any], others: Floats, those: NDArray[Any]
+) -> Floats:
     """Return (M,) dot products of ``rows[these]`` and ``others[those]``, pair by pair."""
     found = np.empty(len(these), dtype=np.float32)
     step = max(1, _PRODUCTS // rows.shape[1])

@@ -88,6 +88,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="scoring; cuhk03 is single-gallery-shot (default: market1501)",
     )
     parser.add_argument("--rerank", action="store_true", help="also after k-reciprocal re-ranking")
+    parser.add_argument(
+        "--camera-norm",
+        action="store_true",
+        help="also with each camera's mean taken out, fitted without labels on its queries and "
+        "gallery crops together",
+    )
     add_format_options(parser)
     add_encoder_options(parser)
     parser.set_defaults(run=_run, usage_error=parser.error)
@@ -122,7 +128,16 @@ def _run(args: argparse.Namespace) -> int:
     pids = _comparable(sets, args.shared_pids if args.folder else "same")
     encoder = load_encoder(args)
     parts = [_embed(encoder, *part, args) for part in zip(sets, pids, strict=True)]
-    results = _within(_joined(parts), args) if args.folder else _across(parts[0], parts[1], args)
+    versions = [parts, _normalized(parts)] if args.camera_norm else [parts]
+    results = [
+        {**result, "camera_norm": is_normalized}
+        for is_normalized, version in zip((False, True), versions, strict=False)
+        for result in (
+            _within(_joined(version), args)
+            if args.folder
+            else _across(version[0], version[1], args)
+        )
+    ]
     _print(results, encoder, args)
     return 0
 
@@ -196,6 +211,19 @@ def _embed(
     read = {str(path) for path in encoded.paths}
     kept = np.array([str(path) in read for path in crops.paths], dtype=np.bool_)
     return _Embedded(encoded.embeddings, pids[kept], crops.camids[kept])
+
+
+def _normalized(parts: list[_Embedded]) -> list[_Embedded]:
+    """Take each camera's mean out, fitted on all crops together."""
+    import sanreid
+
+    together = _joined(parts)
+    normalizer = sanreid.CameraNormalizer.fit(together.embeddings, together.camids)
+    say(
+        f"camera normalisation is fitted, without labels, on all {len(together.camids)} crops "
+        f"(queries and gallery) of {len(normalizer.counts)} cameras"
+    )
+    return [part._replace(embeddings=normalizer(part.embeddings, part.camids)) for part in parts]
 
 
 def _joined(parts: list[_Embedded]) -> _Embedded:
@@ -297,6 +325,11 @@ def _print(results: list[dict[str, Any]], encoder: SANEncoder, args: argparse.Na
         {
             "split": result["split"],
             "re-ranked": "yes" if result["reranked"] else "no",
+            **(
+                {"camera norm": "yes" if result["camera_norm"] else "no"}
+                if args.camera_norm
+                else {}
+            ),
             "queries": result["num_valid_queries"],
             "gallery": result["num_gallery"],
             "mAP": result["mAP"],

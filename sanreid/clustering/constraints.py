@@ -68,7 +68,7 @@ class Constraints:
     def forbidden(self, rows: Places) -> NDArray[np.bool_]:
         """Return (n, n): which pairs of some rows, given in rising order, are two people."""
         frame = self.frame[rows]
-        apart = (frame[:, None] == frame) & (frame >= 0)
+        apart: NDArray[np.bool_] = (frame[:, None] == frame) & (frame >= 0)
         np.fill_diagonal(apart, val=False)
         if len(self.cannot):
             place = np.searchsorted(rows, self.cannot)

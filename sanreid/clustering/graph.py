@@ -7,8 +7,10 @@ Source: Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Enc
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sanreid.neighbourhoods import (
     Floats,
@@ -16,9 +18,13 @@ from sanreid.neighbourhoods import (
     encode_neighbourhoods,
     expand_locally,
     in_threads,
+    pair_similarities,
 )
+from sanreid.utils.extras import require_extra
 
-__all__ = ["NEIGHBOURS", "nearest_rows", "overlaps"]
+__all__ = ["NEIGHBOURS", "Graph", "build_graph", "nearest_rows", "overlaps"]
+
+Rows = NDArray[np.int32]
 
 NEIGHBOURS = 10  # that are asked back, k1 of the source
 _AVERAGED = 4  # neighbourhoods averaged, k2
@@ -28,6 +34,52 @@ _LISTS_PER_ROOT = 2  # lists of the index for more rows, times the root of their
 _PROBED = 1 / 16  # share of the lists that are searched
 _TRAINING = 64  # rows per list that the index is trained on
 _INCIDENCES = 2**20  # shared members of neighbourhoods looked at together
+
+
+class Graph(NamedTuple):
+    """What is known of pairs of rows.
+
+    Attributes:
+        overlap: (N, N) symmetric SciPy array of float32, the overlap of neighbourhoods, 0 to 1.
+        first: (M,) int32, one row of each edge.
+        second: (M,) int32, the other.
+        similarity: (M,) float32, their cosine plus overlap. An edge may be there twice.
+    """
+
+    overlap: Any
+    first: Rows
+    second: Rows
+    similarity: Floats
+
+
+def build_graph(rows: Floats, threshold: float) -> Graph:
+    """Return overlaps of neighbourhoods, and edges of at least ``threshold``.
+
+    Edges are pairs of nearest neighbours and pairs whose neighbourhoods overlap.
+
+    Args:
+        rows: (N, D) float32 of norm 1.
+        threshold: Least similarity of an edge, cosine plus overlap.
+    """
+    sparse = require_extra(
+        "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
+    )
+    count = len(rows)
+    ranks = nearest_rows(rows, NEIGHBOURS + 1)
+    first, second, shared = overlaps(rows, ranks)
+    one_way = sparse.coo_array((shared, (first, second)), shape=(count, count)).tocsr()
+    shared = shared + pair_similarities(rows, first, rows, second)
+    kept = shared >= threshold
+    owner = np.repeat(np.arange(count, dtype=np.int32), ranks.shape[1] - 1)
+    neighbour = ranks[:, 1:].ravel().astype(np.int32)
+    cosine = pair_similarities(rows, owner, rows, neighbour)
+    near = cosine >= threshold
+    return Graph(
+        overlap=one_way + one_way.T,
+        first=np.concatenate([first[kept], owner[near]]),
+        second=np.concatenate([second[kept], neighbour[near]]),
+        similarity=np.concatenate([shared[kept], cosine[near]]),
+    )
 
 
 def nearest_rows(rows: Floats, depth: int) -> Places:
@@ -73,7 +125,7 @@ def _itself_first(found: Places) -> Places:
     return np.take_along_axis(found, order, axis=1)
 
 
-def overlaps(rows: Floats, ranks: Places) -> tuple[Places, Places, Floats]:
+def overlaps(rows: Floats, ranks: Places) -> tuple[Rows, Rows, Floats]:
     """Return the pairs of rows whose k-reciprocal neighbourhoods overlap.
 
     Args:
@@ -81,7 +133,7 @@ def overlaps(rows: Floats, ranks: Places) -> tuple[Places, Places, Floats]:
         ranks: As :func:`nearest_rows` returns them, ``NEIGHBOURS + 1`` deep.
 
     Returns:
-        (M,) and (M,): the two rows of each pair, the first one smaller; and (M,) the Jaccard
+        (M,) and (M,) int32: the two rows of each pair, the first smaller; and (M,) the Jaccard
         similarity of their neighbourhoods, above 0, at most 1.
     """
     count = len(rows)
@@ -93,7 +145,7 @@ def overlaps(rows: Floats, ranks: Places) -> tuple[Places, Places, Floats]:
     work = np.add.reduceat(holders[neighbourhoods.columns], neighbourhoods.starts[:-1])
     step = max(1, int(_INCIDENCES * count // max(1, work.sum())))
 
-    def overlap(start: int) -> tuple[Places, Places, Floats]:
+    def overlap(start: int) -> tuple[Rows, Rows, Floats]:
         these = np.arange(start, min(start + step, count))
         mine, sizes = neighbourhoods.entries(these)
         owner = np.repeat(these, sizes)
@@ -106,8 +158,9 @@ def overlaps(rows: Floats, ranks: Places) -> tuple[Places, Places, Floats]:
         later = second > first
         pairs, place = np.unique(first[later] * count + second[later], return_inverse=True)
         shared = np.minimum(np.bincount(place, smaller[later], len(pairs)), 1)  # rounding
-        first, second = np.divmod(pairs, count)
-        return first, second, (shared / (2 - shared)).astype(np.float32)
+        one, other = np.divmod(pairs, count)
+        jaccard = (shared / (2 - shared)).astype(np.float32)
+        return one.astype(np.int32), other.astype(np.int32), jaccard
 
     parts = in_threads(overlap, range(0, count, step))
     first, second, values = (np.concatenate(column) for column in zip(*parts, strict=True))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.cameras import NO_CAMERA, CameraNormalizer, checked_camids
 from sanreid.clustering.constraints import Constraints, checked_timestamps
-from sanreid.clustering.graph import NEIGHBOURS, nearest_rows, overlaps
+from sanreid.clustering.graph import build_graph
 from sanreid.clustering.linkage import link
 from sanreid.clustering.result import Clustering
 from sanreid.errors import InputError
@@ -87,26 +87,9 @@ def cluster_identities(
     if normalize_cameras and cameras is not None and _several(cameras):
         rows = CameraNormalizer.fit(rows, cameras)(rows, cameras)
 
-    sparse = require_extra(
-        "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
-    )
-    ranks = nearest_rows(rows, NEIGHBOURS + 1)
-    first, second, shared = overlaps(rows, ranks)
-    overlap = sparse.coo_array((shared, (first, second)), shape=(count, count)).tocsr()
-    overlap = overlap + overlap.T
-    near = np.repeat(np.arange(count), ranks.shape[1] - 1), ranks[:, 1:].ravel()
-    edges = (
-        np.concatenate([first, near[0]]),
-        np.concatenate([second, near[1]]),
-        np.concatenate(
-            [
-                shared + pair_similarities(rows, first, rows, second),
-                pair_similarities(rows, near[0], rows, near[1]),
-            ]
-        ),
-    )
-    groups = link(rows, overlap, edges, limit, known)
-    own, other, typical = _affinities(rows, overlap, groups, limit, sparse)
+    graph = build_graph(rows, limit)
+    groups = link(rows, graph, limit, known)
+    own, other, typical = _affinities(rows, graph.overlap, groups, limit)
     labels, medoids = _clusters(groups, typical)
     return Clustering(
         labels=labels,
@@ -139,13 +122,15 @@ def _affinities(
     overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
     groups: Places,
     alone: float,
-    sparse: Any,  # noqa: ANN401 - a module
 ) -> tuple[Floats, Floats, Floats]:
     """How near each crop is to its own group, to the nearest other one, and how typical it is.
 
     A crop alone has no other crop in its group: the similarity that it would have needed to
     join another, ``alone``, stands for its own.
     """
+    sparse = require_extra(
+        "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
+    )
     count, sizes = len(groups), np.bincount(groups)
     member = sparse.csr_array(
         (np.ones(count, np.float32), (np.arange(count), groups)), shape=(count, len(sizes))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.clustering.constraints import Constraints
+from sanreid.clustering.graph import Graph
 from sanreid.neighbourhoods import Floats, Places
 from sanreid.utils.extras import require_extra
 
@@ -28,8 +29,7 @@ _NEVER = 1e9  # distance of two people: a mean with it in stays above any thresh
 
 def link(
     rows: Floats,
-    overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
-    edges: tuple[Places, Places, Floats],
+    graph: Graph,
     threshold: float,
     known: Constraints,
 ) -> Places:
@@ -39,8 +39,7 @@ def link(
 
     Args:
         rows: (N, D) float32 of norm 1.
-        overlap: (N, N) symmetric sparse array, the overlap of neighbourhoods.
-        edges: Pairs of rows and their similarity, cosine plus overlap.
+        graph: Of the rows; its edges reach the threshold.
         threshold: Mean similarity down to which groups are joined.
         known: Certain knowledge, which is kept in any case.
 
@@ -53,7 +52,7 @@ def link(
     distance = require_extra(
         "scipy.spatial.distance", purpose="cluster_identities", install="sanreid[cluster]"
     )
-    part_of = _parts(len(rows), edges, threshold, known.must)
+    part_of = _parts(len(rows), graph, threshold, known.must)
     order = np.argsort(part_of, kind="stable")
     groups = np.empty(len(rows), dtype=np.int64)
     total = 0
@@ -61,7 +60,7 @@ def link(
         if len(part) == 1:
             groups[part] = total
         else:
-            apart = distance.squareform(_distances(rows, overlap, part, known), checks=False)
+            apart = distance.squareform(_distances(rows, graph.overlap, part, known), checks=False)
             tree = hierarchy.linkage(apart, method="average")
             groups[part] = total + hierarchy.fcluster(tree, _TOP - threshold, "distance") - 1
         total = int(groups[part].max()) + 1
@@ -92,9 +91,7 @@ def _distances(
     return distances
 
 
-def _parts(
-    count: int, edges: tuple[Places, Places, Floats], threshold: float, must: Places
-) -> Places:
+def _parts(count: int, graph: Graph, threshold: float, must: Places) -> Places:
     """(count,) number of each row's component of at most ``_LARGEST`` rows.
 
     Only rows that must join make a larger one.
@@ -105,17 +102,17 @@ def _parts(
     csgraph = require_extra(
         "scipy.sparse.csgraph", purpose="cluster_identities", install="sanreid[cluster]"
     )
-    kept = edges[2] >= threshold
-    first = np.concatenate([must[:, 0], edges[0][kept]])
-    second = np.concatenate([must[:, 1], edges[1][kept]])
-    strength = np.concatenate([np.full(len(must), np.inf), edges[2][kept]])
+    first = np.concatenate([must[:, 0], graph.first])
+    second = np.concatenate([must[:, 1], graph.second])
+    strength = np.concatenate([np.full(len(must), np.inf), graph.similarity])
     bar = threshold
     while True:
-        graph = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
-        _, part = csgraph.connected_components(graph, directed=False)
+        links = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(count, count))
+        _, part = csgraph.connected_components(links, directed=False)
         large = np.bincount(part) > _LARGEST
         bar += _STEP
         if not large.any() or bar > 2.0 + _STEP:
-            return part.astype(np.int64)
+            parts: Places = part.astype(np.int64)
+            return parts
         stays = (part[first] == part[second]) & (~large[part[first]] | (strength >= bar))
         first, second, strength = first[stays], second[stays], strength[stays]

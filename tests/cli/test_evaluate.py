@@ -212,3 +212,35 @@ def test_the_bundled_weights_on_real_crops(run_json, real_data):
     assert answer["num_valid_queries"] == 938
     assert answer["rank1"] > 0.64
     assert answer["mAP"] > 0.62
+
+
+def test_camera_norm_adds_results_and_says_what_it_was_fitted_on(run, run_json, tiny, people):
+    command = ("evaluate", "--folder", people, "--split", "market1501", "--weights", tiny)
+    plain = run_json(*command)
+    answer = run_json(*command, "--camera-norm", "--rerank")
+    assert [(one["camera_norm"], one["reranked"]) for one in answer["results"]] == [
+        (False, False), (False, True), (True, False), (True, True),
+    ]  # fmt: skip
+    assert answer["mAP"] == plain["mAP"]
+
+    encoder = sanreid.SANEncoder.from_pretrained(tiny)
+    crops = read_crops(people)
+    embeddings = encoder.encode(crops.paths)
+    normalized = sanreid.CameraNormalizer.fit(embeddings, crops.camids)(embeddings, crops.camids)
+    both = (normalized, crops.pids, crops.camids)
+    report = sanreid.evaluate(*both, *both)
+    assert answer["results"][2]["mAP"] == pytest.approx(report.mAP)
+
+    _, table, said = run(*command, "--camera-norm")
+    assert "camera norm" in table
+    assert f"all {len(crops)} crops (queries and gallery) of" in said
+
+
+def test_camera_norm_needs_two_cameras(run, tiny, tmp_path):
+    write_people(tmp_path / "one", identities=2, cameras=1, size=(64, 32))
+    status, _, error = run(
+        "evaluate", "--query", tmp_path / "one", "--gallery", tmp_path / "one", "--camera-norm",
+        "--weights", tiny,
+    )  # fmt: skip
+    assert status == 1
+    assert "at least two; got 1" in error

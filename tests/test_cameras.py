@@ -1,0 +1,250 @@
+"""Camera normalisation against its definition, its algebra for search, and odd input."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sanreid import CameraNormalizer, InputError, cameras, evaluate
+
+
+def crowd(seed, counts, *, people=40, dim=24, shift=0.8, noise=0.4):
+    """(embeddings, pids, camids): people seen by cameras that each push them one way."""
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((people, dim)) / dim**0.5
+    shifts = shift * rng.standard_normal((len(counts), dim)) / dim**0.5
+    camids = np.repeat(np.arange(len(counts)), counts)
+    pids = rng.integers(0, people, len(camids))
+    spread = noise * rng.standard_normal((len(camids), dim)) / dim**0.5
+    return centres[pids] + shifts[camids] + spread, pids + 1, camids + 3
+
+
+def by_loops(embeddings, camids, shrinkage):
+    """The definition in float64; ``shrinkage`` a number."""
+    rows = [np.asarray(row, float) / np.linalg.norm(row) for row in embeddings]
+    names = sorted(set(camids))
+    means = {
+        c: np.mean([r for r, k in zip(rows, camids, strict=True) if k == c], 0) for c in names
+    }
+    centre = np.mean(list(means.values()), axis=0)
+    out = []
+    for row, camid in zip(rows, camids, strict=True):
+        moved = row - (centre + (1 - shrinkage) * (means[camid] - centre))
+        out.append(moved / np.linalg.norm(moved))
+    return np.array(out)
+
+
+def shares_by_loops(embeddings, camids):
+    """What "auto" keeps of each camera's deviation and of the mean over cameras, pair by pair."""
+    rows = np.array([np.asarray(row, float) / np.linalg.norm(row) for row in embeddings])
+    names = sorted(set(camids))
+    of = [[i for i, k in enumerate(camids) if k == c] for c in names]
+    means = np.array([rows[these].mean(axis=0) for these in of])
+    centre = means.mean(axis=0)
+    directions = [(row - centre) / np.linalg.norm(row - centre) for row in rows]
+    alike = np.array(
+        [
+            [np.mean([[i == j or directions[i] @ directions[j] >= 0.5 for j in b] for i in a])
+             for b in of]
+            for a in of
+        ]
+    )  # fmt: skip
+    variance = 1 - (rows.mean(axis=0) ** 2).sum()
+    count = len(names)
+    chance = [variance * (alike[c, c] - 2 * alike[c].mean() + alike.mean()) for c in range(count)]
+    real = max(0, (((means - centre) ** 2).sum() - sum(chance)) / count)
+    length = (centre**2).sum()
+    return [real / (real + one) for one in chance], max(
+        0, length - variance * alike.mean()
+    ) / length
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])
+def test_equals_the_definition(shrinkage):
+    embeddings, _, camids = crowd(0, [9, 30, 2])
+    normalizer = CameraNormalizer.fit(embeddings, camids, shrinkage=shrinkage)
+    result = normalizer(embeddings, camids)
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, by_loops(embeddings, camids, shrinkage), atol=1e-5)
+
+
+@pytest.mark.parametrize("counts", [[4, 5], [30, 9, 14], [2, 1, 60]])
+def test_auto_equals_its_definition(counts):
+    embeddings, _, camids = crowd(1, counts)
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    keep, keep_centre = shares_by_loops(embeddings, camids)
+    rows = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
+    means = np.array([rows[camids == camid].mean(axis=0) for camid in np.unique(camids)])
+    centre = means.mean(axis=0)
+    expected = keep_centre * centre + np.array(keep)[:, None] * (means - centre)
+    np.testing.assert_allclose(normalizer.means[:-1], expected, atol=1e-5)
+
+
+def test_a_value_worked_out_by_hand():
+    # Two cameras on a circle: (1, 0) and (0, 1) have the mean (.5, .5); (0.6, 0.8) and (0.8, 0.6)
+    # the mean (.7, .7). Taken out and normalised, all four lie on one diagonal.
+    rows = [[1, 0], [0, 1], [0.6, 0.8], [8, 6]]
+    result = CameraNormalizer.fit(rows, [1, 1, 2, 2], shrinkage=0.0)(rows, [1, 1, 2, 2])
+    half = 0.5**0.5
+    np.testing.assert_allclose(
+        result, [[half, -half], [-half, half], [-half, half], [half, -half]], atol=1e-6
+    )
+
+
+def test_strangers_under_one_camera_come_after_the_person_elsewhere():
+    embeddings, pids, camids = crowd(2, [300, 300], shift=1.0, dim=64)
+    labels = (pids, camids)
+    before = evaluate(embeddings, *labels, embeddings, *labels).mAP
+    rows = CameraNormalizer.fit(embeddings, camids)(embeddings, camids)
+    assert evaluate(rows, *labels, rows, *labels).mAP > before + 0.1
+
+
+def test_few_people_are_hardly_subtracted():
+    # Every camera has seen one person, of whom 30 crops look alike: the mean is the person.
+    rng = np.random.default_rng(3)
+    centres = rng.standard_normal((4, 64))
+    camids = np.repeat(np.arange(4), 30)
+    embeddings = centres[camids] + 0.4 * rng.standard_normal((120, 64))
+    means = CameraNormalizer.fit(embeddings, camids).means
+    plain = CameraNormalizer.fit(embeddings, camids, shrinkage=0.0).means
+    assert np.linalg.norm(means[:4], axis=1).max() < 0.3 * np.linalg.norm(plain[:4], axis=1).min()
+
+
+def test_more_crops_are_shrunk_less():
+    embeddings, _, camids = crowd(4, [4, 400, 400], people=400, dim=64, shift=0.5)
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    plain = CameraNormalizer.fit(embeddings, camids, shrinkage=0.0)
+    centre, plain_centre = normalizer.means[-1], plain.means[-1]
+
+    def kept(place):
+        return np.linalg.norm(normalizer.means[place] - centre) / np.linalg.norm(
+            plain.means[place] - plain_centre
+        )
+
+    assert kept(0) < 0.9 * kept(1)
+
+
+def test_a_sample_of_large_cameras_estimates_the_same(monkeypatch):
+    embeddings, _, camids = crowd(5, [300, 500], people=60)
+    exact = CameraNormalizer.fit(embeddings, camids).means
+    monkeypatch.setattr(cameras, "_PER_CAMERA", (16, 120))
+    np.testing.assert_allclose(CameraNormalizer.fit(embeddings, camids).means, exact, atol=0.02)
+
+
+def test_an_unknown_camera_takes_the_mean_over_cameras():
+    embeddings, _, camids = crowd(6, [20, 60])
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    mean = (normalizer.means[0] + normalizer.means[1]) / 2
+    np.testing.assert_allclose(normalizer.means[2], mean, atol=1e-6)
+    rows = embeddings[:2] / np.linalg.norm(embeddings[:2], axis=1, keepdims=True) - mean
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(normalizer(embeddings[:2], [99, None]), rows, atol=1e-5)
+    assert normalizer.counts == {3: 20, 4: 60}
+
+
+def test_crops_without_a_camera_teach_nothing():
+    embeddings, _, camids = crowd(7, [20, 30])
+    known = CameraNormalizer.fit(embeddings[:40], camids[:40])
+    column = [*camids[:40].tolist(), *[None] * 10]
+    both = CameraNormalizer.fit(embeddings, column)
+    np.testing.assert_array_equal(known.means, both.means)
+    column = np.where(np.arange(50) < 40, camids, cameras.NO_CAMERA)  # as a gallery keeps it
+    np.testing.assert_array_equal(CameraNormalizer.fit(embeddings, column).means, both.means)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 99), counts=st.lists(st.integers(1, 12), min_size=2, max_size=5))
+def test_offsets_and_lengths_give_normalised_similarities(seed, counts):
+    embeddings, _, camids = crowd(seed, counts)
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    queries = normalizer(embeddings[:3], [3, 4, 77][: len(embeddings[:3])])
+    place = normalizer.places(camids, len(camids))
+    dots = queries @ embeddings.astype(np.float32).T
+    found = (dots - normalizer.offsets(queries)[:, place]) / normalizer.lengths(embeddings, camids)
+    np.testing.assert_allclose(found, queries @ normalizer(embeddings, camids).T, atol=2e-5)
+    np.testing.assert_allclose(np.linalg.norm(queries, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("shrinkage", ["auto", 0.0])
+def test_crops_that_are_all_the_same_keep_a_direction(shrinkage):
+    rows = np.tile([0.0, 3.0, 4.0], (5, 1))
+    normalizer = CameraNormalizer.fit(rows, [1, 1, 2, 2, 2], shrinkage=shrinkage)
+    result = normalizer(rows, [1, 1, 2, 2, 2])
+    np.testing.assert_allclose(result, np.tile([0, 0.6, 0.8], (5, 1)), atol=1e-5)
+
+
+def test_json_keeps_every_bit():
+    embeddings, _, camids = crowd(8, [10, 11, 12])
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    again = CameraNormalizer.from_dict(json.loads(json.dumps(normalizer.to_dict())))
+    np.testing.assert_array_equal(again.means, normalizer.means)
+    assert again.means.dtype == np.float32
+    assert again.counts == normalizer.counts
+    assert repr(again) == "CameraNormalizer(3 cameras, 33 crops)"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda fields: fields.pop("means"),
+        lambda fields: fields.update(camids=[4, 3]),
+        lambda fields: fields.update(counts=[1]),
+        lambda fields: fields.update(means=[[0.1], [0.1]]),
+        lambda fields: fields.update(means=[[2.0], [0.1], [0.1]]),
+        lambda fields: fields.update(means=[[float("nan")], [0.1], [0.1]]),
+        lambda fields: fields.update(means="none"),
+    ],
+)
+def test_a_damaged_state_is_refused(change):
+    fields = {"camids": [3, 4], "counts": [1, 2], "means": [[0.2], [0.1], [0.15]]}
+    CameraNormalizer.from_dict(fields)
+    change(fields)
+    with pytest.raises(InputError, match="no camera normaliser"):
+        CameraNormalizer.from_dict(fields)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "camids", "message"),
+    [
+        ([[1, 2], [float("nan"), 1]], [1, 2], "Row 1 of embeddings has norm nan"),
+        ([[1, 2], [0, 0]], [1, 2], "Row 1 of embeddings has norm 0"),
+        ([[1, 2], [3, 4]], [1], "one value per row, 2 in all; got shape \\(1,\\)"),
+        ([[1, 2], [3, 4]], [1, 1], "at least two; got 1 \\(1\\)"),
+        ([[1, 2], [3, 4]], [None, None], "at least two; got 0 \\(none is known\\)"),
+        ([[1, 2], [3, 4]], [1, 2.5], "row 1 holds 2.5"),
+        ([[1, 2], [3, 4]], [1, "two"], "camids are whole numbers or None; row"),
+        ([[1, 2], [3, 4]], [True, None], "row 0 holds True"),
+        ([[1, 2], [3, 4]], [1, 2**63], "row 1 holds"),
+        ([[1, 2], [3, 4]], [1, float("nan")], "row 1 holds nan"),
+        (np.empty((0, 2)), [], "embeddings are empty"),
+        ([1, 2], [1, 2], "matrix"),
+    ],
+)
+def test_wrong_input_is_refused(embeddings, camids, message):
+    with pytest.raises(InputError, match=message):
+        CameraNormalizer.fit(embeddings, camids)
+
+
+def test_wrong_input_of_a_fitted_one():
+    embeddings, _, camids = crowd(9, [5, 6])
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    with pytest.raises(InputError, match="have 3 dimensions, the normaliser 24"):
+        normalizer([[1, 2, 3]], [3])
+    with pytest.raises(InputError, match="1 in all"):
+        normalizer(embeddings[:1], [3, 4])
+    for wrong in (-0.1, 1.5, "full", None):
+        with pytest.raises(InputError, match="shrinkage"):
+            CameraNormalizer.fit(embeddings, camids, shrinkage=wrong)
+
+
+def test_the_input_stays_as_it_was():
+    embeddings, _, camids = crowd(10, [5, 6])
+    kept = embeddings.copy(), camids.copy()
+    CameraNormalizer.fit(embeddings, camids)(embeddings, camids)
+    np.testing.assert_array_equal(embeddings, kept[0])
+    np.testing.assert_array_equal(camids, kept[1])
