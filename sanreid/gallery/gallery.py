@@ -17,12 +17,21 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.cameras import CameraNormalizer
 from sanreid.errors import InputError
 from sanreid.gallery import requests, tracklets, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
+from sanreid.gallery.camera_means import (
+    check_normalizer,
+    fit_to_entries,
+    means_moved,
+    normalized,
+)
 from sanreid.gallery.filters import parse
 from sanreid.gallery.identification import Group, Identification, identify
 from sanreid.gallery.open_set import OpenSetReport, open_set_report
+from sanreid.gallery.people import naming
+from sanreid.gallery.people.naming import Assignment
 from sanreid.gallery.requests import Where
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.storage.files.folder import resolved
@@ -34,6 +43,8 @@ from sanreid.utils.paths import as_path
 if TYPE_CHECKING:
     from sanreid.datasets import NameScheme
     from sanreid.gallery.images import Encoder
+    from sanreid.gallery.people.clusters import EntryClustering
+    from sanreid.gallery.people.doubt import DoubtfulPair
 
 __all__ = ["Gallery"]
 
@@ -293,6 +304,7 @@ class Gallery:
         where: Where | None = None,
         query_pids: Iterable[Any] | None = None,
         query_camids: Iterable[Any] | None = None,
+        same_camera: Literal["exclude", "keep"] = "exclude",
         min_similarity: float | None = None,
         encoder_fingerprint: str | None = None,
     ) -> SearchResult:
@@ -307,7 +319,11 @@ class Gallery:
             where: Only entries that match. See :mod:`sanreid.gallery.filters`.
             query_pids: (Q,) with ``query_camids``: entries of the same person under the same
                 camera are left out, the Market-1501 rule. A None leaves out nothing.
-            query_camids: (Q,) alone: entries of the query's camera are left out.
+            query_camids: (Q,) alone: entries of the query's camera are left out. In a gallery
+                that normalises by cameras, queries are normalised by theirs; without it, by the
+                mean over cameras.
+            same_camera: "keep" leaves nothing out: the rules above do not hold, and
+                ``query_camids`` only says which cameras the queries come from.
             min_similarity: Only entries at least this similar.
             encoder_fingerprint: That of the encoder that made the queries; refused if the
                 gallery's is another.
@@ -324,10 +340,12 @@ class Gallery:
             rule of same person and camera.
         """
         self._check_fingerprint(encoder_fingerprint)
-        request = self._request(queries, k, where, query_pids, query_camids, min_similarity)
-        camids = request.exclude_camids
+        request = self._request(
+            queries, k, where, query_pids, query_camids, same_camera, min_similarity
+        )
+        camids = request.query_camids
         return self._store.search(request).with_queries(
-            pids=request.exclude_pids,
+            pids=request.query_pids,
             camids=None if camids is None else validation.camids_or_none(camids),
         )
 
@@ -338,6 +356,7 @@ class Gallery:
         where: Where | None,
         query_pids: Iterable[Any] | None,
         query_camids: Iterable[Any] | None,
+        same_camera: str,
         min_similarity: float | None = None,
     ) -> SearchRequest:
         return requests.search_request(
@@ -347,6 +366,7 @@ class Gallery:
             where=where,
             query_pids=query_pids,
             query_camids=query_camids,
+            same_camera=same_camera,
             min_similarity=min_similarity,
             num_entries=len(self),
         )
@@ -477,6 +497,47 @@ class Gallery:
         )
 
     @property
+    def camera_normalizer(self) -> CameraNormalizer | None:
+        """What takes the cameras' means out of similarities; None while it is off."""
+        return self._store.settings.camera_normalizer
+
+    def normalize_cameras(
+        self,
+        normalizer: CameraNormalizer | Literal["fit"] | None = "fit",
+        *,
+        shrinkage: float | Literal["auto"] = "auto",
+    ) -> CameraNormalizer | None:
+        """Take each camera's mean embedding out of all similarities, from now on.
+
+        Crops of different people under one camera resemble each other; without the mean of
+        their camera they do so less. :meth:`search`, :meth:`identify`, :meth:`calibrate` and
+        :meth:`evaluate_open_set` then answer with the similarities of normalised embeddings.
+        Stored embeddings stay as they are. New entries are normalised by the same means until
+        they are fitted again; ``stats()["camera_means_moved"]`` says how far the means have
+        moved meanwhile. The normalizer is stored with the gallery. A calibration is dropped: its
+        threshold is one of other similarities.
+
+        Args:
+            normalizer: "fit" fits one to the entries (to 262,144 of them at random where there
+                are more); a fitted one is used as it is; None turns normalisation off.
+            shrinkage: As in :meth:`sanreid.CameraNormalizer.fit`.
+
+        Returns:
+            The normalizer in use.
+
+        Raises:
+            InputError: The entries come from fewer than two cameras, or the normalizer has
+                another dim.
+            GalleryError: The gallery cannot be written.
+        """
+        if isinstance(normalizer, str) and normalizer == "fit":
+            normalizer = fit_to_entries(self._store, shrinkage)
+        check_normalizer(normalizer, self.dim)
+        settings = self._store.settings
+        self._store.set_settings(replace(settings, camera_normalizer=normalizer, calibration=None))
+        return normalizer
+
+    @property
     def calibration(self) -> Calibration | None:
         """The threshold stored by :meth:`calibrate`, with its error rates; None without one."""
         fields = self._store.settings.calibration
@@ -511,10 +572,11 @@ class Gallery:
         """
         self._check_fingerprint(encoder_fingerprint)
         rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
+        cameras = None if camids is None else validation.as_camids(camids, len(rows))
         calibration = calibrate_pairs(
-            rows,
+            normalized(rows, cameras, self.camera_normalizer),
             validation.as_pids(pids, len(rows)),
-            None if camids is None else validation.as_camids(camids, len(rows)),
+            cameras,
             false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
             confidence=validation.as_number(confidence, "confidence"),
         )
@@ -532,6 +594,7 @@ class Gallery:
         where: Where | None = None,
         query_pids: Iterable[Any] | None = None,
         query_camids: Iterable[Any] | None = None,
+        same_camera: Literal["exclude", "keep"] = "exclude",
         encoder_fingerprint: str | None = None,
     ) -> list[Identification]:
         """Identify the person of each query, or report it as unknown.
@@ -546,6 +609,7 @@ class Gallery:
             where: Only entries that match; entries without a pid never count.
             query_pids: With ``query_camids`` as in :meth:`search`.
             query_camids: As in :meth:`search`.
+            same_camera: As in :meth:`search`.
             encoder_fingerprint: As in :meth:`search`.
 
         Raises:
@@ -562,7 +626,7 @@ class Gallery:
         validation.check_choice(group, "group", ("best", "mean"))
         return identify(
             self._store,
-            self._request(queries, 1, where, query_pids, query_camids, None),
+            self._request(queries, 1, where, query_pids, query_camids, same_camera),
             threshold=validation.as_number(threshold, "threshold"),
             group=group,
             top=validation.as_count(top, "top"),
@@ -623,9 +687,134 @@ class Gallery:
             wanted.append(where)
         return len(self.find({"$and": wanted})) > 0
 
+    def cluster(
+        self,
+        where: Where | None = None,
+        *,
+        threshold: float | None = None,
+        tracklet_key: str | None = None,
+        must_link: ArrayLike | None = None,
+        cannot_link: ArrayLike | None = None,
+    ) -> EntryClustering:
+        """Propose who is who: group entries into people without labels.
+
+        Nothing is changed until the proposal is passed to :meth:`assign`. People that entries
+        have already are not looked at in grouping; they name the groups.
+
+        Args:
+            where: Only entries that match.
+            threshold: As in :func:`sanreid.cluster_identities`; the calibrated one when None
+                and the gallery is calibrated.
+            tracklet_key: A metadata key; entries with the same value are one person.
+            must_link: (M, 2) ids of entries that are one person.
+            cannot_link: (M, 2) ids of entries that are two people.
+
+        Returns:
+            The groups, with ``ids`` of the entries and the ``pids`` proposed for them: entries
+            that have a person keep it, others take the most frequent person of their group, or
+            a new number.
+
+        Raises:
+            InputError: Fewer than two entries, or bad input as in
+                :func:`sanreid.cluster_identities`.
+            MissingExtraError: The extra ``cluster`` is not installed.
+        """
+        from sanreid.gallery.people.clusters import cluster_entries  # noqa: PLC0415 - rarely used
+
+        return cluster_entries(
+            self._store,
+            None if where is None else parse(where),
+            threshold=threshold,
+            tracklet_key=tracklet_key,
+            must_link=must_link,
+            cannot_link=cannot_link,
+        )
+
+    def assign(self, clustering: EntryClustering | Assignment) -> Assignment:
+        """Give entries the people that a proposal names, in one durable change.
+
+        Args:
+            clustering: What :meth:`cluster` returned; or what this method, :meth:`merge`,
+                :meth:`split` or :meth:`rename` returned, to undo that.
+
+        Returns:
+            The people that the changed entries had before.
+
+        Raises:
+            UnknownIdError: An entry has been removed meanwhile; nothing is changed.
+            InputError: It does not say which entries it is about.
+        """
+        ids, pids = getattr(clustering, "ids", None), getattr(clustering, "pids", None)
+        if not isinstance(ids, np.ndarray) or not isinstance(pids, tuple):
+            raise InputError(
+                "assign() takes what cluster(), assign(), merge(), split() or rename() returned; "
+                f"got {type(clustering).__name__}."
+            )
+        return naming.assign(self._store, ids, pids)
+
+    def merge(self, pids: Iterable[Any], *, into: int | str) -> Assignment:
+        """Make several people one, in one durable change; :meth:`assign` undoes it.
+
+        Args:
+            pids: The people whose entries are given away.
+            into: The person who gets them: one of these, another, or a new one.
+
+        Returns:
+            The people that the changed entries had before.
+
+        Raises:
+            InputError: One of the people has no entries.
+        """
+        return naming.merge(self._store, pids, into)
+
+    def split(self, ids: Iterable[Any] | int, *, pid: int | str | None = None) -> Assignment:
+        """Give entries to another person, in one durable change; :meth:`assign` undoes it.
+
+        Args:
+            ids: The entries that are not who they were taken for.
+            pid: A person without other entries; a new number when None.
+
+        Returns:
+            The people that the changed entries had before.
+
+        Raises:
+            UnknownIdError: An id is not in the gallery.
+            InputError: The person has other entries.
+        """
+        return naming.split(self._store, ids, pid)
+
+    def rename(self, pid: int | str, to: int | str) -> Assignment:
+        """Give a person another name, in one durable change; :meth:`assign` undoes it.
+
+        Raises:
+            InputError: The person has no entries, or the name is another person's.
+        """
+        return naming.rename(self._store, pid, to)
+
+    def doubtful(self, k: int = 10, *, threshold: float | None = None) -> list[DoubtfulPair]:
+        """Return the pairs of entries whose answer, one person or two, would teach most.
+
+        They are near neighbours whose similarity is closest to the threshold; each pair of
+        people is asked about once. Answer with :meth:`merge` or :meth:`split`.
+
+        Args:
+            k: Pairs wanted at most.
+            threshold: Between one person and two; the calibrated one when None, or 0.475 in a
+                gallery that is not calibrated.
+        """
+        from sanreid.gallery.people.doubt import doubtful_pairs  # noqa: PLC0415 - rarely used
+
+        if threshold is not None:
+            threshold = validation.as_number(threshold, "threshold")
+        return doubtful_pairs(self._store, validation.as_count(k, "k"), threshold)
+
     def stats(self) -> dict[str, Any]:
         """Count entries, people and cameras; describe how they are kept and searched."""
-        return self._store.stats()
+        normalizer = self.camera_normalizer
+        return self._store.stats() | {
+            "normalized_cameras": 0 if normalizer is None else len(normalizer.camids),
+            "camera_means_moved": means_moved(self._store),
+        }
 
     def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:
         """Count the entries of each person, or of each camera.

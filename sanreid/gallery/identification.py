@@ -161,7 +161,7 @@ def _search(
 ) -> Iterator[tuple[int, list[_Hit]]]:
     """Yield the hits of some queries of a request, a few queries at a time."""
     size = max(1, _RESULT_SIZE // request.k)
-    pids, camids = request.exclude_pids, request.exclude_camids
+    pids, camids, cameras = request.exclude_pids, request.exclude_camids, request.query_camids
     for start in range(0, len(queries), size):
         chosen = queries[start : start + size]
         result = store.search(
@@ -170,6 +170,8 @@ def _search(
                 queries=request.queries[chosen],
                 exclude_pids=None if pids is None else [pids[query] for query in chosen],
                 exclude_camids=None if camids is None else camids[chosen],
+                query_pids=None,
+                query_camids=None if cameras is None else cameras[chosen],
             )
         )
         for row, query in enumerate(chosen):

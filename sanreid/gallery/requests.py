@@ -102,12 +102,14 @@ def search_request(
     where: Where | None,
     query_pids: Iterable[Any] | None,
     query_camids: Iterable[Any] | None,
+    same_camera: str,
     min_similarity: float | None,
     num_entries: int,
 ) -> SearchRequest:
     """Check the arguments of :meth:`sanreid.Gallery.search`."""
     k = validation.as_count(k, "k")
     rows = validation.as_embeddings(queries, dim, name="queries")
+    validation.check_choice(same_camera, "same_camera", ("exclude", "keep"))
     if query_pids is not None and query_camids is None:
         raise InputError("query_pids need query_camids; query_camids alone is a rule too.")
     if k > num_entries and k * len(rows) > _MAX_RESULT_SIZE:
@@ -125,4 +127,14 @@ def search_request(
         camids = validation.as_camids(query_camids, len(rows), name="query_camids")
     if min_similarity is not None:
         least = float(np.clip(validation.as_number(min_similarity, "min_similarity"), -2, 2))
-    return SearchRequest(rows, k, condition, pids, camids, least)
+    exclude = same_camera == "exclude"
+    return SearchRequest(
+        queries=rows,
+        k=k,
+        condition=condition,
+        exclude_pids=pids if exclude else None,
+        exclude_camids=camids if exclude else None,
+        min_similarity=least,
+        query_pids=pids,
+        query_camids=camids,
+    )

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.cameras import CameraNormalizer
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.validation import Pid
@@ -30,6 +31,7 @@ class Settings:
 
     encoder_fingerprint: str | None = None
     calibration: dict[str, Any] | None = None
+    camera_normalizer: CameraNormalizer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,9 @@ class SearchRequest:
     """A checked search.
 
     ``exclude_camids`` with ``exclude_pids`` excludes a query's person under its camera, alone
-    its camera; the value None of a query excludes nothing.
+    its camera; the value None of a query excludes nothing. ``query_pids`` and ``query_camids``
+    are what is known of the queries; in a gallery that normalises by cameras, they are normalised
+    by theirs.
     """
 
     queries: NDArray[np.float32]  # (Q, D), norm 1
@@ -82,6 +86,8 @@ class SearchRequest:
     exclude_pids: Sequence[Pid] | None
     exclude_camids: NDArray[np.int64] | None
     min_similarity: float | None
+    query_pids: Sequence[Pid] | None = None
+    query_camids: NDArray[np.int64] | None = None
 
 
 class Store(Protocol):
@@ -108,7 +114,7 @@ class Store(Protocol):
 
     @property
     def settings(self) -> Settings:
-        """The encoder's fingerprint and the calibration."""
+        """The encoder's fingerprint, the calibration and the camera normalizer."""
         ...
 
     def __len__(self) -> int:

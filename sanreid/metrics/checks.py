@@ -16,7 +16,7 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     """View ``values`` as an array, whatever it holds; InputError where NumPy sees none in it."""
     try:
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:  # ragged lists; tensors with gradients
+    except Exception as error:  # ragged lists, tensors with gradients, arrays of other libraries
         raise InputError(f"{name} cannot be read as an array: {error}") from error
 
 

@@ -173,7 +173,7 @@ class _Rules:
     seed: int
 
     def __post_init__(self) -> None:
-        if self.protocol not in get_args(Protocol):
+        if not isinstance(self.protocol, str) or self.protocol not in get_args(Protocol):
             raise InputError(
                 f"protocol is one of {', '.join(get_args(Protocol))}; got {self.protocol!r}."
             )

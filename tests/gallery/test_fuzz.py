@@ -49,9 +49,6 @@ class Broken:
     def __iter__(self):
         raise TypeError("no sequence after all")
 
-    def __repr__(self):
-        raise ValueError("not even a name")
-
 
 def values(rng, tmp_path):
     """Values of many kinds, types and sizes; fresh ones, since some can be read once only."""

@@ -82,16 +82,16 @@ def _digest(rows: Rows, covered: int) -> int:
     """Return a checksum of the ids of the covered rows and of some of their embeddings."""
     total = zlib.crc32(rows.ids[:covered].astype("<i8").tobytes())
     some = np.unique(np.linspace(0, covered - 1, min(_DIGEST_ROWS, covered)).astype(np.int64))
-    return zlib.crc32(rows.vectors.take(some).astype("<f4").tobytes(), total)
+    return zlib.crc32(rows.take(some).astype("<f4").tobytes(), total)
 
 
 def _own_recall(index: FaissIndex, rows: Rows) -> float:
     """Return the share of random covered rows that are found, or equalled, when searched for."""
     rng = np.random.default_rng()
     chosen = rng.choice(index.covered, min(_PROBE_ROWS, index.covered), replace=False)
-    queries = rows.vectors.take(chosen)
+    queries = rows.take(chosen)
     numbers, found, _ = index.propose(queries, index.overfetch + 8, None)
-    similarities = np.einsum("ij,ij->i", queries[numbers], rows.vectors.take(found))
+    similarities = np.einsum("ij,ij->i", queries[numbers], rows.take(found))
     best = np.full(len(chosen), -np.inf, dtype=np.float32)
     np.maximum.at(best, numbers, similarities)
     return float((best > 1 - 1e-4).mean())

@@ -5,7 +5,8 @@ may differ from the true dot product by at most ``dim * 2**-24`` (rows have norm
 order of its sums; so every entry within twice that of the k-th best is kept, and only those few
 are computed again in float64 and rounded once to float32. The result is the same for every block
 size, machine and thread count, equal rows get equal similarities wherever they lie, and ties
-go to the smaller id. No second copy of the vectors is made.
+go to the smaller id. No second copy of the vectors is made, for camera-normalised similarities
+neither: see :mod:`~sanreid.gallery.index.normalization`.
 
 Source of the bound: Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 3.1.
 """
@@ -17,7 +18,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.index.rows import Candidates, Rows, RowSearch, Vectors
+from sanreid.gallery.index.normalization import Normalization
+from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
 
 __all__ = ["exact_search", "nearly_best", "rank_candidates"]
 
@@ -34,16 +36,14 @@ def exact_search(search: RowSearch, *, start: int = 0) -> Candidates:
     found = []
     for first in range(0, len(queries), _QUERIES):
         part = slice(first, min(first + _QUERIES, len(queries)))
-        scan = _Scan(queries[part], k, search.min_similarity)
+        scan = _Scan(queries[part], k, search.min_similarity, rows.normalization)
         exclusion = None if search.exclusion is None else search.exclusion.of(part)
         for numbers, block, barred in _blocks(rows, start, search.admitted):
             scan.add(
                 numbers, block, barred, None if exclusion is None else exclusion.block(numbers)
             )
         pairs = scan.candidates()
-        ranked = rank_candidates(
-            queries[part], *pairs, rows.vectors, rows.ids, k, search.min_similarity
-        )
+        ranked = rank_candidates(queries[part], *pairs, rows, k, search.min_similarity)
         found.append(Candidates(ranked.queries + first, ranked.rows, ranked.similarities))
     if not found:
         return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
@@ -55,9 +55,8 @@ def exact_search(search: RowSearch, *, start: int = 0) -> Candidates:
 def rank_candidates(
     queries: NDArray[np.float32],
     numbers: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    vectors: Vectors,
-    ids: NDArray[np.int64],
+    found: NDArray[np.int64],
+    rows: Rows,
     k: int,
     min_similarity: float | None,
 ) -> Candidates:
@@ -66,38 +65,37 @@ def rank_candidates(
     Args:
         queries: (Q, D).
         numbers: (C,) query of each pair.
-        rows: (C,) row of each pair.
-        vectors: The stored rows.
-        ids: (R,) what ties are ordered by.
+        found: (C,) row of each pair.
+        rows: Where the rows are.
         k: Pairs kept per query.
         min_similarity: Pairs below are dropped.
 
     Returns:
         The kept pairs.
     """
-    similarities = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), _RESCORE):
+    similarities = np.empty(len(found), dtype=np.float32)
+    for start in range(0, len(found), _RESCORE):
         part = slice(start, start + _RESCORE)
-        stored = vectors.take(rows[part]).astype(np.float64)
+        stored = rows.take(found[part]).astype(np.float64)
         asked = queries[numbers[part]].astype(np.float64)
         similarities[part] = np.einsum("ij,ij->i", asked, stored)
     np.clip(similarities, -1.0, 1.0, out=similarities)
     if min_similarity is not None:
         near = similarities >= np.float32(min_similarity)
-        numbers, rows, similarities = numbers[near], rows[near], similarities[near]
-    order = np.lexsort((ids[rows], -similarities, numbers))
+        numbers, found, similarities = numbers[near], found[near], similarities[near]
+    order = np.lexsort((rows.ids[found], -similarities, numbers))
     numbers = numbers[order]
     starts = np.searchsorted(numbers, np.arange(len(queries)))
     kept = np.arange(len(numbers)) - starts[numbers] < k
     order = order[kept]
-    return Candidates(numbers[kept], rows[order], similarities[order])
+    return Candidates(numbers[kept], found[order], similarities[order])
 
 
 def nearly_best(
     queries: NDArray[np.float32],
     numbers: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    vectors: Vectors,
+    found: NDArray[np.int64],
+    rows: Rows,
     k: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Keep the (query, row) pairs that may be among the k best of their query.
@@ -105,19 +103,19 @@ def nearly_best(
     Args:
         queries: (Q, D).
         numbers: (C,) query of each pair, ascending.
-        rows: (C,) row of each pair.
-        vectors: The stored rows.
+        found: (C,) row of each pair.
+        rows: Where the rows are.
         k: Pairs wanted per query.
 
     Returns:
         The kept pairs: of each query the k best, and those that float32 cannot tell from the
         k-th.
     """
-    similarities = np.empty(len(rows), dtype=np.float32)
-    for start in range(0, len(rows), _RESCORE):
+    similarities = np.empty(len(found), dtype=np.float32)
+    for start in range(0, len(found), _RESCORE):
         part = slice(start, start + _RESCORE)
         np.einsum(
-            "ij,ij->i", queries[numbers[part]], vectors.take(rows[part]), out=similarities[part]
+            "ij,ij->i", queries[numbers[part]], rows.take(found[part]), out=similarities[part]
         )
     counts = np.bincount(numbers, minlength=len(queries))
     starts = np.cumsum(counts) - counts
@@ -125,17 +123,26 @@ def nearly_best(
     table[numbers, np.arange(len(numbers)) - starts[numbers]] = similarities
     kth = np.partition(table, -k, axis=1)[:, -k] - _slack(queries.shape[1])
     kept = similarities >= kth[numbers]
-    return numbers[kept], rows[kept]
+    return numbers[kept], found[kept]
 
 
 class _Scan:
     """Candidates of one batch of queries, gathered block by block."""
 
-    def __init__(self, queries: NDArray[np.float32], k: int, min_similarity: float | None) -> None:
+    def __init__(
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        min_similarity: float | None,
+        normalization: Normalization | None,
+    ) -> None:
         self._queries_t = np.ascontiguousarray(queries.T)
         count, dim = queries.shape
         self._k = k
         self._slack = _slack(dim)
+        self._terms = None
+        if normalization is not None:  # three more roundings than a product, each no larger
+            self._terms = normalization.block_terms(queries, float(2 * self._slack))
         floor = -2.0 if min_similarity is None else max(min_similarity, -2.0) - self._slack
         self._threshold = np.full(count, floor, dtype=np.float32)
         self._best = np.full((count, k), -np.inf, dtype=np.float32)
@@ -158,6 +165,8 @@ class _Scan:
             self._buffer = np.empty(len(block) * count, dtype=np.float32)
         similarities = self._buffer[: len(block) * count].reshape(len(block), count)
         _product(block, self._queries_t, similarities)
+        if self._terms is not None:
+            self._terms.raise_to_bounds(similarities, rows)
         if barred is not None:
             similarities[barred] = -np.inf
         if excluded is not None:
@@ -169,13 +178,16 @@ class _Scan:
         values = similarities.reshape(-1)[near]
         order = np.argsort(numbers, kind="stable")
         numbers, values, inside = numbers[order], values[order], inside[order]
-        self._raise_threshold(numbers, values)
+        found = inside + rows.start if isinstance(rows, slice) else rows[inside]
+        if self._terms is None:
+            self._raise_threshold(numbers, values, self._slack)
+        else:  # the values are upper bounds: a threshold comes from lower ones
+            self._raise_threshold(numbers, values - self._terms.widths(found), np.float32(0))
         kept = values >= self._threshold[numbers]
-        inside = inside[kept]
         self._numbers.append(numbers[kept])
         self._similarities.append(values[kept])
-        self._rows.append(inside + rows.start if isinstance(rows, slice) else rows[inside])
-        self._held += len(inside)
+        self._rows.append(found[kept])
+        self._held += int(kept.sum())
         if self._held > 4 * count * self._k + (1 << 18):
             self._prune()
 
@@ -186,7 +198,9 @@ class _Scan:
         self._prune()
         return self._numbers[0], self._rows[0]
 
-    def _raise_threshold(self, numbers: NDArray[np.int64], values: NDArray[np.float32]) -> None:
+    def _raise_threshold(
+        self, numbers: NDArray[np.int64], values: NDArray[np.float32], slack: np.float32
+    ) -> None:
         """Keep the k best values of each query; ``numbers`` ascend."""
         counts = np.bincount(numbers, minlength=len(self._threshold))
         touched = np.flatnonzero(counts)
@@ -198,9 +212,7 @@ class _Scan:
         padded[line[numbers], self._k + np.arange(len(numbers)) - starts[numbers]] = values
         padded.partition(widest, axis=1)
         self._best[touched] = padded[:, widest:]
-        self._threshold[touched] = np.maximum(
-            self._threshold[touched], padded[:, widest] - self._slack
-        )
+        self._threshold[touched] = np.maximum(self._threshold[touched], padded[:, widest] - slack)
 
     def _prune(self) -> None:
         numbers, rows = np.concatenate(self._numbers), np.concatenate(self._rows)

@@ -74,7 +74,7 @@ class FaissIndex:
         count = len(rows)
         rng = np.random.default_rng(0)
         sample = min(count, max(_TRAIN_ROWS, chosen.min_training_rows(count)))
-        training = rows.vectors.take(np.sort(rng.choice(count, sample, replace=False)))
+        training = rows.take(np.sort(rng.choice(count, sample, replace=False)))
         axes = principal_axes(training, _AXES_SHARE)
         training = project(training, axes)
         recipe = chosen.recipe(training.shape[1], count)
@@ -114,8 +114,7 @@ class FaissIndex:
         short = np.bincount(numbers, minlength=len(queries)) < search.k
         kept = ~short[numbers]
         ranked = rank_candidates(
-            queries, numbers[kept], found[kept], rows.vectors, rows.ids, search.k,
-            search.min_similarity,
+            queries, numbers[kept], found[kept], rows, search.k, search.min_similarity
         )  # fmt: skip
         if not short.any():
             return ranked
@@ -138,10 +137,7 @@ class FaissIndex:
     def unaided(self, search: RowSearch) -> Candidates:
         """Return what the index finds by itself, where an exact search would help it too."""
         numbers, found = self._nearest(search)
-        rows = search.rows
-        return rank_candidates(
-            search.queries, numbers, found, rows.vectors, rows.ids, search.k, None
-        )
+        return rank_candidates(search.queries, numbers, found, search.rows, search.k, None)
 
     def lags(self, rows: Rows) -> bool:
         """Tell whether many rows have been added since."""
@@ -178,7 +174,7 @@ class FaissIndex:
         if search.exclusion is not None:
             allowed = ~search.exclusion.pairs(numbers, found)
             numbers, found = numbers[allowed], found[allowed]
-        numbers, found = nearly_best(queries, numbers, found, rows.vectors, k)
+        numbers, found = nearly_best(queries, numbers, found, rows, k)
         if covered < len(rows):
             tail = exact_search(replace(search, min_similarity=None), start=covered)
             numbers = np.concatenate([numbers, tail.queries])
@@ -192,7 +188,7 @@ class FaissIndex:
     def _add_new(self, rows: Rows, update: Callable[[int], Any]) -> None:
         for start in range(self.covered, len(rows), _ADD_ROWS):
             numbers = np.arange(start, min(len(rows), start + _ADD_ROWS))
-            self.index.add(project(rows.vectors.take(numbers), self.axes))
+            self.index.add(project(rows.take(numbers), self.axes))
             self.covered = int(numbers[-1]) + 1
             update(len(numbers))
 

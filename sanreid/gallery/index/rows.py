@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.gallery.index.exclusion import Exclusion
+from sanreid.gallery.index.normalization import Normalization
 
 __all__ = ["Candidates", "RowSearch", "Rows", "Vectors"]
 
@@ -40,16 +41,23 @@ class Rows:
         ids: (R,) int64, what ties are ordered by.
         alive: (R,) bool, False for removed rows; None when all are alive.
         numbering: An object that is the same for two states exactly if row numbers mean the
-            same rows in both.
+            same vectors in both.
+        normalization: What similarities are normalised by; None for plain ones.
     """
 
     vectors: Vectors
     ids: NDArray[np.int64]
     alive: NDArray[np.bool_] | None
     numbering: object
+    normalization: Normalization | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def take(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return a copy of the vectors that similarities are taken of, normalised if need be."""
+        rows = self.vectors.take(numbers)
+        return rows if self.normalization is None else self.normalization.apply(rows, numbers)
 
     def alive_numbers(self) -> NDArray[np.int64]:
         """Return the numbers of the rows that are alive, ascending."""
@@ -62,7 +70,7 @@ class RowSearch:
 
     Attributes:
         rows: Where to search.
-        queries: (Q, D) float32, of L2 norm 1.
+        queries: (Q, D) float32, of L2 norm 1, normalised as the rows are.
         k: Rows wanted per query.
         admitted: (R,) bool, rows that may be found; None for all.
         exclusion: Rows that single queries may not find; None for no such rule.

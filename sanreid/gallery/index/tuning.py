@@ -41,7 +41,7 @@ class RecallProbe:
         self._chosen = np.sort(rng.choice(alive, min(sample, len(alive)), replace=False))
         self.search = RowSearch(
             rows,
-            rows.vectors.take(self._chosen),
+            rows.take(self._chosen),
             min(k + 1, len(alive)),
             admitted=rows.alive,
         )

@@ -256,8 +256,8 @@ class MemoryStore:
         """Do nothing: there is nothing to let go of."""
 
     def is_current(self, rows: Rows) -> bool:
-        """Tell whether rows are numbered as the store's are now."""
-        return rows.numbering is self._table.numbering
+        """Tell whether rows are numbered, and normalised, as the store's are now."""
+        return rows.numbering is self._published.rows().numbering
 
     def read_index(self, kind: str, rows: Rows) -> FaissIndex | None:
         """Return None: no index is stored in memory."""

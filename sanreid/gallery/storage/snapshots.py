@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.gallery.camera_means import normalized
 from sanreid.gallery.filters import Condition, DictionaryColumn, select
 from sanreid.gallery.index.exclusion import Exclusion
 from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
@@ -50,8 +51,12 @@ class Snapshot:
 
     def rows(self) -> Rows:
         """Return the rows as an index sees them."""
-        table = self.table
-        return Rows(table.vectors, table.ids.first(self.num_rows), self.alive(), table.numbering)
+        table, normalizer = self.table, self.settings.camera_normalizer
+        ids, alive = table.ids.first(self.num_rows), self.alive()
+        if normalizer is None:
+            return Rows(table.vectors, ids, alive, table.numbering)
+        normalization = table.normalization(normalizer, self.num_rows)
+        return Rows(table.vectors, ids, alive, normalization.key, normalization)
 
     def alive(self) -> NDArray[np.bool_] | None:
         """Return the mask of the rows that are alive; None when all are."""
@@ -108,12 +113,16 @@ class Snapshot:
         rows = self.rows()
         return RowSearch(
             rows,
-            request.queries,
+            self._normalized(request),
             request.k,
             rows.alive if request.condition is None else self.matching(request.condition),
             self._exclusion(request),
             request.min_similarity,
         )
+
+    def _normalized(self, request: SearchRequest) -> NDArray[np.float32]:
+        """Return the queries, normalised by their cameras if the gallery is."""
+        return normalized(request.queries, request.query_camids, self.settings.camera_normalizer)
 
     def _exclusion(self, request: SearchRequest) -> Exclusion | None:
         if request.exclude_camids is None:

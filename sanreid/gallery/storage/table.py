@@ -11,11 +11,15 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.cameras import CameraNormalizer
 from sanreid.gallery.filters import DictionaryColumn
+from sanreid.gallery.index.normalization import Normalization
+from sanreid.gallery.storage.camera_terms import CameraTerms
 from sanreid.gallery.storage.columns import (
     Column,
     MetadataColumn,
@@ -82,6 +86,7 @@ class Table:
         self.settings = Settings()
         self._row_of: dict[int, int] | None = None
         self._dictionaries: dict[str, MetadataDictionary] = {}
+        self._camera_terms: WeakKeyDictionary[CameraNormalizer, CameraTerms] = WeakKeyDictionary()
         self._encoding = threading.Lock()
 
     def __len__(self) -> int:
@@ -91,6 +96,7 @@ class Table:
         """Forget, in a forked child, a lock that a thread of the parent may have held."""
         self._encoding = threading.Lock()
         self._dictionaries = {}
+        self._camera_terms = WeakKeyDictionary()
 
     def apply(self, change: Change) -> None:
         """Write a change; the caller has appended its embeddings to the vectors."""
@@ -146,6 +152,7 @@ class Table:
     def undo(self, size: int, version: int, settings: Settings, next_id: int) -> None:
         """Go back to an earlier state after a change that was cut off."""
         self._row_of = None
+        self._camera_terms = WeakKeyDictionary()
         columns = (self.ids, self.pid_codes, self.camids, self.timestamps, self.deleted_at)
         for column in columns:
             column.cut(size)
@@ -187,3 +194,12 @@ class Table:
             while len(self._dictionaries) > _MAX_DICTIONARIES:
                 del self._dictionaries[next(iter(self._dictionaries))]
             return dictionary.first(count)
+
+    def normalization(self, normalizer: CameraNormalizer, count: int) -> Normalization:
+        """Return what camera-normalised similarities need of the first ``count`` rows."""
+        with self._encoding:
+            terms = self._camera_terms.get(normalizer)
+            if terms is None:
+                terms = self._camera_terms[normalizer] = CameraTerms()
+            terms.extend(normalizer, self.vectors, self.camids, count)
+            return terms.first(normalizer, count)

@@ -13,7 +13,7 @@ from sanreid.gallery.index import faiss_index
 from sanreid.gallery.index.exact import exact_search, nearly_best, rank_candidates
 from sanreid.gallery.index.faiss_module import load_faiss
 from sanreid.gallery.index.reduction import principal_axes, project
-from sanreid.gallery.index.rows import Candidates
+from sanreid.gallery.index.rows import Candidates, Rows
 from sanreid.gallery.index.tuning import RecallProbe, tune
 from sanreid.gallery.storage.vectors import MemoryVectors
 
@@ -153,15 +153,15 @@ def test_nearly_best_keeps_all_that_may_be_among_the_best():
     queries = np.concatenate([rows[3:4], rows[50:54]])
     numbers = np.repeat(np.arange(5), 400)
     pairs = np.tile(np.arange(400), 5)
-    kept = nearly_best(queries, numbers, pairs, vectors, 4)
+    stored = Rows(vectors, np.arange(400), None, object())
+    kept = nearly_best(queries, numbers, pairs, stored, 4)
     assert len(kept[0]) < 40
-    ids = np.arange(400)
-    few = rank_candidates(queries, *kept, vectors, ids, 4, None)
-    everything = rank_candidates(queries, numbers, pairs, vectors, ids, 4, None)
+    few = rank_candidates(queries, *kept, stored, 4, None)
+    everything = rank_candidates(queries, numbers, pairs, stored, 4, None)
     for one, other in zip(few, everything, strict=True):
         np.testing.assert_array_equal(one, other)
     nothing = np.empty(0, np.int64)
-    assert [len(part) for part in nearly_best(queries, nothing, nothing, vectors, 4)] == [0, 0]
+    assert [len(part) for part in nearly_best(queries, nothing, nothing, stored, 4)] == [0, 0]
 
 
 def test_tuning_measures_what_the_index_finds_without_help(monkeypatch):
@@ -189,7 +189,12 @@ def test_similarities_never_leave_the_cosine_range():
     assert float(rows[0] @ rows[0]) > 1
     queries = rows[:1]
     found = rank_candidates(
-        queries, np.zeros(3, np.int64), np.arange(3), vectors, np.arange(3), 3, None
+        queries,
+        np.zeros(3, np.int64),
+        np.arange(3),
+        Rows(vectors, np.arange(3), None, object()),
+        3,
+        None,
     )
     assert found.rows.tolist() == [0, 2, 1]
     assert found.similarities.tolist() == [1.0, pytest.approx(0.6), -1.0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.cameras import CameraNormalizer
 from sanreid.errors import GalleryError
 from sanreid.gallery.storage.columns import pack_metadata
 from sanreid.gallery.storage.files.mapped_vectors import Blocks, MappedVectors
@@ -55,12 +56,17 @@ def table_columns(
     return fields, arrays
 
 
-def change_columns(change: Change) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Return a record's content for a change."""
+def change_columns(
+    change: Change, before: Settings | None = None
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """Return a record's content for a change of a gallery with the settings ``before``.
+
+    The camera normalizer is large, and written by the changes that replace it alone.
+    """
     borders, blob = pack_metadata(change.metadata)
     known: dict[Any, int] = {}
     codes = np.array([known.setdefault(pid, len(known)) for pid in change.pids], dtype=np.int32)
-    return _fields(
+    fields, arrays = _fields(
         change.next_id,
         change.settings,
         list(known),
@@ -72,6 +78,9 @@ def change_columns(change: Change) -> tuple[dict[str, Any], dict[str, NDArray[An
         blob,
         change.deleted_rows,
     )
+    if before is not None and before.camera_normalizer is change.settings.camera_normalizer:
+        del fields["camera_normalizer"]
+    return fields, arrays
 
 
 def _fields(
@@ -86,11 +95,13 @@ def _fields(
     blob: bytes,
     deleted_rows: NDArray[np.int64],
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    normalizer = settings.camera_normalizer
     fields = {
         "next_id": next_id,
         "pids": pids,
         "encoder_fingerprint": settings.encoder_fingerprint,
         "calibration": settings.calibration,
+        "camera_normalizer": None if normalizer is None else normalizer.to_dict(),
     }
     arrays: dict[str, NDArray[Any]] = {
         "ids": ids.astype("<i8", copy=False),
@@ -134,7 +145,11 @@ def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> 
             borders,
             blob.data,
         )
-        settings = Settings(fields["encoder_fingerprint"], fields["calibration"])
+        normalizer = table.settings.camera_normalizer
+        if "camera_normalizer" in fields:
+            stored = fields["camera_normalizer"]
+            normalizer = None if stored is None else CameraNormalizer.from_dict(stored)
+        settings = Settings(fields["encoder_fingerprint"], fields["calibration"], normalizer)
         table.finish(deleted, int(fields["next_id"]), settings)
     except (KeyError, ValueError, TypeError) as error:
         raise GalleryError(f"{path}: commit {record.seq} cannot be read: {error}.") from error

@@ -145,7 +145,7 @@ class CommitLog:
                 f"An earlier write to {self.folder.path} failed half-way. Open the gallery again."
             )
         table, head, disk = self.table, self._head, self.disk
-        fields, arrays = change_columns(change)
+        fields, arrays = change_columns(change, table.settings)
         arrays["sums"] = block_sums(change.embeddings)
         record, chain = encode_record(
             head.seq + 1, head.num_rows, len(change.ids), fields, arrays, head.chain

@@ -1,0 +1,145 @@
+"""A gallery's entries grouped into people, as a proposal that can be assigned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.clustering import Clustering, cluster_identities
+from sanreid.errors import InputError
+from sanreid.gallery.camera_means import normalized
+from sanreid.gallery.filters import Condition
+from sanreid.gallery.people.naming import fresh_pid
+from sanreid.gallery.store import EntryBatch, Store
+from sanreid.gallery.validation import NO_CAMID, Pid, as_ids
+
+__all__ = ["EntryClustering", "cluster_entries", "named"]
+
+_BATCH = 8192
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class EntryClustering(Clustering):
+    """Groups of a gallery's entries, each taken for one person: a proposal to assign.
+
+    Entries that have a person keep it. The others take the person whom most entries of their
+    cluster have, or a new one if none has; an entry alone in its cluster stays without.
+
+    Attributes:
+        ids: (N,) int64, the entries, in the order of the labels.
+        pids: N people proposed for them.
+    """
+
+    ids: NDArray[np.int64]
+    pids: tuple[Pid, ...]
+
+
+def cluster_entries(
+    store: Store,
+    condition: Condition | None,
+    *,
+    threshold: float | None,
+    tracklet_key: str | None,
+    must_link: Any,  # noqa: ANN401 - as passed
+    cannot_link: Any,  # noqa: ANN401 - as passed
+) -> EntryClustering:
+    """Group entries into people; see :meth:`sanreid.Gallery.cluster`."""
+    entries = _collected(store, condition)
+    ids, camids, times = entries.ids, entries.camids, entries.timestamps
+    assert ids is not None  # noqa: S101 - stored entries have ids
+    normalizer, calibration = store.settings.camera_normalizer, store.settings.calibration
+    if threshold is None and calibration is not None and calibration["threshold"] > 0:
+        threshold = calibration["threshold"]
+    known = bool((camids != NO_CAMID).any())
+    found = cluster_identities(
+        normalized(entries.embeddings, camids, normalizer),
+        camids=camids if known else None,
+        timestamps=times if known and not np.isnan(times).all() else None,
+        tracklets=None if tracklet_key is None else _tracklets(store, ids, tracklet_key),
+        threshold=threshold,
+        must_link=_rows(must_link, ids, "must_link"),
+        cannot_link=_rows(cannot_link, ids, "cannot_link"),
+        # a calibrated threshold is one of the similarities that the gallery answers with
+        normalize_cameras=normalizer is None and calibration is None,
+    )
+    return named(store, found, ids, entries.pids)
+
+
+def named(
+    store: Store, clustering: Clustering, ids: NDArray[np.int64], before: Sequence[Pid]
+) -> EntryClustering:
+    """Return a clustering of entries with the people that it proposes."""
+    people: list[Counter[Pid]] = [Counter() for _ in range(len(clustering))]
+    for label, pid in zip(clustering.labels.tolist(), before, strict=True):
+        if label >= 0 and pid is not None:
+            people[label][pid] += 1
+    fresh, names = fresh_pid(store), []
+    for counts in people:
+        if counts:
+            names.append(counts.most_common(1)[0][0])
+        else:
+            names.append(fresh)
+            fresh += 1
+    proposed = [
+        names[label] if pid is None and label >= 0 else pid
+        for label, pid in zip(clustering.labels.tolist(), before, strict=True)
+    ]
+    columns = {field.name: getattr(clustering, field.name) for field in fields(Clustering)}
+    return EntryClustering(**columns, ids=ids, pids=tuple(proposed))
+
+
+def _collected(store: Store, condition: Condition | None) -> EntryBatch:
+    """Return the entries that match, in the order of adding."""
+    chosen = None if condition is None else store.select(condition)
+    batches = []
+    for batch in store.scan(_BATCH):
+        assert batch.ids is not None  # noqa: S101 - stored entries have ids
+        kept = np.arange(len(batch.ids))
+        if chosen is not None:
+            kept = np.flatnonzero(np.isin(batch.ids, chosen))
+        batches.append(
+            (
+                batch.embeddings[kept], batch.ids[kept], batch.camids[kept],
+                batch.timestamps[kept], [batch.pids[row] for row in kept.tolist()],
+            )
+        )  # fmt: skip
+    if sum(len(batch[1]) for batch in batches) < 2:
+        raise InputError("Clustering needs at least two entries.")
+    embeddings, ids, camids, times, pids = zip(*batches, strict=True)
+    return EntryBatch(
+        embeddings=np.concatenate(embeddings),
+        pids=[pid for part in pids for pid in part],
+        camids=np.concatenate(camids),
+        timestamps=np.concatenate(times),
+        metadata=[],
+        ids=np.concatenate(ids),
+        encoder_fingerprint=None,
+    )
+
+
+def _tracklets(store: Store, ids: NDArray[np.int64], key: str) -> list[Any]:
+    """Return the value of a metadata key for each entry."""
+    values = [entry.metadata.get(key) for entry in store.entries(ids)]
+    return [value if isinstance(value, (int, str)) else None for value in values]
+
+
+def _rows(pairs: Any, ids: NDArray[np.int64], name: str) -> NDArray[np.int64] | None:  # noqa: ANN401 - as passed
+    """Return (M, 2) rows of pairs of ids."""
+    if pairs is None:
+        return None
+    row_of = {number: row for row, number in enumerate(ids.tolist())}
+    rows = []
+    for pair in pairs:
+        numbers = as_ids(pair).tolist()
+        unknown = [number for number in numbers if number not in row_of]
+        if len(numbers) != 2 or unknown:
+            raise InputError(
+                f"{name} must be pairs of ids of the entries to cluster; got {pair!r}."
+            )
+        rows.append([row_of[number] for number in numbers])
+    return np.array(rows, dtype=np.int64).reshape(-1, 2)

@@ -1,0 +1,136 @@
+"""Giving people to entries: one durable change each, and what undoes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sanreid.errors import InputError
+from sanreid.gallery.filters import Leaf
+from sanreid.gallery.store import EntryUpdate, Store
+from sanreid.gallery.validation import Pid, as_ids, as_pids
+
+__all__ = ["Assignment", "assign", "fresh_pid", "merge", "rename", "split"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """People of entries, to assign: what a change of people returns to undo it.
+
+    Attributes:
+        ids: (N,) int64, the entries.
+        pids: N people, each an int, a str or None.
+    """
+
+    ids: NDArray[np.int64]
+    pids: tuple[Pid, ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        people = len({(type(pid), pid) for pid in self.pids if pid is not None})
+        return f"<Assignment of {len(self)} entries to {people} people>"
+
+
+def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignment:
+    """Give people to entries; return those that they had, of the entries that changed.
+
+    Raises:
+        UnknownIdError: An entry is not there any more; nothing is changed.
+    """
+    before = [entry.pid for entry in store.entries(ids)]
+    changed = [
+        row
+        for row, (old, new) in enumerate(zip(before, pids, strict=True))
+        if (type(old), old) != (type(new), new)
+    ]
+    undo = Assignment(ids[changed], tuple(before[row] for row in changed))
+    if changed:
+        store.update(
+            EntryUpdate(
+                ids=undo.ids,
+                embeddings=None,
+                pids=[pids[row] for row in changed],
+                camids=None,
+                timestamps=None,
+                metadata=None,
+                encoder_fingerprint=None,
+            )
+        )
+    return undo
+
+
+def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - as passed
+    """Give all entries of some people to one of them, or to another person.
+
+    Raises:
+        InputError: No people are named, or one of them has no entries.
+    """
+    if not isinstance(pids, Iterable) or isinstance(pids, (str, bytes)):
+        raise InputError(f"pids must be a list of the people to merge; got {pids!r}.")
+    listed = list(pids)
+    people = as_pids(listed, len(listed))
+    ids = [_entries_of(store, pid) for pid in people]
+    if not ids:
+        raise InputError("merge() needs at least one person.")
+    one = _person(into, "into")
+    together = np.unique(np.concatenate(ids))
+    return assign(store, together, [one] * len(together))
+
+
+def split(store: Store, ids: Any, pid: Any) -> Assignment:  # noqa: ANN401 - as passed
+    """Give entries to another person; to a new one when ``pid`` is None.
+
+    Raises:
+        UnknownIdError: An id is not in the gallery.
+        InputError: No ids are given, or the person has entries already.
+    """
+    which = np.unique(as_ids(ids))
+    if not len(which):
+        raise InputError("split() needs the ids of the entries that are another person.")
+    person = fresh_pid(store) if pid is None else _person(pid, "pid")
+    _check_free(store, person, which, "Use update() to give entries to a person who is there.")
+    return assign(store, which, [person] * len(which))
+
+
+def rename(store: Store, pid: Any, to: Any) -> Assignment:  # noqa: ANN401 - as passed
+    """Give all entries of a person another name.
+
+    Raises:
+        InputError: The person has no entries, or the name is another person's.
+    """
+    old, new = _person(pid, "pid"), _person(to, "to")
+    ids = _entries_of(store, old)
+    _check_free(store, new, ids, "Use merge() to join two people.")
+    return assign(store, ids, [new] * len(ids))
+
+
+def fresh_pid(store: Store) -> int:
+    """Return a pid that nobody has: the number after the highest."""
+    return max([0, *(pid for pid in store.counts("pid") if isinstance(pid, int))]) + 1
+
+
+def _person(pid: Any, name: str) -> Pid:  # noqa: ANN401 - as passed
+    (person,) = as_pids([pid], 1, name=name)
+    if person is None:
+        raise InputError(f"{name} must be a person, an int or a str; got None.")
+    return person
+
+
+def _entries_of(store: Store, pid: Pid) -> NDArray[np.int64]:
+    ids = store.select(Leaf("pid", "$eq", pid)) if pid is not None else np.empty(0, np.int64)
+    if not len(ids):
+        raise InputError(f"The gallery has no entries of the person {pid!r}.")
+    return ids
+
+
+def _check_free(store: Store, pid: Pid, ids: NDArray[np.int64], advice: str) -> None:
+    """Raise InputError if other entries than ``ids`` are of this person."""
+    others = np.setdiff1d(store.select(Leaf("pid", "$eq", pid)), ids)
+    if len(others):
+        raise InputError(f"The person {pid!r} has {len(others)} other entries already. {advice}")
