@@ -254,7 +254,7 @@ class DirectoryStore(MemoryStore):
 
     def _commit_limit(self) -> int:
         """Return how many commits a reader may have to read: more where rewriting costs more."""
-        return max(MANY_COMMITS, min(4 * MANY_COMMITS, len(self._table) // 64))
+        return max(MANY_COMMITS, min(2 * MANY_COMMITS, len(self._table) // 256))
 
     def _index_problems(self) -> list[str]:
         found = []

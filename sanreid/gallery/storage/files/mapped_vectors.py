@@ -93,10 +93,13 @@ class MappedVectors:
         Raises:
             GalleryError: The blocks do not make up the rows, or the file has too few.
         """
-        if stops is None:
-            step = rows_per_block(self.dim)
+        step = rows_per_block(self.dim)
+        if stops is None and 0 < count <= step:  # as in most commits: one block
+            stops = np.array([count])
+        elif stops is None:
             stops = np.minimum(np.arange(step, count + step, step), count)
-        starts = np.append(0, stops[:-1])[: len(stops)]
+        starts = np.zeros_like(stops)
+        starts[1:] = stops[:-1]
         whole = int(stops[-1]) == count if len(stops) else count == 0
         if len(stops) != len(sums) or not whole or (starts >= stops).any():
             raise GalleryError(f"{self.path}: its blocks and checksums do not agree.")
