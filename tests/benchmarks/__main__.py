@@ -1,10 +1,10 @@
-"""Every benchmark, one after the other, each in a process of its own; then the page of them.
+"""Run every benchmark in sequence, each in its own process; then write their page.
 
     python -m tests.benchmarks [--out FOLDER] [NAME ...]
 
-Writes ``FOLDER/NAME.json``; where FOLDER is the documentation's, its pictures and its page too.
-Close other programs first: the figures are wall-clock times. The crops are those of
-``SANREID_DATA`` where it is set, else rendered people. The largest runs want 8 GB of memory.
+Write ``FOLDER/NAME.json`` and, if FOLDER is the documentation's, its pictures and its page. Close
+other programs first: times are wall-clock times. The crops are those of ``SANREID_DATA`` if it is
+set, otherwise rendered people. The largest runs need 8 GB of memory.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ RUNS = {  # file name: module and its options
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(RUNS)}")
     parser.add_argument("--out", type=Path, default=page.RESULTS, metavar="FOLDER")
     args = parser.parse_args()
     if unknown := [name for name in args.names if name not in RUNS]:
-        parser.error(f"no benchmark is named {unknown[0]!r}; there are {', '.join(RUNS)}")
+        parser.error(f"no benchmark is named {unknown[0]!r}; choose from {', '.join(RUNS)}")
 
     failed = []
     for name in args.names or RUNS:

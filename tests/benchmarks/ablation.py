@@ -1,17 +1,17 @@
-"""The ablation: measure finished runs, and write what the page of the ablation shows.
+"""Measure finished runs of the ablation, and update the tables of its page.
 
     SANREID_DATA=/data SANREID_MADE=/made \\
         python -m tests.benchmarks.ablation measure rows baseline=RUN +rec=RUN ...
     python -m tests.benchmarks.ablation page        # docs/ablation/*.json -> docs/ablation.md
 
 ``measure NAME LABEL=RUN...`` writes ``docs/ablation/NAME.json``: each run's settings where they
-differ from its packaged configuration, its losses by epoch, its mAP by epoch, and, on all sets of
-``evaluation-all``, its figures, its gain over the first label named and, where its label starts
-with ``+``, over the label before, each of the same seed where there is one, with 95 % bootstrap
-intervals over identities. A label may be named more than once, for runs of several seeds.
+differ from its packaged configuration, its losses and its mAP by epoch, and, on all sets of
+``evaluation-all``, its metrics, its gain over the first label and, if its label starts with ``+``,
+over the previous label, compared with the same seed if there is one, with 95 % bootstrap intervals
+over identities. A label may be repeated for runs with several seeds.
 
-``page`` puts one table for each file between the page's marks ``<!-- NAME -->`` and
-``<!-- end -->``, and draws the curves; the words around them are written by hand.
+``page`` puts the tables of each file between the page's markers ``<!-- NAME -->`` and
+``<!-- end -->``, and draws the curves; the text around them is written by hand.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ SETS = {
 }
 SINGLE_SHOT = "cuhk03-val, single shot"
 _MARKED = re.compile(r"(<!-- (?P<name>[\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-# How a run is told of, or where its data lies on one machine: no part of what was trained.
-_ASIDE = re.compile(
+# How a run is reported, or where its data is stored: does not affect what was trained.
+_IRRELEVANT = re.compile(
     r"^run\.(output|name|threads|log_every|checkpoint_every_s|pictures_every)$"
     r"|^data\.(cache_dir|sources)|^evaluation\."
 )
-# Whether these are given counts, and is printed so.
-_PLACES = {
+# Paths: only whether they are set matters; printed as placeholders.
+_PATHS = {
     "init.weights": "WEIGHTS",
     "init.decoder": "DECODER",
     "loss.teacher.weights": "TEACHER",
@@ -66,7 +66,7 @@ _PLACES = {
 
 
 def measure(name: str, runs: Sequence[tuple[str, Path]]) -> Path:
-    """Measure runs and write their file."""
+    """Measure runs, write their file and return its path."""
     measured: list[tuple[str, int, dict[str, EvaluationReport]]] = []
     rows = []
     for label, folder in runs:
@@ -92,7 +92,7 @@ def measure(name: str, runs: Sequence[tuple[str, Path]]) -> Path:
 def _compared(
     label: str, seed: int, measured: list[tuple[str, int, dict[str, EvaluationReport]]]
 ) -> dict[str, dict[str, EvaluationReport]]:
-    """Give what a run is compared with: the first label, and the one that its own adds to."""
+    """Return the reports a run is compared with: the first label's, and the one it adds to."""
     order = list(dict.fromkeys(one for one, _, _ in measured))
     before = order[: order.index(label)] if label in order else order
     added_to = before[1:][-1:] if label.startswith("+") else []
@@ -105,7 +105,7 @@ def _compared(
 
 
 def _run(folder: Path) -> dict[str, Any]:
-    """Say what a run was and how it went."""
+    """Return the settings of a run, and its losses and mAP by epoch."""
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     facts = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -135,7 +135,7 @@ def _run(folder: Path) -> dict[str, Any]:
 
 
 def _command(config: dict[str, Any]) -> str:
-    """The command whose settings are these: the nearest packaged configuration, and --set."""
+    """Return the command with these settings: the nearest packaged configuration and --set."""
     mine = _settings(config_from_dict(config))
     best: list[str] | None = None
     for name in packaged_configs():
@@ -157,8 +157,8 @@ def _command(config: dict[str, Any]) -> str:
 
 
 def _toml(key: str, value: Any) -> str:
-    if key in _PLACES:
-        return _PLACES[key] if value else ""
+    if key in _PATHS:
+        return _PATHS[key] if value else ""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{k} = {_toml('', v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):
@@ -167,8 +167,10 @@ def _toml(key: str, value: Any) -> str:
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """Give what decides what a run learns, by dotted key."""
-    flat = {key: v for key, v in _flat(config_to_dict(config)).items() if not _ASIDE.search(key)}
+    """Return the settings that affect what a run learns, by dotted key."""
+    flat = {
+        key: v for key, v in _flat(config_to_dict(config)).items() if not _IRRELEVANT.search(key)
+    }
     sources = [
         (
             one.names,
@@ -183,7 +185,7 @@ def _settings(config: TrainConfig) -> dict[str, Any]:
         )
         for one in config.data.sources
     ]
-    return flat | {key: bool(flat[key]) for key in _PLACES} | {"data.sources": sources}
+    return flat | {key: bool(flat[key]) for key in _PATHS} | {"data.sources": sources}
 
 
 def _flat(values: Any, key: str = "") -> dict[str, Any]:
@@ -196,7 +198,7 @@ def _flat(values: Any, key: str = "") -> dict[str, Any]:
 
 
 def load() -> dict[str, dict[str, Any]]:
-    """Give the files' contents by name."""
+    """Return the contents of the files by name."""
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8"))
         for path in sorted(RESULTS.glob("*.json"))
@@ -204,7 +206,7 @@ def load() -> dict[str, dict[str, Any]]:
 
 
 def page(text: str) -> str:
-    """Give the page with its tables made anew from the files."""
+    """Return the page with its tables regenerated from the files."""
     found = load()
     return _MARKED.sub(
         lambda mark: f"{mark[1]}\n{_tables(found[mark['name']])}\n\n{mark[3]}", text
@@ -227,13 +229,13 @@ def _tables(report: dict[str, Any]) -> str:
         )
     headings = ["run", "seed", *SETS.values()]
     shown = (
-        "rank-1 / **mAP** ± half of its 95 % interval / mINP, in per cent; in the last column "
-        "rank-1 on CUHK03 val with one crop a person in the gallery, drawn ten times:"
+        "rank-1 / **mAP** ± half of its 95 % interval / mINP, in percent; the last column is "
+        "rank-1 on CUHK03 val with one crop per person in the gallery, mean of ten draws:"
     )
     parts = [shown, table([*headings, "single-shot"], body)]
     for prefix, over in (
         ("gain", rows[0]["label"]),
-        ("step", "the label before, of the same seed"),
+        ("step", "the previous label, same seed"),
     ):
         if gains := [_gains(row, prefix) for row in rows if prefix in row["figures"][SINGLE_SHOT]]:
             parts += [
@@ -242,7 +244,7 @@ def _tables(report: dict[str, Any]) -> str:
             ]
     if several := _over_seeds(rows):
         parts += [
-            "mAP over the seeds, in per cent: mean (lowest to highest):",
+            "mAP across seeds, in percent: mean (lowest to highest):",
             table(["run", "seeds", *SETS.values()], several),
         ]
     commands = "\n".join(f"{row['command']}  # {row['label']}" for row in rows)
@@ -258,7 +260,7 @@ def _gains(row: dict[str, Any], prefix: str) -> list[str]:
 
 
 def _over_seeds(rows: Sequence[dict[str, Any]]) -> list[list[str]]:
-    """Give the mean and the range of the mAP of each label that has runs of several seeds."""
+    """Return the mean and range of the mAP of each label that has runs with several seeds."""
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         runs.setdefault(row["label"], []).append(row)
@@ -283,12 +285,12 @@ def draw(path: Path = IMAGE) -> None:
 
     rows = load()["rows"]["rows"]
     shown = ("cuhk03-val, other camera", "cuhk03-val, all cameras", "market1501-dev")
-    colours = {label: f"C{n}" for n, label in enumerate(dict.fromkeys(r["label"] for r in rows))}
+    colors = {label: f"C{n}" for n, label in enumerate(dict.fromkeys(r["label"] for r in rows))}
     seeds = sorted({row["seed"] for row in rows})
 
-    def looks(row: dict[str, Any]) -> dict[str, Any]:
+    def style(row: dict[str, Any]) -> dict[str, Any]:
         first = row["seed"] == seeds[0]
-        return {"color": colours[row["label"]], "linestyle": "-" if first else ":",
+        return {"color": colors[row["label"]], "linestyle": "-" if first else ":",
                 "label": row["label"] if first else None}  # fmt: skip
 
     figure = Figure(figsize=(11, 5.6), layout="constrained")
@@ -297,12 +299,12 @@ def draw(path: Path = IMAGE) -> None:
         for row in rows:
             points = [one for one in row["curve"] if one["set"] == key]
             axis.plot([p["epoch"] for p in points], [100 * p["mAP"] for p in points], marker="o",
-                      markersize=3, **looks(row))  # fmt: skip
+                      markersize=3, **style(row))  # fmt: skip
         axis.set(title=SETS[key], xlabel="epoch", ylabel="mAP, %")
     for axis, term in zip(axes[1], ("identity", "reconstruction", "tr"), strict=True):
         for row in rows:
             points = [one for one in row["losses"] if term in one]
-            axis.plot([p["epoch"] for p in points], [p[term] for p in points], **looks(row))
+            axis.plot([p["epoch"] for p in points], [p[term] for p in points], **style(row))
         axis.set(title=f"loss: {term}", xlabel="epoch", ylim=(0, None))
     axes[0][0].legend(fontsize=8)
     path.parent.mkdir(exist_ok=True)

@@ -1,12 +1,12 @@
-"""Images a second against batch size, for every backend; and how long it takes to start.
+"""Throughput against batch size for every backend, and start-up time.
 
     python -m tests.benchmarks.bench_backends [--folder EXPORTS] [--json FILE]
 
-Crops are arrays of 256 x 128 pixels, so nothing is decoded or resized: the network and what stands
-around it. A batch of one is the latency of one crop. Each backend lives in a process of its own.
+Crops are arrays of 256 x 128 pixels, so nothing is decoded or resized: only the network and its
+overhead are measured. A batch of one gives the latency. Each backend runs in its own process.
 
 Start-up is measured in fresh interpreters: ``import sanreid``, ``sanreid --help``, and
-``from_pretrained()`` of the bundled weights after torch is imported.
+``from_pretrained()`` with the bundled weights after torch has been imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.benchmarks.bench_encode import gflop_of_a_crop, network_floor
+from tests.benchmarks.bench_encode import gflop_per_crop, network_floor
 from tests.benchmarks.exports import CONTESTANTS, INPUT_SIZE, crops, load
 from tests.benchmarks.floors import measure_rates
 from tests.benchmarks.report import in_fresh_process, repeat, spread, write_report
@@ -47,7 +47,7 @@ print(time.perf_counter() - start)
 def measure(
     contestant: str, folder: Path, others: list[Path], sizes: list[int], repeats: int
 ) -> dict[str, Any]:
-    """Time one backend at each batch size; runs in its own process."""
+    """Time one backend at each batch size, in its own process."""
     encoder = load(contestant, folder, others)
     rng = np.random.default_rng(0)
     given = rng.integers(0, 256, (max(sizes), *INPUT_SIZE, 3), dtype=np.uint8)
@@ -84,7 +84,7 @@ def start_up(repeats: int) -> list[dict[str, Any]]:
 
 
 def section(reports: list[dict[str, Any]]) -> str:
-    """The page's section."""
+    """Return the page's section."""
     texts = ["## Backends and batch sizes"]
     for report in reports:
         sizes = report["batch_sizes"]
@@ -103,15 +103,15 @@ def section(reports: list[dict[str, Any]]) -> str:
                     f"{last['times_floor']:.1f} x",
                 ]
             )
-        headings = ["backend", "precision", f"{sizes[0]} crop"]
-        headings += [f"images/s by {size}" for size in sizes]
+        headings = ["backend", "precision", "latency"]
+        headings += [f"images/s, batch {size}" for size in sizes]
         texts += [
             (
                 "Arrays of 256 x 128 in, embeddings out: no decoding, no resizing. The floor is "
                 f"that of batches of {sizes[-1]}."
             ),
             table([*headings, "peak memory", "times the floor"], lines),
-            f"![Images a second against batch size](images/{PICTURE})",
+            f"![Images per second against batch size](images/{PICTURE})",
             "Start-up, in fresh interpreters:",
             table(
                 ["start", "median"],
@@ -122,8 +122,8 @@ def section(reports: list[dict[str, Any]]) -> str:
 
 
 def draw(reports: list[dict[str, Any]], folder: Path) -> None:
-    """Draw images a second against batch size."""
-    from matplotlib.figure import Figure  # the page's text needs none of it
+    """Draw images per second against batch size."""
+    from matplotlib.figure import Figure  # not needed for the page's text
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -149,12 +149,12 @@ def main() -> None:
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=list(SIZES))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS), metavar="BACKEND")
-    parser.add_argument("--folder", type=Path, help="keep the exports here, or take them from it")
+    parser.add_argument("--folder", type=Path, help="keep the exports here, or reuse those there")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
 
     rates = measure_rates("torch_float32", "bfloat16", "int8")
-    gflop = gflop_of_a_crop()
+    gflop = gflop_per_crop()
     rows = []
     with tempfile.TemporaryDirectory() as temporary:
         _, others, _ = crops(1, Path(temporary))

@@ -1,9 +1,9 @@
-"""The data path of training: decoding, dealing batches, augmenting, reading textures.
+"""The data path of training: decoding, sampling batches, augmenting, reading textures.
 
     python -m tests.benchmarks.bench_data --json data.json
     python -m tests.benchmarks.bench_data --folder .../market1501/bounding_box_train --crops 12936
 
-Without a folder the crops are noise written as JPEG, which decode slower than photographs.
+Without a folder the crops are noise saved as JPEG, which decodes more slowly than photographs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OPTIONS = {
 
 
 def write_noise(folder: Path, count: int) -> CropSet:
-    """Write smoothed noise as crops of 64 x 128, eight for each person."""
+    """Write smoothed noise as crops of 64 x 128, eight per person."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for number in range(count):
@@ -49,7 +49,7 @@ def write_noise(folder: Path, count: int) -> CropSet:
 
 
 def measure(crops: CropSet, size: tuple[int, int], cache: str) -> dict[str, object]:
-    """Time every part on one set of crops."""
+    """Time each step on one set of crops."""
     began = time.perf_counter()
     store = CropStore.from_crops(crops, size=size)
     decode_s = time.perf_counter() - began
@@ -58,16 +58,16 @@ def measure(crops: CropSet, size: tuple[int, int], cache: str) -> dict[str, obje
         lambda: CropStore.from_crops(crops, size=size, cache_dir=cache), repeats=3, warmup=1
     )
     sampler = PKSampler(store.labels, store.camids, p=P, k=K)
-    dealt = repeat(lambda: list(sampler.epoch(0)), repeats=3)
-    places = next(iter(sampler.epoch(0)))
+    sampled = repeat(lambda: list(sampler.epoch(0)), repeats=3)
+    indices = next(iter(sampler.epoch(0)))
     row: dict[str, object] = {
         "crops": len(store),
         "decoded_per_s": round(len(store) / decode_s),
         "open_cache_s": mapped["median_s"],
-        "deal_an_epoch_s": dealt["median_s"],
-        "select_a_batch_ms": 1e3 * repeat(lambda: store.batch(places), repeats=20)["median_s"],
+        "sample_an_epoch_s": sampled["median_s"],
+        "select_a_batch_ms": 1e3 * repeat(lambda: store.batch(indices), repeats=20)["median_s"],
     }
-    images, generator = store.batch(places), torch.Generator().manual_seed(0)
+    images, generator = store.batch(indices), torch.Generator().manual_seed(0)
     for name, options in OPTIONS.items():
         augment = BatchAugmentation(**options)
         timing = repeat(
@@ -78,7 +78,7 @@ def measure(crops: CropSet, size: tuple[int, int], cache: str) -> dict[str, obje
 
 
 def measure_textures(path: Path) -> dict[str, object]:
-    """Write and read smooth textures of 256 x 256."""
+    """Time writing and reading smooth textures of 256 x 256."""
     generator = torch.Generator().manual_seed(0)
     small = torch.rand(P * K, 3, 24, 24, generator=generator) * 255
     textures = torch.nn.functional.interpolate(small, size=(256, 256), mode="bilinear").byte()

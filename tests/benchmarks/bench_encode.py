@@ -1,15 +1,15 @@
-"""Embedding JPEG files from disk: every backend of SANEncoder against a plain torchvision loop.
+"""Embed JPEG files from disk: every backend of SANEncoder against a plain torchvision loop.
 
     python -m tests.benchmarks.bench_encode [--images 512] [--folder EXPORTS] [--json FILE]
 
 Work: 512 crops, ResNet-50 with last stride 1, 256 x 128, batches of 32, the bundled weights. The
-plain loop opens, resizes, normalises and forwards one batch after the other in float32, as the
-usual feature extractors do. Each contestant lives in a process of its own; they take turns, so
-that a slower minute of the machine is one for all, and ratios are taken turn by turn. The crops
-are read once before, so that the disk's cache is warm for everyone.
+plain loop opens, resizes, normalises and forwards one batch at a time in float32, like common
+feature extractors. Each contestant runs in its own process; they take turns, so that disturbances
+affect all of them alike, and ratios are computed turn by turn. The crops are read once beforehand
+to warm the disk cache.
 
 The floor is the network's multiply-adds over the measured rate of a matrix product in the same
-precision; decoding and resizing are not in it.
+precision; decoding and resizing are not included.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ Embed = Callable[[list[Path]], NDArray[np.float32]]
 
 
 def plain_loop(batch_size: int) -> Embed:
-    """Decode, resize, forward, one after the other; torchvision's ResNet and transforms."""
-    encoder = released()  # for its weights alone
+    """Return a sequential loop: decode, resize, forward, with torchvision's ResNet."""
+    encoder = released()  # only for its weights
     weights = encoder.module.state_dict()
     network = torchvision.models.resnet50(weights=None)
     network.layer4[0].conv2.stride = network.layer4[0].downsample[0].stride = (1, 1)
     network.fc = torch.nn.Sequential(encoder.module.head.reduction, encoder.module.head.bn)
     trunk = {k.removeprefix("trunk."): v for k, v in weights.items() if k.startswith("trunk.")}
-    network.load_state_dict(trunk, strict=False)  # the head is in place already
+    network.load_state_dict(trunk, strict=False)  # the head is already set
     network.eval()
     prepare = transforms.Compose(
         [
@@ -74,13 +74,13 @@ def plain_loop(batch_size: int) -> Embed:
     return embed
 
 
-_HERE: dict[str, Any] = {}  # of a contestant's process: what embeds
+_HERE: dict[str, Any] = {}  # state of a contestant's process: its embedding function
 
 
 def _prepare(
     contestant: str, folder: Path, paths: list[Path], others: list[Path], batch_size: int
 ) -> str:
-    """Load and warm a contestant in its process; give its precision."""
+    """Load and warm up a contestant in its process; return its precision."""
     precision = "float32"
     if contestant == PLAIN:
         _HERE["embed"] = plain_loop(batch_size)
@@ -95,7 +95,7 @@ def _prepare(
 
 
 def _run(paths: list[Path], output: Path) -> tuple[float, float]:
-    """Embed once in a contestant's process; give seconds and peak memory."""
+    """Embed once in a contestant's process; return seconds and peak memory."""
     start = time.perf_counter()
     rows = _HERE["embed"](paths)
     seconds = time.perf_counter() - start
@@ -112,7 +112,7 @@ def compete(
     batch_size: int,
     rounds: int,
 ) -> list[dict[str, Any]]:
-    """Let the contestants take turns; give a row for each."""
+    """Let the contestants take turns; return one row per contestant."""
     context = multiprocessing.get_context("spawn")
     pools = {name: context.Pool(1) for name in contestants}
     rows: list[dict[str, Any]] = []
@@ -151,8 +151,8 @@ def compete(
     return rows
 
 
-def gflop_of_a_crop() -> float:
-    """1e9 operations of the network for one crop, a multiply-add being two."""
+def gflop_per_crop() -> float:
+    """Return the network's operations per crop in 1e9, a multiply-add counted as two."""
     module = released().module
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(1, 3, *INPUT_SIZE))
@@ -162,23 +162,23 @@ def gflop_of_a_crop() -> float:
 def network_floor(
     seconds: float, rates: dict[str, float], *, gflop: float, precision: str
 ) -> dict[str, Any]:
-    """The floor of the network's arithmetic; in float32 by whichever library multiplies faster."""
+    """Return the floor of the network's arithmetic; float32 at the faster library's rate."""
     kinds = ("float32", "torch_float32") if precision == "float32" else (precision,)
     fastest = max(kinds, key=lambda kind: rates[f"{kind}_gflops"])
     return above_floor(seconds, rates, gflop=gflop, precision=fastest)
 
 
 def section(reports: list[dict[str, Any]]) -> str:
-    """The page's section."""
+    """Return the page's section."""
     parts = ["## Crops to embeddings"]
     for report in reports:
         height, width = report["input_size"]
         parts.append(
             f"{report['images']} JPEG files ({report['crops']}, 64 x 128), ResNet-50 with last "
             f"stride 1 at {height} x {width}, batches of {report['batch_size']}, decoding and "
-            f"resizing included; {report['gflop_per_crop']:.1f} GFLOP a crop. The peer is a plain "
-            "torchvision loop in float32: open, resize, forward, one after the other. The cosine "
-            "is the lowest of any crop to the peer."
+            f"resizing included; {report['gflop_per_crop']:.1f} GFLOP per crop. The peer is a "
+            "plain torchvision loop in float32: open, resize, forward, in sequence. The lowest "
+            "cosine is the minimum over all crops between a contestant's embedding and the peer's."
         )
         lines = [
             [
@@ -198,13 +198,13 @@ def section(reports: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Let every contestant embed and print the table."""
+    """Run every contestant and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--repeats", type=int, default=2, help="turns of each contestant")
+    parser.add_argument("--repeats", type=int, default=2, help="turns per contestant")
     parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS), metavar="CONTESTANT")
-    parser.add_argument("--folder", type=Path, help="keep the exports here, or take them from it")
+    parser.add_argument("--folder", type=Path, help="keep the exports here, or reuse those there")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
 
@@ -221,7 +221,7 @@ def main() -> None:
             rounds=args.repeats,
         )
     rates = measure_rates("torch_float32", "bfloat16", "int8")
-    gflop = gflop_of_a_crop()
+    gflop = gflop_per_crop()
     for row in rows:
         total, precision = gflop * len(paths), row["precision"]
         row.update(network_floor(row["median_s"], rates, gflop=total, precision=precision))

@@ -1,11 +1,11 @@
-"""CMC and mAP from embeddings: ``sanreid.evaluate`` beside the dense algorithm of the papers.
+"""CMC and mAP from embeddings: ``sanreid.evaluate`` against the usual dense algorithm.
 
     python -m tests.benchmarks.bench_evaluate --json evaluate.json
     python -m tests.benchmarks.bench_evaluate --queries 10000 --gallery 500000 --only sanreid
 
-The peer is the evaluation as reID code publishes it, in NumPy: the whole distance matrix, a whole
-argsort, a loop over the queries. Every contestant runs in a process of its own. The floor is the
-matrix product of all pairs.
+The peer is the evaluation found in published reID code, in NumPy: the full distance matrix, a full
+argsort, a loop over the queries. Each contestant runs in its own process. The floor is the matrix
+product of all pairs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.benchmarks.floors import above_floor, measure_rates
 from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
 from tests.benchmarks.tables import floor_text, memory_text, table, time_text
 
-CONTESTANTS = ("sanreid", "dense NumPy", "matrix product alone")
+CONTESTANTS = ("sanreid", "dense NumPy", "matrix product only")
 
 
 def dense_evaluation(
@@ -30,7 +30,7 @@ def dense_evaluation(
     gallery_camids,
     max_rank=50,
 ):
-    """mAP and CMC, written plainly."""
+    """Return mAP and CMC, computed in the plainest way."""
     queries = query_embeddings / np.linalg.norm(query_embeddings, axis=1, keepdims=True)
     gallery = gallery_embeddings / np.linalg.norm(gallery_embeddings, axis=1, keepdims=True)
     distances = 1 - queries @ gallery.T
@@ -53,7 +53,7 @@ def dense_evaluation(
 
 
 def measure(contestant, sizes, repeats):
-    """One contestant's row; runs in its own process."""
+    """Measure one contestant, in its own process; return its row."""
     inputs = draw_crowd(**sizes)
     before = peak_memory_mib()
     found = {}
@@ -73,7 +73,7 @@ def measure(contestant, sizes, repeats):
 
 
 def section(reports):
-    """The page's section: every size, and agreement where the peer ran."""
+    """Return the page's section: every size, and the agreement where the peer ran."""
     lines, agreements = [], []
     for report in sorted(reports, key=lambda one: one["sizes"]["num_gallery"]):
         sizes = report["sizes"]
@@ -87,16 +87,16 @@ def section(reports):
             lines.append([shape, shown, time, ratio, memory, floor_text(row)])
         if peer:
             agreements.append(
-                f"At {shape} `evaluate` takes {report['memory_share']:.0%} of the peer's memory; "
-                f"the two mAP differ by {report['difference_of_mAP']:.1e}."
+                f"At {shape} `evaluate` uses {report['memory_share']:.0%} of the peer's memory; "
+                f"the two mAP values differ by {report['difference_of_mAP']:.1e}."
             )
     return "\n\n".join(
         [
             "## Evaluation: CMC, mAP and mINP",
             (
-                "Queries x gallery x dimensions. The peer is the evaluation as reID code "
-                "publishes it, in plain NumPy: the whole distance matrix, a whole argsort, a "
-                "loop. The inputs are part of the peak memory."
+                "Queries x gallery x dimensions. The peer is the evaluation found in published "
+                "reID code, in plain NumPy: the full distance matrix, a full argsort, a loop "
+                "over the queries. Peak memory includes the inputs."
             ),
             table(["size", "contestant", "time", "times faster", "peak memory", "floor"], lines),
             *agreements,
@@ -106,7 +106,9 @@ def section(reports):
 
 def main() -> None:
     parser = crowd_parser(__doc__, CONTESTANTS)
-    parser.add_argument("--noise", type=float, default=1.6, help="more is a worse encoder")
+    parser.add_argument(
+        "--noise", type=float, default=1.6, help="a larger value simulates a worse encoder"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
 
@@ -126,7 +128,7 @@ def main() -> None:
     for row in rows:
         print(
             f"  {row['contestant']:<21} {row['median_s']:8.3f} s (IQR {row['iqr_s']:.3f})  "
-            f"peak {row['peak_mib']:8.1f} MiB, of it inputs {row['inputs_mib']:.1f}  "
+            f"peak {row['peak_mib']:8.1f} MiB, of which inputs {row['inputs_mib']:.1f}  "
             f"{row['times_floor']} x the floor"
             + (f"  mAP {row['mAP']:.6f}" if "mAP" in row else "")
         )

@@ -1,17 +1,17 @@
-"""The Gallery beside bare FAISS on the same vectors: search, filters, disk, approximate indexes.
+"""The Gallery against plain FAISS on the same vectors: search, filters, disk, indexes.
 
     python -m tests.benchmarks.bench_gallery --size 100000 --parts search
     python -m tests.benchmarks.bench_gallery --size 1000000 --parts scale disk approximate
 
-Vectors are drawn around identities, twenty crops each (50,000 identities at a million), spread
-within and between people as real crops were measured to be. They are drawn once for each size and
-read from a file by every contestant, each in a process of its own but in ``search``, where they
-take turns in one. The parts:
+Vectors are drawn around identities, twenty per identity (50,000 identities at a million), with
+the spread within and between people measured on real crops. They are drawn once for each size and
+read from a file by every contestant, each in its own process except in ``search``, where they take
+turns in one. The parts:
 
 search       64 queries, k=10: no filter, a filter that admits 10 %, the Market-1501 rule
 scale        plain exact search, 64 queries and one, from 1,000 entries up to ``--size``
-disk         bulk add beside a plain file, opening, first search (checksums are read), next search
-approximate  building, recall@10 and speed of ``--kinds`` beside exact search, from a gallery of
+disk         bulk add against a plain file, opening, first search (verifies checksums), next one
+approximate  build time, recall@10 and speed of ``--kinds`` against exact search, on a gallery of
              at least 10,000 entries on disk
 """
 
@@ -31,26 +31,26 @@ from tests.benchmarks.floors import above_floor, measure_rates
 from tests.benchmarks.gallery_page import draw, section
 from tests.benchmarks.report import in_fresh_process, spread, write_report
 
-__all__ = ["draw", "draw_rows", "section"]  # the page asks for the first and the last
+__all__ = ["draw", "draw_rows", "section"]  # the page uses the first and the last
 
 QUERIES, K, PER_PERSON, CAMERAS = 64, 10, 20, 10
 RECALL_QUERIES = 512
 ROWS_AT_A_TIME = 8192
-SECONDS = 20  # of timing for a contestant, where three repeats do not take longer
+SECONDS = 20  # time budget for all repeats, but at least three repeats
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-# (sum of variances, axes for a fall by e), measured on CUHK03 crops with a baseline encoder:
-# deviations from a person's mean, and of people's means from their common mean.
+# (sum of variances, number of axes over which they fall by e), measured on CUHK03 crops with a
+# baseline encoder: around each person's mean, and of these means around the overall mean.
 WITHIN, BETWEEN = (0.45, 40), (0.49, 13)
 
 
 def spectrum(dim, total, decay):
-    """Standard deviations along axes whose variances fall by e every ``decay`` axes."""
+    """Return standard deviations along axes whose variances fall by e every ``decay`` axes."""
     variances = np.exp(-np.arange(dim) / decay)
     return np.sqrt(total * variances / variances.sum()).astype(np.float32)
 
 
 def draw_rows(count, dim, *, seed=0, people=None):
-    """Unit rows around ``people`` (count / 20 of them), spread as crops of real people are."""
+    """Draw unit rows around ``people`` (default: count / 20), with the spread of real crops."""
     fixed = np.random.default_rng(99)
     turn, _ = np.linalg.qr(fixed.standard_normal((dim, dim)))
     many = max(2, people or count // PER_PERSON)
@@ -69,7 +69,7 @@ def draw_rows(count, dim, *, seed=0, people=None):
 
 
 def prepare(folder, size, args):
-    """Draw rows and queries once, new crops of the same people, for all contestants to read."""
+    """Draw rows, and queries from the same people, once for all contestants."""
     rows, pids = draw_rows(size, args["dim"])
     np.save(folder / "rows.npy", rows)
     np.save(folder / "pids.npy", pids)
@@ -81,12 +81,12 @@ def prepare(folder, size, args):
 
 
 def drawn(folder, name, *, mapped=False):
-    """What :func:`prepare` has drawn."""
+    """Load an array written by :func:`prepare`."""
     return np.load(folder / f"{name}.npy", mmap_mode="r" if mapped else None)
 
 
 def take_turns(contestants, most):
-    """Time each in turn, so that the machine's moods meet all of them."""
+    """Time the contestants in turn, so that disturbances affect all of them alike."""
     seconds = {name: [] for name in contestants}
     once = 0.0
     for work in contestants.values():
@@ -102,13 +102,13 @@ def take_turns(contestants, most):
 
 
 def exact_floor(seconds, rates, queries, rows, dim):
-    """Every row is read at least once and multiplied with every query."""
+    """Return the floor: every row is read once and multiplied with every query."""
     gflop, gigabytes = 2 * queries * rows * dim / 1e9, 4 * rows * dim / 1e9
     return above_floor(seconds, rates, gflop=gflop, gigabytes=gigabytes)
 
 
 def measure_search(folder, size, args, rates):
-    """Plain, filtered and Market-1501 search against the bare calls."""
+    """Measure plain, filtered and Market-1501 search against direct FAISS calls."""
     import faiss
 
     rows, pids = drawn(folder, "rows"), drawn(folder, "pids")
@@ -153,7 +153,7 @@ def measure_search(folder, size, args, rates):
 
 
 def measure_scale(folder, contestant, size, args, rates):
-    """Exact search of one contestant, 64 queries and one."""
+    """Measure exact search by one contestant, with 64 queries and with one."""
     queries = drawn(folder, "queries")[:QUERIES]
     rows = drawn(folder, "rows", mapped=True)
     if contestant == "FAISS":
@@ -178,7 +178,7 @@ def measure_scale(folder, contestant, size, args, rates):
 
 
 def write_plain(folder, size, args):
-    """The vectors alone into a file, flushed: what the medium allows."""
+    """Measure writing only the vectors to a plain file, flushed: what the disk allows."""
     rows = drawn(folder, "rows")
     start = time.perf_counter()
     with (folder / "plain").open("wb") as file:
@@ -191,7 +191,7 @@ def write_plain(folder, size, args):
 
 
 def write_disk(folder, size, args):
-    """Bulk add with the vectors in memory, in batches of 100,000."""
+    """Measure adding the vectors from memory in batches of 100,000."""
     rows, pids = drawn(folder, "rows"), drawn(folder, "pids")
     camids = np.arange(size) % CAMERAS
     metadata = [{"path": f"crops/{row:08d}.jpg"} for row in range(size)]
@@ -205,7 +205,7 @@ def write_disk(folder, size, args):
 
 
 def read_disk(folder, size, args):
-    """Open, search twice, and see how much memory is resident."""
+    """Measure opening, the first search, the next search, and a filtered one."""
     queries = drawn(folder, "queries")[:QUERIES]
     start = time.perf_counter()
     gallery = Gallery.open(folder / "g", mode="r")
@@ -228,7 +228,7 @@ def read_disk(folder, size, args):
 
 
 def measure_approximate(folder, kind, size, args, rates):
-    """One kind of index against exact search of the same gallery on disk."""
+    """Measure one kind of index against exact search of the same gallery on disk."""
     queries = drawn(folder, "queries")
     exact = Gallery.open(folder / "g", mode="r")
     gallery = Gallery.open(folder / "g", index=kind)
@@ -262,12 +262,12 @@ def measure_approximate(folder, kind, size, args, rates):
         }
         row["candidates_per_entry"] = gallery.stats()["candidates_per_entry"]
         row["times_faster"] = row["exact_median_s"] / row["median_s"]
-        index, _ = gallery._store.keeper._held
+        index, _ = gallery._store._index._held
         if kind.startswith("ivf"):
             scanned = index.width * size / index.index.nlist * index.index.code_size
             scored = (K * index.overfetch + 8) * args["dim"] * 4
-            middles = index.index.nlist * index.index.d * 4 / count  # read once for all
-            gigabytes = count * (scanned + scored + middles) / 1e9
+            centroids = index.index.nlist * index.index.d * 4 / count  # read once per batch
+            gigabytes = count * (scanned + scored + centroids) / 1e9
             row |= above_floor(row["median_s"], rates, gigabytes=gigabytes)
         rows.append(row)
     gallery.close()
@@ -275,7 +275,7 @@ def measure_approximate(folder, kind, size, args, rates):
 
 
 def run(parts, args, rates):
-    """Give the rows of all parts, one process after the other."""
+    """Yield the rows of all parts, measured one process at a time."""
     size = args["size"]
     for step in [step for step in SIZES if step < size] + [size]:
         full = step == size
@@ -302,13 +302,13 @@ def run(parts, args, rates):
 
 
 def several(measure, *arguments):
-    """Rows measured in one process, each with that process's peak memory."""
+    """Return the rows measured in one process, each with its peak memory."""
     found = in_fresh_process(measure, *arguments)
     return [{**row, "peak_mib": found["peak_mib"]} for row in found["rows"]]
 
 
 def shown(row):
-    """One line for people."""
+    """Format a row as one line of text."""
     facts = [
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in row.items()
@@ -321,11 +321,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--repeats", type=int, default=15, help="at most, and at least three")
+    parser.add_argument("--repeats", type=int, default=15, help="upper limit; never below three")
     parts = ["search", "scale", "disk", "approximate"]
     parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
     parser.add_argument("--kinds", nargs="+", default=["ivf-sq8", "ivf"])
-    parser.add_argument("--folder", help="where vectors are written; default: the system's")
+    parser.add_argument("--folder", help="folder for temporary files; default: the system's")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = vars(parser.parse_args())
     rates, rows = measure_rates(), []
@@ -333,7 +333,9 @@ def main() -> None:
     for row in run(args["parts"], args, rates):
         rows.append(row)
         print(shown(row), flush=True)
-        write_report(args["json"], "gallery", rows, rates=rates, **facts)  # long: kept as it goes
+        write_report(
+            args["json"], "gallery", rows, rates=rates, **facts
+        )  # long run: saved after each row
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""k-reciprocal re-ranking: ``sanreid.k_reciprocal_rerank`` beside the dense published algorithm.
+"""k-reciprocal re-ranking: ``sanreid.k_reciprocal_rerank`` against the published dense algorithm.
 
     python -m tests.benchmarks.bench_rerank --json rerank.json
     python -m tests.benchmarks.bench_rerank --queries 11659 --gallery 82161 --only sanreid
 
-The peer does what the authors' NumPy code does, with the same dense N x N matrices, where N is
-queries and gallery together (about 10 GB at the default size). Every contestant runs in a
-process of its own; the two results are compared number by number. The floor is the matrix product
-of all pairs of queries and gallery together.
+The peer reproduces the authors' NumPy code, with the same dense N x N matrices, where N counts
+queries and gallery together (about 10 GB at the default size). Each contestant runs in its own
+process; the two results are compared element by element. The floor is the matrix product of all
+pairs, queries and gallery together.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from tests.benchmarks.floors import above_floor, measure_rates
 from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
 from tests.benchmarks.tables import floor_text, table, time_text
 
-CONTESTANTS = ("sanreid", "dense NumPy", "all pairs alone")
+CONTESTANTS = ("sanreid", "dense NumPy", "all pairs, product only")
 
 
 def dense_rerank(queries, gallery, k1=20, k2=6, lambda_value=0.3):
-    """The algorithm of Zhong et al. (CVPR 2017) on dense matrices."""
+    """Re-rank by the algorithm of Zhong et al. (CVPR 2017) on dense matrices."""
     rows = np.concatenate([queries, gallery])
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     count, num_queries = len(rows), len(queries)
@@ -70,7 +70,7 @@ def dense_rerank(queries, gallery, k1=20, k2=6, lambda_value=0.3):
 
 
 def measure(contestant, sizes, repeats, folder):
-    """One contestant's row, its distances left in ``folder``; runs in its own process."""
+    """Measure one contestant, in its own process; leave its distances in ``folder``."""
     queries, query_pids, query_camids, gallery, pids, camids = draw_crowd(**sizes)
     before = peak_memory_mib()
     results = []
@@ -98,7 +98,7 @@ def measure(contestant, sizes, repeats, folder):
 
 
 def compare(folder):
-    """Largest difference of the two results, and the share that differs by more than 1e-4."""
+    """Return the largest difference of the two results, and the share above 1e-4."""
     ours, peer = (
         np.load(Path(folder) / f"{name}.npy", mmap_mode="r") for name in ("sanreid", "dense NumPy")
     )
@@ -111,7 +111,7 @@ def compare(folder):
 
 
 def section(reports):
-    """The page's section: every size, and agreement where the peer ran."""
+    """Return the page's section: every size, and the agreement where the peer ran."""
     lines, agreements = [], []
     for report in sorted(reports, key=lambda one: one["sizes"]["num_gallery"]):
         sizes = report["sizes"]
@@ -127,16 +127,16 @@ def section(reports):
             )
         if peer:
             agreements.append(
-                f"At {shape} it takes {report['memory_share']:.0%} of the peer's memory; no pair "
-                f"of the two results differs by more than {report['largest_difference']:.1e}."
+                f"At {shape} it uses {report['memory_share']:.0%} of the peer's memory; no pair "
+                f"of elements differs by more than {report['largest_difference']:.1e}."
             )
     return "\n\n".join(
         [
             "## k-reciprocal re-ranking",
             (
-                "Queries x gallery x dimensions. The peer does what the authors' NumPy code does, "
-                "with dense matrices of all pairs of queries and gallery together; it runs once. "
-                "Inputs and the result (four bytes a pair) are part of the peak memory."
+                "Queries x gallery x dimensions. The peer reproduces the authors' NumPy code, "
+                "with dense matrices over queries and gallery together; it runs once. Peak memory "
+                "includes the inputs and the result (four bytes per pair)."
             ),
             table(["size", "contestant", "time", "times faster", "peak memory", "floor"], lines),
             *agreements,
@@ -173,7 +173,7 @@ def main() -> None:
     for row in rows:
         print(
             f"  {row['contestant']:<16} {row['median_s']:8.3f} s (IQR {row['iqr_s']:.3f})  "
-            f"peak {row['work_peak_mib']:8.1f} MiB, of it inputs {row['inputs_mib']:.1f}  "
+            f"peak {row['work_peak_mib']:8.1f} MiB, of which inputs {row['inputs_mib']:.1f}  "
             f"{row['times_floor']} x the floor"
             + (f"  mAP {row['mAP']:.6f}" if "mAP" in row else "")
         )

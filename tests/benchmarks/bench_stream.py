@@ -1,10 +1,10 @@
-"""A long stream through ``encode_stream``: memory and throughput from its beginning to its end.
+"""A long stream through ``encode_stream``: memory and throughput from beginning to end.
 
     python -m tests.benchmarks.bench_stream [--images 100000] [--json FILE]
 
 A tiny encoder (ResNet-18, random weights, 32 x 32) embeds crops of 64 x 128 pixels that a
-generator draws one by one, so whatever grows with the stream shows. The floor of resident memory
-is what is held before the stream; each row is a tenth of it.
+generator draws one at a time, so any growth with the stream shows. The floor of resident memory is
+its value before the stream; each row covers a tenth of the stream.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PARTS = 10
 
 
 def resident_mib() -> float:
-    """Memory of this process that is in use now, in MiB; NaN where the system does not say."""
+    """Return the current resident memory of this process, in MiB; NaN outside Linux."""
     if not sys.platform.startswith("linux"):
         return float("nan")
     pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
@@ -38,18 +38,18 @@ def resident_mib() -> float:
 
 
 def drawn(count: int) -> Iterator[NDArray[np.uint8]]:
-    """Crops that are all different, none of them kept."""
+    """Yield distinct random crops without keeping them."""
     rng = np.random.default_rng(0)
     for _ in range(count):
         yield rng.integers(0, 256, (128, 64, 3), dtype=np.uint8)
 
 
 def measure(count: int, batch_size: int) -> dict[str, Any]:
-    """Stream ``count`` crops; give time and resident memory at each tenth."""
+    """Stream ``count`` crops; return throughput and resident memory for each tenth."""
     torch.manual_seed(0)
     config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(32, 32))
     encoder = SANEncoder(build_sa_enc(config), config, device="cpu", dtype="float32")
-    list(encoder.encode_stream(drawn(8 * batch_size), batch_size=batch_size))  # warm
+    list(encoder.encode_stream(drawn(8 * batch_size), batch_size=batch_size))  # warm-up
     marks = [count * part // PARTS for part in range(1, PARTS + 1)]
     before = resident_mib()
     parts, last, embedded = [], 0, 0
@@ -72,23 +72,24 @@ def measure(count: int, batch_size: int) -> dict[str, Any]:
 
 
 def section(reports: list[dict[str, Any]]) -> str:
-    """The page's section."""
+    """Return the page's section."""
     texts = ["## A long stream"]
     for report in reports:
         rows = report["rows"]
         first, last = rows[0], rows[-1]
         texts += [
             (
-                f"{report['images']:,} crops through `encode_stream`, batches of "
-                f"{report['batch_size']}, a tiny encoder, so that memory that grows and work that "
-                f"slows would show. Resident memory before: {report['before_mib']:,.0f} MiB; from "
-                "the first tenth to the last it changes by "
+                f"{report['images']:,} crops through `encode_stream`, in batches of "
+                f"{report['batch_size']}, with a tiny encoder, so that growing memory or falling "
+                f"throughput would show. Resident memory before: {report['before_mib']:,.0f} MiB; "
+                "from the first tenth to the last it changes by "
                 f"{last['resident_mib'] - first['resident_mib']:+.1f} MiB, throughput by "
-                f"{last['images_per_s'] / first['images_per_s'] - 1:+.0%}, by the processor's own "
-                f"clock {last['images_per_cpu_s'] / first['images_per_cpu_s'] - 1:+.0%}."
+                f"{last['images_per_s'] / first['images_per_s'] - 1:+.0%}, and throughput per "
+                "second of CPU time by "
+                f"{last['images_per_cpu_s'] / first['images_per_cpu_s'] - 1:+.0%}."
             ),
             table(
-                ["crops so far", "images/s", "images per second of processor", "resident memory"],
+                ["crops so far", "images/s", "images per CPU second", "resident memory"],
                 [
                     [
                         f"{row['crops']:,}",
@@ -104,7 +105,7 @@ def section(reports: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Stream and print the table."""
+    """Run the stream and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--batch-size", type=int, default=64)

@@ -1,4 +1,4 @@
-"""Embeddings drawn to look like those of a reID encoder: people, cameras, and noise."""
+"""Random embeddings that resemble those of a reID encoder: people, cameras, noise."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 
 PER_PERSON = 20
 CAMERAS = 6
-ROWS_AT_A_TIME = 4096  # keeps the peak memory of a benchmark its contestant's own
+ROWS_AT_A_TIME = 4096  # keeps drawing from adding to the contestant's peak memory
 
 
 def crowd_parser(doc, contestants):
-    """A parser with the options of every benchmark that draws a crowd."""
+    """Return a parser with the options shared by every benchmark that draws a crowd."""
     parser = argparse.ArgumentParser(description=doc.partition("\n")[0])
     parser.add_argument("--queries", type=int, default=3368)
     parser.add_argument("--gallery", type=int, default=15913)
     parser.add_argument("--dim", type=int, default=512)
-    parser.add_argument("--only", choices=contestants, help="run one contestant alone")
+    parser.add_argument("--only", choices=contestants, help="run only this contestant")
     parser.add_argument("--json", type=Path, help="write the results here")
     return parser
 
 
 def draw_crowd(num_queries, num_gallery, *, dim=512, noise=1.6, seed=0):
-    """(query_embeddings, query_pids, query_camids, gallery_embeddings, ..pids, ..camids).
+    """Draw (query_embeddings, query_pids, query_camids, gallery_embeddings, ..pids, ..camids).
 
     With the default noise the plain ranking reaches a mAP of about 0.65 at Market-1501's size.
     """

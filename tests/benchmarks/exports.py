@@ -1,4 +1,4 @@
-"""The encoder of the benchmarks, and its exports, made once and kept in a folder."""
+"""The encoder of the benchmarks and its exports, written once and kept in a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.people import rendered_person
 INPUT_SIZE = (256, 128)
 CALIBRATION = 128  # crops
 
-# What is measured: backend, and dtype or "int8" for a quantised file.
+# Contestants by name: (backend, dtype), with "int8" for a quantised file.
 CONTESTANTS: dict[str, tuple[str, str]] = {
     "sanreid torch float32": ("torch", "float32"),
     "sanreid torch auto": ("torch", "auto"),
@@ -27,15 +27,15 @@ CONTESTANTS: dict[str, tuple[str, str]] = {
 
 
 def released(dtype: str = "float32") -> SANEncoder:
-    """The bundled weights, on the CPU."""
+    """Load the bundled weights on the CPU."""
     return SANEncoder.from_pretrained("san-r50", device="cpu", dtype=dtype)
 
 
 def crops(count: int, folder: Path) -> tuple[list[Path], list[Path], str]:
-    """Give ``count`` JPEG files of 64 x 128 pixels (width x height), others, and what they are.
+    """Return ``count`` JPEG files of 64 x 128 pixels (width x height), others, and their kind.
 
-    They are spread evenly over Market-1501's training folder, so over people and cameras, where
-    SANREID_DATA is set; else rendered people, written into ``folder``.
+    If SANREID_DATA is set, they are spread evenly over Market-1501's training folder, and so over
+    people and cameras; otherwise they are rendered people, written into ``folder``.
     """
     total = count + CALIBRATION
     if "SANREID_DATA" in os.environ:
@@ -54,14 +54,14 @@ def crops(count: int, folder: Path) -> tuple[list[Path], list[Path], str]:
 
 
 def load(contestant: str, folder: Path, calibration: Sequence[Path]) -> SANEncoder:
-    """The encoder of a contestant; its export is written into ``folder`` where it is not there."""
+    """Load a contestant's encoder; write its export into ``folder`` if it is missing."""
     backend, dtype = CONTESTANTS[contestant]
     if backend == "torch":
         return released(dtype)
     kind: Literal["onnx", "openvino"] = "onnx" if backend == "onnx" else "openvino"
-    place = folder / f"{kind}-{'int8' if dtype == 'int8' else 'float32'}"
-    if not place.is_dir():
+    path = folder / f"{kind}-{'int8' if dtype == 'int8' else 'float32'}"
+    if not path.is_dir():
         given = list(calibration) if dtype == "int8" else None
-        export(released(), place, backend=kind, calibration=given)
-    asked = "auto" if dtype == "int8" else dtype
-    return SANEncoder.from_pretrained(place, backend=kind, dtype=asked)
+        export(released(), path, backend=kind, calibration=given)
+    requested = "auto" if dtype == "int8" else dtype
+    return SANEncoder.from_pretrained(path, backend=kind, dtype=requested)

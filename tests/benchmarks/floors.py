@@ -1,8 +1,8 @@
-"""What the machine could do at best, measured, and how far a figure is from it.
+"""The best that the machine could do, measured, and how far a figure is from it.
 
 The floor of a piece of work is its operations over the rate of a large matrix product, or its
-bytes over the rate at which memory is read, whichever takes longer. Nothing can be quicker; what
-is much slower says so.
+bytes over the rate at which memory is read, whichever takes longer. Nothing can be faster than its
+floor.
 
     rates = measure_rates()                                # 3 seconds, both kinds of rate
     row |= above_floor(row["median_s"], rates, gflop=26.4)  # floor_s, bound_by, times_floor
@@ -24,15 +24,15 @@ _REPEATS = 5
 
 
 def measure_rates(*precisions: str) -> dict[str, float]:
-    """The machine's rates, in a process of its own, with as many threads as the work uses.
+    """Measure the machine's rates in a fresh process, with as many threads as the work uses.
 
     Args:
-        precisions: Beside NumPy's float32, matrix products of PyTorch: "bfloat16", "float16",
-            "torch_float32" or "int8".
+        precisions: PyTorch matrix products to measure besides NumPy's float32: "bfloat16",
+            "float16", "torch_float32" or "int8".
 
     Returns:
-        ``<precision>_gflops`` (1e9 operations a second, a multiply-add being two) and
-        ``read_gb_per_s`` (1e9 bytes a second).
+        ``<precision>_gflops`` (1e9 operations per second, a multiply-add counts as two) and
+        ``read_gb_per_s`` (1e9 bytes per second).
     """
     found = in_fresh_process(_measure, precisions)
     found.pop("peak_mib")
@@ -47,13 +47,13 @@ def above_floor(
     gigabytes: float = 0.0,
     precision: str = "float32",
 ) -> dict[str, Any]:
-    """The floor of a piece of work and how many times longer it took.
+    """Return the floor of a piece of work and how many times longer it took.
 
     Args:
-        seconds: What it took.
-        rates: As :func:`measure_rates` gives them.
-        gflop: 1e9 operations that cannot be avoided.
-        gigabytes: 1e9 bytes that must be read from or written to memory.
+        seconds: Time it took.
+        rates: As returned by :func:`measure_rates`.
+        gflop: Unavoidable operations, in 1e9.
+        gigabytes: Bytes that must be read from or written to memory, in 1e9.
         precision: Of the operations.
     """
     arithmetic = gflop / rates[f"{precision}_gflops"]
@@ -73,7 +73,7 @@ def _measure(precisions: tuple[str, ...]) -> dict[str, Any]:
     work = 2 * _SIDE**3 / 1e9
     rates = {"float32_gflops": work / _best(lambda: np.matmul(square, square, out=out))}
     if precisions:
-        import torch  # NumPy's own benchmarks do without
+        import torch  # benchmarks of NumPy code do not need it
 
         with torch.inference_mode():
             for name in precisions:
@@ -92,7 +92,7 @@ def _measure(precisions: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _best(work: Callable[[], object]) -> float:
-    """The shortest of several times: what disturbs only makes longer."""
+    """Return the shortest of several times: disturbances only lengthen them."""
     work()
     seconds = []
     for _ in range(_REPEATS):

@@ -1,4 +1,4 @@
-"""What the page of benchmarks says of galleries, and the picture of cost against size."""
+"""The gallery section of the benchmarks page, and its plot of cost against size."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ NAMES = {"FAISS": "FAISS, flat", "Gallery": "Gallery, exact"}
 
 
 def section(reports):
-    """The section of all reports: search, cost against size, approximate indexes, disk."""
+    """Return the section: search, cost against size, approximate indexes, disk."""
     rows = [row for report in reports for row in report["rows"]]
     parts = {name: [row for row in rows if row["part"] == name] for name in _PARTS}
     drawn = reports[0]
     text = [
         "## Searching a gallery",
         (
-            f"Vectors of {drawn['dim']} numbers, drawn around people, twenty crops each, with "
-            f"the spread measured on real crops; k = {drawn['k']}. The peer is the bare call of "
-            "a FAISS flat index on the same vectors. The floor of exact search reads every row "
-            "once from memory and multiplies it with every query; the smallest galleries lie in "
-            "the processor's cache, hence may be below it."
+            f"Random vectors with {drawn['dim']} dimensions, twenty per person, with the spread "
+            f"measured on real crops; k = {drawn['k']}. The peer is a direct call of a FAISS flat "
+            "index on the same vectors. The floor of exact search reads every row once from "
+            "memory and multiplies it with every query; the smallest galleries fit in the "
+            "processor's cache and may be faster than that."
         ),
     ]
     text += [_PARTS[name](found) for name, found in parts.items() if found]
@@ -38,11 +38,11 @@ def _search(rows):
         ]
         for row in rows
     ]
-    headings = ["work", "contestant", "time", "share of FAISS's time", "floor"]
+    headings = ["work", "contestant", "time", "fraction of FAISS's time", "floor"]
     return "\n\n".join(
         [
             f"### Exact search, filters and rules, {rows[0]['size']:,} entries",
-            "Contestants take turns in one process; 64 queries where nothing else is said.",
+            "The contestants take turns in one process; 64 queries unless noted otherwise.",
             table(headings, lines),
         ]
     )
@@ -71,8 +71,8 @@ def _scale(rows):
             "### Cost against size",
             f"![Time of a search against the number of entries](images/{PICTURE})",
             (
-                "Peak memory counts the file of drawn vectors, which is mapped while they are "
-                "added; what a gallery on disk takes is told below."
+                "Peak memory includes the file of random vectors, which is memory-mapped while "
+                "they are added; for a gallery on disk see below."
             ),
             table(headings, lines),
         ]
@@ -99,8 +99,8 @@ def _approximate(rows):
         "build", "peak memory",
     ]  # fmt: skip
     tuned = "; ".join(
-        f"`{row['contestant']}` of {row['size']:,}: {row['index_axes']} axes, width "
-        f"{row['index_width']}, candidates for each entry wanted {row['candidates_per_entry']}"
+        f"`{row['contestant']}` with {row['size']:,} entries: {row['index_axes']}, "
+        f"{row['index_width']}, {row['candidates_per_entry']}"
         for row in rows
         if row["queries"] == 1
     )
@@ -108,14 +108,17 @@ def _approximate(rows):
         [
             "### Approximate indexes",
             (
-                "Beside the Gallery's own exact search of the same gallery on disk, the two "
-                "taking turns; recall@10 is that of 512 new crops of the same people. The floor "
-                "reads the lists' middles, the codes in the lists looked at, and the candidates' "
-                "vectors. Peak memory is of the whole process, mapped vectors, the exact "
-                "contestant and the training among it."
+                "Compared with the Gallery's own exact search of the same gallery on disk, the "
+                "two taking turns; recall@10 is measured on 512 new crops of the same people. The "
+                "floor reads the list centroids, the codes in the probed lists and the "
+                "candidates' vectors. Peak memory is that of the whole process, including mapped "
+                "vectors, exact search and index training."
             ),
             table(headings, lines),
-            f"What each index set for itself: {tuned}.",
+            (
+                "Parameters chosen by each index (axes, width, candidates per requested entry): "
+                f"{tuned}."
+            ),
         ]
     )
 
@@ -133,14 +136,14 @@ def _disk(rows):
             f"### On disk, {size:,} entries",
             (
                 f"{opened['vectors_mib']:,.0f} MiB of vectors, with pids, cameras and metadata, "
-                "added in batches of 100,000 and flushed to the medium; the plain file is what "
-                "the medium allows."
+                "added in batches of 100,000 and flushed to disk; the plain file shows what the "
+                "disk allows."
             ),
             table(["work", "time", "rows/s", "peak memory"], lines),
             (
                 f"Opened in {time_text(opened['open_s'])}. 64 queries take "
                 f"{time_text(opened['first_search_s'])} the first time, when every block's "
-                f"checksum is read, {time_text(opened['next_search_s'])} after that, "
+                f"checksum is verified, {time_text(opened['next_search_s'])} after that, "
                 f"{time_text(opened['filtered_search_s'])} with a filter that admits 10 %; peak "
                 f"memory {memory_text(opened)}."
             ),
@@ -152,7 +155,7 @@ _PARTS = {"search": _search, "scale": _scale, "approximate": _approximate, "disk
 
 
 def draw(reports, folder):
-    """Cost against size: exact search, and the first approximate kind."""
+    """Draw cost against size: exact search, and the approximate indexes."""
     from matplotlib.figure import Figure
 
     rows = [row for report in reports for row in report["rows"]]

@@ -1,11 +1,11 @@
-"""The page of benchmarks in the documentation, made of the JSON files that the benchmarks wrote.
+"""Write the benchmarks page of the documentation from the JSON files of the benchmarks.
 
     python -m tests.benchmarks.page            # docs/benchmarks/*.json -> docs/benchmarks.md
-    python -m tests.benchmarks.page --check    # exit status 1 where the page does not agree
+    python -m tests.benchmarks.page --check    # exit status 1 if the page is out of date
 
 Each ``bench_<name>`` module writes its own section, ``section(reports) -> str``: Markdown that
-begins with a heading, from all the reports of that name. ``draw(reports, folder)``, where it has
-one, draws the section's pictures. No figure of the page is typed by hand.
+starts with a heading, from all reports with that name. An optional ``draw(reports, folder)`` draws
+the section's pictures. No number on the page is typed by hand.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ ORDER = ("encode", "backends", "stream", "evaluate", "rerank", "gallery")
 INTRODUCTION = """\
 # Benchmarks
 
-Wall-clock times, medians of several runs; peer and library in one run, each in a process of its
-own, so that peak memory, which is that of the whole process, is its own too. The inputs are
-drawn, or named, and the same for both. Where a peer is quicker, its line says so like any other.
+All times are wall-clock medians over several runs. Library and peer are measured in the same run,
+each in its own process, so peak memory, which is that of the whole process, is also its own. The
+inputs are random or named, and the same for both. Where a peer is faster, the table shows it.
 
-**Floor** is what cannot be beaten on the machine of that run: the operations over the measured
-rate of a large matrix product, or the bytes over the measured rate of reading memory, whichever
-takes longer. "2.0 x" behind a time says that it is twice its floor.
+**Floor** is a lower bound for the machine of that run: the number of operations over the measured
+rate of a large matrix product, or the number of bytes over the measured read bandwidth, whichever
+takes longer. "2.0 x" after a time means that it took twice its floor.
 
-The line below each section says how busy the machine was with other programs. They slow down
-work that uses every core more than a peer that uses one, so a busy machine shows ratios smaller
-than an idle one would.
+The line below each section reports how busy the machine was with other programs. They slow down
+work that uses every core more than a peer that uses one, so speed-ups measured on a busy machine
+are smaller than on an idle one.
 
-This page is made by a command from the files `docs/benchmarks/*.json`, which hold every figure,
-all versions and the machine. Close other programs, then
+This page is generated from the files `docs/benchmarks/*.json`, which record every number, all
+versions and the machine. Close other programs, then run
 
 ```bash
-python -m tests.benchmarks             # runs them all, writes the files, the pictures, this page
+python -m tests.benchmarks             # all benchmarks: files, pictures and this page
 python -m tests.benchmarks rerank      # one of them
-python -m tests.benchmarks.page        # this page alone, from the files
+python -m tests.benchmarks.page        # only this page, from the files
 ```
 """
 
 
 def load(folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
-    """The reports by benchmark, in the page's order, those of one benchmark by file name."""
+    """Return the reports by benchmark in the page's order; each benchmark's by file name."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(folder.glob("*.json")):
         report = json.loads(path.read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def load(folder: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
 
 
 def page(folder: Path = RESULTS) -> str:
-    """The page's text."""
+    """Return the page's text."""
     parts = [INTRODUCTION]
     for name, reports in load(folder).items():
         section = import_module(f"tests.benchmarks.bench_{name}").section
@@ -77,7 +77,7 @@ def draw(folder: Path = RESULTS, images: Path = IMAGES) -> None:
 
 
 def _how(reports: list[dict[str, Any]]) -> str:
-    """Where, with what, and how again, in small print; equal machines are told once."""
+    """Return one line per report: the command, the date, the machine and the versions."""
     lines = []
     for report in reports:
         machine = report["machine"]
@@ -101,7 +101,7 @@ def _how(reports: list[dict[str, Any]]) -> str:
 
 
 def _disturbance(machine: dict[str, Any]) -> str:
-    """What else ran meanwhile: the less, the better a figure can be trusted."""
+    """Describe what else was running: the less, the more reliable the numbers."""
     others = machine.get("cores_used_by_others")
     if others is None:
         return f"load {machine['load_average'] or 0:.1f}"

@@ -1,11 +1,11 @@
-"""Draw the pictures of the docs: those of results from the package's rendered people.
+"""Draw the pictures of results in the docs, from the package's rendered people.
 
     python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS] [--run RUN]
 
-With ``--pairs``, a folder of ``sanreid.train pit render``, those of the page on pairs too; they
-need the extra ``pit``. With ``--run``, the folder of a training with SA-Dec, what its decoder
-paints as well. The screenshots of the browsable page need Debian's chromium and
-chromedriver, and selenium.
+With ``--pairs``, a folder written by ``sanreid.train pit render``, also draw those of the page on
+pairs, which needs the extra ``pit``. With ``--run``, the folder of a training run with SA-Dec,
+also draw its decoder's predictions. The screenshots of the browsable page need Debian's chromium
+and chromedriver, and selenium.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ QUALITY = 82
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "images")
-    parser.add_argument("--pairs", type=Path, help="draw the pages' rendered pairs from here")
-    parser.add_argument("--run", help="draw what the decoder of this training's folder paints")
+    parser.add_argument("--pairs", type=Path, help="folder of rendered pairs to draw")
+    parser.add_argument("--run", help="training run whose decoder's predictions are drawn")
     args = parser.parse_args()
     if args.run and args.pairs is None:
-        parser.error("--run paints the people of --pairs")
+        parser.error("--run needs --pairs")
     out = args.out
     out.mkdir(parents=True, exist_ok=True)
     encoder = sanreid.SANEncoder.from_pretrained(device="cpu", dtype="float32")
@@ -62,7 +62,7 @@ def main() -> None:
     result = result.with_queries(pids=queries.pids[:3].tolist(), camids=[1] * 3)
     draw(viz.ranked_list_figure(queries.paths[:3], result), out / "viz-ranked-list.jpg")
 
-    # The same people seen from far away: what is left of a crop of 16 x 8 pixels.
+    # The same people seen from far away, as crops of 16 x 8 pixels.
     small = [Image.open(path).resize((8, 16), Image.Resampling.BOX) for path in crops.paths]
     reports = {
         name: sanreid.evaluate(
@@ -76,17 +76,17 @@ def main() -> None:
     draw(viz.precision_recall_figure(reports), out / "viz-precision-recall.png")
     draw(viz.similarity_histogram(calibration), out / "viz-similarities.png")
 
-    first, second = (crops.of_pids([int(queries.pids[2])]).paths[place] for place in (0, 1))
+    first, second = (crops.of_pids([int(queries.pids[2])]).paths[n] for n in (0, 1))
     draw(viz.activation_map(encoder, first), out / "viz-activation.jpg")
     draw(viz.similarity_map(encoder, first, second), out / "viz-similarity.jpg")
     draw(viz.gallery_map(gallery), out / "viz-map.jpg")
     pairs = PITDataset(ROOT / "examples" / "pairs")
-    places = range(min(4, len(pairs)))
+    first_pairs = range(min(4, len(pairs)))
     draw(
         viz.texture_sheet(
-            [pairs.crop(n) for n in places],
-            [pairs.texture(n) for n in places],
-            labels=[f"person {pairs.identities[n]}" for n in places],
+            [pairs.crop(n) for n in first_pairs],
+            [pairs.texture(n) for n in first_pairs],
+            labels=[f"person {pairs.identities[n]}" for n in first_pairs],
         ),
         out / "viz-textures.jpg",
     )
@@ -100,7 +100,7 @@ def main() -> None:
 def rankings(
     gallery: sanreid.Gallery, queries: CropSet, embeddings: np.ndarray, out: Path
 ) -> None:
-    """Two people of the first page, and the first three of ``sanreid demo``, at full width."""
+    """Draw two people for the front page, and the first three of ``sanreid demo``."""
     for name, people, k, title in (
         ("front.jpg", (5, 7), 8, None),
         ("demo.jpg", (1, 2, 3), SHOWN, "Camera 1 asks, cameras 2 to 4 answer"),
@@ -114,7 +114,7 @@ def rankings(
 
 
 def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> None:
-    """People; parts of a pair; what the painters, by their picture's name, make of the last."""
+    """Draw people, the parts of pairs, and the painters' predictions, by picture name."""
     from sanreid.train.pit.generate.render import Studio
     from sanreid.train.pit.generate.sheets import neutral_views, painted_sheet
     from sanreid.train.textures.generator import load_generator
@@ -131,7 +131,7 @@ def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> No
             np.hstack([pairs.crop(n), texture, np.where(seen, texture, texture // 4), *views])
         )
     write(tiled(parts, columns=2, width=1194), out / "pit-textures.jpg")
-    last = firsts[-8:]  # of 929 people neither generator nor encoder has seen the last 60
+    last = firsts[-8:]  # the last 60 of the 929 people were held out of training
     crops, truths = [pairs.crop(n) for n in last], [pairs.texture(n) for n in last]
     for name, weights in painters.items():
         painted = painted_sheet(studio, load_generator(weights), crops, truths=truths)
@@ -139,7 +139,7 @@ def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> No
 
 
 def tiled(pictures: list[np.ndarray], *, columns: int, width: int) -> Image.Image:
-    """Lay pictures of one size out in whole rows, made smaller to ``width`` pixels."""
+    """Arrange pictures of one size in complete rows, scaled down to ``width`` pixels."""
     columns = min(columns, len(pictures))
     rows = [
         np.hstack(pictures[start : start + columns])
@@ -151,7 +151,7 @@ def tiled(pictures: list[np.ndarray], *, columns: int, width: int) -> Image.Imag
 
 
 def draw(figure: Figure, path: Path) -> None:
-    """Write a figure small: few colours for curves, JPEG for crops."""
+    """Write a figure small: few colors for curves, JPEG for crops."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
     with Image.open(buffer) as image:
@@ -186,11 +186,11 @@ def screenshots(gallery: sanreid.Gallery, out: Path) -> None:
                 pids=[entry.pid for entry in entries],
                 camids=[entry.camid for entry in entries],
                 metadata=[
-                    {"path": entry.metadata["path"], "place": "entrance"} for entry in entries
+                    {"path": entry.metadata["path"], "location": "entrance"} for entry in entries
                 ],
             )
             page = viz.write_gallery_page(shown, Path(folder, "people.html"), title="people").path
-            # Whoever made the pictures has folders of their own; the page is to show names.
+            # Do not show the folders of this machine on the page.
             page.write_text(page.read_text().replace(str(SAMPLES), "crops"))
             for scheme in ("light", "dark"):
                 features = [{"name": "prefers-color-scheme", "value": scheme}]

@@ -1,12 +1,12 @@
-"""What every benchmark shares: the machine, spread, peak memory of a fresh process, JSON.
+"""Shared by all benchmarks: the machine, spread, peak memory of a fresh process, JSON.
 
-A benchmark measures each contestant in a process of its own, so that one's memory is not
-counted to another::
+A benchmark measures each contestant in its own process, so that the memory of one is not
+attributed to another::
 
     row = in_fresh_process(measure, "ours", sizes)   # measure is a top-level function
     write_report(args.json, "evaluate", [row], rates=measure_rates())
 
-What it wrote becomes its section of the page of benchmarks, see :mod:`tests.benchmarks.page`.
+The report becomes a section of the benchmarks page, see :mod:`tests.benchmarks.page`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-UNTOLD = ("--json", "--plot", "--folder")  # options that say where on this machine
+LOCAL_OPTIONS = ("--json", "--plot", "--folder")  # paths on this machine, not reported
 PACKAGES = ("sanreid", "numpy", "torch", "torchvision", "faiss-cpu", "onnxruntime", "openvino")
 
 
 def machine() -> dict[str, Any]:
-    """When, where and with which versions the figures were taken."""
+    """Return when, where and with which versions the numbers were measured."""
     versions = {}
     for package in PACKAGES:
         try:
@@ -50,7 +50,7 @@ def machine() -> dict[str, Any]:
 
 
 def spread(seconds: list[float]) -> dict[str, float]:
-    """Median and interquartile range of repeated timings, in seconds."""
+    """Return the median and interquartile range of repeated timings, in seconds."""
     quarters = statistics.quantiles(seconds, n=4) if len(seconds) > 1 else [seconds[0]] * 3
     return {
         "median_s": round(statistics.median(seconds), 6),
@@ -61,7 +61,7 @@ def spread(seconds: list[float]) -> dict[str, float]:
 
 
 def repeat(work: Callable[[], Any], *, repeats: int, warmup: int = 1) -> dict[str, float]:
-    """Run ``work`` until warm, then time it ``repeats`` times."""
+    """Run ``work`` ``warmup`` times, then time it ``repeats`` times."""
     for _ in range(warmup):
         work()
     seconds = []
@@ -73,19 +73,21 @@ def repeat(work: Callable[[], Any], *, repeats: int, warmup: int = 1) -> dict[st
 
 
 def peak_memory_mib() -> float:
-    """The largest resident memory this process has had so far, in MiB; NaN on Windows."""
+    """Return the largest resident memory of this process so far, in MiB; NaN on Windows."""
     if sys.platform == "win32":
         return float("nan")
     import resource  # does not exist on Windows
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)  # bytes there, KiB here
+    return peak / (
+        1024 * 1024 if sys.platform == "darwin" else 1024
+    )  # bytes on macOS, KiB on Linux
 
 
 def in_fresh_process(
     measure: Callable[..., dict[str, Any]], *args: object, **kwargs: object
 ) -> dict[str, Any]:
-    """Call a top-level function in a new interpreter; adds ``peak_mib`` to what it returns."""
+    """Call a top-level function in a new interpreter; add ``peak_mib`` to its result."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_with_peak, (measure, args, kwargs))
 
@@ -93,14 +95,14 @@ def in_fresh_process(
 def write_report(
     path: Path | None, name: str, rows: list[dict[str, Any]], **facts: object
 ) -> None:
-    """Write a benchmark's result as JSON; nothing when ``path`` is None.
+    """Write the results of a benchmark as JSON; do nothing if ``path`` is None.
 
     Args:
-        path: ``docs/benchmarks/NAME.json`` for what the documentation shows. A benchmark may have
-            several such files, of different sizes or parts.
-        name: Of the benchmark: ``bench_<name>`` makes its section of the page.
-        rows: One a contestant or a size; with ``contestant``, ``median_s`` and ``peak_mib``.
-        facts: Whatever else the section needs; ``rates`` as the machine has them.
+        path: ``docs/benchmarks/NAME.json`` for results shown in the documentation. A benchmark
+            may have several such files, for different sizes or parts.
+        name: Name of the benchmark: ``bench_<name>`` writes its section of the page.
+        rows: One per contestant or size, with ``contestant``, ``median_s`` and ``peak_mib``.
+        facts: Anything else the section needs, such as the machine's ``rates``.
     """
     if path is None:
         return
@@ -116,16 +118,16 @@ def write_report(
 
 
 def _command() -> str:
-    """The command line that is running, without the options that say where results go."""
+    """Return the running command line, without paths on this machine."""
     module = getattr(sys.modules["__main__"], "__spec__", None)
     words = iter(sys.argv[1:])
-    told = []
+    reported = []
     for word in words:
-        if word in UNTOLD:
+        if word in LOCAL_OPTIONS:
             next(words, None)
-        elif word.partition("=")[0] not in UNTOLD:
-            told.append(word)
-    return " ".join(["python -m", module.name if module else Path(sys.argv[0]).stem, *told])
+        elif word.partition("=")[0] not in LOCAL_OPTIONS:
+            reported.append(word)
+    return " ".join(["python -m", module.name if module else Path(sys.argv[0]).stem, *reported])
 
 
 def _with_peak(
@@ -136,7 +138,7 @@ def _with_peak(
 
 
 def _cores_used_by_others() -> float | None:
-    """How many cores other programs have kept busy since this module was imported; Linux."""
+    """Return how many cores other programs have used since this module was imported; Linux."""
     if _BEGAN is None:
         return None
     seconds, busy, own = (now - then for now, then in zip(_clocks(), _BEGAN, strict=True))
@@ -144,7 +146,7 @@ def _cores_used_by_others() -> float | None:
 
 
 def _clocks() -> tuple[float, float, float]:
-    """Seconds: of the wall, busy of all cores, and of this process and those it waited for."""
+    """Return seconds: wall clock, busy over all cores, this process and its finished children."""
     fields = Path("/proc/stat").read_text(encoding="utf-8").split(maxsplit=9)[1:9]
     user, nice, system, _, _, irq, soft, steal = (int(field) for field in fields)
     busy = (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""Words and tables of the page of benchmarks, the same in every section."""
+"""Formatting shared by all sections of the benchmarks page."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from typing import Any
 
 
 def table(headings: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table, its first column text and the others figures."""
+    """Return a Markdown table: the first column is text, the others are numbers."""
     lines = [headings, ["---"] + ["---:"] * (len(headings) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def time_text(seconds: float) -> str:
-    """A time with three digits and a fitting unit."""
+    """Format a time with three digits and a suitable unit."""
     if seconds < 1:
         return f"{seconds * 1e3:.3g} ms"
     return f"{seconds:.3g} s" if seconds < 100 else f"{seconds:.0f} s"
 
 
 def floor_text(row: dict[str, Any]) -> str:
-    """A row's floor, as ``above_floor`` found it, and how far off it is."""
+    """Format a row's floor, from ``above_floor``, and the ratio to it."""
     if "floor_s" not in row:
         return ""
     return f"{time_text(row['floor_s'])} ({row['bound_by']}), {row['times_floor']:.1f} x"
 
 
 def memory_text(row: dict[str, Any]) -> str:
-    """A row's peak memory."""
+    """Format a row's peak memory."""
     return f"{row['peak_mib']:,.0f} MiB"

@@ -1,4 +1,4 @@
-"""The page of the ablation says what its JSON files say, by commands there are."""
+"""The page of the ablation agrees with its JSON files, and its commands exist."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ needs_docs = pytest.mark.skipif(not ablation.PAGE.is_file(), reason="docs/ is no
 @needs_docs
 def test_page_agrees_with_the_json_in_the_repository():
     text = ablation.PAGE.read_text(encoding="utf-8")
-    assert text == ablation.page(text), "make it again: python -m tests.benchmarks.ablation page"
+    assert text == ablation.page(text), "regenerate it: python -m tests.benchmarks.ablation page"
     assert set(ablation.load()) == {mark["name"] for mark in ablation._MARKED.finditer(text)}
 
 
 @needs_docs
-def test_every_row_has_a_command_whose_settings_are_in_order(monkeypatch):
+def test_every_row_has_a_command_with_valid_settings(monkeypatch):
     monkeypatch.setenv("SANREID_DATA", "/data")
     monkeypatch.setenv("SANREID_MADE", "/made")
     for report in ablation.load().values():
@@ -34,7 +34,7 @@ def test_every_row_has_a_command_whose_settings_are_in_order(monkeypatch):
             assert set(ablation.SETS) <= set(row["figures"])
 
 
-def test_a_run_is_compared_with_the_same_seed_of_the_first_label_and_of_the_one_it_adds_to():
+def test_a_run_is_compared_with_the_same_seed_of_the_first_and_of_the_previous_label():
     measured = [("a", 1, {"x": "a1"}), ("a", 2, {"x": "a2"}), ("b", 1, {"x": "b1"})]
     assert ablation._compared("a", 2, measured[:1]) == {}
     assert ablation._compared("b", 1, measured[:2]) == {"gain": {"x": "a1"}}
@@ -45,7 +45,7 @@ def test_a_run_is_compared_with_the_same_seed_of_the_first_label_and_of_the_one_
     assert ablation._compared("b", 2, by_seed) == {"gain": {"x": "a2"}}
 
 
-def test_runs_of_several_seeds_are_shown_by_mean_and_range():
+def test_runs_with_several_seeds_are_summarised_by_mean_and_range():
     def run(label, seed, value):
         figures = {key: {"mAP": value} for key in ablation.SETS}
         return {"label": label, "seed": seed, "figures": figures}
@@ -54,7 +54,7 @@ def test_runs_of_several_seeds_are_shown_by_mean_and_range():
     assert ablation._over_seeds(rows) == [["a", "1, 2", *["51.5 (50.0 to 53.0)"] * 5]]
 
 
-def test_a_command_gives_its_runs_settings_back(monkeypatch):
+def test_a_command_reproduces_the_settings_of_its_run(monkeypatch):
     monkeypatch.setenv("SANREID_DATA", "/data")
     monkeypatch.setenv("SANREID_MADE", "/made")
     asked = ["init.weights=w", "loss.tr=0.03", "encoder.input_size=[64, 32]", "pit.folder=pairs"]

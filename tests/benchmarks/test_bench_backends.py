@@ -1,4 +1,4 @@
-"""The benchmarks of backends and of a long stream run, small."""
+"""The benchmarks of backends and of a long stream run at a small size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The benchmark of encoding runs, small, and its contestants agree."""
+"""The encoding benchmark runs at a small size, and its contestants agree."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.benchmarks.exports import CONTESTANTS
 
 
 @pytest.mark.slow
-def test_benchmark_runs_small(tmp_path):
+def test_benchmark_runs_at_a_small_size(tmp_path):
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", "tests.benchmarks.bench_encode", "--images", "6"]
     command += ["--batch-size", "4", "--repeats", "1", "--json", str(output)]

@@ -1,4 +1,4 @@
-"""The benchmark of the gallery runs, small, and its searches agree with bare FAISS."""
+"""The gallery benchmark runs at a small size, and its searches agree with plain FAISS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.benchmarks.gallery_page import PICTURE, draw, section
 
 
 @pytest.mark.slow
-def test_benchmark_runs_small(tmp_path):
+def test_benchmark_runs_at_a_small_size(tmp_path):
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", "tests.benchmarks.bench_gallery", "--size", "10000"]
     command += ["--dim", "32", "--repeats", "2", "--kinds", "ivf-sq8", "--json", str(output)]

@@ -1,4 +1,4 @@
-"""The benchmarks of evaluation and re-ranking run, small, and their contestants agree."""
+"""The evaluation and re-ranking benchmarks run at a small size, and contestants agree."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["evaluate", "rerank"])
-def test_benchmark_runs_small(name, tmp_path):
+def test_benchmark_runs_at_a_small_size(name, tmp_path):
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", "--queries", "30"]
     command += ["--gallery", "200", "--dim", "32", "--repeats", "1", "--json", str(output)]

@@ -1,4 +1,4 @@
-"""The page of benchmarks says what its JSON files say, and nothing else."""
+"""The benchmarks page agrees with its JSON files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ needs_docs = pytest.mark.skipif(not page.PAGE.is_file(), reason="docs/ is not be
 @needs_docs
 def test_page_agrees_with_the_json_in_the_repository():
     again = "python -m tests.benchmarks.page"
-    assert page.PAGE.read_text(encoding="utf-8") == page.page(), f"make it again: {again}"
+    assert page.PAGE.read_text(encoding="utf-8") == page.page(), f"regenerate it: {again}"
 
 
 @needs_docs
-def test_every_report_says_machine_versions_and_how_to_run_it_again():
+def test_every_report_records_the_machine_versions_and_command():
     reports = [one for several in page.load().values() for one in several]
     assert reports
     for one in reports:
@@ -42,7 +42,7 @@ def test_a_changed_figure_changes_the_page(tmp_path):
     assert page.page(tmp_path) != page.page()
 
 
-def test_floor_is_the_longer_of_arithmetic_and_memory():
+def test_floor_is_the_longer_of_arithmetic_and_memory_time():
     rates = {"float32_gflops": 100.0, "read_gb_per_s": 10.0}
     row = above_floor(3.0, rates, gflop=100.0, gigabytes=5.0)
     assert row == {"floor_s": 1.0, "bound_by": "arithmetic", "times_floor": 3.0}
@@ -57,7 +57,7 @@ def test_tables_and_times():
     assert [time_text(s) for s in (0.0123, 4.5678, 321.9)] == ["12.3 ms", "4.57 s", "322 s"]
 
 
-def test_command_leaves_out_where_results_go(monkeypatch):
+def test_command_omits_paths_of_this_machine(monkeypatch):
     words = ["x.py", "--json", "a.json", "--size", "9", "--folder=b", "--plot", "c.png"]
     monkeypatch.setattr("sys.argv", words)
     assert report._command().endswith(" --size 9")

@@ -1,4 +1,4 @@
-"""The pictures of the docs can be drawn again: whole rows, sizes, percent and names."""
+"""The pictures of the docs can be redrawn: complete rows, sizes, percentages and names."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def test_the_first_page_and_the_demo_show_their_people(tmp_path):
             assert picture.size == size
 
 
-def test_tiles_make_whole_rows_of_one_width():
+def test_tiles_form_complete_rows_of_one_width():
     tiles = [np.full((4, 2, 3), shade, np.uint8) for shade in range(7)]
     assert tiled(tiles, columns=3, width=6).size == (6, 8)
     assert tiled(tiles, columns=9, width=7).size == (7, 2)
     assert np.asarray(tiled(tiles, columns=3, width=6))[5, 5, 0] == 5
 
 
-def test_the_open_set_figure_has_titles_and_percent(tmp_path, monkeypatch):
+def test_the_open_set_figure_has_titles_and_percentages(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     pids = np.repeat(np.arange(40), 4)
     rows = rng.standard_normal((40, 16))[pids] + rng.standard_normal((160, 16))

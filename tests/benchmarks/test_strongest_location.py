@@ -1,11 +1,11 @@
-"""The strongest place of maps, against maps made for it."""
+"""The strongest location of feature maps, on constructed maps."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tests.benchmarks.strongest_place import strongest
+from tests.benchmarks.strongest_location import strongest
 
 
 def test_a_constant_corner_is_found():

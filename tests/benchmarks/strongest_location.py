@@ -1,8 +1,8 @@
-"""Where the last map of a run's encoder answers most strongly, on crops of CUHK03 val.
+"""Where the last feature map of a run's encoder responds most strongly, on crops of CUHK03 val.
 
-    SANREID_DATA=/data python -m tests.benchmarks.strongest_place RUN...
+    SANREID_DATA=/data python -m tests.benchmarks.strongest_location RUN...
 
-A place that is the strongest on every crop, and the same on all, says nothing of who is there.
+A location that is the strongest, with the same features, on every crop carries no identity.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from sanreid.models import build_sa_enc
 from sanreid.train.checkpoint import encoder_state, load_run
 from sanreid.train.networks.normalization import normalize_crops
 
-EVERY = 15  # of the crops
+EVERY = 15  # take every 15th crop
 
 
 def strongest(features: Tensor) -> dict[str, float]:
-    """Describe the strongest place of maps (N, C, H, W).
+    """Describe the strongest location of feature maps (N, C, H, W).
 
     Returns:
-        ``row`` and ``column`` of the place that is the strongest on most crops, the ``share`` of
-        crops on which it is, its strength beside the mean of the ``others``, and the mean
-        ``cosine`` of its features on two crops.
+        ``row`` and ``column`` of the location that is the strongest on most crops, the ``share``
+        of crops on which it is, its strength relative to the mean of the ``others``, and the
+        mean ``cosine`` of its features between two crops.
     """
     strength = features.square().sum(1).sqrt()
     width = strength.shape[2]
     flat = strength.flatten(1)
-    place = int(flat.argmax(1).mode().values)
-    there = torch.nn.functional.normalize(features.flatten(2)[:, :, place], dim=1)
+    location = int(flat.argmax(1).mode().values)
+    there = torch.nn.functional.normalize(features.flatten(2)[:, :, location], dim=1)
     n = len(there)
-    others = (flat.sum(1) - flat[:, place]) / (flat.shape[1] - 1)
+    others = (flat.sum(1) - flat[:, location]) / (flat.shape[1] - 1)
     return {
-        "row": place // width,
-        "column": place % width,
-        "share": float((flat.argmax(1) == place).float().mean()),
-        "others": float((flat[:, place] / others).mean()),
+        "row": location // width,
+        "column": location % width,
+        "share": float((flat.argmax(1) == location).float().mean()),
+        "others": float((flat[:, location] / others).mean()),
         "cosine": float(((there @ there.T).sum() - n) / (n * (n - 1))),
     }
 
 
 @torch.inference_mode()
 def maps(run: Path, paths: list[Path]) -> Tensor:
-    """Give the last stage's maps of crops, at the size of the run's encoder."""
+    """Return the last stage's feature maps of crops, at the input size of the run's encoder."""
     config, state = load_run(run, which="last")
     encoder = build_sa_enc(config.encoder)
     encoder.load_state_dict(encoder_state(state))
@@ -71,7 +71,7 @@ def main() -> None:
     for run in args.runs:
         found = strongest(maps(run, paths))
         print(
-            f"{run.name}: row {found['row']}, column {found['column']}, the strongest on "
+            f"{run.name}: row {found['row']}, column {found['column']} is the strongest on "
             f"{found['share']:.0%} of {len(paths)} crops, {found['others']:.1f} times the others, "
             f"cosine between crops {found['cosine']:.2f}"
         )
