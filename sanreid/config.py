@@ -123,11 +123,10 @@ class EncoderConfig:
             ("pooling", get_args(Pooling), ""),
             ("head", get_args(Head), ""),
         ):
-            if getattr(self, name) not in choices:
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in choices:
                 known = ", ".join(repr(choice) for choice in choices)
-                raise ConfigError(
-                    f"{name} must be one of {known}; got {getattr(self, name)!r}.{hint}"
-                )
+                raise ConfigError(f"{name} must be one of {known}; got {repr(value)[:200]}.{hint}")
         if not _is_int(self.last_stride, (1, 2)):
             raise ConfigError(f"last_stride must be 1 or 2; got {self.last_stride!r}.")
         if not _is_int(self.embedding_dim, _DIMS):

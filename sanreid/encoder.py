@@ -30,7 +30,6 @@ from sanreid.backends.exported import exported_path
 from sanreid.backends.interface import BackendName
 from sanreid.backends.runtimes import resolve
 from sanreid.config import EncoderConfig
-from sanreid.errors import InputError
 from sanreid.images import (
     Color,
     ImageSource,
@@ -47,6 +46,7 @@ from sanreid.inference.sources import expand_paths
 from sanreid.integrations.boxes import read_boxes
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch
+from sanreid.utils.arguments import check_choice
 from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardWriter
 
@@ -343,8 +343,7 @@ class SANEncoder:
             InputError: A folder holds no images, with ``on_error="raise"``; or an argument is
                 wrong.
         """
-        if on_error not in ("raise", "collect"):
-            raise InputError(f"on_error must be 'raise' or 'collect'; got {on_error!r}.")
+        check_choice("on_error", on_error, ("raise", "collect"))
         options = Options(batch_size, flip, normalize, "rgb")
         files, failures = expand_paths(paths, collect=on_error == "collect")
         rows: list[NDArray[np.float32]] = []
@@ -463,8 +462,7 @@ class SANEncoder:
                 passes through, after the embeddings of the images before it.
             InputError: An argument is wrong; at once.
         """
-        if on_error not in ("raise", "skip"):
-            raise InputError(f"on_error must be 'raise' or 'skip'; got {on_error!r}.")
+        check_choice("on_error", on_error, ("raise", "skip"))
         options = Options(batch_size, flip, normalize, color)
         alone = is_one_image(images)
         total = _length(images)
@@ -537,8 +535,7 @@ class SANEncoder:
             InputError: ``boxes`` is none of these; all boxes lie within 0 to 1; or a box has no
                 area inside the frame or holds NaN, with ``on_error="raise"``: names its row.
         """
-        if on_error not in ("raise", "skip"):
-            raise InputError(f"on_error must be 'raise' or 'skip'; got {on_error!r}.")
+        check_choice("on_error", on_error, ("raise", "skip"))
         picture = load_image(frame, color=color, place="the frame")
         corners = read_boxes(boxes, columns=columns)
         crops, kept = crop_boxes(picture, corners, skip=on_error == "skip")

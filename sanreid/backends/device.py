@@ -10,6 +10,7 @@ import threading
 import torch
 
 from sanreid.errors import InputError
+from sanreid.utils.arguments import shown
 
 __all__ = [
     "after_fork",
@@ -43,7 +44,7 @@ def parse_device(device: str | int | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.device(device)
-    except (RuntimeError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:  # the last: a number too large
         raise _unusable(device, error) from error
 
 
@@ -64,7 +65,7 @@ def resolve_device(device: str | int | torch.device) -> torch.device:
 def _unusable(device: object, error: Exception) -> InputError:
     first_line = str(error).partition("\n")[0]
     return InputError(
-        f"The device {device!r} cannot be used here ({first_line}); "
+        f"The device {shown(device)} cannot be used here ({first_line}); "
         "give 'auto', 'cpu', 'cuda' or 'cuda:N'."
     )
 
@@ -78,10 +79,9 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
     if isinstance(dtype, str) and dtype == "auto":
         return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
     resolved = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
-    if resolved is None or resolved not in _DTYPES.values():
-        raise InputError(
-            f"dtype must be 'auto', 'float32', 'float16' or 'bfloat16'; got {dtype!r}."
-        )
+    if not isinstance(resolved, torch.dtype) or resolved not in _DTYPES.values():
+        given = repr(dtype) if isinstance(dtype, torch.dtype) else shown(dtype)
+        raise InputError(f"dtype must be 'auto', 'float32', 'float16' or 'bfloat16'; got {given}.")
     return resolved
 
 

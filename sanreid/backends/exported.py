@@ -41,14 +41,14 @@ def exported_path(given: object, backend: str) -> Path | None:
         return None
     try:
         path = Path(given).expanduser()
-    except RuntimeError:  # nobody's home: said by the search for weights
+        found = {
+            kind: file
+            for kind, suffix in _suffixes().items()
+            for file in (path, path / f"{MODEL_NAME}{suffix}")
+            if file.suffix == suffix and file.is_file()
+        }
+    except (OSError, RuntimeError, ValueError):  # no path: said by the search for weights
         return None
-    found = {
-        kind: file
-        for kind, suffix in _suffixes().items()
-        for file in (path, path / f"{MODEL_NAME}{suffix}")
-        if file.suffix == suffix and file.is_file()
-    }
     if backend in found:
         return found[backend]
     if not found:

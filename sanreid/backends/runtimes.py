@@ -19,6 +19,7 @@ from sanreid.backends.interface import Backend
 from sanreid.backends.onnx_runtime import OnnxBackend
 from sanreid.backends.open_vino import OpenVinoBackend
 from sanreid.errors import InputError
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["RUNTIMES", "Runtime", "resolve"]
 
@@ -86,9 +87,7 @@ def resolve(
     Raises:
         InputError: There is no such backend, or it cannot have them.
     """
-    if not isinstance(backend, str) or backend not in RUNTIMES:
-        known = ", ".join(repr(name) for name in RUNTIMES)
-        raise InputError(f"backend must be one of {known}; got {backend!r}.")
+    check_choice("backend", backend, RUNTIMES)
     if backend == "torch":
         resolved = resolve_device(device)
         return resolved, resolve_dtype(dtype, resolved)

@@ -22,6 +22,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ImageError, InputError, WeightsError
 from sanreid.images import Color, load_crop
 from sanreid.inference.pipeline import default_workers, map_ahead
+from sanreid.utils.arguments import check_choice, check_flag, shown
 
 __all__ = ["Batch", "Failure", "Options", "embed_in_batches"]
 
@@ -41,11 +42,12 @@ class Options:
 
     def __post_init__(self) -> None:
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int | np.integer):
-            raise InputError(f"batch_size must be a whole number; got {self.batch_size!r}.")
+            raise InputError(f"batch_size must be a whole number; got {shown(self.batch_size)}.")
         if self.batch_size < 1:
             raise InputError(f"batch_size must be at least 1; got {self.batch_size}.")
-        if self.color not in ("rgb", "bgr"):
-            raise InputError(f"color must be 'rgb' or 'bgr'; got {self.color!r}.")
+        check_flag("flip", self.flip)
+        check_flag("normalize", self.normalize)
+        check_choice("color", self.color, ("rgb", "bgr"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import WeightsError
 from sanreid.inference.module_state import fingerprint, weights_state
 from sanreid.utils.ambient import plain_torch
+from sanreid.utils.arguments import check_kind
 
 __all__ = ["Engine", "ExportedEngine", "ModuleEngine"]
 
@@ -150,6 +151,8 @@ class ModuleEngine(Engine):
         device: str | int | torch.device,
         dtype: str | torch.dtype,
     ) -> None:
+        check_kind("module", module, nn.Module, "a torch.nn.Module")
+        check_kind("config", config, EncoderConfig, "an EncoderConfig")
         super().__init__(config, backend=backend, device=device, dtype=dtype)
         with plain_torch():
             self._module = module.to(device=self.device, dtype=torch.float32).eval()

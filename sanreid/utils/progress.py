@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
+from sanreid.utils.arguments import check_flag
+
 __all__ = ["Bar", "progress_bar"]
 
 _PATIENCE_S = 3.0  # shorter work shows no bar
@@ -53,6 +55,7 @@ def progress_bar(
         initial: Units done before.
         leave: Whether the bar stays when the work is done.
     """
+    check_flag("progress", progress, optional=True)
     if not (_is_watched() if progress is None else progress):
         return nullcontext(_NoBar())
     tqdm = _bar_kind()

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sanreid.errors import InputError
 from sanreid.utils.files import atomic_write
+from sanreid.utils.paths import as_path
 
 __all__ = ["check_suffix", "save_picture"]
 
@@ -40,7 +41,7 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
         InputError: The suffix is none of a picture, or the picture is too large for its format.
         OSError: The system does not allow it.
     """
-    path = Path(path)
+    path = as_path(path, "the path of a picture")
     kind = check_suffix(path)
     most = _MOST_PX.get(kind, max(picture.size))
     if max(picture.size) > most:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sanreid.config import EncoderConfig
+from sanreid.utils.arguments import check_kind
 from sanreid.weights.manifest import WeightsEntry
 
 __all__ = ["model_card"]
@@ -46,6 +47,7 @@ def model_card(
             not recorded.
         repo_id: The Hub repository it is for; the loading example names a folder when None.
     """
+    check_kind("config", config, EncoderConfig, "an EncoderConfig")
     name = entry.name if entry else "An image encoder"
     height, width = config.input_size
     place = repr(repo_id) if repo_id else '"path/to/this/folder"'

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, InputError, UnknownWeightsError, WeightsError
+from sanreid.utils.arguments import check_kind, shown
 from sanreid.weights.hub import check_cached, hub_file
 from sanreid.weights.manifest import WeightsEntry, bundled_path, read_manifest
 from sanreid.weights.record import find_entry
@@ -59,7 +60,7 @@ def locate(
     manifest = read_manifest()
     given = manifest.default if name_or_path is None else name_or_path
     if not isinstance(given, str | os.PathLike):
-        raise InputError(f"The weights must be a name or a path; got {type(given).__name__}.")
+        raise InputError(f"The weights must be a name or a path; got {shown(given)}.")
     is_path = not isinstance(given, str)
     name = str(given)
 
@@ -86,8 +87,8 @@ def locate(
         )
     if is_path or not _REPO_ID.fullmatch(name):
         raise UnknownWeightsError(
-            f"No weights {name!r}: not a name of the manifest, not an existing directory, not a "
-            f"Hub repository 'owner/name'. {manifest.known(name)}"
+            f"No weights {shown(name)}: not a name of the manifest, not an existing directory, "
+            f"not a Hub repository 'owner/name'. {manifest.known(name)}"
         )
 
     # The configuration first: its commit pins the weights, should the branch move in between.
@@ -133,6 +134,7 @@ def fetch(
         ChecksumError: The file is not the released one. It stays in place for inspection.
         WeightsError: The file cannot be had.
     """
+    check_kind("entry", entry, WeightsEntry, "a row of the manifest")
     path = bundled_path(entry)
     hub = entry.hub
     if hub is not None:

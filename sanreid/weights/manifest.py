@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, UnknownWeightsError, WeightsError
+from sanreid.utils.paths import as_path
 from sanreid.utils.sniffing import describe_text
 
 __all__ = ["HubFile", "Manifest", "WeightsEntry", "list_weights", "read_manifest"]
@@ -126,7 +127,7 @@ def read_manifest(path: str | Path | None = None) -> Manifest:
     Raises:
         WeightsError: The file is missing, not JSON, of a newer format, or a row is not in order.
     """
-    path = _manifest_path() if path is None else Path(path)
+    path = _manifest_path() if path is None else as_path(path, "the path of a manifest")
     content = read_json(path, "list of weights")
     if not isinstance(content, dict) or content.get("format_version") != FORMAT_VERSION:
         version = content.get("format_version") if isinstance(content, dict) else None

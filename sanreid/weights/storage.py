@@ -14,10 +14,11 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, InputError, WeightsError
+from sanreid.utils.arguments import check_kind, shown
 from sanreid.utils.files import scratch_directory, sha256_of
 from sanreid.utils.sniffing import describe_text
 from sanreid.weights.card import model_card
@@ -128,6 +129,7 @@ def load_into(
     Raises:
         WeightsError: A key is missing, unknown, of another shape, or holds NaN or infinity.
     """
+    _check_mapping(state_dict)
     wanted = {key: tuple(value.shape) for key, value in module.state_dict().items()}
     check_keys(wanted, state_dict, origin=origin)
     counters = {
@@ -240,6 +242,8 @@ def save_directory(
     from safetensors.torch import save_file  # noqa: PLC0415 - loads torch
 
     directory = expanded(directory)
+    check_kind("config", config, EncoderConfig, "an EncoderConfig")
+    _check_mapping(state_dict)
     tensors = _storable(state_dict, directory)
     check_keys(encoder_shapes(config), tensors, origin=f"the encoder to save in {directory}")
     text = model_card(config, entry=entry) if card is None else card
@@ -273,6 +277,14 @@ def save_directory(
         raise WeightsError(f"The weights cannot be saved in {directory}: {error}.") from error
     logger.info("Saved an encoder's weights in %s.", directory)
     return directory
+
+
+def _check_mapping(state_dict: object) -> None:
+    import torch  # noqa: PLC0415 - listing weights needs no torch
+
+    check_kind("state_dict", state_dict, Mapping, "a mapping of names to tensors")
+    for key, value in cast("Mapping[object, object]", state_dict).items():
+        check_kind(f"state_dict[{shown(key)}]", value, torch.Tensor, "a tensor")
 
 
 def _is_file(path: Path) -> bool:

@@ -19,9 +19,11 @@ from sanreid.backends.exports.description import EXTRA, Description, Precision
 from sanreid.backends.exports.formats import FORMATS, FormatName
 from sanreid.backends.exports.inputs import INPUT_FORMS, InputForm
 from sanreid.backends.interface import Backend
+from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop
 from sanreid.utils.ambient import plain_torch
+from sanreid.utils.arguments import check_choice, check_kind, shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import scratch_directory
 from sanreid.weights.storage import expanded
@@ -93,9 +95,8 @@ def export(
             embeddings than the encoder (a cosine below 0.9999 in float32).
     """
     target = _target(path, backend)
-    if input_form not in INPUT_FORMS:
-        known = ", ".join(repr(form) for form in INPUT_FORMS)
-        raise InputError(f"input_form must be one of {known}; got {input_form!r}.")
+    check_choice("input_form", input_form, INPUT_FORMS)
+    check_kind("The encoder", getattr(encoder, "config", encoder), EncoderConfig, "a SANEncoder")
     row = FORMATS[backend]
     config = encoder.config
     size = config.input_size
@@ -103,6 +104,8 @@ def export(
     if calibration is not None:
         if not row.has_int8:
             raise InputError(f"An export for {backend!r} is float32; calibration is for int8.")
+        if not isinstance(calibration, Sequence | np.ndarray):
+            raise InputError(f"calibration must be a list of images; got {shown(calibration)}.")
         if not len(calibration):
             raise InputError("calibration is empty; some hundred real crops are wanted.")
         crops = np.stack([load_crop(image, size) for image in calibration])
@@ -157,8 +160,8 @@ def _target(path: str | os.PathLike[str], backend: str) -> Path:
     """Return the file to write."""
     if not isinstance(backend, str) or backend not in FORMATS:
         known = ", ".join(repr(name) for name in FORMATS)
-        raise InputError(f"An export is for one of {known}; got {backend!r}.")
-    if path == "":
+        raise InputError(f"An export is for one of {known}; got {shown(backend)}.")
+    if isinstance(path, str) and not path:
         raise InputError("The path of the export is empty.")
     target, suffixes = expanded(path), FORMATS[backend].suffixes
     if target.suffix in suffixes:
