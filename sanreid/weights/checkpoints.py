@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sanreid.errors import WeightsError
+from sanreid.utils.paths import shorten
 from sanreid.utils.sniffing import describe_text
-from sanreid.weights.storage import listed, read_state_dict
+from sanreid.weights.storage import is_file, listed, read_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,8 +42,8 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
         WeightsError: It is missing, damaged, something else, or holds more than tensors and plain
             values. The message says what to do.
     """
-    if not source.is_file():
-        raise WeightsError(f"There is no checkpoint {source}.")
+    if not is_file(source):
+        raise WeightsError(f"There is no checkpoint {shorten(str(source))}.")
     if source.suffix == ".safetensors":
         return _without_prefixes(read_state_dict(source))
     if described := describe_text(source) or _describe_archive(source):

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, WeightsError
+from sanreid.utils.paths import shorten
 from sanreid.weights.checkpoints import read_checkpoint
 from sanreid.weights.storage import check_keys, encoder_shapes, expanded, save_directory
 
@@ -76,7 +77,11 @@ def convert(
     source, out_dir = expanded(source), expanded(out_dir)
     if not isinstance(input_size, tuple | list):
         raise InputError(f"input_size must be (height, width); got {input_size!r}.")
-    if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+    try:
+        taken = out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir()))
+    except (OSError, ValueError) as error:  # a name too long, no permission
+        raise WeightsError(f"{shorten(str(out_dir))} cannot be a directory: {error}") from error
+    if taken:
         raise WeightsError(f"{out_dir} is there already; give a new or an empty directory.")
 
     found = read_checkpoint(source)

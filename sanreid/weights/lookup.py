@@ -177,6 +177,7 @@ def verify(name: str, *, cache_dir: str | Path | None = None) -> Path:
         ChecksumError: The file is not the released one.
         WeightsError: There is no local copy.
     """
+    check_kind("name", name, str, "a name of the manifest")
     return fetch(read_manifest().entry(name), cache_dir=cache_dir, local_files_only=True)
 
 
@@ -205,6 +206,7 @@ def download(
         ChecksumError: What came is not what was released.
         WeightsError: They cannot be had.
     """
+    check_kind("name", name, str, "a name of the manifest or a Hub repository")
     weights = read_manifest().weights
     if name in weights:
         _refuse_revision(revision, f"{name!r} is a name of the manifest, already pinned")

@@ -97,7 +97,7 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file  # noqa: PLC0415 - as above
 
     path = expanded(path)
-    if not _is_file(path):
+    if not is_file(path):
         raise WeightsError(f"There is no weights file {path}.")
     try:
         tensors: dict[str, Tensor] = load_file(path)
@@ -287,7 +287,8 @@ def _check_mapping(state_dict: object) -> None:
         check_kind(f"state_dict[{shown(key)}]", value, torch.Tensor, "a tensor")
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
+    """Say whether a file is there; False for what cannot be a path, too."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name too long or with "\0"

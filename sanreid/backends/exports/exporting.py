@@ -104,7 +104,10 @@ def export(
     if calibration is not None:
         if not row.has_int8:
             raise InputError(f"An export for {backend!r} is float32; calibration is for int8.")
-        if not isinstance(calibration, Sequence | np.ndarray):
+        if (
+            not isinstance(calibration, Sequence | np.ndarray)
+            or getattr(calibration, "ndim", 1) == 0
+        ):
             raise InputError(f"calibration must be a list of images; got {shown(calibration)}.")
         if not len(calibration):
             raise InputError("calibration is empty; some hundred real crops are wanted.")

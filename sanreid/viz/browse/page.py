@@ -18,7 +18,7 @@ import numpy as np
 
 from sanreid import __version__
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown as described
+from sanreid.utils import arguments
 from sanreid.utils.files import atomic_write
 from sanreid.utils.paths import as_path
 from sanreid.viz.browse import content
@@ -97,8 +97,8 @@ def write_gallery_page(
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"A page is written as .html; got the file name {str(path)!r}.")
     if not isinstance(pictures, str) or pictures not in get_args(Pictures):
-        known = ", ".join(get_args(Pictures))
-        raise InputError(f"pictures is one of {known}; got {described(pictures)}.")
+        kinds = ", ".join(get_args(Pictures))
+        raise InputError(f"pictures is one of {kinds}; got {arguments.shown(pictures)}.")
     if picture_bytes < 0:
         raise InputError(f"picture_bytes must be at least 0; got {picture_bytes}.")
     ids = gallery.ids if where is None else gallery.find(where)
