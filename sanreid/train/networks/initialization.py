@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sanreid.errors import WeightsError
+from sanreid.errors import ConfigError, WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.networks.san import SAN, SANPG, build_san, build_san_pg
@@ -97,11 +97,13 @@ def keep_frozen_in_eval(trunk: nn.Module, parts: tuple[str, ...]) -> None:
 
 def _parts(trunk: nn.Module, parts: tuple[str, ...]) -> Iterator[nn.Module]:
     for part in parts:
-        if part == "stem":
-            yield trunk.get_submodule("conv1")
-            yield trunk.get_submodule("bn1")
-        else:
-            yield trunk.get_submodule(part)
+        for name in ("conv1", "bn1") if part == "stem" else (part,):
+            try:
+                yield trunk.get_submodule(name)
+            except AttributeError:
+                raise ConfigError(
+                    f"init.freeze names {part!r}, but the trunk is no ResNet: it has no {name!r}."
+                ) from None
 
 
 def weights_files(path: Path) -> list[Path]:
@@ -133,7 +135,8 @@ def _under(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _trunk_of(state: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tensor]:
     """Drop the parts of a whole ResNet that the trunk lacks: the classifier, and a cut layer4."""
-    is_cut = not list(encoder.get_submodule("trunk.layer4").children())
+    layer4 = getattr(encoder.get_submodule("trunk"), "layer4", None)
+    is_cut = layer4 is not None and not list(layer4.children())
     unused = ("fc.", "layer4.") if is_cut else ("fc.",)
     return {k: x for k, x in state.items() if not k.startswith(unused)}
 

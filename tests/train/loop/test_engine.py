@@ -394,25 +394,16 @@ def write_toml(config, path):
     lines = []
     for section, settings in config_to_dict(config).items():
         lines.append(f"[{section}]")
-        for key, value in settings.items():
-            text = json.dumps(value)
-            if isinstance(value, list) and value and isinstance(value[0], dict):
-                inner = ", ".join(
-                    "{" + ", ".join(f"{k} = {toml(v)}" for k, v in one.items()) + "}"
-                    for one in value
-                )
-                text = f"[{inner}]"
-            lines.append(f"{key} = {text}")
+        lines += [f"{key} = {toml(value)}" for key, value in settings.items()]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
 
 def toml(value):
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        inner = ", ".join(
-            "{" + ", ".join(f"{k} = {toml(v)}" for k, v in one.items()) + "}" for one in value
-        )
-        return f"[{inner}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {toml(one)}" for key, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(toml, value)) + "]"
     return json.dumps(value)
 
 

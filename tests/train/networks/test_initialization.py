@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from sanreid.config import EncoderConfig
-from sanreid.errors import WeightsError
+from sanreid.errors import ConfigError, WeightsError
 from sanreid.models.backbone import ResNetTrunk
 from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import DecoderConfig, InitConfig
@@ -102,6 +103,19 @@ def test_weights_that_do_not_fit_are_refused_and_change_nothing(tmp_path):
     with pytest.raises(WeightsError, match="no loss needs a decoder"):
         load_first_weights(network, InitConfig(decoder=str(tmp_path)))
     assert torch.equal(network.encoder.trunk.conv1.weight, before)
+
+
+def test_a_trunk_of_ones_own_starts_from_its_own_weights_and_freezes_no_layer(tmp_path):
+    network = build_san(TINY, num_classes=3)
+    network.encoder.trunk = nn.Sequential(nn.Conv2d(3, 8, 3))
+    state = {
+        f"0.{k}": torch.randn_like(x) for k, x in network.encoder.trunk[0].state_dict().items()
+    }
+    save_file(state, tmp_path / "own.safetensors")
+    load_first_weights(network, InitConfig(weights=str(tmp_path / "own.safetensors")))
+    assert torch.equal(network.encoder.trunk[0].weight, state["0.weight"])
+    with pytest.raises(ConfigError, match=r"names 'stem', but the trunk is no ResNet"):
+        freeze(network.encoder.trunk, ("stem",))
 
 
 def test_frozen_parts_stay_in_eval():

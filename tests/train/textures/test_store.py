@@ -113,7 +113,7 @@ def test_every_cut_is_survived(store, caplog):
         seen.add(len(read))
         assert read.num_bytes <= length < ends[0]
     assert seen == {0, 1, 2}
-    assert "of a texture that was not finished" in caplog.text
+    assert "of an unfinished texture" in caplog.text
     with TextureWriter(store, PNG) as writer:
         writer.add(["x/9.jpg"], textures(1, seed=9))
     after = TextureStore(store)
@@ -137,7 +137,7 @@ def test_a_key_is_added_once_by_one_writer_too(store):
     with TextureWriter(store, PNG) as writer:
         writer.add(["n"], textures(1))
         assert len(writer) == 4
-        with pytest.raises(InputError, match="'n' is twice"):
+        with pytest.raises(InputError, match="'n' occurs twice"):
             writer.add(["n"], textures(1))
 
 
@@ -189,8 +189,8 @@ def test_another_header_is_refused(store):
 @pytest.mark.parametrize(
     ("keys", "count", "message"),
     [
-        (["x/1.jpg"], 1, "Each key may be added once; 'x/1.jpg' is twice"),
-        (["n", "n"], 2, "Each key may be added once; 'n' is twice"),
+        (["x/1.jpg"], 1, "Each key may be added once; 'x/1.jpg' occurs twice"),
+        (["n", "n"], 2, "Each key may be added once; 'n' occurs twice"),
         (["n"], 2, r"textures must be uint8 of shape \(1, 3, 6, 4\); got .* \(2, 3, 6, 4\)"),
         ([""], 1, "A key must be 1 to 65,535 bytes"),
         (["n" * 70_000], 1, "A key must be 1 to 65,535 bytes"),
