@@ -40,7 +40,7 @@ folder is both. --split says how:
                     the gallery, with the same rule
   both              cross-camera and market1501
 """
-_FILTERS = "pids, divided by white space"
+_FILTERS = "pids, separated by white space"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,31 +172,31 @@ def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
 def _comparable(sets: list[CropSet], shared: str | None) -> list[NDArray[np.int64]]:
     """Number the people of all sets together, from 1; 0 stands for a distractor, -1 for junk.
 
-    Folders number people named by text each for itself, one number may be two people in two
-    folders, and whether 0 is a person is known to the folder's naming scheme alone.
+    Each folder numbers people with names for itself, one number may be two people in two
+    folders, and only a folder's naming scheme knows whether 0 is a person.
 
     Raises:
         InputError: A person's number or name is in two sets and nobody said what that means.
     """
     import numpy as np
 
-    numbers: dict[tuple[int, str], int] = {}
-    taken: set[str] = set()
+    numbers: dict[tuple[int, int | str], int] = {}
+    taken: set[int | str] = set()
     result = []
-    for place, crops in enumerate(sets):
-        names = [str(name) for name in (crops.labels or crops.pids.tolist())]
-        is_person = ~np.isin(crops.pids, crops.ignored_pids)
-        people = {name for name, real in zip(names, is_person, strict=True) if real}
+    for index, crops in enumerate(sets):
+        who = crops.people
+        people = {person for person in who if person is not None}
         if shared is None and taken & people:
             raise InputError(
                 f"{len(taken & people)} numbers of people are used in more than one --folder. "
                 "Say --shared-pids same (they are the same people) or different."
             )
         taken |= people
-        world = place if shared == "different" else 0
+        world = index if shared == "different" else 0
         pids = np.where(crops.pids == -1, -1, 0)
-        for i in np.flatnonzero(is_person):
-            pids[i] = numbers.setdefault((world, names[i]), len(numbers) + 1)
+        for i, person in enumerate(who):
+            if person is not None:
+                pids[i] = numbers.setdefault((world, person), len(numbers) + 1)
         result.append(pids)
     return result
 
@@ -306,8 +306,8 @@ def _reranked(
     return distances[np.ix_(query, gallery)]
 
 
-def _take(crops: _Embedded, places: NDArray[np.int64]) -> _Embedded:
-    return _Embedded(crops.embeddings[places], crops.pids[places], crops.camids[places])
+def _take(crops: _Embedded, rows: NDArray[np.int64]) -> _Embedded:
+    return _Embedded(crops.embeddings[rows], crops.pids[rows], crops.camids[rows])
 
 
 def _flat(crops: _Embedded) -> tuple[Any, Any, Any]:

@@ -85,9 +85,9 @@ def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
 def _fitting(widths: list[int], right: Sequence[bool], most: int | None) -> list[int]:
     """Narrow the widest columns of text until a line has at most ``most`` signs."""
     excess = 0 if most is None else sum(widths) + 2 * (len(widths) - 1) - most
-    texts = [place for place, is_right in enumerate(right) if not is_right]
+    texts = [column for column, is_right in enumerate(right) if not is_right]
     while excess > 0 and texts:
-        widest = max(texts, key=lambda place: widths[place])
+        widest = max(texts, key=lambda column: widths[column])
         if widths[widest] <= _NARROWEST:
             break
         widths[widest] -= 1
@@ -108,7 +108,7 @@ def say(message: str) -> None:
 
 
 def printable(value: object) -> str:
-    """Give a text that cannot move the cursor: a file name may hold that, or a line's end."""
+    """Return a text that cannot move the cursor: a file name may hold that, or a line's end."""
     text = str(value)
     if text.isprintable():
         return text
@@ -119,7 +119,7 @@ def check_writable(path: Path) -> None:
     """Find out before the long work whether a file can be written there.
 
     Raises:
-        InputError: Its folder is missing, the place is a folder, or the system refuses.
+        InputError: Its folder is missing, the path is a folder, or the system refuses.
     """
     if path.is_dir():
         raise InputError(f"Cannot write {path}: it is a folder. Name a file.")

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sanreid.images.pillow import decode, room_for
 from sanreid.images.unreadable import UnreadableError, reason_of
+from sanreid.utils.sniffing import describe_text
 
 __all__ = ["from_bytes", "from_path"]
 
@@ -108,12 +109,8 @@ def _but(file: IO[bytes]) -> str:
     file.seek(0)
     head = file.read(512)
     start = head.lstrip().lower()
-    if head.startswith(b"version https://git-lfs"):
-        return ": it is a Git LFS pointer, not the picture itself; run 'git lfs pull'"
     if b"/annex/objects/" in head:
         return ": it is a git-annex pointer, not the picture itself; run 'git annex get'"
-    if start.startswith((b"<!doctype html", b"<html")):
-        return ": it is an HTML page, as a failed download leaves; download the picture again"
     if b"<svg" in start:
         return ": it is an SVG drawing; convert it to PNG"
     if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif"):
@@ -122,4 +119,5 @@ def _but(file: IO[bytes]) -> str:
         return f": it is the text of a data URL; take what follows the comma, {_DECODE}"
     if head.decode("latin-1").startswith(_BASE64_STARTS):
         return f": it is base64 text; {_DECODE}"
-    return ""
+    text = describe_text(head)
+    return f": it {text}" if text else ""

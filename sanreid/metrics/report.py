@@ -169,7 +169,7 @@ class EvaluationReport:
         return f"<EvaluationReport {self}>"
 
     def _repr_html_(self) -> str:
-        """Give the figures and the CMC curve for notebooks."""
+        """Return the figures and the CMC curve for notebooks."""
         from sanreid.viz.notebook import report_html  # noqa: PLC0415 - when one is shown
 
         return report_html(self)

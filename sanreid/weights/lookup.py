@@ -229,6 +229,8 @@ def _existing(name: str) -> Path | None:
 
 
 def _in_directory(name: str, directory: Path) -> LocatedWeights:
+    if not os.access(directory, os.R_OK | os.X_OK):
+        raise WeightsError(f"The directory {name!r} cannot be read: permission denied.")
     if missing := [n for n in (CONFIG_NAME, WEIGHTS_NAME) if not (directory / n).is_file()]:
         raise WeightsError(
             f"{name!r} is not a weights directory: it has no {' and no '.join(missing)}. "

@@ -303,10 +303,11 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (POINTER, "a Git LFS pointer, not the picture itself; run 'git lfs pull'"),
+        (POINTER, "is a Git LFS pointer, not the file itself: run 'git lfs install'"),
         (b"../.git/annex/objects/x/y/SHA256E-s1--z.jpg\n", "a git-annex pointer"),
-        (b"\n<!DOCTYPE html><html><body>404", "an HTML page, as a failed download leaves"),
+        (b"\n<!DOCTYPE html><html><body>404", "is an HTML page, as a failed download leaves"),
         (b"<HTML><head>", "an HTML page"),
+        (b"404: Not Found", "a text file that begins with '404: Not Found'"),
         (b'<?xml version="1.0"?><svg xmlns="x">', "an SVG drawing"),
         (b"\0\0\0\x18ftypheic" + bytes(20), "it is HEIC"),
         (b"data:image/png;base64,iVBO", "the text of a data URL"),
