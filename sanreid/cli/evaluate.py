@@ -40,6 +40,7 @@ folder is both. --split says how:
                     the gallery, with the same rule
   both              cross-camera and market1501
 """
+_THUMBNAIL = (16, 8)  # (height, width) by which near duplicates are found
 _FILTERS = "pids, separated by white space"
 
 
@@ -82,6 +83,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "both (default: both)",
     )
     parser.add_argument(
+        "--without-cameras",
+        action="store_true",
+        help="the crops tell no cameras: of each query's person, leave out the frames that are "
+        "nearly the same picture instead of those of its camera",
+    )
+    parser.add_argument(
         "--protocol",
         choices=("market1501", "cuhk03"),
         default="market1501",
@@ -115,6 +122,7 @@ class _Embedded(NamedTuple):
     embeddings: NDArray[np.float32]
     pids: NDArray[np.int64]
     camids: NDArray[np.int64]
+    paths: NDArray[np.object_]
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -123,11 +131,15 @@ def _run(args: argparse.Namespace) -> int:
         args.usage_error("give --query DIR with --gallery DIR, or --folder DIR")
     if any(pair) and (args.split or args.shared_pids):
         args.usage_error("--split and --shared-pids go with --folder")
+    if args.without_cameras and args.camera_norm:
+        args.usage_error("--camera-norm needs the cameras that --without-cameras does without")
     folders = args.folder or [args.query, args.gallery]
     sets = [_kept(crops, args) for crops in _read_all(folders, args)]
     pids = _comparable(sets, args.shared_pids if args.folder else "same")
     encoder = load_encoder(args)
     parts = [_embed(encoder, *part, args) for part in zip(sets, pids, strict=True)]
+    if args.without_cameras:
+        parts = _with_groups(parts)
     versions = [parts, _normalized(parts)] if args.camera_norm else [parts]
     results = [
         {**result, "camera_norm": is_normalized}
@@ -210,7 +222,8 @@ def _embed(
     encoded = encode_files(encoder, crops.paths, args)
     read = {str(path) for path in encoded.paths}
     kept = np.array([str(path) in read for path in crops.paths], dtype=np.bool_)
-    return _Embedded(encoded.embeddings, pids[kept], crops.camids[kept])
+    paths = np.array([str(path) for path in encoded.paths], dtype=object)
+    return _Embedded(encoded.embeddings, pids[kept], crops.camids[kept], paths)
 
 
 def _normalized(parts: list[_Embedded]) -> list[_Embedded]:
@@ -260,8 +273,8 @@ def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
     from sanreid.cli.protocols import combine
     from sanreid.metrics.splits import SPLITS
 
-    both = args.split in (None, "both")
-    names = ("cross-camera", "market1501") if both else (args.split,)
+    both = args.split == "both" or (args.split is None and not args.without_cameras)
+    names = ("cross-camera", "market1501") if both else (args.split or "market1501",)
     results = []
     for name in names:
         sets = SPLITS[name](crops.pids, crops.camids)
@@ -307,11 +320,27 @@ def _reranked(
 
 
 def _take(crops: _Embedded, rows: NDArray[np.int64]) -> _Embedded:
-    return _Embedded(crops.embeddings[rows], crops.pids[rows], crops.camids[rows])
+    return _Embedded(*(column[rows] for column in crops))
 
 
 def _flat(crops: _Embedded) -> tuple[Any, Any, Any]:
     return crops.embeddings, crops.pids, crops.camids
+
+
+def _with_groups(parts: list[_Embedded]) -> list[_Embedded]:
+    """Put groups of near-duplicate frames in place of the cameras."""
+    import numpy as np
+
+    from sanreid.images import load_crop
+    from sanreid.metrics.near_duplicates import group_near_duplicates
+
+    pictures = [load_crop(path, _THUMBNAIL) for part in parts for path in part.paths]
+    people = np.concatenate([part.pids for part in parts])
+    groups = group_near_duplicates(np.stack(pictures), people)
+    say(f"{len(groups)} crops are {groups.max() + 1} groups of near-duplicate frames")
+    ends = np.cumsum([len(part.pids) for part in parts])[:-1]
+    split = np.split(groups, ends)
+    return [part._replace(camids=own) for part, own in zip(parts, split, strict=True)]
 
 
 def _print(results: list[dict[str, Any]], encoder: SANEncoder, args: argparse.Namespace) -> None:

@@ -244,3 +244,22 @@ def test_camera_norm_needs_two_cameras(run, tiny, tmp_path):
     )  # fmt: skip
     assert status == 1
     assert "at least two; got 1" in error
+
+
+def test_crops_without_cameras_are_measured_by_groups_of_frames(run, run_json, tiny, tmp_path):
+    # Two passages of each person, three frames each: the frames of one are nearly the same.
+    for person in (1, 2):
+        for passage in (0, 1):
+            crop = rendered_person(person, 1 + passage, size=(64, 32))
+            for frame in range(3):
+                path = tmp_path / f"{person}" / f"{passage}_{frame}.png"
+                path.parent.mkdir(exist_ok=True)
+                crop.point(lambda value, frame=frame: value * (1 - 0.02 * frame)).save(path)
+    evaluate = ("evaluate", "--folder", tmp_path, "--names", "folders", "--weights", tiny)
+    status, _, err = run(*evaluate)
+    assert (status, "No person was seen by two cameras" in err) == (1, True)
+    status, _, err = run(*evaluate, "--without-cameras")
+    assert (status, "12 crops are 4 groups of near-duplicate frames" in err) == (0, True)
+    answer = run_json(*evaluate, "--without-cameras")
+    assert [one["split"] for one in answer["results"]] == ["market1501"]
+    assert answer["num_valid_queries"] == 12
