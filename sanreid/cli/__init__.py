@@ -10,6 +10,7 @@ Exit status: 0 done; 1 an error of the data, the files or the machine, one line 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from sanreid.cli.embed import add_to as add_embed
 from sanreid.cli.evaluate import add_to as add_evaluate
 from sanreid.cli.export import add_to as add_export
 from sanreid.cli.gallery import add_to as add_gallery
-from sanreid.cli.output import printable
+from sanreid.cli.output import printable, say
 from sanreid.cli.style import paint
 from sanreid.cli.weights import add_to as add_weights
 from sanreid.errors import SanreidError
@@ -55,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_any_path(sys.stdout)
     _print_any_path(sys.stderr)
     args = _parser().parse_args(argv)
+    log, notes = logging.getLogger("sanreid"), _Notes(logging.WARNING)
+    log.addHandler(notes)
     try:
         status: int = args.run(args)
         if sys.stdout is not None:  # None where the caller closed it
@@ -72,7 +75,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail("There is not enough memory; a smaller --batch-size may help.")
     except OSError as error:
         return _fail(_describe(error))
+    finally:
+        log.removeHandler(notes)
     return status
+
+
+class _Notes(logging.Handler):
+    """Write what the library warns of as a note of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from sanreid.metrics.clustering import ClusteringReport, evaluate_clustering
 from sanreid.metrics.evaluation import evaluate, evaluate_distances
 from sanreid.metrics.labels import has_match
+from sanreid.metrics.near_duplicates import group_near_duplicates
 from sanreid.metrics.report import EvaluationReport, joined_report
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "evaluate",
     "evaluate_clustering",
     "evaluate_distances",
+    "group_near_duplicates",
     "has_match",
     "joined_report",
 ]

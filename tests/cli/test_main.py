@@ -222,3 +222,16 @@ def test_help_loads_nothing_heavy():
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_the_library_warns_of_is_a_note(tmp_path, capsys):
+    import logging
+
+    (tmp_path / "anna").mkdir()
+    (tmp_path / "anna" / "1.jpg").touch()
+    status = main(["evaluate", "--folder", str(tmp_path), "--weights", "no such weights"])
+    assert status == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"sanreid: {tmp_path}: the names of all 1 images tell no camera")
+    assert second.startswith("sanreid: ")
+    assert logging.getLogger("sanreid").handlers == []
