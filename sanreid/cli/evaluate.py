@@ -320,7 +320,8 @@ def _reranked(
 
 
 def _take(crops: _Embedded, rows: NDArray[np.int64]) -> _Embedded:
-    return _Embedded(*(column[rows] for column in crops))
+    embeddings, pids, camids, paths = crops
+    return _Embedded(embeddings[rows], pids[rows], camids[rows], paths[rows])
 
 
 def _flat(crops: _Embedded) -> tuple[Any, Any, Any]:

@@ -61,7 +61,7 @@ def read_dataset(
         InputError: The name or an option is unknown; names the nearest known one.
         DatasetError: The folder is not the data set, or not all of it.
     """
-    if name not in DATASETS:
+    if not isinstance(name, str) or name not in DATASETS:
         known = tuple(sorted(DATASETS, key=lambda one: one in ("folders", "csv")))  # those last
         raise InputError(_unknown(name, "data set", known))
     reader = DATASETS[name]

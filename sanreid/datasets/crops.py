@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,7 +122,7 @@ class CropSet:
         Raises:
             InputError: A mask of another length, indices outside the set, or neither kind.
         """
-        chosen = np.asarray(which)
+        chosen = _as_array(which, "which")
         if chosen.size == 0 and chosen.dtype != np.bool_:
             chosen = chosen.astype(np.int64)
         if chosen.dtype == np.bool_:
@@ -189,8 +190,15 @@ class Dataset:
         return "\n".join(rows)
 
 
+def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(values)
+    except Exception as error:  # each library has its own
+        raise InputError(f"{name} cannot be read as an array: {error}") from error
+
+
 def _whole_numbers(values: ArrayLike, name: str, length: int) -> NDArray[np.int64]:
-    array = np.asarray(values)
+    array = _as_array(values, name)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise InputError(f"{name} must be whole numbers; got {array.dtype}.")
     if array.shape != (length,):

@@ -95,7 +95,7 @@ def _open(
     source: object, finish: Callable[[Image.Image], T], *, color: Color, place: str | None
 ) -> T:
     """Return what ``finish`` makes of the RGB image, or raise an ImageError that names it."""
-    if color not in ("rgb", "bgr"):
+    if not isinstance(color, str) or color not in ("rgb", "bgr"):
         raise InputError(f"color must be 'rgb' or 'bgr'; got {color!r}.")
     try:
         return _read(source, color, finish)

@@ -92,6 +92,7 @@ def find_images(
         path, reason = found.failures[0]
         more = f" ({len(found.failures) - 1} more)" if len(found.failures) > 1 else ""
         raise InputError(f"Cannot read '{path}'{more}: {reason}")
+    found.log_skipped(root)
     if failures is not None:
         failures += found.failures
     if not found.files and not found.failures:

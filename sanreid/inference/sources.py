@@ -35,9 +35,13 @@ def expand_paths(paths: object, *, collect: bool) -> tuple[list[Path], list[tupl
         raise InputError(
             f"paths must be a path or a sequence of paths; got {type(paths).__name__}."
         )
+    try:
+        items = iter(paths)
+    except TypeError as error:  # an array of no dimensions
+        raise InputError(f"paths must be a path or a sequence of paths: {error}.") from error
     files: list[Path] = []
     failures: list[tuple[Path, str]] = []
-    for index, given in enumerate(paths):
+    for index, given in enumerate(items):
         if not isinstance(given, str | os.PathLike):
             raise InputError(
                 f"Item {index} of paths must be a path; got {type(given).__name__}. "

@@ -30,6 +30,7 @@ Protocol = Literal["market1501", "cuhk03"]
 
 _BLOCK_BYTES = 64 * 2**20  # distances held at a time
 _BLOCK_QUERIES = (128, 512)  # fewer waste the matrix product, more waste the cache
+_MOST = 2**24  # ranks, and draws per query: more would fill the memory
 _THREADS = min(8, os.cpu_count() or 1)
 
 
@@ -177,8 +178,10 @@ class _Rules:
             raise InputError(
                 f"protocol is one of {', '.join(get_args(Protocol))}; got {self.protocol!r}."
             )
-        check_whole(self.max_rank, "max_rank")
-        check_whole(self.num_repeats, "num_repeats")
+        for name in ("max_rank", "num_repeats"):
+            check_whole(value := getattr(self, name), name)
+            if value > _MOST:
+                raise InputError(f"{name} is at most {_MOST:,}; got {value}.")
         check_whole(self.seed, "seed", least=0)
 
 

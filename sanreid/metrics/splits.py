@@ -115,7 +115,7 @@ def split_of(queries: str, gallery: str) -> str | None:
 
 
 def _one_of(word: str, known: tuple[str, ...], what: str) -> str:
-    plain = word.replace("_", "-") if isinstance(word, str) else word
+    plain = word.replace("_", "-") if isinstance(word, str) else ""
     found = _OTHER_SPELLINGS.get(plain, plain)
     if found not in known:
         raise InputError(f"{what} must be one of {', '.join(known)}; got {word!r}.")

@@ -7,12 +7,15 @@ behind (``@eaDir``, ``Thumbs.db``), are skipped. What cannot be read is reported
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["IMAGE_SUFFIXES", "FoundImages", "suffixes_for_messages", "walk_images"]
+
+logger = logging.getLogger(__name__)
 
 _COMMON = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
@@ -56,6 +59,17 @@ class FoundImages:
     failures: list[tuple[Path, str]] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     num_repeated: int = 0
+
+    def log_skipped(self, root: Path) -> None:
+        """Tell how many files and links were skipped."""
+        if self.others:
+            logger.warning("%s: %s and were skipped.", root, self.others_in_words())
+        if self.num_repeated:
+            logger.warning(
+                "%s: %d links to folders that were read already were skipped.",
+                root,
+                self.num_repeated,
+            )
 
     def others_in_words(self) -> str:
         """Return how many other files were skipped, for a message; empty where there are none."""
