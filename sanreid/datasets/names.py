@@ -77,7 +77,6 @@ def read_crops(folder: str | Path, *, names: Names = AUTO, name: str | None = No
     if unread:
         where = "right in it" if files is below else "in its sub-folders"
         logger.warning("%s: %d images %s are not read by this scheme.", root, unread, where)
-    found.log_skipped(root)
     title = name if name is not None else root.resolve().name
     return label_files(root, files, scheme or _recognise(root, files), title)
 

@@ -212,3 +212,13 @@ def test_a_folder_that_may_not_be_read_is_a_failure(tmp_path):
     told, names = done.stdout.splitlines()
     assert told.startswith("['c1_1.jpg', 'b.jpg'] [('bob', 'the folder cannot be read: Perm")
     assert names.startswith("DatasetError Cannot read '")
+
+
+def test_skipped_files_are_told_by_their_number(tmp_path, caplog):
+    write(tmp_path, "a/1.jpg", "a/notes.txt", "b/film.mp4", "b/film2.MP4")
+    link(tmp_path / "c", "a")
+    find_images(tmp_path)
+    assert (
+        "3 files are no images by their endings (2 .mp4, 1 .txt) and were skipped" in caplog.text
+    )
+    assert "1 links to folders that were read already were skipped" in caplog.text
