@@ -31,6 +31,15 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--adults-only", action="store_true", help="no children and youths")
     render.set_defaults(pit=_render)
 
+    text = "render people as many cameras see them: crops with reID names, and their textures"
+    people = commands.add_parser("people", help=text, description=text)
+    people.add_argument("out", type=Path, metavar="OUT")
+    people.add_argument("--identities", type=int, default=5000, metavar="N")
+    people.add_argument("--cameras", type=int, default=60, metavar="N")
+    people.add_argument("--seed", type=int, default=0)
+    people.add_argument("--processes", type=int, metavar="N", help="default: all cores")
+    people.set_defaults(run=_people)
+
     preview = command("preview", "write a contact sheet of adults", identities=60, images=1)
     preview.add_argument("out", type=Path, metavar="OUT_PICTURE")
     beside = "beside each crop: texture, texels seen, texture on a neutral body"
@@ -70,6 +79,15 @@ def _render(args: argparse.Namespace) -> None:
     )  # fmt: skip
     index = render_dataset(args.out, settings, processes=args.processes)
     sys.stdout.write(f"{index}: {args.identities * args.images_per_identity:,} pairs\n")
+
+
+def _people(args: argparse.Namespace) -> None:
+    from sanreid.train.pit.generate.cameras.sightings import PeopleSettings  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.cameras.source_writer import render_people  # noqa: PLC0415 - fast --help
+
+    settings = PeopleSettings(args.identities, args.cameras, args.seed)
+    crops = render_people(args.out, settings, processes=args.processes)
+    sys.stdout.write(f"{crops}, {crops.with_name('textures.tex')}\n")
 
 
 def _preview(args: argparse.Namespace) -> None:

@@ -99,6 +99,24 @@ class TextureWriter:
         self._sync()
         self._keys.update(keys)
 
+    def add_shared(self, keys: Sequence[str], texture: Tensor) -> None:
+        """Append one texture under several keys, compressed once; it is on the disk then.
+
+        Args:
+            keys: The keys, none of which is in the store.
+            texture: (3, H, W) uint8, RGB.
+
+        Raises:
+            InputError: The shape is wrong, a key is not new or the store keeps confidence maps;
+                nothing is written.
+        """
+        self._check(keys, texture.expand(len(keys), -1, -1, -1), None)
+        pixels = texture.detach().cpu().permute(1, 2, 0).contiguous().numpy()
+        packed = compressed(pixels, self.header)
+        self._file.write(b"".join(_packed_record(key, packed, b"") for key in keys))
+        self._sync()
+        self._keys.update(keys)
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -141,16 +159,20 @@ class TextureWriter:
     def _record(
         self, key: str, pixels: NDArray[np.uint8], confidence: NDArray[np.uint8] | None
     ) -> bytes:
-        name = key.encode()
-        texture = compressed(pixels, self.header)
         extra = b"" if confidence is None else compressed(confidence, self.header)
-        lengths = RECORD.pack(b"", 0, len(name), len(texture), len(extra))[CHECKED_FROM:]
-        checked = b"".join((lengths, name, texture, extra))
-        return RECORD_MAGIC + zlib.crc32(checked).to_bytes(4, "little") + checked
+        return _packed_record(key, compressed(pixels, self.header), extra)
 
     def _sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
+
+
+def _packed_record(key: str, texture: bytes, confidence: bytes) -> bytes:
+    """Return one record from a compressed texture and a compressed confidence map, or b""."""
+    name = key.encode()
+    lengths = RECORD.pack(b"", 0, len(name), len(texture), len(confidence))[CHECKED_FROM:]
+    checked = b"".join((lengths, name, texture, confidence))
+    return RECORD_MAGIC + zlib.crc32(checked).to_bytes(4, "little") + checked
 
 
 def _on_cpu(tensor: Tensor) -> NDArray[np.uint8]:

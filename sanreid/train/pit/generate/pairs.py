@@ -5,7 +5,7 @@ It depends on the seed and the numbers of identity and image alone.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,15 @@ from sanreid.errors import InputError
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.identity import draw_person
 from sanreid.train.pit.generate.people.poses import draw_pose
-from sanreid.train.pit.generate.render import Dressed, Figure, Picture, Studio, render, seen_texels
+from sanreid.train.pit.generate.render import (
+    Dressed,
+    Figure,
+    Picture,
+    Studio,
+    render,
+    seen_texels,
+    with_other,
+)
 from sanreid.train.pit.generate.scenes.backdrop import (
     list_backgrounds,
     photo_backdrop,
@@ -125,20 +133,11 @@ def _with_bystander(
     away = camera.axes[2] * np.array([1, 1, 0], np.float32)
     away /= np.linalg.norm(away)
     aside = camera.axes[0] * rng.choice([-1, 1]) * rng.uniform(0.3, 0.7)
-    place = (away * rng.uniform(0.5, 2.5) + aside) * np.array([1, 1, 0])
+    position = (away * rng.uniform(0.5, 2.5) + aside) * np.array([1, 1, 0])
     turn = rng.uniform(0, 2 * np.pi)
-    cos, sin = np.cos(turn), np.sin(turn)
-    spin = np.array([[cos, sin, 0], [-sin, cos, 0], [0, 0, 1]])
     dressed = studio.kept[key]
-    meshes = [
-        replace(
-            mesh,
-            vertices=(mesh.vertices @ spin + place).astype(np.float32),
-            texture=dressed.texture,
-        )
-        for mesh in studio.pose(dressed, draw_pose(rng)).meshes
-    ]
-    return Figure((*figure.meshes, *meshes), figure.posed)
+    other_figure = studio.pose(dressed, draw_pose(rng))
+    return with_other(figure, other_figure, dressed.texture, turn, position)
 
 
 @lru_cache(maxsize=4)

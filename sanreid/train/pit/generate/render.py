@@ -8,7 +8,7 @@ edges cast four more rays, so outlines are smooth.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,7 +26,10 @@ from sanreid.train.pit.generate.rays import Scene
 from sanreid.train.pit.generate.scenes.scene import CROP_SIZE, Camera, Light
 from sanreid.train.pit.generate.surface import Surface, measure_surface, vertex_normals
 
-__all__ = ["Dressed", "Figure", "Mesh", "Picture", "Studio", "render"]
+__all__ = [
+    "Dressed", "Figure", "Mesh", "Picture", "Studio", "World", "outlines", "render",
+    "seen_texels", "turned", "with_other",
+]  # fmt: skip
 
 _SKY = np.array(
     [[0, 0, 1], [0.8, 0, 0.6], [-0.8, 0, 0.6], [0, 0.8, 0.6], [0, -0.8, 0.6]], np.float32
@@ -182,13 +185,13 @@ def render(
         smooth: Cast four more rays at pixels on edges.
     """
     height, width = CROP_SIZE
-    world = _World(figure.meshes, texture, light, backdrop)
+    world = World(figure.meshes, texture, light, backdrop)
     crop, uv, depth = world.look(camera.position, camera.rays())
     unlit = np.zeros_like(crop)
     on = uv[:, 0] >= 0
     unlit[on] = sample(texture, uv[on])
     if smooth:
-        edge = np.flatnonzero(_edges(depth.reshape(height, width)))
+        edge = np.flatnonzero(outlines(depth.reshape(height, width)))
         total = crop[edge]
         for offset in _SUBPIXELS:
             total = total + world.look(camera.position, camera.rays(offset)[edge])[0]
@@ -199,6 +202,35 @@ def render(
         unlit=unlit.reshape(height, width, 3),
         uv=uv,
     )
+
+
+def turned(meshes: tuple[Mesh, ...], turn: float, position: Array) -> tuple[Mesh, ...]:
+    """Return meshes turned by radians about z and then moved by (3,) metres."""
+    c, s = np.cos(turn), np.sin(turn)
+    spin = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
+    return tuple(
+        replace(mesh, vertices=(mesh.vertices @ spin + position).astype(np.float32))
+        for mesh in meshes
+    )
+
+
+def with_other(
+    figure: Figure, other: Figure, texture: Array, turn: float, position: Array
+) -> Figure:
+    """Add another person to a picture; none of their texels counts.
+
+    Args:
+        figure: Who the picture is of.
+        other: The other person, at the origin.
+        texture: Of the other person, (256, 256, 3).
+        turn: Radians about z.
+        position: (3,) metres.
+    """
+    added = [
+        mesh if mesh.color is not None else replace(mesh, texture=texture)
+        for mesh in turned(other.meshes, turn, position)
+    ]
+    return Figure((*figure.meshes, *added), figure.posed)
 
 
 def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
@@ -243,7 +275,7 @@ def _between(uv: Array) -> Array:
     return inside
 
 
-class _World:
+class World:
     """All triangles of a picture, and the light on them."""
 
     def __init__(
@@ -290,10 +322,10 @@ class _World:
             else:
                 albedo[own] = sample(self.texture, place[own])
                 uv[on[own]] = place[own]
-        color[on] = albedo * self._shade(point, normal)
+        color[on] = albedo * self.shade(point, normal)
         return color, uv, depth
 
-    def _shade(self, point: Array, normal: Array) -> Array:
+    def shade(self, point: Array, normal: Array) -> Array:
         """Light on (N, 3) points with unit normals, (N, 3)."""
         light = self.light
         start = (point + normal * 0.004).astype(np.float32)
@@ -351,7 +383,7 @@ def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return wide
 
 
-def _edges(depth: Array) -> NDArray[np.bool_]:
+def outlines(depth: Array) -> NDArray[np.bool_]:
     """Pixels beside another surface: on and off the body, or a step in depth."""
     scaled = np.minimum(depth, 60.0)
     edge = np.zeros(depth.shape, bool)

@@ -205,8 +205,9 @@ def _backpack(surface: Surface, cut: dict[str, float]) -> Array:
     torso = surface.part["torso"]
     body = np.minimum(cut["width"] - x, np.minimum(z - cut["bottom"], 0.67 - z))
     strap = np.minimum(0.024 - np.abs(x - 0.10 + 0.05 * (z - 0.6)), z - 0.36)
-    return soft(np.where(torso & (y > 0.02), np.maximum(body, strap),
-                         np.where(torso & (surface.neck > 0.07), strap, -1.0)))  # fmt: skip
+    shown = (surface.neck > 0.07) & (cut.get("front", 1.0) > 0)
+    front = np.where(torso & shown, strap, -1.0)
+    return soft(np.where(torso & (y > 0.02), np.maximum(body, strap), front))
 
 
 def _strap(surface: Surface, cut: dict[str, float]) -> Array:

@@ -12,7 +12,7 @@ from sanreid.train.pit.generate.clothing.garments import Garment, Trim
 from sanreid.train.pit.generate.clothing.palette import LEGS, SHOES, TORSO, Rows, draw_color
 from sanreid.train.pit.generate.people.body import Array
 
-__all__ = ["draw_outfit"]
+__all__ = ["draw_backpack", "draw_coat", "draw_outfit"]
 
 Rng = np.random.Generator
 
@@ -27,6 +27,9 @@ _LOWER_FABRICS = {"plain": 0.78, "heather": 0.08, "checks": 0.03, "pinstripes": 
                   "camouflage": 0.03, "floral": 0.02, "stripes": 0.02}  # fmt: skip
 _SKIRT_FABRICS = {"plain": 0.55, "checks": 0.10, "floral": 0.12, "dots": 0.07, "stripes": 0.08,
                   "pinstripes": 0.04, "bands": 0.04}  # fmt: skip
+
+
+_BAG_FABRICS = {"plain": 0.75, "heather": 0.1, "camouflage": 0.05, "bands": 0.1}
 
 
 def draw_outfit(rng: Rng, hair: Array, skin: Array, *, female: bool, old: bool) -> list[Garment]:
@@ -186,7 +189,7 @@ def _torso(rng: Rng, *, female: bool) -> list[Garment]:
         hood = {"face": float(rng.uniform(0.95, 1.15)), "tall": 1.0}
         worn.append(Garment("hood", replace(shirt.fabric, kind="plain"), hood, 0.02))
     if rng.random() < 0.34:
-        worn.append(_coat(rng))
+        worn.append(draw_coat(rng))
     return worn
 
 
@@ -205,7 +208,8 @@ def _dress(rng: Rng) -> list[Garment]:
     return [dress]
 
 
-def _coat(rng: Rng) -> Garment:
+def draw_coat(rng: Rng) -> Garment:
+    """Draw a jacket, a coat or a vest."""
     kind = _pick(rng, {
         "jacket": 0.30, "open jacket": 0.30, "suit jacket": 0.12, "down jacket": 0.10,
         "coat": 0.12, "vest": 0.06,
@@ -296,16 +300,20 @@ def _extras(rng: Rng) -> list[Garment]:
     if rng.random() < 0.03:
         worn.append(_plain(rng, "gloves", draw_color(rng, SHOES), cut={"cuff": 1.9}))
     bag = rng.random()
-    shares = {"plain": 0.75, "heather": 0.1, "camouflage": 0.05, "bands": 0.1}
     if bag < 0.22:
-        cut = {"width": float(rng.uniform(0.11, 0.15)), "bottom": float(rng.uniform(0.22, 0.36))}
-        depth = float(rng.uniform(0.06, 0.15))
-        worn.append(_cloth(rng, "backpack", shares, TORSO, cut=cut, thickness=depth))
+        worn.append(draw_backpack(rng))
     elif bag < 0.36:
         cut = {"side": float(rng.choice([-1, 1])), "back": float(rng.uniform(-0.04, 0.06))}
         depth = float(rng.uniform(0.04, 0.09))
-        worn.append(_cloth(rng, "shoulder bag", shares, TORSO, cut=cut, thickness=depth))
+        worn.append(_cloth(rng, "shoulder bag", _BAG_FABRICS, TORSO, cut=cut, thickness=depth))
     return worn
+
+
+def draw_backpack(rng: Rng) -> Garment:
+    """Draw a backpack."""
+    cut = {"width": float(rng.uniform(0.11, 0.15)), "bottom": float(rng.uniform(0.22, 0.36))}
+    depth = float(rng.uniform(0.06, 0.15))
+    return _cloth(rng, "backpack", _BAG_FABRICS, TORSO, cut=cut, thickness=depth)
 
 
 def _unlike_skin(garment: Garment, skin: Array) -> Garment:

@@ -32,13 +32,15 @@ def paint_person(person: Person, atlas: Atlas, surface: Surface) -> Array:
     own = _only(surface, on_body)
     color = _skin(person, own, rng)
     for garment in person.garments:
-        amount = cover(garment, own)[:, None]
-        cloth = garment.fabric.paint(own)
+        whole = cover(garment, own)
+        covered = whole > 0
+        amount, here = whole[covered, None], _only(own, covered)
+        cloth = garment.fabric.paint(here)
         for trim in garment.trims:
-            part = trim_cover(trim, garment, own)[:, None]
+            part = trim_cover(trim, garment, here)[:, None]
             cloth = cloth * (1 - part) + trim.color * part
         edge = 1 - 0.25 * ((amount > 0.02) & (amount < 0.75))  # a seam's shadow
-        color = color * (1 - amount) + cloth * amount * edge
+        color[covered] = color[covered] * (1 - amount) + cloth * amount * edge
     texture = np.full((TEXTURE_SIZE**2, 3), 0.5, np.float32)
     texture[on_body] = np.clip(color, 0, 1)
     filled: Array = atlas.filled(texture).reshape(TEXTURE_SIZE, TEXTURE_SIZE, 3)  # type: ignore[assignment]  # colors stay float32

@@ -11,6 +11,7 @@ from sanreid.train.pit.generate.clothing.fabrics import PATTERNED
 from sanreid.train.pit.generate.clothing.garments import Garment
 from sanreid.train.pit.generate.clothing.outfits import draw_outfit
 from sanreid.train.pit.generate.clothing.palette import HAIR, SKIN, draw_color
+from sanreid.train.pit.generate.clothing.street import street_outfit
 from sanreid.train.pit.generate.people.body import Array
 
 __all__ = ["Person", "draw_person"]
@@ -54,18 +55,24 @@ class Person:
         }
 
 
-def draw_person(rng: np.random.Generator, *, adults_only: bool = False) -> Person:
+def draw_person(
+    rng: np.random.Generator, *, adults_only: bool = False, street: bool = False
+) -> Person:
     """Draw one identity.
 
     Args:
         rng: The identity's own generator.
         adults_only: Leave out children and youths (about one in twenty otherwise).
+        street: Dress and age people as street cameras see them: plainer and darker clothes, more
+            coats, hoods and bags, more children and old people.
     """
     female = bool(rng.random() < 0.46)
     gender = float(np.clip((0.82 if female else 0.15) + rng.normal(0, 0.1), 0, 1))
     age = float(np.clip(0.66 + abs(rng.normal(0, 0.12)), 0.64, 0.98))
     if not adults_only and rng.random() < 0.05:
         age = float(rng.uniform(0.42, 0.62))
+    if street and rng.random() < 0.18:
+        age = float(rng.uniform(0.3, 0.55) if rng.random() < 0.35 else rng.uniform(0.86, 1.0))
     phenotypes = {
         "gender": gender,
         "age": age,
@@ -82,6 +89,8 @@ def draw_person(rng: np.random.Generator, *, adults_only: bool = False) -> Perso
     lips = skin * np.array([0.92, 0.68, 0.66], np.float32)
 
     garments = draw_outfit(rng, hair, skin, female=female, old=age > 0.8)
+    if street:
+        garments = street_outfit(rng, garments)
     return Person(
         phenotypes=phenotypes,
         skin=skin,

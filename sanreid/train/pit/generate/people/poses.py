@@ -12,7 +12,15 @@ import numpy as np
 
 from sanreid.train.pit.generate.people.body import Array, Shaped
 
-__all__ = ["ACTIVITIES", "LIMITS", "Pose", "draw_pose", "mirror_pose", "rotations"]
+__all__ = [
+    "ACTIVITIES",
+    "LIMITS",
+    "STREET_ACTIVITIES",
+    "Pose",
+    "draw_pose",
+    "mirror_pose",
+    "rotations",
+]
 
 ACTIVITIES = {
     "walking": 0.50,
@@ -23,6 +31,9 @@ ACTIVITIES = {
     "phoning": 0.04,
 }
 
+STREET_ACTIVITIES = {**ACTIVITIES, "cycling": 0.07, "under an umbrella": 0.04}
+"""Activities before rendered cameras and their shares."""
+
 LIMITS = {
     "hip": (-30.0, 110.0), "hip_out": (-12.0, 35.0), "knee": (0.0, 130.0), "ankle": (-35.0, 25.0),
     "shoulder": (-50.0, 150.0), "shoulder_out": (-8.0, 80.0), "elbow": (3.0, 140.0),
@@ -32,6 +43,7 @@ LIMITS = {
 }  # fmt: skip
 """Lowest and highest angle of each joint, degrees; flexion and outwards count up."""
 
+_ALSO_WALKING = ("carrying", "phoning", "under an umbrella")
 _PAIRED = (
     "hip",
     "hip_out",
@@ -51,17 +63,18 @@ class Pose:
 
     activity: str
     angles: dict[str, float]
-    carries: tuple[str, ...] = ()  # "L", "R": a bag in that hand; "front": a box before the chest
+    carries: tuple[str, ...] = ()  # "L", "R": a bag in that hand; "front"; "umbrella.L"
 
 
-def draw_pose(rng: np.random.Generator) -> Pose:
-    """Draw an activity and its angles."""
-    names = list(ACTIVITIES)
-    shares = np.array(list(ACTIVITIES.values()))
-    activity = names[rng.choice(len(names), p=shares / shares.sum())]
+def draw_pose(rng: np.random.Generator, activity: str | None = None) -> Pose:
+    """Draw the angles of an activity, and the activity itself where none is given."""
+    if activity is None:
+        names = list(ACTIVITIES)
+        shares = np.array(list(ACTIVITIES.values()))
+        activity = names[rng.choice(len(names), p=shares / shares.sum())]
     a = _standing(rng)
     carries: tuple[str, ...] = ()
-    if activity == "walking" or (activity in ("carrying", "phoning") and rng.random() < 0.6):
+    if activity == "walking" or (activity in _ALSO_WALKING and rng.random() < 0.6):
         _walk(a, rng)
     if activity == "carrying":
         carries = _carry(a, rng)
@@ -74,6 +87,11 @@ def draw_pose(rng: np.random.Generator) -> Pose:
         a[f"shoulder.{side}"], a[f"elbow.{side}"] = rng.uniform(20, 45), rng.uniform(95, 135)
         a[f"shoulder_in.{side}"] = rng.uniform(-10, 30)
         a["head_nod"] = rng.uniform(0, 30)
+    elif activity == "under an umbrella":
+        side = str(rng.choice(["L", "R"]))
+        a[f"shoulder.{side}"], a[f"elbow.{side}"] = rng.uniform(15, 35), rng.uniform(100, 130)
+        a[f"shoulder_in.{side}"], a[f"fingers.{side}"] = rng.uniform(0, 20), 70
+        carries = (f"umbrella.{side}",)
     held = {}
     for name, angle in a.items():
         low, high = LIMITS[name.split(".")[0]]
@@ -91,7 +109,11 @@ def mirror_pose(pose: Pose) -> Pose:
             angles[f"{joint}.{swap[side]}"] = angle
         else:
             angles[name] = -angle if joint in ("twist", "bend", "head_turn") else angle
-    return Pose(pose.activity, angles, tuple(swap.get(s, s) for s in pose.carries))
+    return Pose(pose.activity, angles, tuple(_other_hand(s, swap) for s in pose.carries))
+
+
+def _other_hand(carried: str, swap: dict[str, str]) -> str:
+    return carried[:-1] + swap[carried[-1]] if carried[-1] in swap else carried
 
 
 def rotations(pose: Pose, shaped: Shaped, bones: tuple[str, ...]) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.poses import Pose
 from sanreid.train.pit.generate.render import Figure, Mesh, Studio
 
-__all__ = ["draw_props"]
+__all__ = ["box_mesh", "draw_props"]
 
 _SIGNS = np.array([(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float32)
 _CUBE_FACES = np.array(
@@ -34,6 +34,9 @@ def draw_props(rng: np.random.Generator, studio: Studio, figure: Figure, pose: P
             size = rng.uniform((0.15, 0.12, 0.1), (0.22, 0.2, 0.2))
             things.append(_box(hands + np.array([0, -0.02, 0.02]), size, 0.0, rng))
             continue
+        if side.startswith("umbrella"):
+            things += _umbrella(rng, studio, figure, side[-1])
+            continue
         hand = joints[body.bone(f"finger3-1.{side}")]
         size = rng.uniform((0.04, 0.10, 0.10), (0.09, 0.22, 0.22))
         centre = hand - np.array([0, 0, size[2] + rng.uniform(0.02, 0.14)])
@@ -42,6 +45,45 @@ def draw_props(rng: np.random.Generator, studio: Studio, figure: Figure, pose: P
     if pose.activity == "cycling":
         return _on_bicycle(rng, studio, figure)
     return Figure((*figure.meshes, *things), figure.posed)
+
+
+def box_mesh(center: Array, half: Array, turn: float, color: Array) -> Mesh:
+    """Return a box of one color.
+
+    Args:
+        center: (3,) metres.
+        half: (3,) half its size along its own axes.
+        turn: Radians about z.
+        color: (3,) in [0, 1].
+    """
+    c, s = np.cos(turn), np.sin(turn)
+    corners = _SIGNS * half @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]]) + center
+    return _flat_sided(corners, color)
+
+
+def _umbrella(rng: np.random.Generator, studio: Studio, figure: Figure, side: str) -> list[Mesh]:
+    """Return the stick from the hand to above the head and a canopy of eight parts."""
+    hand = figure.posed.joints[studio.body.bone(f"finger3-1.{side}")]
+    crown = float(figure.meshes[0].vertices[:, 2].max())
+    top = np.array([hand[0] * 0.6, hand[1] * 0.6, crown + rng.uniform(0.16, 0.28)])
+    radius, color = rng.uniform(0.42, 0.58), draw_color(rng, TORSO)
+    turn = np.linspace(0, 2 * np.pi, 9)
+    rings = []
+    for share, drop in ((0.55, 0.06), (1.0, 0.2)):
+        ring = radius * share * np.stack([np.cos(turn), np.sin(turn), 0 * turn], 1)
+        rings.append(top + ring - np.array([0, 0, drop]))
+    triangles = []
+    for n in range(8):
+        inner, outer = rings[0][n : n + 2], rings[1][n : n + 2]
+        triangles += [
+            (top, inner[0], inner[1]),
+            (inner[0], outer[0], outer[1]),
+            (inner[0], outer[1], inner[1]),
+        ]
+    vertices = np.array(triangles, np.float32).reshape(-1, 3)
+    faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
+    canopy = Mesh(vertices, faces, np.zeros((len(faces), 3, 2), np.float32), color=color)
+    return [_bar(hand, top, 0.008, np.full(3, 0.2, np.float32)), canopy]
 
 
 def _on_bicycle(rng: np.random.Generator, studio: Studio, figure: Figure) -> Figure:
