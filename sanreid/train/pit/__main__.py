@@ -31,15 +31,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     render.add_argument("--adults-only", action="store_true", help="no children and youths")
     render.set_defaults(pit=_render)
 
-    text = "render people as many cameras see them: crops with reID names, and their textures"
-    people = commands.add_parser("people", help=text, description=text)
-    people.add_argument("out", type=Path, metavar="OUT")
-    people.add_argument("--identities", type=int, default=5000, metavar="N")
-    people.add_argument("--cameras", type=int, default=60, metavar="N")
-    people.add_argument("--seed", type=int, default=0)
-    people.add_argument("--processes", type=int, metavar="N", help="default: all cores")
-    people.set_defaults(run=_people)
-
+    _add_people(commands)
     preview = command("preview", "write a contact sheet of adults", identities=60, images=1)
     preview.add_argument("out", type=Path, metavar="OUT_PICTURE")
     beside = "beside each crop: texture, texels seen, texture on a neutral body"
@@ -69,6 +61,26 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     tables.set_defaults(pit=_atlas)
 
 
+def _add_people(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands of people under rendered cameras."""
+    text = "render people as many cameras see them: crops with reID names, and their textures"
+    people = commands.add_parser("people", help=text, description=text)
+    people.add_argument("out", type=Path, metavar="OUT")
+    people.add_argument("--identities", type=int, default=5000, metavar="N")
+    people.add_argument("--cameras", type=int, default=60, metavar="N")
+    people.add_argument("--seed", type=int, default=0)
+    people.add_argument("--processes", type=int, metavar="N", help="default: all cores")
+    people.set_defaults(run=_people)
+
+    text = "write a sheet of rendered people: one row per identity, one column per camera"
+    sheet = commands.add_parser("people-sheet", help=text, description=text)
+    sheet.add_argument("crops", type=Path, metavar="CROPS", help="OUT/crops of the command people")
+    sheet.add_argument("out", type=Path, metavar="OUT_PICTURE")
+    sheet.add_argument("--identities", type=int, default=12, metavar="N")
+    sheet.add_argument("--cameras", type=int, default=12, metavar="N")
+    sheet.set_defaults(run=_people_sheet)
+
+
 def _render(args: argparse.Namespace) -> None:
     from sanreid.train.pit.generate.pair_writer import render_dataset  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.pairs import PairSettings  # noqa: PLC0415 - fast --help
@@ -88,6 +100,18 @@ def _people(args: argparse.Namespace) -> None:
     settings = PeopleSettings(args.identities, args.cameras, args.seed)
     crops = render_people(args.out, settings, processes=args.processes)
     sys.stdout.write(f"{crops}, {crops.with_name('textures.tex')}\n")
+
+
+def _people_sheet(args: argparse.Namespace) -> None:
+    from PIL import Image  # noqa: PLC0415 - fast --help
+
+    from sanreid.train.pit.people_sheet import people_sheet  # noqa: PLC0415 - fast --help
+    from sanreid.viz import check_suffix, save_picture  # noqa: PLC0415 - fast --help
+
+    check_suffix(args.out)
+    sheet = people_sheet(args.crops, identities=args.identities, cameras=args.cameras)
+    save_picture(Image.fromarray(sheet), args.out)
+    sys.stdout.write(f"{args.out}\n")
 
 
 def _preview(args: argparse.Namespace) -> None:

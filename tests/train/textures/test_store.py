@@ -44,6 +44,22 @@ def test_what_goes_in_comes_out(store):
     read.verify()
 
 
+def test_one_texture_under_several_keys(tmp_path):
+    path = tmp_path / "shared.textures"
+    first, second = textures(2)
+    with TextureWriter(path, PNG) as writer:
+        writer.add_shared(["a", "b"], first)
+        writer.add(["c"], second[None])
+        with pytest.raises(InputError, match="'b' is twice"):
+            writer.add_shared(["d", "b"], second)
+        with pytest.raises(InputError, match="textures must be uint8 of shape"):
+            writer.add_shared(["d"], second[:, :3])
+    read = TextureStore(path)
+    assert read.keys == ("a", "b", "c")
+    assert torch.equal(read.batch(["b", "c", "a"]).textures, torch.stack([first, second, first]))
+    read.verify()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_confidence_maps_come_at_the_size_of_the_textures(tmp_path, workers):
     given = textures(5, (16, 16))

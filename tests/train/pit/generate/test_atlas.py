@@ -40,12 +40,12 @@ def test_packaged_tables_are_the_body_models(studio):
 
 
 def test_mirrored_texels_lie_on_opposite_places(studio):
-    places = studio.atlas.on_body(studio.body.template, studio.body.faces)
-    other = mirror_texture(places, studio.atlas.mirror) * np.array([-1, 1, 1])
-    apart = np.linalg.norm(other - places, axis=2)[studio.atlas.valid]
+    surface = studio.atlas.on_body(studio.body.template, studio.body.faces)
+    other = mirror_texture(surface, studio.atlas.mirror) * np.array([-1, 1, 1])
+    apart = np.linalg.norm(other - surface, axis=2)[studio.atlas.valid]
     assert apart.max() < 0.005
     assert np.median(apart) < 1e-4
-    # Left and right do change places: only a few texels on the axes keep theirs.
+    # Left and right do change surface: only a few texels on the axes keep theirs.
     kept = studio.atlas.mirror == np.arange(TEXTURE_SIZE**2)
     assert (kept & studio.atlas.valid.reshape(-1)).sum() < 400
 
@@ -62,12 +62,12 @@ def test_gutters_carry_the_colors_of_their_chart(studio):
 
 
 def test_places_are_where_they_are_said_to_be(studio):
-    places, valid = studio.texels, studio.atlas.valid.reshape(-1)
-    left = places.position[:, 0] > 0.02
-    assert (places.side[valid & left] == 1).all()
-    hand = places.part["hand"] & valid
-    assert places.arm[hand].min() > 1.7
-    foot = places.part["foot"] & valid
-    assert places.leg[foot].min() > 1.6
-    assert places.along[places.part["neck"] & valid].max() < 0.12
-    assert places.elevation[valid].max() == pytest.approx(np.pi / 2, abs=0.1)
+    surface, valid = studio.texels, studio.atlas.valid.reshape(-1)
+    left = surface.position[:, 0] > 0.02
+    assert (surface.side[valid & left] == 1).all()
+    hand = surface.part["hand"] & valid
+    assert surface.arm[hand].min() > 1.7
+    foot = surface.part["foot"] & valid
+    assert surface.leg[foot].min() > 1.6
+    assert surface.along[surface.part["neck"] & valid].max() < 0.12
+    assert surface.elevation[valid].max() == pytest.approx(np.pi / 2, abs=0.1)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,31 +43,81 @@ def test_adults_only_means_adults():
     assert min(p.phenotypes["age"] for p in people(300)) < 0.62
 
 
+TOPS_AND_LEGS = ("jacket", "open jacket", "suit jacket", "down jacket", "coat", "vest", "T-shirt",
+                 "long-sleeved shirt", "polo shirt", "tank top", "button shirt", "sweater",
+                 "hooded sweater", "dress", "trousers", "jeans", "shorts", "skirt",
+                 "leggings")  # fmt: skip
+
+
+def is_dark(person):
+    worn = [g for g in person.garments if g.kind in TOPS_AND_LEGS]
+    return all(g.fabric.colors[0].max() < 0.26 for g in worn)
+
+
+def share(drawn, wears):
+    return float(np.mean([wears(person) for person in drawn]))
+
+
+def test_on_the_street_people_are_plainer_darker_and_wear_more_coats_hoods_and_bags():
+    plain, street = people(500), people(500, street=True)
+    assert share(street, is_dark) > share(plain, is_dark) + 0.15
+    assert share(street, lambda p: p.is_patterned) < share(plain, lambda p: p.is_patterned) - 0.15
+    for kinds in (("coat", "open jacket", "jacket", "down jacket"), ("hood",), ("backpack",)):
+        assert share(street, lambda p, k=kinds: p.has(*k)) > share(
+            plain, lambda p, k=kinds: p.has(*k)
+        )
+    ages = np.array([p.phenotypes["age"] for p in street])
+    assert 0.06 < (ages < 0.6).mean() < 0.2
+    assert (ages > 0.85).mean() > 0.08
+
+
+def test_on_the_street_nobody_wears_two_coats_or_a_hat_under_a_hood():
+    for person in people(500, street=True):
+        kinds = [g.kind for g in person.garments]
+        coats = ("jacket", "open jacket", "suit jacket", "down jacket", "coat", "vest")
+        assert sum(kind in coats for kind in kinds) <= 1, kinds
+        assert sum(kind in ("backpack", "shoulder bag") for kind in kinds) <= 1, kinds
+        assert len(kinds) == len(set(kinds)), kinds
+
+
+def test_a_backpack_without_straps_is_seen_from_behind_alone(studio):
+    surface = studio.vertices
+    person = next(
+        p for p in people(200, street=True)
+        if any(g.kind == "backpack" and g.cut.get("front") == 0 for g in p.garments)
+    )  # fmt: skip
+    pack = next(g for g in person.garments if g.kind == "backpack")
+    covered = cover(pack, surface) > 0.5
+    assert (surface.position[covered, 1] > 0.02).all()
+    with_straps = replace(pack, cut={**pack.cut, "front": 1.0})
+    assert (surface.position[cover(with_straps, surface) > 0.5, 1] < 0).any()
+
+
 def test_everybody_is_clothed(studio):
-    places = studio.vertices
-    torso = places.part["torso"] & (places.position[:, 2] < 0.5) & (places.position[:, 2] > 0.0)
-    chest = places.part["torso"] & (np.abs(places.position[:, 2] - 0.45) < 0.08)
+    surface = studio.vertices
+    torso = surface.part["torso"] & (surface.position[:, 2] < 0.5) & (surface.position[:, 2] > 0.0)
+    chest = surface.part["torso"] & (np.abs(surface.position[:, 2] - 0.45) < 0.08)
     for person in people(60):
-        bare = np.ones(len(places.arm))
+        bare = np.ones(len(surface.arm))
         for garment in person.garments:
             if garment.kind not in ("backpack", "shoulder bag", "hair"):
-                bare *= 1 - cover(garment, places)
+                bare *= 1 - cover(garment, surface)
         assert bare[torso].mean() < 0.05, person.describe()
         assert bare[chest].mean() < 0.2, person.describe()
 
 
 def test_garments_sit_on_their_part(studio):
-    places = studio.vertices
+    surface = studio.vertices
     for person in people(40):
         for garment in person.garments:
-            covered = cover(garment, places) > 0.5
+            covered = cover(garment, surface) > 0.5
             assert covered.any() or garment.kind in ("watch", "gloves"), garment.kind
             if garment.kind in ("shoes", "trainers", "socks", "boots"):
-                assert places.position[covered, 2].max() < -0.3
+                assert surface.position[covered, 2].max() < -0.3
             if garment.kind in ("cap", "hat", "beanie", "beard", "glasses"):
-                assert not covered[~(places.part["head"] | places.part["neck"])].any()
+                assert not covered[~(surface.part["head"] | surface.part["neck"])].any()
             if garment.kind in ("trousers", "jeans", "shorts", "skirt"):
-                assert not covered[places.part["arm"] | places.part["head"]].any()
+                assert not covered[surface.part["arm"] | surface.part["head"]].any()
 
 
 def test_a_texture_is_whole_and_in_range(studio):

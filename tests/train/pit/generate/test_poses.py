@@ -3,13 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sanreid.train.pit.generate.people.identity import draw_person
 from sanreid.train.pit.generate.people.poses import (
     ACTIVITIES,
     LIMITS,
+    STREET_ACTIVITIES,
     draw_pose,
     mirror_pose,
     rotations,
 )
+from sanreid.train.pit.generate.scenes.props import draw_props
 from sanreid.train.pit.generate.surface import NEUTRAL
 
 
@@ -28,6 +31,31 @@ def test_every_activity_comes_in_its_share():
     drawn = [pose.activity for pose in poses(2000)]
     for activity, share in ACTIVITIES.items():
         assert drawn.count(activity) / 2000 == pytest.approx(share, abs=0.04)
+
+
+@pytest.mark.parametrize("activity", STREET_ACTIVITIES)
+def test_an_activity_can_be_asked_for(activity):
+    for number in range(20):
+        pose = draw_pose(np.random.default_rng([3, number]), activity)
+        assert pose.activity == activity
+        assert mirror_pose(mirror_pose(pose)) == pose
+        for name, angle in pose.angles.items():
+            low, high = LIMITS[name.split(".")[0]]
+            assert low <= angle <= high, (activity, name)
+
+
+def test_an_umbrella_is_held_above_the_head(studio):
+    dressed = studio.dress(draw_person(np.random.default_rng(0)))
+    for number in range(6):
+        pose = draw_pose(np.random.default_rng(number), "under an umbrella")
+        (carried,) = pose.carries
+        figure = studio.pose(dressed, pose)
+        stick, canopy = draw_props(np.random.default_rng(1), studio, figure, pose).meshes[-2:]
+        head = figure.meshes[0].vertices[:, 2].max()
+        assert canopy.vertices[:, 2].max() > head + 0.1
+        assert np.ptp(canopy.vertices[:, 0]) > 0.7
+        hand = figure.posed.joints[studio.body.bone(f"finger3-1.{carried[-1]}")]
+        assert np.linalg.norm(stick.vertices - hand, axis=1).min() < 0.05
 
 
 def test_mirroring_a_pose_twice_changes_nothing():

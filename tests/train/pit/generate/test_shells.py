@@ -26,10 +26,10 @@ def lifted(studio, *garments):
 def test_cloth_stands_off_the_skin_by_its_thickness(studio):
     shirt = garment("T-shirt", 0.02, sleeve=0.6, hem=0.1, neck=0.08)
     moved = np.linalg.norm(lifted(studio, shirt), axis=1)
-    places = studio.vertices
-    chest = places.part["torso"] & (np.abs(places.position[:, 2] - 0.45) < 0.05)
+    surface = studio.vertices
+    chest = surface.part["torso"] & (np.abs(surface.position[:, 2] - 0.45) < 0.05)
     np.testing.assert_allclose(moved[chest], 0.02, atol=1e-5)
-    assert moved[places.part["foot"] | places.part["hand"] | places.part["head"]].max() == 0
+    assert moved[surface.part["foot"] | surface.part["hand"] | surface.part["head"]].max() == 0
 
 
 def test_layers_do_not_add_up(studio):
