@@ -49,9 +49,9 @@ def people_sheet(
     sheet = np.zeros((len(rows) * height, len(columns) * width, 3), np.uint8)
     for row, pid in enumerate(rows):
         for column, camid in enumerate(columns):
-            path = shown[pid].get(camid)
-            if path is not None:
-                with Image.open(path) as opened:
+            seen = shown[pid].get(camid)
+            if seen is not None:
+                with Image.open(seen) as opened:
                     crop = opened.convert("RGB").resize((width, height), Image.Resampling.BOX)
                 top, left = row * height, column * width
                 sheet[top : top + height, left : left + width] = np.asarray(crop)
