@@ -70,7 +70,7 @@ def _add_people(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     people.add_argument("--cameras", type=int, default=60, metavar="N")
     people.add_argument("--seed", type=int, default=0)
     people.add_argument("--processes", type=int, metavar="N", help="default: all cores")
-    people.set_defaults(run=_people)
+    people.set_defaults(pit=_people)
 
     text = "write a sheet of rendered people: one row per identity, one column per camera"
     sheet = commands.add_parser("people-sheet", help=text, description=text)
@@ -78,7 +78,7 @@ def _add_people(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     sheet.add_argument("out", type=Path, metavar="OUT_PICTURE")
     sheet.add_argument("--identities", type=int, default=12, metavar="N")
     sheet.add_argument("--cameras", type=int, default=12, metavar="N")
-    sheet.set_defaults(run=_people_sheet)
+    sheet.set_defaults(pit=_people_sheet)
 
 
 def _render(args: argparse.Namespace) -> None:

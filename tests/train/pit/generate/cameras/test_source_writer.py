@@ -13,7 +13,6 @@ from PIL import Image
 
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError
-from sanreid.train.pit.__main__ import main
 from sanreid.train.pit.generate import processes
 from sanreid.train.pit.generate.cameras import source_writer
 from sanreid.train.pit.generate.cameras.crops import Crop
@@ -21,6 +20,7 @@ from sanreid.train.pit.generate.cameras.sightings import PeopleSettings
 from sanreid.train.pit.generate.cameras.source_writer import render_people
 from sanreid.train.pit.people_sheet import people_sheet
 from sanreid.train.textures.store import TextureStore
+from tests.train.pit.command import main
 
 SETTINGS = PeopleSettings(11, 4, seed=3)
 
