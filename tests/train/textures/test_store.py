@@ -50,7 +50,7 @@ def test_one_texture_under_several_keys(tmp_path):
     with TextureWriter(path, PNG) as writer:
         writer.add_shared(["a", "b"], first)
         writer.add(["c"], second[None])
-        with pytest.raises(InputError, match="'b' is twice"):
+        with pytest.raises(InputError, match="'b' occurs twice"):
             writer.add_shared(["d", "b"], second)
         with pytest.raises(InputError, match="textures must be uint8 of shape"):
             writer.add_shared(["d"], second[:, :3])
