@@ -34,8 +34,11 @@ class Scene:
     """
 
     def __init__(self, vertices: Array, faces: NDArray[np.int32]) -> None:
-        check_pit_extra()
-        from embreex import mesh_construction, rtcore_scene  # noqa: PLC0415 - of the extra
+        try:
+            from embreex import mesh_construction, rtcore_scene  # noqa: PLC0415 - of the extra
+        except ImportError:
+            check_pit_extra()  # says what to install
+            raise
 
         self._scene = rtcore_scene.EmbreeScene()
         self._mesh = mesh_construction.TriangleMesh(

@@ -75,7 +75,7 @@ def render_plate(camera: RenderedCamera) -> Plate:
 def _automatic_gains(colors: NDArray[np.uint8]) -> Array:
     """Return the gains, (3,), that bring a picture most of the way to middle gray."""
     mean = colors.reshape(-1, 3).mean(0) * (_BRIGHTEST / 255)
-    exposure = np.clip((0.50 / mean.mean()) ** 0.92, 0.65, 2.2)
+    exposure = np.clip((0.46 / mean.mean()) ** 0.85, 0.7, 1.6)
     white = (mean.mean() / mean) ** 0.4
     gains: Array = (exposure * white).astype(np.float32)
     return gains

@@ -111,7 +111,7 @@ def capture(
     toned = light * (gains * response.exposure * drift) * fall @ response.matrix.T
     toned = np.clip(toned, 0, None) ** response.gamma
     toned = (toned - 0.42) * response.contrast + 0.42
-    toned = np.where(toned > 0.8, 0.8 + 0.2 * np.tanh((toned - 0.8) / 0.2), toned)  # a shoulder
+    toned = np.where(toned > 0.7, 0.7 + 0.3 * np.tanh((toned - 0.7) / 0.3), toned)  # a shoulder
     toned = np.clip(toned, 0, 1) * (1 - response.haze) + response.haze * 0.72
     picture = Image.fromarray(_bytes(toned))
     small = max(round(width * response.detail), 16), max(round(height * response.detail), 32)

@@ -82,6 +82,8 @@ def draw_person(
         "proportions": float(np.clip(rng.normal(0.45, 0.2), 0, 1)),
     }
     skin = (draw_color(rng, SKIN) * 0.84).astype(np.float32)
+    if street:  # cameras are seldom as bright as a portrait's light
+        skin = (skin * rng.uniform(0.70, 0.88)).astype(np.float32)
     hair = draw_color(rng, HAIR)
     if age > 0.85 and rng.random() < 0.6:
         grey = rng.uniform(0.45, 0.85)
