@@ -1,4 +1,4 @@
-"""``python -m sanreid.train pit``: make image-texture pairs, preview them, make sample crops."""
+"""``python -m sanreid.train pit``: render pairs and people, preview them, judge a generator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ from sanreid.train.renamed import run_command
 
 __all__ = ["add_commands"]
 
+_PEOPLE = "number of people; default %(default)s"
+_SEED = "seed of everything drawn; default %(default)s"
+_PROCESSES = "processes at once; default: one per core"
+_JUDGE = "measure a texture generator on pairs and on real crops"
+_ATLAS = "write the tables of the texture atlas: mirror, valid, regions"
+
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
     """Add the commands below ``pit`` to its parser; each sets ``args.pit`` to what runs it."""
@@ -18,45 +24,63 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
 
     def command(name: str, text: str, *, identities: int, images: int) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=text, description=text)
-        made.add_argument("--identities", type=int, default=identities, metavar="N")
-        made.add_argument("--images-per-identity", type=int, default=images, metavar="N")
-        made.add_argument("--seed", type=int, default=0)
-        behind = "photographs to put behind; procedural backgrounds alone when left out"
+        made.add_argument("--identities", type=int, default=identities, metavar="N", help=_PEOPLE)
+        each = "images of each person; default %(default)s"
+        made.add_argument(
+            "--images-per-identity", type=int, default=images, metavar="N", help=each
+        )
+        made.add_argument("--seed", type=int, default=0, help=_SEED)
+        behind = "folder of background photographs; default: rendered backgrounds only"
         made.add_argument("--backgrounds", type=Path, metavar="DIR", help=behind)
         return made
 
-    render = command("render", "make a data set of pairs", identities=929, images=10)
+    render = command(
+        "render", "render a data set of image-texture pairs", identities=929, images=10
+    )
     render.add_argument("out", type=Path, metavar="OUT")
-    render.add_argument("--processes", type=int, metavar="N", help="default: all cores")
-    render.add_argument("--adults-only", action="store_true", help="no children and youths")
+    render.add_argument("--processes", type=int, metavar="N", help=_PROCESSES)
+    render.add_argument("--adults-only", action="store_true", help="render no children or youths")
     render.set_defaults(pit=_render)
 
     _add_people(commands)
-    preview = command("preview", "write a contact sheet of adults", identities=60, images=1)
+    preview = command(
+        "preview", "write a contact sheet of rendered adults", identities=60, images=1
+    )
     preview.add_argument("out", type=Path, metavar="OUT_PICTURE")
-    beside = "beside each crop: texture, texels seen, texture on a neutral body"
+    beside = "show each crop's texture, seen texels and a neutral body with the texture"
     preview.add_argument("--textures", action="store_true", help=beside)
     preview.set_defaults(pit=_preview)
 
     crops = command(
-        "crops", "write sample crops of adults with reID names", identities=6, images=3
+        "crops",
+        "write sample crops of rendered adults with reID file names",
+        identities=6,
+        images=3,
     )
     crops.add_argument("out", type=Path, metavar="OUT")
     crops.add_argument("--height", type=int, default=256, choices=(128, 256))
-    only = "write these identities alone, numbered from 1; all when left out"
+    only = "write only these identities, numbered from 1; default: all"
     crops.add_argument("--people", type=int, nargs="+", metavar="NUMBER", help=only)
     crops.set_defaults(pit=_crops)
 
-    judge = commands.add_parser("judge", help="measure a texture generator")
+    judge = commands.add_parser("judge", help=_JUDGE, description=_JUDGE)
     judge.add_argument("pairs", type=Path, metavar="PAIRS", help="a folder of pairs")
     judge.add_argument("--weights", required=True, metavar="SAN_PG")
-    judge.add_argument("--held-out", type=int, default=60, metavar="N", help="last identities")
-    judge.add_argument("--crops", type=Path, metavar="DIR", help="real crops to judge on too")
-    beside = "crops beside their textures and these on a neutral body"
+    judge.add_argument(
+        "--held-out",
+        type=int,
+        default=60,
+        metavar="N",
+        help="number of identities held out of its training, the last ones; default %(default)s",
+    )
+    judge.add_argument(
+        "--crops", type=Path, metavar="DIR", help="also judge on this folder of real crops"
+    )
+    beside = "write crops beside their textures, on a neutral body too"
     judge.add_argument("--sheet", type=Path, metavar="PICTURE", help=beside)
     judge.set_defaults(pit=_judge)
 
-    tables = commands.add_parser("atlas", help="write the atlas's tables: mirror, valid, regions")
+    tables = commands.add_parser("atlas", help=_ATLAS, description=_ATLAS)
     tables.add_argument("out", type=Path, metavar="OUT.npz")
     tables.set_defaults(pit=_atlas)
 
@@ -66,18 +90,20 @@ def _add_people(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     text = "render people as many cameras see them: crops with reID names, and their textures"
     people = commands.add_parser("people", help=text, description=text)
     people.add_argument("out", type=Path, metavar="OUT")
-    people.add_argument("--identities", type=int, default=5000, metavar="N")
-    people.add_argument("--cameras", type=int, default=60, metavar="N")
-    people.add_argument("--seed", type=int, default=0)
-    people.add_argument("--processes", type=int, metavar="N", help="default: all cores")
+    people.add_argument("--identities", type=int, default=5000, metavar="N", help=_PEOPLE)
+    cameras = "number of cameras; default %(default)s"
+    people.add_argument("--cameras", type=int, default=60, metavar="N", help=cameras)
+    people.add_argument("--seed", type=int, default=0, help=_SEED)
+    people.add_argument("--processes", type=int, metavar="N", help=_PROCESSES)
     people.set_defaults(pit=_people)
 
     text = "write a sheet of rendered people: one row per identity, one column per camera"
     sheet = commands.add_parser("people-sheet", help=text, description=text)
     sheet.add_argument("crops", type=Path, metavar="CROPS", help="OUT/crops of the command people")
     sheet.add_argument("out", type=Path, metavar="OUT_PICTURE")
-    sheet.add_argument("--identities", type=int, default=12, metavar="N")
-    sheet.add_argument("--cameras", type=int, default=12, metavar="N")
+    rows, columns = "rows; default %(default)s", "columns; default %(default)s"
+    sheet.add_argument("--identities", type=int, default=12, metavar="N", help=rows)
+    sheet.add_argument("--cameras", type=int, default=12, metavar="N", help=columns)
     sheet.set_defaults(pit=_people_sheet)
 
 

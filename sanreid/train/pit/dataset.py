@@ -95,11 +95,11 @@ class PITDataset:
         )
 
     def crop(self, number: int) -> NDArray[np.uint8]:
-        """Read the crop of a pair alone, (256, 128, 3) RGB."""
+        """Read only the crop of a pair, (256, 128, 3) RGB."""
         return self._read(number, "crop", _picture)
 
     def texture(self, number: int) -> NDArray[np.uint8]:
-        """Read the texture of a pair alone, (256, 256, 3) RGB; that of its identity."""
+        """Read only the texture of a pair, (256, 256, 3) RGB; it is its identity's."""
         return self._read(number, "texture", _picture)
 
     def seen(self, number: int) -> NDArray[np.bool_]:
@@ -107,7 +107,7 @@ class PITDataset:
         return self._read(number, "seen", read_seen)
 
     def jpeg(self, number: int) -> bytes:
-        """Return the crop of a pair as its file's bytes."""
+        """Return the crop of a pair as JPEG bytes."""
         return self._member(self.rows[number], "crop")
 
     def _read(self, number: int, name: str, read: Callable[[bytes], _Array]) -> _Array:

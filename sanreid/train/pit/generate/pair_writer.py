@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 def render_dataset(
     out: str | Path, settings: PairSettings, *, processes: int | None = None
 ) -> Path:
-    """Make a whole data set, or what is missing of it.
+    """Render a data set, or what is missing from it.
 
     Args:
-        out: The folder; made where it is not there.
-        settings: What to make; must be those of an interrupted run that is gone on with.
+        out: The folder; created where it is missing.
+        settings: What to render; those of the interrupted run when one is resumed.
         processes: How many at once; all cores when None. The bytes do not depend on it.
 
     Returns:
@@ -144,8 +144,8 @@ def _listing(out: Path, settings: PairSettings, number: int) -> list[dict[str, A
         whole = False
     if not whole:
         raise DatasetError(
-            f"{shard} is cut short, or is none of this data set's. Delete it and run the same "
-            "command again: it is made anew."
+            f"{shard} is truncated or belongs to another data set. Delete it and run the "
+            "same command again to render it anew."
         )
     return rows
 

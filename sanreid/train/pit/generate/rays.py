@@ -34,11 +34,8 @@ class Scene:
     """
 
     def __init__(self, vertices: Array, faces: NDArray[np.int32]) -> None:
-        try:
-            from embreex import mesh_construction, rtcore_scene  # noqa: PLC0415 - of the extra
-        except ImportError:
-            check_pit_extra()  # says what to install
-            raise
+        check_pit_extra()
+        from embreex import mesh_construction, rtcore_scene  # noqa: PLC0415 - of the extra
 
         self._scene = rtcore_scene.EmbreeScene()
         self._mesh = mesh_construction.TriangleMesh(

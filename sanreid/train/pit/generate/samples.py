@@ -28,7 +28,7 @@ def write_crops(
     Args:
         studio: The body and its tables.
         settings: Which people and how many images (cameras) of each.
-        out: The folder; made where it is not there.
+        out: The folder; created where it is missing.
         people: Numbers of the identities to write, from 1; they become persons 1, 2, ... in this
             order. All when None.
         height: Of the crops, pixels; they are half as wide.
@@ -37,7 +37,7 @@ def write_crops(
         The paths, by person and camera.
 
     Raises:
-        InputError: A number of ``people`` is none of the identities'.
+        InputError: A number of ``people`` is not that of an identity.
     """
     chosen = range(1, settings.identities + 1) if people is None else people
     for number in chosen:

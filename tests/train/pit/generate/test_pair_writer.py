@@ -133,7 +133,7 @@ def test_foreign_and_damaged_shards_are_refused(quick, tmp_path):
     ):
         shard.write_bytes(tar)
         listing.unlink() if rows is None else listing.write_bytes(rows)
-        with pytest.raises(DatasetError, match="00000.tar is cut short, or is none"):
+        with pytest.raises(DatasetError, match="00000.tar is truncated or belongs to another"):
             render_dataset(tmp_path / "mine", SETTINGS)
     shard.unlink()  # as the message says
     render_dataset(tmp_path / "mine", SETTINGS)

@@ -51,11 +51,11 @@ IDENTITIES_PER_PART = 10
 def render_people(
     out: str | Path, settings: PeopleSettings, *, processes: int | None = None
 ) -> Path:
-    """Render a whole data set, or what is missing of it.
+    """Render a data set, or what is missing from it.
 
     Args:
-        out: The folder; made where it is not there.
-        settings: What to render; must be those of an interrupted run that is resumed.
+        out: The folder; created where it is missing.
+        settings: What to render; those of the interrupted run when one is resumed.
         processes: How many at once; all cores when None. The bytes do not depend on it.
 
     Returns:
