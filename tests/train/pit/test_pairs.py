@@ -72,5 +72,5 @@ def test_pairs_become_a_source_with_identities_cameras_and_textures(folder, tmp_
 def test_no_pairs(tmp_path, capsys):
     with pytest.raises(DatasetError, match=r"no readable index.*pit render"):
         as_source(tmp_path, tmp_path / "out")
-    assert main([str(tmp_path), str(tmp_path / "out")]) == 1
+    assert main(["pairs", str(tmp_path), str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.startswith("sanreid: ")
