@@ -41,7 +41,7 @@ from sanreid.gallery.store import SearchRequest, Settings, Store
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
-    from sanreid.datasets import NameScheme
+    from sanreid.datasets.schemes import Names
     from sanreid.gallery.images import Encoder
     from sanreid.gallery.people.clusters import EntryClustering
     from sanreid.gallery.people.doubt import DoubtfulPair
@@ -138,7 +138,7 @@ class Gallery:
         encoder: Encoder,
         folder: str | Path,
         *,
-        names: NameScheme | Literal["auto"] = "auto",
+        names: Names = "auto",
         **options: Any,  # noqa: ANN401 - the encoder's own
     ) -> Self:
         """Embed a folder of crops into a new gallery in memory.

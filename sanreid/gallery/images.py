@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from sanreid.inference.sources import expand_paths
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
-    from sanreid.datasets import NameScheme
+    from sanreid.datasets.schemes import Names
 
 __all__ = ["Encoder", "as_encoder", "encode_with_columns", "folder_entries", "with_paths"]
 
@@ -138,7 +138,7 @@ def folder_entries(
     encoder: Encoder,
     folder: str | Path,
     *,
-    names: NameScheme | Literal["auto"],
+    names: Names,
     options: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Embed the crops of a folder; return the arguments of ``add`` that enter them.
