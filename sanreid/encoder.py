@@ -60,7 +60,7 @@ class EncodedFiles:
     """What :meth:`SANEncoder.encode_files` gives; unpacks into its three parts.
 
     Args:
-        embeddings: (N, D) ``float32``, a row for each path of ``paths``.
+        embeddings: (N, D) ``float32``, one row per path of ``paths``.
         paths: The N files that were read, in the order given, folders expanded.
         failures: (path, reason) of the files that could not be read.
     """
@@ -289,7 +289,7 @@ class SANEncoder:
             batch_size: Images in the network at once; memory grows with it.
             flip: Average with the embedding of the mirrored crop, before normalising; twice the
                 time.
-            normalize: Give rows of L2 norm 1. A row of zeros (an ``fc`` head can give one)
+            normalize: Return rows of L2 norm 1. A row of zeros (an ``fc`` head can give one)
                 stays zeros.
             color: ``"bgr"`` for OpenCV arrays; says nothing about files and PIL images.
             progress: A bar on standard error. None: where a person watches and only for long
@@ -299,15 +299,15 @@ class SANEncoder:
             (N, D) ``float32``; one image gives (1, D), an empty sequence (0, D).
 
         Raises:
-            ImageError: An image cannot be read; names its path or its place, counted from 0.
+            ImageError: An image cannot be read; names its path or its position, counted from 0.
             InputError: Another argument is wrong.
             WeightsError: The network gives NaN or infinity.
         """
         options = Options(batch_size, flip, normalize, color)
-        alone = is_one_image(images)
+        name_positions = not is_one_image(images)
         rows = []
         with progress_bar(progress, total=_length(images)) as bar:
-            for step in self._steps(images, options, alone=alone):
+            for step in self._steps(images, options, name_positions=name_positions):
                 if isinstance(step, Failure):
                     raise step.error
                 rows.append(step.rows)
@@ -349,7 +349,7 @@ class SANEncoder:
         rows: list[NDArray[np.float32]] = []
         read: list[Path] = []
         with progress_bar(progress, total=len(files)) as bar:
-            for step in self._steps(files, options, alone=True):
+            for step in self._steps(files, options, name_positions=False):
                 if isinstance(step, Failure):
                     if on_error == "raise":
                         raise step.error
@@ -419,7 +419,7 @@ class SANEncoder:
                 writer,
                 files,
                 failures,
-                embed=lambda pending: self._steps(pending, options, alone=True),
+                embed=lambda pending: self._steps(pending, options, name_positions=False),
                 labels={} if labels is None else labels,
                 report=bar.update,
             )
@@ -464,9 +464,9 @@ class SANEncoder:
         """
         check_choice("on_error", on_error, ("raise", "skip"))
         options = Options(batch_size, flip, normalize, color)
-        alone = is_one_image(images)
+        name_positions = not is_one_image(images)
         total = _length(images)
-        steps = self._steps(images, options, alone=alone, in_order=True)
+        steps = self._steps(images, options, name_positions=name_positions, in_order=True)
         return _stream(steps, on_error=on_error, progress=progress, total=total)
 
     @overload
@@ -636,14 +636,14 @@ class SANEncoder:
     # ------------------------------------------------------------------ the work
 
     def _steps(
-        self, images: object, options: Options, *, alone: bool, in_order: bool = False
+        self, images: object, options: Options, *, name_positions: bool, in_order: bool = False
     ) -> Generator[Batch | Failure, None, None]:
         return embed_in_batches(
             iterate_images(images),
             self._engine.backend(),
             self.config,
             options,
-            alone=alone,
+            name_positions=name_positions,
             in_order=in_order,
         )
 

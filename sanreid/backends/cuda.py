@@ -1,4 +1,4 @@
-"""The network on a CUDA device: one graph launch a batch, copies beside the arithmetic.
+"""The network on a CUDA device: one graph launch per batch, copies beside the arithmetic.
 
 Launching the network's two hundred kernels one by one takes the host longer than a small batch
 takes the card; a CUDA graph launches them all at once. A graph is for one batch size, so a batch
@@ -35,7 +35,7 @@ _WARM_UP = 3  # launches before a graph is captured, in which cuDNN chooses its 
 
 
 def padded_size(count: int) -> int:
-    """Give the batch size that ``count`` crops, 1 to 256, are padded to.
+    """Return the batch size that ``count`` crops, 1 to 256, are padded to.
 
     Powers of two up to 16, then multiples of 16: at most twenty sizes, and little waste.
 
@@ -119,7 +119,7 @@ class CudaBackend:
         return _Slot((size, *self._crop_shape), self._device, streams)
 
     def _launch(self, size: int) -> Callable[[Tensor], Tensor]:
-        """Give what computes a batch of ``size``: a graph from the second time on.
+        """Return what computes a batch of ``size``: a graph from the second time on.
 
         A size that comes once, such as that of a last batch, is not worth the capture.
         """
@@ -145,7 +145,7 @@ class CudaBackend:
                     stream=self._computing,
                     capture_error_mode="thread_local",  # other threads may use the card meanwhile
                 ):
-                    # The graphs share memory: they run one after the other on one stream, and
+                    # The graphs share memory: they run one after another on one stream, and
                     # what one gives is copied out before the next begins.
                     embeddings: Tensor = self._network(crops)
             except RuntimeError as error:

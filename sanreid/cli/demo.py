@@ -12,7 +12,7 @@ from sanreid.cli.output import check_writable, print_rows, printable
 
 __all__ = ["add_to"]
 
-SHOWN = 5  # hits a query
+SHOWN = 5  # hits per query
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -119,7 +119,7 @@ def _run(args: argparse.Namespace) -> int:
         name = out.name.removesuffix(vendor.suffix)
         out = out.with_name(f"{name}.{file_format}")
     calibration = _spread(args.calibration, args.crops or 256) if args.int8 else None
-    sets = _labelled(args) if args.int8 else []  # a wrong folder is told before the long work
+    sets = _labelled(args) if args.int8 else []  # a wrong folder is reported before the long work
     encoder = SANEncoder.from_pretrained(
         args.weights, device="cpu", dtype="float32", local_files_only=args.offline
     )

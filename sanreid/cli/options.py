@@ -112,7 +112,7 @@ def add_format_options(parser: argparse.ArgumentParser, *, csv: bool = True) -> 
 
 
 def load_encoder(args: argparse.Namespace) -> SANEncoder:
-    """Give the encoder that the options of :func:`add_encoder_options` name."""
+    """Return the encoder that the options of :func:`add_encoder_options` name."""
     import sanreid
 
     return sanreid.SANEncoder.from_pretrained(

@@ -72,7 +72,7 @@ def embed_in_batches(
     config: EncoderConfig,
     options: Options,
     *,
-    alone: bool,
+    name_positions: bool,
     in_order: bool = False,
 ) -> Generator[Batch | Failure, None, None]:
     """Read, batch and embed; a failure is given when it is met.
@@ -82,7 +82,8 @@ def embed_in_batches(
         backend: The network.
         config: For the size of the crops and of the embeddings.
         options: How to embed.
-        alone: Messages name no place: there is one image, or the paths are enough.
+        name_positions: Messages name the position of an image; otherwise there is one image, or
+            its path is enough.
         in_order: Embed what waits for its batch before giving a failure, or before raising what
             ``images`` raises.
 
@@ -92,9 +93,9 @@ def embed_in_batches(
     embedder = _Embedder(backend, config, options)
 
     def prepare(index: int, image: object) -> NDArray[np.uint8] | ImageError:
-        place = None if alone else f"image {index} of the input"
+        position = f"image {index} of the input" if name_positions else None
         try:
-            return load_crop(image, config.input_size, color=options.color, place=place)
+            return load_crop(image, config.input_size, color=options.color, place=position)
         except ImageError as error:
             return error
 
@@ -159,7 +160,7 @@ def _start(
     options: Options,
     config: EncoderConfig,
 ) -> Callable[[], Batch]:
-    """Give the crops to the backend; the result's call gives their embeddings."""
+    """Submit the crops; the returned function waits for their embeddings."""
     passes = [crops]
     if options.flip:
         passes.append(np.ascontiguousarray(crops[:, :, ::-1]))

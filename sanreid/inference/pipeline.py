@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 
 def default_workers() -> int:
-    """Threads for decoding: one a usable core, at most 8; more keep no network busier."""
+    """Threads for decoding: one per usable core, at most 8; more keep no network busier."""
     usable = getattr(os, "sched_getaffinity", None)  # Linux alone
     return min(8, len(usable(0)) if usable else os.cpu_count() or 1)
 
@@ -32,7 +32,7 @@ def map_ahead(
     workers: int,
     ahead: int,
 ) -> Generator[R, None, None]:
-    """Give ``function(index, item)`` for each item, in order, computed ahead in threads.
+    """Return ``function(index, item)`` for each item, in order, computed ahead in threads.
 
     ``items`` is read in the consumer's thread, at most ``ahead`` items before the one given. The
     threads end when the generator does: at its end, at an exception, or when it is closed.

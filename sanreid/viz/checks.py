@@ -44,7 +44,7 @@ def check_several(name: str, images: object) -> None:
 def checked_count(
     name: str, values: Sequence[Any] | None, count: int, *, of: str = "picture"
 ) -> list[Any]:
-    """Give one value an item; None stands for nothing known of any.
+    """Return one value per item; None stands for nothing known of any.
 
     Raises:
         InputError: There are more or fewer.
@@ -57,7 +57,7 @@ def checked_count(
 
 
 def checked_labels(labels: Sequence[str] | None, count: int) -> list[str]:
-    """Give one caption a picture, "" where there are none.
+    """Return one caption per picture, "" where there are none.
 
     Raises:
         InputError: There are more or fewer, or one is no text.
@@ -70,7 +70,7 @@ def checked_labels(labels: Sequence[str] | None, count: int) -> list[str]:
 
 
 def checked_marks(marks: Sequence[Mark] | None, count: int) -> list[Mark]:
-    """Give one mark a picture, "none" where there are none.
+    """Return one mark per picture, "none" where there are none.
 
     Raises:
         InputError: There are more or fewer, or one is unknown.
@@ -92,7 +92,7 @@ def checked_rankings(
     """Put together what belongs to each query; what is not given, as the result knows it.
 
     Raises:
-        InputError: The queries are one image, or something is not one a query.
+        InputError: The queries are one image, or something is not one per query.
     """
     check_several("queries", queries)
     if query_pids is None:

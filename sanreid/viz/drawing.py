@@ -56,7 +56,7 @@ class _ShownFigure(Figure):
 
 
 def axes_for(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
-    """Give the axes to draw on and their figure: the caller's, or new ones.
+    """Return the axes to draw on and their figure: the caller's, or new ones.
 
     Args:
         ax: The caller's, or None.
@@ -100,7 +100,7 @@ def picture(
 def readable(
     image: ImageSource | None, size: tuple[int, int] | None
 ) -> tuple[NDArray[np.uint8], bool]:
-    """Give a crop's pixels and True, or a grey field and False where it cannot be read."""
+    """Return a crop's pixels and True, or a grey field and False where it cannot be read."""
     size = size or (128, 64)
     if image is not None:
         try:

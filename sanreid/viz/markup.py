@@ -35,19 +35,19 @@ def mark_of(found: int | str | None, asked: int | str | None) -> Mark:
 
 
 def who(pid: int | str | None, camid: int | None) -> tuple[str, str]:
-    """Give the captions of a person and a camera, "" for one that is not known."""
+    """Return the captions of a person and a camera, "" for one that is not known."""
     return "" if pid is None else f"id {pid}", "" if camid is None else f"cam {camid}"
 
 
 def text(value: object, longest: int = _LONGEST) -> str:
-    """Give a value as one line of harmless HTML, shortened."""
+    """Return a value as one line of harmless HTML, shortened."""
     line = " ".join(str(value).split())
     line = "".join(sign if sign.isprintable() else "\N{REPLACEMENT CHARACTER}" for sign in line)
     return html.escape(line if len(line) <= longest else line[: longest - 1] + "…")
 
 
 def tile(jpeg: bytes | None, mark: Mark, lines: Sequence[str], *, about: str) -> str:
-    """Give one framed crop with its caption; a grey field where there is no picture.
+    """Return one framed crop with its caption; a grey field where there is no picture.
 
     Args:
         jpeg: The picture.
@@ -68,12 +68,12 @@ def tile(jpeg: bytes | None, mark: Mark, lines: Sequence[str], *, about: str) ->
 
 
 def label(lines: Sequence[str]) -> str:
-    """Give what stands in a crop's place where there never was one."""
+    """Return what stands in place of a crop where there never was one."""
     return _CELL + caption(lines, "query") + "</div>"
 
 
 def caption(lines: Sequence[str], mark: Mark) -> str:
-    """Give the lines below a crop, each cut to its width."""
+    """Return the lines below a crop, each cut to its width."""
     line = "overflow:hidden;text-overflow:ellipsis;white-space:nowrap;"
     weights = ("font-weight:600", *("opacity:.75" for _ in lines))
     signs = (_SIGNS[mark], *("" for _ in lines))
@@ -98,7 +98,7 @@ def row(tiles: Iterable[str], *, apart: bool = False) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Give a table; every value is escaped and shortened."""
+    """Return a table; every value is escaped and shortened."""
     body = "".join(
         "<tr>" + "".join(f"<td>{'' if cell is None else text(cell)}</td>" for cell in cells)
         + "</tr>"

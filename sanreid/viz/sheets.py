@@ -105,7 +105,7 @@ def ranked_list(
         font: As in :func:`contact_sheet`.
 
     Raises:
-        InputError: The arguments are not one a query, or the font cannot be read.
+        InputError: The arguments are not one per query, or the font cannot be read.
     """
     rankings = checked_rankings(queries, result, query_pids, query_camids)
     places = max((len(ranking.hits) for ranking in rankings), default=0)

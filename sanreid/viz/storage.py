@@ -17,7 +17,7 @@ _MOST_PX = {"JPEG": 65_500, "WEBP": 16_383}  # of a side: as far as their encode
 
 
 def check_suffix(path: str | Path) -> str:
-    """Give the picture format that a file name asks for.
+    """Return the picture format that a file name asks for.
 
     Raises:
         InputError: Its suffix is none of a picture.

@@ -16,7 +16,7 @@ __all__ = ["data_uri", "thumbnail"]
 def thumbnail(
     source: object, size: tuple[int, int] = (128, 64), *, quality: int = 72
 ) -> bytes | None:
-    """Give a crop as a small JPEG, or None where it cannot be read.
+    """Return a crop as a small JPEG, or None where it cannot be read.
 
     Args:
         source: Anything that ``SANEncoder.encode`` takes.
@@ -35,5 +35,5 @@ def thumbnail(
 
 
 def data_uri(jpeg: bytes) -> str:
-    """Give a JPEG as the address of itself."""
+    """Return a JPEG as the address of itself."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")

@@ -142,40 +142,40 @@ def _training_data(entry: WeightsEntry | None) -> str:
 def _training(entry: WeightsEntry | None) -> str:
     used = (entry.trained_with if entry else None) or {}
     settings = used.get("config")
-    told = [settings] if isinstance(settings, str) else _told(settings or {})
+    parts = [settings] if isinstance(settings, str) else _describe_settings(settings or {})
     if used.get("steps") is not None:
-        told.append(f"{used['steps']} steps")
+        parts.append(f"{used['steps']} steps")
     if used.get("seed") is not None:
-        told.append(f"seed {used['seed']}")
+        parts.append(f"seed {used['seed']}")
     if used.get("commit") not in (None, "unknown"):
-        told.append(f"code of commit `{used['commit']}`")
-    if not told:
+        parts.append(f"code of commit `{used['commit']}`")
+    if not parts:
         return "Not recorded in this directory."
-    text = "; ".join(told)
+    text = "; ".join(parts)
     return (
         f"{text[0].upper()}{text[1:]}. The settings in full travel in the header of the weights "
         'file: `safetensors.safe_open(file, "np").metadata()["sanreid"]`.'
     )
 
 
-def _told(settings: Mapping[str, Any]) -> list[str]:
+def _describe_settings(settings: Mapping[str, Any]) -> list[str]:
     """The settings that say most, in words."""
-    told = []
+    parts = []
     if epochs := settings.get("run", {}).get("epochs"):
         steps = [
             f"to epoch {step['until_epoch']} at {step['size'][0]} x {step['size'][1]}"
             for step in settings["run"].get("sizes", ())
         ]
-        told.append(", ".join([f"{epochs} epochs", *steps]))
+        parts.append(", ".join([f"{epochs} epochs", *steps]))
     if weights := settings.get("init", {}).get("weights"):
-        told.append(f"started from `{weights}`")
+        parts.append(f"started from `{weights}`")
     terms = ("identity", "triplet", "reconstruction", "tr", "cross_camera")
     loss = settings.get("loss", {})
     if weighed := [f"{term} {loss[term]:g}" for term in terms if loss.get(term)]:
-        told.append(f"weights of the loss's terms: {', '.join(weighed)}")
+        parts.append(f"weights of the loss's terms: {', '.join(weighed)}")
     if decay := settings.get("ema", {}).get("decay"):
-        told.append(f"the weights' average, decay {decay:g}")
-    return told
+        parts.append(f"the weights' average, decay {decay:g}")
+    return parts
 
 
 def _metrics(entry: WeightsEntry | None) -> str:

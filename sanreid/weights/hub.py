@@ -41,7 +41,7 @@ def hub_file(
     local_files_only: bool = False,
     force: bool = False,
 ) -> Path:
-    """Give a file of a Hub repository in the client's cache, fetched if it is not there.
+    """Return a file of a Hub repository in the client's cache, fetched if it is not there.
 
     Args:
         repo_id: ``"owner/name"``.
@@ -174,7 +174,7 @@ def _translated(
         ) from error
     except RevisionNotFoundError as error:
         raise WeightsError(
-            f"{where} has no revision {revision!r}. Give one of its branches, tags or commits."
+            f"{where} has no revision {revision!r}. Name one of its branches, tags or commits."
         ) from error
     except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
         reason = "local_files_only=True" if local else "HF_HUB_OFFLINE"

@@ -121,7 +121,7 @@ def fetch(
     local_files_only: bool = False,
     force: bool = False,
 ) -> Path:
-    """Give the checked file of a manifest's row, whatever its role.
+    """Return the checked file of a manifest's row, whatever its role.
 
     Args:
         entry: The row.
@@ -220,7 +220,7 @@ def download(
 
 
 def _existing(name: str) -> Path | None:
-    """Give the path ``name`` if something is there; None for what cannot be a path, too."""
+    """Return the path ``name`` if something is there; None for what cannot be a path, too."""
     try:
         path = Path(name).expanduser()
         return path if name and path.exists() else None

@@ -1,6 +1,6 @@
 """The list of released weights: ``weights_manifest.json``, read and checked.
 
-One row a name: where the file lies (in the package, or on the Hugging Face Hub at one commit),
+One row per name: where the file lies (in the package, or on the Hugging Face Hub at one commit),
 its SHA-256 and size, how the network is built, under which terms it may be used, what it was
 trained on and what it reaches. Reading it costs neither torch nor the network.
 """
@@ -93,7 +93,7 @@ class Manifest:
     weights: Mapping[str, WeightsEntry]
 
     def entry(self, name: str) -> WeightsEntry:
-        """Give the row ``name``.
+        """Return the row ``name``.
 
         Raises:
             UnknownWeightsError: There is none; the message lists those there are.
@@ -110,7 +110,7 @@ class Manifest:
 
 
 def list_weights() -> dict[str, WeightsEntry]:
-    """Give the released weights by name, their terms and training data among the fields.
+    """Return the released weights by name, their terms and training data among the fields.
 
     Raises:
         WeightsError: The installation's manifest is missing or damaged.
@@ -157,7 +157,7 @@ def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def bundled_path(entry: WeightsEntry) -> Path | None:
-    """Give where the bundled file of ``entry`` lies; None for one on the Hub."""
+    """Return where the bundled file of ``entry`` lies; None for one on the Hub."""
     return None if entry.file is None else PACKAGE.parent / entry.file
 
 
@@ -255,7 +255,7 @@ def _is_text(value: object) -> bool:
 
 
 def _are_records(rows: object, wanted: Mapping[str, type | UnionType]) -> bool:
-    """Tell whether ``rows`` is a list of objects that have at least the wanted fields."""
+    """Say whether ``rows`` is a list of objects that have at least the wanted fields."""
     return isinstance(rows, list) and all(
         isinstance(row, dict)
         and all(isinstance(row.get(key), kind) for key, kind in wanted.items())

@@ -28,7 +28,7 @@ _KNOWN = [one.name for one in fields(WeightsEntry) if one.name not in ("name", *
 
 
 def to_metadata(entry: WeightsEntry) -> dict[str, str]:
-    """Give the metadata that holds ``entry``, for a safetensors file.
+    """Return the metadata that holds ``entry``, for a safetensors file.
 
     It is one key: safetensors writes several in no order, and the same weights would then have
     more than one sum.
@@ -38,7 +38,7 @@ def to_metadata(entry: WeightsEntry) -> dict[str, str]:
 
 
 def find_entry(path: Path, config: EncoderConfig | None = None) -> WeightsEntry | None:
-    """Give what is known of a weights file: the manifest's row, or what it says of itself.
+    """Return what is known of a weights file: the manifest's row, or what it says of itself.
 
     Args:
         path: A safetensors file.
@@ -52,7 +52,7 @@ def find_entry(path: Path, config: EncoderConfig | None = None) -> WeightsEntry 
 
 
 def find_released(path: Path) -> WeightsEntry | None:
-    """Give the manifest's row of a file that is, to the byte, one that was released."""
+    """Return the manifest's row of a file that is, to the byte, one that was released."""
     size = path.stat().st_size
     rows = [row for row in read_manifest().weights.values() if row.size_bytes == size]
     digest = sha256_of(path) if rows else ""
@@ -60,7 +60,7 @@ def find_released(path: Path) -> WeightsEntry | None:
 
 
 def read_record(path: Path) -> WeightsEntry | None:
-    """Give what an encoder's weights file says of itself.
+    """Return what an encoder's weights file says of itself.
 
     Returns:
         The row, ``sha256`` and ``size_bytes`` those of the file; None where the file says

@@ -296,7 +296,7 @@ def is_file(path: Path) -> bool:
 
 
 def encoder_shapes(config: EncoderConfig) -> dict[str, tuple[int, ...]]:
-    """Give the shape of every tensor of the SA-Enc that ``config`` describes, by key."""
+    """Return the shape of every tensor of the SA-Enc that ``config`` describes, by key."""
     import torch  # noqa: PLC0415 - listing weights needs no torch
 
     from sanreid.models import build_sa_enc  # noqa: PLC0415 - loads torch

@@ -12,7 +12,7 @@ import pytest
 
 from sanreid.cli import main
 from sanreid.cli.output import print_rows
-from sanreid.cli.style import has_colours, paint, room
+from sanreid.cli.style import has_colors, paint, room
 
 TABLE = argparse.Namespace(csv=False)
 ROWS = [
@@ -49,13 +49,13 @@ def without_colours(text):
 
 def test_a_terminal_has_colours_unless_it_is_told_not_to(xterm, monkeypatch):
     with terminal() as screen:
-        assert has_colours(screen)
+        assert has_colors(screen)
         assert paint("a", "bold") == "\x1b[1ma\x1b[0m"
         assert paint("", "bold") == ""
         monkeypatch.setenv("NO_COLOR", "")  # empty is as good as not set
-        assert has_colours(screen)
+        assert has_colors(screen)
         monkeypatch.setenv("NO_COLOR", "1")
-        assert not has_colours(screen)
+        assert not has_colors(screen)
         assert paint("a", "bold") == "a"
 
 
@@ -63,13 +63,13 @@ def test_a_terminal_has_colours_unless_it_is_told_not_to(xterm, monkeypatch):
 def test_a_dumb_terminal_has_none(xterm, monkeypatch):
     monkeypatch.setenv("TERM", "dumb")
     with terminal() as screen:
-        assert not has_colours(screen)
+        assert not has_colors(screen)
 
 
 def test_a_file_has_neither_colours_nor_an_end_of_line():
     file = io.StringIO()
-    assert not has_colours(file)
-    assert not has_colours(None)
+    assert not has_colors(file)
+    assert not has_colors(None)
     assert paint("a", "red", file) == "a"
     assert room() is None  # under a test, standard output is a file
 

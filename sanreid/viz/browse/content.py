@@ -30,7 +30,7 @@ _SIZES = (((192, 96), 76, 5200), ((128, 64), 72, 2600), ((96, 48), 66, 1600), ((
 
 
 def facts(entries: Sequence[Entry]) -> dict[str, Any]:
-    """Give what is known of each entry, in columns; people by their place in a list."""
+    """Return what is known of each entry, in columns; people by their index in a list."""
     places: dict[tuple[type, object], int] = {}
     for entry in entries:
         if entry.pid is not None:
@@ -55,19 +55,19 @@ def _note(metadata: dict[str, Any]) -> str:
 
 
 def json_block(value: object) -> str:
-    """Give JSON that may stand inside a script element, whatever texts are in it."""
+    """Return JSON that may stand inside a script element, whatever texts are in it."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def base64_of(array: NDArray[Any]) -> str:
-    """Give an array's bytes, little endian."""
+    """Return an array's bytes, little endian."""
     little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
     return base64.b64encode(little.tobytes()).decode("ascii")
 
 
 def quantised(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Give (N, D) rows as 8-bit numbers, and the (N,) factor of each row."""
+    """Return (N, D) rows as 8-bit numbers, and the (N,) factor of each row."""
     largest = np.abs(rows).max(axis=1, initial=0)
     factors = (np.where(largest > 0, largest, 1) / 127).astype(np.float32)
     return np.rint(rows / factors[:, None]).astype(np.int8), factors
@@ -76,7 +76,7 @@ def quantised(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.f
 def neighbours(
     gallery: Gallery, entries: Sequence[Entry], where: dict[str, Any] | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int16]]:
-    """Give the places of the nearest entries of each, -1 where there are fewer, and cosines.
+    """Return the indices of the nearest entries of each, -1 where there are fewer, and cosines.
 
     Cosines are in steps of 1/32767.
     """
@@ -104,7 +104,7 @@ def neighbours(
 
 
 def embedded(entries: Sequence[Entry], budget: int, *, progress: bool | None) -> list[str]:
-    """Give each entry's crop as base64 of a JPEG, "" where there is none or no room is left.
+    """Return each entry's crop as base64 of a JPEG, "" where there is none or no room is left.
 
     The pictures are the larger the fewer they are.
 
@@ -133,7 +133,7 @@ def embedded(entries: Sequence[Entry], budget: int, *, progress: bool | None) ->
 
 
 def linked(entries: Iterable[Entry], page: Path) -> list[str]:
-    """Give the address of each entry's crop, relative to the page, "" where there is no file."""
+    """Return the address of each entry's crop, relative to the page, "" where there is no file."""
     return [_address(entry.metadata.get("path"), page) for entry in entries]
 
 

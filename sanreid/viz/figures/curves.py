@@ -166,7 +166,7 @@ def _named(reports: Reports) -> dict[str, EvaluationReport]:
         return {"": reports}
     if not isinstance(reports, Mapping) or not reports:
         raise InputError(
-            "Give a report, or a mapping from name to report with at least one; "
+            "Pass a report, or a mapping from name to report with at least one; "
             f"got {type(reports).__name__}."
         )
     return dict(reports)

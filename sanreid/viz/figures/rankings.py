@@ -62,7 +62,7 @@ def ranked_list_figure(
         title: A line above.
 
     Raises:
-        InputError: The arguments are not one a query.
+        InputError: The arguments are not one per query.
     """
     rankings = checked_rankings(queries, result, query_pids, query_camids)
     places = max((len(ranking.hits) for ranking in rankings), default=0)
