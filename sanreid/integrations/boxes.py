@@ -26,9 +26,7 @@ from sanreid.errors import InputError
 
 __all__ = ["read_boxes"]
 
-_WANTED = (
-    "wanted an array (N, 4) of x1, y1, x2, y2 in pixels, or the result of a detector for one frame"
-)
+_WANTED = "an array (N, 4) of x1, y1, x2, y2 in pixels, or the result of a detector for one frame"
 
 
 def read_boxes(boxes: object, *, columns: Sequence[int] | None = None) -> NDArray[np.float64]:
@@ -61,7 +59,7 @@ def _unwrapped(boxes: object) -> Any:  # noqa: ANN401 - an array of any library
         if "boxes" not in boxes:
             keys = ", ".join(repr(key) for key in list(boxes)[:8])
             raise InputError(
-                f"The dictionary has no 'boxes', only {keys or 'nothing'}; {_WANTED}."
+                f"The dictionary has no 'boxes', only {keys or 'nothing'}; wanted {_WANTED}."
             )
         return boxes["boxes"]
     xyxy = getattr(boxes, "xyxy", None)
@@ -73,7 +71,7 @@ def _unwrapped(boxes: object) -> Any:  # noqa: ANN401 - an array of any library
             inner = getattr(boxes, name, None)
             if inner is not None:
                 return _unwrapped(inner)
-        raise InputError(f"This {type(boxes).__name__} holds no boxes; {_WANTED}.")
+        raise InputError(f"This {type(boxes).__name__} holds no boxes; wanted {_WANTED}.")
     return boxes
 
 
@@ -93,13 +91,13 @@ def _only(results: Sequence[object]) -> Any:  # noqa: ANN401 - as above
 
 def _as_array(values: Any, boxes: object) -> NDArray[Any]:  # noqa: ANN401 - an array of any library
     if isinstance(values, str | bytes) or values is None:
-        raise InputError(f"boxes are {_kind(boxes)}; {_WANTED}.")
+        raise InputError(f"boxes must be {_WANTED}; got {_kind(boxes)}.")
     try:
         if isinstance(values, list | tuple):
             return np.asarray([_on_host(value) for value in values])
         return np.asarray(_on_host(values))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"boxes are {_kind(boxes)} ({error}); {_WANTED}.") from error
+        raise InputError(f"boxes must be {_WANTED}; got {_kind(boxes)} ({error}).") from error
 
 
 def _on_host(value: Any) -> Any:  # noqa: ANN401 - as above
