@@ -2,7 +2,7 @@
 
 SanreidError
 ├── InputError (ValueError)          a caller passed something of the wrong shape or kind
-│   ├── ImageError                   an image cannot be read; names its path or its place
+│   ├── ImageError                   an image cannot be read; names its path or index
 │   └── ConfigError                  a configuration has an unknown key or a wrong value
 ├── DatasetError                     a folder is not the data set it was said to be
 ├── WeightsError                     weights cannot be found, read or written
@@ -43,7 +43,7 @@ class InputError(SanreidError, ValueError):
 
 
 class ImageError(InputError):
-    """An image cannot be read; the message names its path or its place in the input."""
+    """An image cannot be read; the message names its path or its index in the input."""
 
 
 class ConfigError(InputError):

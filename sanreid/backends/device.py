@@ -66,7 +66,7 @@ def _unusable(device: object, error: Exception) -> InputError:
     first_line = str(error).partition("\n")[0]
     return InputError(
         f"The device {shown(device)} cannot be used here ({first_line}); "
-        "give 'auto', 'cpu', 'cuda' or 'cuda:N'."
+        "pass 'auto', 'cpu', 'cuda' or 'cuda:N'."
     )
 
 

@@ -70,7 +70,7 @@ class CropNetwork(nn.Module):
 
 
 class _LastMap(nn.Module):
-    """A trunk that gives the map of its last stage alone."""
+    """A trunk that returns only the map of its last stage."""
 
     def __init__(self, trunk: nn.Module) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ class _LastMap(nn.Module):
 
 
 class _Embedding(nn.Module):
-    """A network of any kind that gives its embedding alone."""
+    """A network of any kind that returns only its embedding."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

@@ -1,7 +1,7 @@
 """The trunk on a CPU by oneDNN's fused convolutions, weights in the layout its kernels read.
 
 Three things are saved against the same network in plain torch: the weights are laid out once
-rather than at every call, which is a third of the time of a crop alone; ReLU, and the sum with
+rather than at every call, which is a third of the time of a single crop; ReLU, and the sum with
 the shortcut, are done while a convolution's result is still in the cache.
 
 The operators are those that torch's own compiler emits for frozen convolutions. Torch promises
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @functools.cache
 def is_usable(dtype: torch.dtype) -> bool:
-    """Say whether this torch on this CPU has the operators, and they give the right result."""
+    """Return whether this torch on this CPU has the operators with correct results."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # untyped in torch
         return False
     rng = torch.Generator().manual_seed(0)  # the caller's random numbers stay as they are
@@ -59,7 +59,7 @@ class PackedConv:
         input_shape: (N, C, H, W) to choose the layout for; other shapes work as well.
 
     Attributes:
-        output_shape: What such an input gives.
+        output_shape: Shape of the output for such an input.
     """
 
     def __init__(self, conv: nn.Conv2d, *, dtype: torch.dtype, input_shape: torch.Size) -> None:

@@ -146,7 +146,7 @@ def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int
 
 
 def _problem(values: dict[str, str], crop: Path) -> str:
-    """Say what is wrong with a row, or nothing."""
+    """Return what is wrong with a row, or an empty string."""
     if not values["path"] or not os.path.isfile(crop):  # noqa: PTH113 - never raises
         return f"there is no file {shorten(str(crop))!r}"
     camera = values["camid"].removeprefix("-")

@@ -110,7 +110,7 @@ def label_files(root: Path, files: Sequence[str], scheme: Scheme, title: str) ->
     if by_folder and _has_distractors(root, files, texts):
         ignored = (-1, 0)
     pids, counted = number_people(texts, ignored)
-    _tell_alike(root, texts, counted=counted)
+    _warn_of_equal_numbers(root, texts, counted=counted)
     return CropSet(
         name=title,
         paths=tuple(root / file for file in files),
@@ -244,8 +244,8 @@ def _has_distractors(root: Path, files: Sequence[str], people: Sequence[str]) ->
     return found
 
 
-def _tell_alike(root: Path, texts: Sequence[str], *, counted: bool) -> None:
-    """Say which names of people are one number and yet two people."""
+def _warn_of_equal_numbers(root: Path, texts: Sequence[str], *, counted: bool) -> None:
+    """Warn about different names that stand for the same number, such as 7 and 007."""
     if not counted:
         return
     of: dict[int, list[str]] = {}
@@ -291,7 +291,7 @@ def _number_cameras(
 
 
 def _nothing_found(root: Path, scheme: Scheme | None) -> str:
-    """Say what was looked for, and point to images that lie one level deeper."""
+    """Return what was searched for, and a hint if images lie one level deeper."""
     nested = scheme is not None and scheme.nested
     where = "in the folders of" if nested else "right in"
     if scheme is None or scheme.nested is None:

@@ -193,8 +193,8 @@ def _pairs(
                 counted = np.triu(counted, 1)
             if cameras is not None:
                 apart = cameras[one][:, None] != cameras[other]
-                told = cameras != NO_CAMID
-                counted &= apart & told[one][:, None] & told[other]
+                known = cameras != NO_CAMID
+                counted &= apart & known[one][:, None] & known[other]
             yield one, other, similarities, same, counted
 
 

@@ -1,6 +1,6 @@
 """Galleries as one ``.npz`` file, to hand on or to read elsewhere. No pickle is written or read.
 
-The arrays are those of :meth:`sanreid.Gallery.export`. Reading needs ``embeddings`` alone; plain
+The arrays are those of :meth:`sanreid.Gallery.export`. Reading needs only ``embeddings``; plain
 int or str ``pids``, ``metadata`` (N,) as ``pids``, and a ``paths`` array are understood too.
 """
 
@@ -85,8 +85,8 @@ def read_npz(path: Path) -> dict[str, Any]:
         if "camids" in arrays:
             given = arrays.get("camids_given", np.ones(len(embeddings), dtype=bool))
             columns["camids"] = [
-                camid if told else None
-                for camid, told in zip(arrays["camids"].tolist(), given.tolist(), strict=True)
+                camid if known else None
+                for camid, known in zip(arrays["camids"].tolist(), given.tolist(), strict=True)
             ]
         if "timestamps" in arrays:
             seconds = arrays["timestamps"].tolist()

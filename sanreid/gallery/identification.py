@@ -4,7 +4,7 @@ A person's similarity is that of the best entry, or the mean over the best few. 
 exact for an exact index. Work and memory do not depend on how the entries are shared among
 people: a first search of a few entries settles most queries; where one person fills it, the next
 search leaves that person out; where it holds too few entries of a leading person, those are
-searched for alone.
+searched for separately.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def encode_with_columns(
 ) -> tuple[NDArray[np.float32], list[Any], dict[str, Any]]:
     """Return the embeddings, the list of images, and the columns of those that were read.
 
-    Paths alone go through ``encode_files``, so that folders mean their files and, if the encoder
-    is told to collect failures, the values of those files are left out of the columns.
+    Paths without other images go through ``encode_files``, so that folders stand for their files;
+    if the encoder collects failures, the values of those files are dropped from the columns.
     """
     one = isinstance(images, (str, bytes, PathLike)) or not isinstance(images, Iterable)
     one = one or isinstance(images, type)

@@ -40,7 +40,7 @@ class TensorLike(Protocol):
 
 def is_array_like(value: object) -> bool:
     """Whether a value says that it is an array, of whichever library."""
-    kind = type(value)  # asked for its names alone: a property may raise
+    kind = type(value)  # only its names are read: a property may raise
     return any(hasattr(value, name) for name in _PROTOCOLS) or (
         hasattr(kind, "shape") and hasattr(kind, "dtype")
     )
@@ -65,7 +65,7 @@ def as_numpy(value: Any) -> NDArray[Any]:  # noqa: ANN401 - an array of any libr
 
 
 def shape_and_kind(value: Any) -> tuple[tuple[int, ...], str]:  # noqa: ANN401 - as above
-    """Return shape and NumPy's letter for the type of an array-like, reading it only if it must.
+    """Return shape and NumPy's kind code of an array-like, reading it only if it must.
 
     Raises:
         UnreadableError: As in :func:`as_numpy`.

@@ -1,6 +1,6 @@
 """What an encoder computes with: a module, or a file that was exported.
 
-An engine knows its device, precision and fingerprint and gives the backend that embeds; it makes
+An engine knows its device, precision and fingerprint and returns the backend that embeds; it makes
 that backend at the first use, once for all threads.
 """
 
@@ -80,7 +80,7 @@ class Engine:
             return self._fingerprint[1]
 
     def backend(self) -> Backend:
-        """Return the callable that embeds; made anew when the weights have changed."""
+        """Return the callable that embeds; rebuilt when the weights have changed."""
         self._after_fork()
         with self._lock, plain_torch():
             state = self._state()
@@ -237,5 +237,5 @@ class ExportedEngine(Engine):
     def _make_backend(self) -> Backend:
         loaded = load_exported(self._path, dtype=self._precision)
         if loaded.description != self._description:
-            raise WeightsError(f"{self._path} was replaced by another export; load it anew.")
+            raise WeightsError(f"{self._path} was replaced by another export; load it again.")
         return loaded

@@ -62,7 +62,7 @@ class Labels:
         nobody: (R,) bool, which of them are distractors and hence not one person.
 
     Raises:
-        InputError: A label of the wrong kind, or not one a row.
+        InputError: A label of the wrong kind, or not one per row.
     """
 
     def __init__(

@@ -74,7 +74,7 @@ def _count_sorted(rising: Row, distances: Row) -> tuple[Indices, Indices]:
 
 
 class SingleShot:
-    """CUHK03's gallery: one entry of each person, drawn anew for every query and repeat.
+    """CUHK03's gallery: one entry of each person, redrawn for every query and repeat.
 
     Distractors are nobody in particular, hence not drawn: all of them stay.
 
@@ -83,7 +83,7 @@ class SingleShot:
         sorted_pids: (G,) their pids.
         nobody: (G,) bool, which of them are distractors.
         num_repeats: How many galleries are drawn for each query.
-        seed: Of the draw. A query's draw depends on the seed and its own index alone.
+        seed: Of the draw. A query's draw depends only on the seed and its own index.
     """
 
     def __init__(

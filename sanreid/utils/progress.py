@@ -1,4 +1,4 @@
-"""A progress bar for people: on a terminal or in a notebook, and for long work alone."""
+"""A progress bar for people: on a terminal or in a notebook, and only for long tasks."""
 
 from __future__ import annotations
 

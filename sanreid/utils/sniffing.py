@@ -10,7 +10,7 @@ _READ = 512  # bytes of the beginning that are looked at
 
 
 def describe_text(source: Path | bytes) -> str | None:
-    """Say what a text file is that should have been binary; None for anything else.
+    """Describe a text file found instead of a binary one; return None for anything else.
 
     Args:
         source: The file, or its beginning.

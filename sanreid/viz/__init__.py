@@ -1,6 +1,6 @@
 """Pictures of results, loaded when first named.
 
-Contact sheets, ranked lists and the browsable page need Pillow alone; figures, which are
+Contact sheets, ranked lists and the browsable page need only Pillow; figures, which are
 ``matplotlib.figure.Figure``, need the extra ``viz``.
 """
 

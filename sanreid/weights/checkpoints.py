@@ -52,7 +52,7 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
 
 
 def _describe_archive(source: Path) -> str | None:
-    """Say what an archive is that is no checkpoint; None for anything else."""
+    """Describe an archive that is not a checkpoint; return None for anything else."""
     try:
         with zipfile.ZipFile(source) as archive:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
@@ -92,7 +92,7 @@ def _unpickled(source: Path) -> object:
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{source} holds more than tensors and plain values, or is no checkpoint, and was not "
-            f"read further: {_reason(error)} Save the state dict alone, with the code that wrote "
+            f"read further: {_reason(error)} Save only the state dict, with the code that wrote "
             "it, and convert that."
         ) from None  # torch's own message advises to run the file's code
     except Exception as error:  # a damaged pickle fails in every way there is

@@ -1,6 +1,6 @@
 """Checkpoints of other code into weights directories.
 
-Known layouts, told apart by their keys:
+Known layouts, distinguished by their keys:
 
 - torchreid's ``resnet50_fc512``, which the authors' released code of SAN trains too: a ResNet-50
   with last stride 1 and ``fc`` = Linear, BatchNorm1d, ReLU. Becomes head ``fc``.
@@ -82,7 +82,7 @@ def convert(
     except (OSError, ValueError) as error:  # a name too long, no permission
         raise WeightsError(f"{shorten(str(out_dir))} cannot be a directory: {error}") from error
     if taken:
-        raise WeightsError(f"{out_dir} is there already; give a new or an empty directory.")
+        raise WeightsError(f"{out_dir} exists already; pass a new or an empty directory.")
 
     found = read_checkpoint(source)
     if foreign := _foreign_network(found):
@@ -107,7 +107,7 @@ def convert(
 
 
 def _foreign_network(found: Mapping[str, Tensor]) -> str | None:
-    """Name a network that is none of the known layouts; None where the keys do not tell."""
+    """Name a network that is none of the known layouts; None if the keys do not show it."""
     return next(
         (name for name, key in _FOREIGN.items() if any(re.match(key, each) for each in found)),
         None,
@@ -155,7 +155,7 @@ def _their_key(key: str) -> str:
 
 
 def _is_counter(key: str, value: Tensor) -> bool:
-    """Say whether it is a batch counter; some writers give it the shape [1]."""
+    """Return whether it is a batch counter; some writers store it with shape [1]."""
     return key.endswith(".num_batches_tracked") and value.numel() == 1
 
 

@@ -311,7 +311,7 @@ def test_another_export_in_its_place(onnx_file, tmp_path, monkeypatch, crops):
     again = pickle.loads(pickle.dumps(encoder))
     np.testing.assert_array_equal(again.encode(crops), encoder.encode(crops))
     with_other_description(onnx_file, tmp_path, fingerprint="f" * 64)
-    with pytest.raises(WeightsError, match="was replaced by another export; load it anew"):
+    with pytest.raises(WeightsError, match="was replaced by another export; load it again"):
         pickle.loads(pickle.dumps(encoder)).encode(crops)
 
 
@@ -379,7 +379,7 @@ def test_a_file_that_disagrees_is_not_left(tiny_encoder, onnx_file, tmp_path, mo
 
     target = tmp_path / "x.onnx"
     target.write_bytes(b"what was there")
-    with pytest.raises(WeightsError, match="gives other embeddings than the encoder"):
+    with pytest.raises(WeightsError, match="computes other embeddings than the encoder"):
         export(changed, target)
     assert target.read_bytes() == b"what was there"
     assert list(tmp_path.iterdir()) == [target]

@@ -130,7 +130,7 @@ def test_an_export_that_differs_is_not_kept(backend, tiny_encoder, tmp_path, mon
         run=lambda path, description: lambda crops: -np.ones((len(crops), 16), np.float32),
     )
     monkeypatch.setitem(FORMATS, backend, wrong)
-    with pytest.raises(WeightsError, match="gives other embeddings.*nothing was written"):
+    with pytest.raises(WeightsError, match="computes other embeddings.*nothing was written"):
         export(tiny_encoder, tmp_path / "folder", backend=backend)
     assert not list(tmp_path.iterdir())
 

@@ -135,7 +135,7 @@ def test_entries_without_a_record_of_their_content(run, sync, built, crops, tiny
         gallery.update(ids, metadata=[{"path": one.metadata["path"]} for one in gallery.get(ids)])
     status, _, err = run("gallery", "add", crops, built, "--weights", tiny, "--new-only")
     assert status == 0
-    assert "3 entries have no record of their content and were left alone" in err
+    assert "3 entries have no record of their content and were not checked" in err
     assert sync()["changed"] == 3
     assert sync() == NOTHING
 

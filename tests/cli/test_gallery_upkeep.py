@@ -46,7 +46,7 @@ def test_remove_refuses(run, built, capsys):
         with pytest.raises(SystemExit) as caught:
             run("gallery", "remove", built, *wrong)
         assert caught.value.code == 2
-        assert "give ids, or --where JSON" in capsys.readouterr().err
+        assert "pass ids, or --where JSON" in capsys.readouterr().err
     assert len(Gallery.load(built)) == 32
 
 

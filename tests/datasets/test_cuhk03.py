@@ -97,7 +97,7 @@ def test_missing_rules(tmp_path):
 def test_damaged_test_sets(tmp_path, content):
     cuhk03(tmp_path)
     (tmp_path / "testsets.json").write_text(content)
-    with pytest.raises(DatasetError, match=r"testsets.json cannot be read .*extract it anew"):
+    with pytest.raises(DatasetError, match=r"testsets.json cannot be read .*extract it again"):
         read_cuhk03(tmp_path, protocol="classic", complete=False)
 
 

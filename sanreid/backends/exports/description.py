@@ -68,9 +68,9 @@ class Description:
         )
 
     def _last_steps(self) -> list[str]:
-        """Say what is done to the pixels outside of the network."""
+        """Return the preprocessing steps outside the network."""
         if self.input == "uint8-nhwc":
-            return ["the division by 255, mean and std are part of the network: give the bytes"]
+            return ["the division by 255, mean and std are part of the network: pass the bytes"]
         steps = ["put the channels first and divide by 255, to values from 0 to 1"]
         if self.input == "unit":
             return [*steps, "mean and std are part of the network"]

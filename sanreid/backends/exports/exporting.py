@@ -81,8 +81,8 @@ def export(
         backend: What the file is for: ``"onnx"``, ``"openvino"``, ``"torchscript"`` or
             ``"torch-export"``.
         input_form: ``"uint8-nhwc"``: (N, H, W, 3) ``uint8``, normalisation inside.
-            ``"normalized"``: (N, 3, H, W) float after mean and std, as boxmot gives it.
-            ``"unit"``: (N, 3, H, W) float in [0, 1], mean and std inside, as ultralytics gives it.
+            ``"normalized"``: (N, 3, H, W) float after mean and std, as in boxmot.
+            ``"unit"``: (N, 3, H, W) float in [0, 1], mean and std inside, as in ultralytics.
         calibration: Images to quantise to int8 by, some hundred real crops; None for float32.
         accept: Called with the written file before it gets its name; what it raises passes
             through, and nothing is left then.
@@ -133,7 +133,7 @@ def export(
             lowest = _lowest_cosine(row.run(file, description), reference, compared)
             if calibration is None and not lowest >= _LEAST_COSINE:
                 raise WeightsError(
-                    f"The export to {target} gives other embeddings than the encoder (lowest "
+                    f"The export to {target} computes other embeddings than the encoder (lowest "
                     f"cosine {lowest:.6f}, {_LEAST_COSINE} was wanted); nothing was written."
                 )
             if accept is not None:
@@ -182,7 +182,7 @@ def _target(path: str | os.PathLike[str], backend: str) -> Path:
 
 
 def _probes(size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Pictures to compare with: coarse patches of colour under fine noise, as people's are."""
+    """Pictures to compare with: coarse patches of color under fine noise, like those of people."""
     rng = np.random.default_rng(0)
     height, width = size
     coarse = rng.integers(0, 256, (_PROBES, 8, 4, 3))

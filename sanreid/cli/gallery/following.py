@@ -58,7 +58,7 @@ class Changes:
         moved: Entries whose file has another path now, by id.
         removed: Entries whose file is gone.
         same: How many files are as they were.
-        unknown: How many entries have no record of their content, and were left alone.
+        unknown: How many entries have no record of their content, and were not changed.
         failures: Files and folders that cannot be read.
     """
 
@@ -134,7 +134,7 @@ def follow(
 
 
 def report_changes(changes: Changes) -> None:
-    """Say what was done beside adding."""
+    """Report what was done besides adding."""
     if changes.same:
         say(f"{changes.same} files that the gallery holds already are left out")
     if changes.changed:
@@ -145,7 +145,7 @@ def report_changes(changes: Changes) -> None:
         say(f"{len(changes.removed)} entries were removed, because their files are gone")
     if changes.unknown:
         say(
-            f"{changes.unknown} entries have no record of their content and were left alone; "
+            f"{changes.unknown} entries have no record of their content and were not checked; "
             "'sanreid gallery sync' embeds their files again"
         )
 
@@ -212,12 +212,12 @@ def _update(
     labels: dict[Path, Label],
     embeddings: Any,  # noqa: ANN401 - an array or None; NumPy is not imported here
 ) -> None:
-    """Write new paths and contents into entries; a name that tells nothing changes no label."""
+    """Write new paths and contents into entries; a name without labels changes none."""
     numbers = list(paths)
     entries = gallery.get(numbers)
-    told = [labels[path] for path in paths.values()]
+    read = [labels[path] for path in paths.values()]
     old = [(entry.pid, entry.camid) for entry in entries]
-    both = list(zip(old, told, strict=True))
+    both = list(zip(old, read, strict=True))
     gallery.update(
         numbers,
         embeddings,
@@ -255,8 +255,8 @@ def _sync(args: argparse.Namespace) -> int:
         "same": changes.same,
     }
     if args.json:
-        told = [{"path": str(path), "reason": reason} for path, reason in changes.failures]
-        print_json({"path": str(args.path), **counts, "entries": entries, "failures": told})
+        listed = [{"path": str(path), "reason": reason} for path, reason in changes.failures]
+        print_json({"path": str(args.path), **counts, "entries": entries, "failures": listed})
         return 0
     words = ", ".join(f"{number} {name}" for name, number in counts.items())
     would = " (nothing was written)" if args.dry_run else ""

@@ -104,7 +104,7 @@ def _remove(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
     if bool(args.id) == (args.where is not None):
-        args.usage_error("give ids, or --where JSON")
+        args.usage_error("pass ids, or --where JSON")
     check_is_there(args.path)
     with Gallery.open(args.path) as gallery:
         removed = gallery.remove(args.id) if args.id else gallery.remove(where=args.where)

@@ -121,7 +121,7 @@ def _classic(crops: CropSet, rules: Path, boxes: str, split: int) -> Dataset:
             raise InputError(f"split must be in [0, {len(testsets) - 1}]; got {split!r}.")
         chosen = [(int(pair), int(person)) for pair, person in testsets[split]]
     except (json.JSONDecodeError, TypeError, KeyError) as error:
-        raise _LAYOUT.error(f"{rules} cannot be read ({error}); extract it anew") from error
+        raise _LAYOUT.error(f"{rules} cannot be read ({error}); extract it again") from error
     pids = [1000 * pair + person for pair, person in chosen]
     absent = sorted(set(pids) - set(crops.pids.tolist()))
     if absent:
@@ -189,7 +189,7 @@ def _read_np(base: Path, boxes: str, *, complete: bool) -> Dataset:
 
 
 def _explain_extraction(root: Path, images: str) -> None:
-    """Say how to take the crops out where only the original file is there."""
+    """Return how to extract the crops if only the original file exists."""
     bases = (root, *(root / name for name in _LAYOUT.inside))
     if any((base / images).is_dir() for base in bases):
         return

@@ -75,7 +75,7 @@ def _element(data: bytes, offset: int, order: str) -> _Element:
     end = offset + 8 + size
     if end > len(data):
         raise ValueError(f"an element of {size} bytes ends behind the file")
-    # Compressed elements alone are not padded to eight bytes.
+    # Only compressed elements are not padded to eight bytes.
     return _Element(
         first, data[offset + 8 : end], end if first == _COMPRESSED else -(-end // 8) * 8
     )

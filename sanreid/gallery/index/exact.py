@@ -108,8 +108,8 @@ def nearly_best(
         k: Pairs wanted per query.
 
     Returns:
-        The kept pairs: of each query the k best, and those that float32 cannot tell from the
-        k-th.
+        The kept pairs: for each query the k best, and those that float32 cannot distinguish from
+        the k-th.
     """
     similarities = np.empty(len(found), dtype=np.float32)
     for start in range(0, len(found), _RESCORE):
@@ -224,7 +224,7 @@ class _Scan:
 
 
 def _slack(dim: int) -> np.float32:
-    """Twice the bound of one product's error: what float32 cannot tell apart."""
+    """Twice the bound of one product's error: what float32 cannot distinguish."""
     return np.float32((dim + 8) * 2.0**-23)
 
 

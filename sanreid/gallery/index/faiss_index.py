@@ -36,7 +36,7 @@ _TRAIN_ROWS = 100_000  # enough for 256 centroids of a quantiser
 _AXES_SHARE = 0.9  # of the rows' squared length that the axes of an index hold
 _ADD_ROWS = 65_536
 _TAIL_SHARE = 0.05  # rows not yet covered, as a share of the covered, that are searched exactly
-_SPARSE = 0.03  # below this share of admitted rows, exact search of those alone is quicker
+_SPARSE = 0.03  # below this share of admitted rows, exact search of only those is faster
 _TARGET_RECALL = 0.98
 _TUNING_QUERIES, _TUNING_K = 256, 10
 
@@ -49,7 +49,7 @@ class FaissIndex:
         index: The trained FAISS index, by inner product.
         axes: (D, d) that rows and queries are projected on; None for the rows as they are.
         covered: Rows in it.
-        width: Lists or neighbours looked at in a search.
+        width: Lists or neighbours visited in a search.
         overfetch: Candidates requested per row wanted.
     """
 
@@ -140,7 +140,7 @@ class FaissIndex:
         return rank_candidates(search.queries, numbers, found, search.rows, search.k, None)
 
     def lags(self, rows: Rows) -> bool:
-        """Tell whether many rows have been added since."""
+        """Return whether many rows have been added since."""
         return len(rows) - self.covered > max(1024, _TAIL_SHARE * self.covered)
 
     def extend(self, rows: Rows) -> None:

@@ -38,7 +38,7 @@ class IndexKind(Protocol):
         ...
 
     def max_width(self, index: FaissObject) -> int:
-        """Return the width at which a search looks everywhere."""
+        """Return the width at which a search is exhaustive."""
         ...
 
     def parameters(self, width: int, count: int, selector: FaissObject) -> FaissObject:
@@ -63,7 +63,7 @@ class FlatKind:
         return 1
 
     def max_width(self, index: FaissObject) -> int:
-        """Return 1: it always looks everywhere."""
+        """Return 1: it is always exhaustive."""
         del index
         return 1
 

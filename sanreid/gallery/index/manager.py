@@ -27,7 +27,7 @@ class IndexFiles(Protocol):
     """Where a manager finds and keeps the index that fits a store's rows."""
 
     def is_current(self, rows: Rows) -> bool:
-        """Tell whether rows are numbered as the store's are now."""
+        """Return whether rows are numbered as the store's are now."""
         ...
 
     def read_index(self, kind: str, rows: Rows) -> FaissIndex | None:
@@ -108,7 +108,7 @@ class IndexManager:
     def _ready(self, rows: Rows, num_entries: int, *, wait: bool = False) -> FaissIndex | None:
         """Return an index for the rows, built or read if need be; None for exact search.
 
-        While another thread builds it, searches are answered exactly unless told to ``wait``.
+        While another thread builds it, searches are answered exactly unless ``wait`` is set.
         """
         if self._is_exact(num_entries):
             self._hint(num_entries)

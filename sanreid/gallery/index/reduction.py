@@ -1,4 +1,4 @@
-"""The axes that matter: the subspace in which an index looks for candidates.
+"""The principal axes: the subspace in which an index searches for candidates.
 
 Embeddings of people fill few of their dimensions, so candidates can be found along a hundred or so
 axes and scored with all of their numbers afterwards. The axes are those with the largest second

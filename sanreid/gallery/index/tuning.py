@@ -85,7 +85,7 @@ def tune(index: Tunable, recall: Callable[[], float], target: float, max_width: 
         index: Changed in place.
         recall: Measures it as it stands.
         target: Recall to reach.
-        max_width: The width at which it looks everywhere.
+        max_width: The width at which a search is exhaustive.
     """
     index.width = max_width
     while recall() < (1 + target) / 2 and index.overfetch < _MAX_OVERFETCH:

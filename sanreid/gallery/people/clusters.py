@@ -28,7 +28,7 @@ class EntryClustering(Clustering):
     """Groups of a gallery's entries, each taken for one person: a proposal to assign.
 
     Entries that have a person keep it. The others take the person whom most entries of their
-    cluster have, or a new one if none has; an entry alone in its cluster stays without.
+    cluster have, or a new one if none has; the only entry of a cluster gets none.
 
     Attributes:
         ids: (N,) int64, the entries, in the order of the labels.

@@ -38,7 +38,7 @@ class Assignment:
 
 
 def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignment:
-    """Give people to entries; return those that they had, of the entries that changed.
+    """Assign people to entries; return the previous ones of the entries that changed.
 
     Raises:
         UnknownIdError: An entry is not there any more; nothing is changed.
@@ -66,7 +66,7 @@ def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignm
 
 
 def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - as passed
-    """Give all entries of some people to one of them, or to another person.
+    """Assign all entries of some people to one of them, or to another person.
 
     Raises:
         InputError: No people are named, or one of them has no entries.
@@ -84,7 +84,7 @@ def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - a
 
 
 def split(store: Store, ids: Any, pid: Any) -> Assignment:  # noqa: ANN401 - as passed
-    """Give entries to another person; to a new one when ``pid`` is None.
+    """Assign entries to another person; to a new one if ``pid`` is None.
 
     Raises:
         UnknownIdError: An id is not in the gallery.
@@ -99,7 +99,7 @@ def split(store: Store, ids: Any, pid: Any) -> Assignment:  # noqa: ANN401 - as 
 
 
 def rename(store: Store, pid: Any, to: Any) -> Assignment:  # noqa: ANN401 - as passed
-    """Give all entries of a person another name.
+    """Rename a person in all of their entries.
 
     Raises:
         InputError: The person has no entries, or the name is another person's.

@@ -256,7 +256,7 @@ class MemoryStore:
         """Do nothing: there is nothing to let go of."""
 
     def is_current(self, rows: Rows) -> bool:
-        """Tell whether rows are numbered, and normalised, as the store's are now."""
+        """Return whether rows are numbered, and normalised, as the store's are now."""
         return rows.numbering is self._published.rows().numbering
 
     def read_index(self, kind: str, rows: Rows) -> FaissIndex | None:
@@ -343,7 +343,7 @@ class MemoryStore:
 
 
 def _copied(snapshot: Snapshot) -> Table:
-    """Return a fresh table in memory with a snapshot's entries alone."""
+    """Return a new table in memory with only a snapshot's entries."""
     old, rows, count = snapshot.table, snapshot.alive_rows(), snapshot.num_rows
     vectors = MemoryVectors(old.vectors.dim)
     table = Table(vectors)

@@ -176,7 +176,7 @@ class Table:
         return codes
 
     def row_of(self) -> dict[int, int]:
-        """Return the row of each id that is in the gallery now; for the writer alone."""
+        """Return the row of each id that is in the gallery now; only for the writer."""
         if self._row_of is None:
             count = len(self)
             alive = np.flatnonzero(self.deleted_at.first(count) > self.version)

@@ -77,7 +77,7 @@ def camids_or_none(camids: NDArray[np.int64]) -> list[Pid]:
 
 
 def as_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
-    """Return (N,) int64 ids; one int alone is one id."""
+    """Return (N,) int64 ids; a single int is one id."""
     if isinstance(plain(ids), int):
         ids = [plain(ids)]
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind == "i":

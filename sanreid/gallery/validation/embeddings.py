@@ -14,7 +14,7 @@ _CHUNK_NUMBERS = 1 << 17  # normalised at a time: the float64 copy stays in the 
 
 
 def as_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray[np.float32]:
-    """Return (N, dim) float32 rows of L2 norm 1; one vector alone is one row.
+    """Return (N, dim) float32 rows of L2 norm 1; a single vector is one row.
 
     Norms are taken in float64, so that neither huge nor tiny rows overflow or vanish.
 

@@ -100,7 +100,7 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentationConfig:
-    """How a training crop is augmented, each time anew.
+    """How a training crop is augmented, redrawn every time.
 
     The options are those of :class:`sanreid.train.data.transforms.BatchAugmentation`, which
     explains each. The released code's are ``flip = 0.5, zoom = [1.125, 1.125],

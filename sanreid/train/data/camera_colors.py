@@ -1,4 +1,4 @@
-"""The colours of each camera, by which one camera's crops can be given the style of another's."""
+"""The colors of each camera, by which one camera's crops can be given the style of another's."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["CameraColorStats", "camera_color_stats"]
 
 
 class CameraColorStats(NamedTuple):
-    """The overall colours of C cameras, for images in [0, 1]."""
+    """The overall colors of C cameras, for images in [0, 1]."""
 
     mean: Tensor  # (C, 3) of RGB
     std: Tensor  # (C, 3)
@@ -22,14 +22,14 @@ class CameraColorStats(NamedTuple):
 def camera_color_stats(
     store: CropStore, *, crops_each: int = 200
 ) -> tuple[CameraColorStats, Tensor]:
-    """Measure the overall colours of each camera.
+    """Measure the overall colors of each camera.
 
     Args:
         store: The crops.
         crops_each: How many crops of each camera are measured, spread over all of its crops.
 
     Returns:
-        The colours of C cameras, and (N,) int64, the camera of each crop; on the CPU.
+        The colors of C cameras, and (N,) int64, the camera of each crop; on the CPU.
     """
     numbers, cameras = torch.unique(store.camids, return_inverse=True)
     means, stds = [], []

@@ -1,4 +1,4 @@
-"""Batches of synthetic pairs alone, for SAN-PG."""
+"""Batches of only synthetic pairs, for SAN-PG."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PairBatches"]
 
 
 class PairBatches:
-    """Synthetic pairs alone, each once per epoch except those of a last incomplete batch.
+    """Only synthetic pairs, each once per epoch except those of a last incomplete batch.
 
     Args:
         config: The run's configuration.

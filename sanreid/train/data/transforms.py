@@ -5,7 +5,7 @@ the caller passes: the same state of the generator gives the same batch, on ever
 switching one option leaves the choices of the others as they were. torchvision's transforms draw
 one value for a whole batch, from the global generator, so they cannot do this.
 
-The geometry (mirror, shift, zoom) is one bilinear sampling; the colours (brightness, contrast,
+The geometry (mirror, shift, zoom) is one bilinear sampling; the colors (brightness, contrast,
 saturation, hue, and the gains and style that distinguish cameras) are one affine map of RGB per
 crop, followed by a tone curve. Nothing here makes the host wait for a GPU.
 """
@@ -75,13 +75,13 @@ class BatchAugmentation:
             deviation of each channel change as from its own camera's to the other's. What
             distinguishes people stays; what distinguishes cameras becomes useless. Needs
             ``colors``.
-        grayscale: Probability of removing the colour.
+        grayscale: Probability of removing the color.
         blur: Probability of a blur of random strength (5 x 5 binomial at most).
         low_resolution: Probability of halving the resolution and enlarging the crop again.
         erasing: Probability of erasing a rectangle.
         erasing_area: Smallest and largest area of the rectangle, as fractions of the crop.
         erasing_aspect: Smallest side ratio r of the rectangle; the largest is 1 / r.
-        erasing_fill: ``"mean"`` (0 after normalization) or ``"color"``, one random colour.
+        erasing_fill: ``"mean"`` (0 after normalization) or ``"color"``, one random color.
         mean: RGB mean of the normalization, of images in [0, 1].
         std: RGB standard deviation of the normalization.
 
@@ -337,7 +337,7 @@ class BatchAugmentation:
         inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
         if self.erasing_fill == "mean":
             return images.masked_fill_(inside, 0.0)
-        # Three numbers out of one: the digits of a colour in base 64.
+        # Three numbers out of one: the digits of a color in base 64.
         digits = torch.stack([numbers[:, 3] * 64**n % 1 for n in range(3)], dim=1)
         constants = self._on(images.device)
         fill = (digits[:, :, None, None] - constants.mean) / constants.std

@@ -4,7 +4,7 @@ A term is one entry: its name in the log, its weight, and the function that comp
 inputs of a step. :func:`register_loss` adds one, from any module; the entries of this package
 stand below their formulas in this folder.
 
-The paper's ablation rows are the weights: identity and triplet alone are the baseline; with
+The weights select the paper's ablation rows: only identity and triplet are the baseline; with
 reconstruction it is the paper's "SAN-basic"; with the TR constraint SAN; with synthetic pairs in
 each batch the full row. One backward pass and one optimizer serve all terms. Departure: the
 released code steps twice per batch with three optimizers; its second backward runs through a

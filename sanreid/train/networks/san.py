@@ -2,7 +2,7 @@
 
 Source: Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification",
 AAAI 2020, arXiv:1905.13143. SAN is SA-Enc with an identity classifier and SA-Dec; SAN-PG is
-SA-Enc with SA-Dec, trained by reconstruction alone on synthetic pairs. Only SA-Enc is exported.
+SA-Enc with SA-Dec, trained only by reconstruction on synthetic pairs. Only SA-Enc is exported.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class SAN(nn.Module):
         )
 
     def paint(self, crops: Tensor) -> Tensor:
-        """Return the textures alone, (N, 3, 256, 256), for crops that have no identity."""
+        """Return only the textures, (N, 3, 256, 256), for crops that have no identity."""
         if self.decoder is None:
             raise AttributeError("this SAN has no decoder")
         painted: DecoderOutput = self.decoder(self.encoder.trunk(crops))
@@ -100,7 +100,7 @@ class SANPG(nn.Module):
         return painted
 
     def paint(self, crops: Tensor) -> Tensor:
-        """Return the textures alone, (N, 3, 256, 256)."""
+        """Return only the textures, (N, 3, 256, 256)."""
         return self.forward(crops).texture
 
 
@@ -110,7 +110,7 @@ class JointForward(nn.Module):
     It is one module, so that DistributedDataParallel wraps the whole pass.
 
     Args:
-        network: SAN, or SAN-PG for synthetic crops alone.
+        network: SAN, or SAN-PG for only synthetic crops.
         separate_batch_norm: Normalize the synthetic crops by their own batch statistics and
             leave the running statistics to the real crops; otherwise both form one batch.
     """

@@ -63,7 +63,7 @@ class TextureHeader:
     Args:
         size: (height, width) in texels.
         codec: ``"jpeg"``, ``"webp"`` or ``"png"``; only the last is lossless.
-        quality: Quality of the lossy codecs, 1 to 100; they store colour at half the resolution.
+        quality: Quality of the lossy codecs, 1 to 100; they store color at half the resolution.
         confidence_size: (height, width) of the confidence maps; None if there are none.
         about: Where the textures come from, JSON-able: generator, its weights, the commit.
 

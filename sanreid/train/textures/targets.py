@@ -216,7 +216,7 @@ def mirror_textures(textures: Tensor, mirrored: Tensor, texel_map: Tensor | None
     permutation of texels, which depends on the atlas, and in general not a flip of the picture.
 
     Args:
-        textures: (N, C, H, W), colours or any other value per texel; not changed.
+        textures: (N, C, H, W), colors or any other value per texel; not changed.
         mirrored: (N,) bool, which bodies to mirror.
         texel_map: (H * W,) int64: texel t of the mirrored texture is texel ``texel_map[t]`` of
             the given one. None is the identity, correct only for an atlas without sides.

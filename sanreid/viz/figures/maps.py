@@ -1,8 +1,8 @@
-"""Where the network looks: activation of a crop, and which places of two crops match.
+"""Where the network responds: activation of a crop, and which locations of two crops match.
 
 Both read the maps of a stage of SA-Enc. torch is loaded when one is drawn.
 
-Source: the activation of a place is the sum over channels of the squared map, as in Zagoruyko
+Source: the activation at a location is the sum over channels of the squared map, as in Zagoruyko
 and Komodakis, "Paying More Attention to Attention", ICLR 2017.
 """
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 __all__ = ["activation_map", "similarity_map", "stage_maps"]
 
 _HEAT = "inferno"
-_VEIL = (0.25, 0.75)  # how much the colours of the lowest and the highest value cover the crop
+_VEIL = (0.25, 0.75)  # opacity over the crop of the colors of the lowest and the highest value
 _GAP = 0.35
 
 
 def stage_maps(
     encoder: Encoder, images: Sequence[ImageSource], *, stage: int = 4
 ) -> NDArray[np.float32]:
-    """Run crops through the network and give the maps of one stage.
+    """Run crops through the network and return the maps of one stage.
 
     Args:
         encoder: With its network, ``encoder.module``.
@@ -69,8 +69,8 @@ def stage_maps(
 
     crops = np.stack(
         [
-            load_crop(image, encoder.input_size, place=f"image {place} of the input")
-            for place, image in enumerate(images)
+            load_crop(image, encoder.input_size, place=f"image {index} of the input")
+            for index, image in enumerate(images)
         ]
     )
     device = next(module.parameters()).device
@@ -93,7 +93,7 @@ def activation_map(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw a crop, and beside it where the network's answer to it is strong.
+    """Draw a crop next to a map of where the network responds strongly.
 
     Args:
         encoder: With its network.
@@ -129,11 +129,11 @@ def similarity_map(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Draw which places of two crops match, by the cosine of their features.
+    """Draw which locations of two crops match, by the cosine of their features.
 
-    Without ``place``: the colour of a place is its best cosine with any place of the other
-    crop; numbers name places that are each other's best, a line joins the two. With ``place``:
-    the colours of the second crop are the cosines with that place of the first.
+    Without ``place``, the color of a location is its best cosine with any location of the other
+    crop; numbered lines join locations that are each other's best match. With ``place``, the
+    colors of the second crop are the cosines with that location of the first.
 
     Args:
         encoder: With its network.
@@ -156,7 +156,7 @@ def similarity_map(
     rows, columns = maps.shape[2:]
     features = maps.reshape(2, maps.shape[1], rows * columns)
     features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    cosine = features[0].T @ features[1]  # (places of the first, places of the second)
+    cosine = features[0].T @ features[1]  # (locations of the first, locations of the second)
     height, width = encoder.input_size
     tall = height / width
     figure, ax = axes_for(ax, (2 * 1.9 + 1.2, 1.9 * tall + (0.4 if title else 0)))
@@ -170,12 +170,12 @@ def similarity_map(
             image = _heat(ax, crop, heat.reshape(grid), box, limits)
         for number, (a, b) in enumerate(_mutual(cosine)[: max(matches, 0)]):
             ends = [_centre(at, grid, box) for at, box in zip((a, b), boxes, strict=True)]
-            colour = SERIES[number % len(SERIES)]
-            ax.plot(*np.transpose(ends), color=colour, linewidth=1.2, alpha=0.7, zorder=4)
+            color = SERIES[number % len(SERIES)]
+            ax.plot(*np.transpose(ends), color=color, linewidth=1.2, alpha=0.7, zorder=4)
             for x, y in ends:
                 ax.text(x, y, str(number + 1), ha="center", va="center", fontsize=6.5,
                         color="white", zorder=5, bbox={"boxstyle": "circle,pad=0.15",
-                        "facecolor": colour, "edgecolor": "white", "linewidth": 0.6})  # fmt: skip
+                        "facecolor": color, "edgecolor": "white", "linewidth": 0.6})  # fmt: skip
     else:
         row, column = (min(int(p * n), n - 1) for p, n in zip(place, grid, strict=True))
         asked = row * columns + column
@@ -183,8 +183,8 @@ def similarity_map(
         heat = cosine[asked]
         image = _heat(ax, crops[1], heat.reshape(grid), boxes[1], (heat.min(), heat.max()))
         x, y = _centre(asked, grid, boxes[0])
-        for size, colour in ((17, "white"), (13, SERIES[0])):
-            ax.plot(x, y, "o", markersize=size, fillstyle="none", markeredgewidth=3, color=colour,
+        for size, color in ((17, "white"), (13, SERIES[0])):
+            ax.plot(x, y, "o", markersize=size, fillstyle="none", markeredgewidth=3, color=color,
                     zorder=4)  # fmt: skip
     finish_tiles(ax, 2 + _GAP, tall, title=title)
     figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02, label="cosine of the features")
@@ -192,17 +192,17 @@ def similarity_map(
 
 
 def _mutual(cosine: NDArray[np.float32]) -> list[tuple[int, int]]:
-    """Pairs of places that are each other's best, most similar first."""
+    """Return pairs of locations that are each other's best match, most similar first."""
     forward, back = cosine.argmax(axis=1), cosine.argmax(axis=0)
-    places = np.flatnonzero(back[forward] == np.arange(len(forward)))
-    order = np.argsort(-cosine[places, forward[places]], kind="stable")
-    return [(int(a), int(forward[a])) for a in places[order]]
+    mutual = np.flatnonzero(back[forward] == np.arange(len(forward)))
+    order = np.argsort(-cosine[mutual, forward[mutual]], kind="stable")
+    return [(int(a), int(forward[a])) for a in mutual[order]]
 
 
 def _centre(
-    place: int, grid: tuple[int, int], box: tuple[float, float, float, float]
+    location: int, grid: tuple[int, int], box: tuple[float, float, float, float]
 ) -> tuple[float, float]:
-    row, column = divmod(place, grid[1])
+    row, column = divmod(location, grid[1])
     left, top, width, height = box
     return left + (column + 0.5) / grid[1] * width, top + (row + 0.5) / grid[0] * height
 
@@ -220,7 +220,7 @@ def _heat(
     box: tuple[float, float, float, float],
     limits: tuple[float, float],
 ) -> Any:  # noqa: ANN401 - matplotlib's AxesImage
-    """Lay a map over a crop in grey; give the image for a colour bar."""
+    """Overlay a map on a crop in grey; return the image for a color bar."""
     low, high = limits[0], max(limits[1], limits[0] + 1e-12)
     grey = crop @ np.array([0.299, 0.587, 0.114])
     left, top, width, height = box

@@ -1,6 +1,6 @@
 """Small plots as inline SVG and HTML, for notebooks without matplotlib.
 
-Lines and text take the colour of their surroundings, so they fit light and dark.
+Lines and text take the color of their surroundings, so they fit light and dark.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     steps = max(len(values) - 1, 1)
 
-    def x(place: float) -> float:
-        return _LEFT + across * place / steps
+    def x(index: float) -> float:
+        return _LEFT + across * index / steps
 
     def y(value: float) -> float:
         return _TOP + down * (1 - (value - low) / (1 - low))

@@ -20,7 +20,7 @@ __all__ = ["gallery_map"]
 Method = Literal["pca", "umap"]
 
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
-_EDGES = ("-", "--", ":", "-.")  # of crops: with the colours, one for each group in the legend
+_EDGES = ("-", "--", ":", "-.")  # of crops: with the colors, one for each group in the legend
 _MOST_NAMED = 24  # more groups than this have no legend
 _MOST_PICTURES = 60
 
@@ -43,11 +43,11 @@ def gallery_map(
         gallery: The entries.
         method: "pca": the two directions of largest spread, exact. "umap": neighbourhoods are
             kept rather than distances; needs the package umap-learn.
-        color: What the colour of a point, or of a crop's frame, says; with it its sign, or the
+        color: What the color of a point, or of a crop's frame, says; with it its sign, or the
             frame's dashes.
         ids: Only these entries.
         max_entries: Of more entries as many are drawn at random.
-        pictures: Draw the crops in place of points; None: up to 60 entries with readable paths.
+        pictures: Draw the crops instead of points; None: up to 60 entries with readable paths.
         seed: Of the draw, and of UMAP.
         ax: Draw here; a new figure when None.
         title: A line above.
@@ -137,7 +137,7 @@ def _draw(
     handles: list[Any] = []
     for number, group in enumerate(groups):
         here = np.array([label == group and type(label) is type(group) for label in labels])
-        colour = GREY if group is None else SERIES[number % len(SERIES)]
+        color = GREY if group is None else SERIES[number % len(SERIES)]
         name = "nobody" if group is None else fitting(f"{what} {group}", 24)
         if group is None and what == "camera":
             name = "no camera"
@@ -145,14 +145,14 @@ def _draw(
             points[here, 0],
             points[here, 1],
             s=size,
-            color=colour,
+            color=color,
             marker=_MARKERS[number // len(SERIES) % len(_MARKERS)],
             alpha=0.8,
             linewidths=0,
             label=name,
         )
         edge: dict[str, Any] = {
-            "edgecolor": colour,
+            "edgecolor": color,
             "linestyle": _EDGES[number // len(SERIES) % len(_EDGES)],
             "linewidth": 2,
         }

@@ -51,7 +51,7 @@ def texture_sheet(
         title: A line above.
 
     Raises:
-        InputError: Not one texture a crop, a label is no text, or ``columns`` is below 1.
+        InputError: Not one texture per crop, a label is not text, or ``columns`` is below 1.
         ImageError: A texture cannot be read.
     """
     for name, images in (("crops", crops), ("textures", textures), ("targets", targets)):
@@ -60,7 +60,7 @@ def texture_sheet(
     if columns < 1:
         raise InputError(f"columns must be at least 1; got {columns}.")
     painted = [
-        _texture(t, place) for place, t in enumerate(checked_count("textures", textures, count))
+        _texture(t, index) for index, t in enumerate(checked_count("textures", textures, count))
     ]
     true = checked_count("targets", targets, count)
     captions = checked_labels(labels, count)
@@ -74,37 +74,37 @@ def texture_sheet(
     figure, ax = axes_for(
         ax, (max(width * _INCHES, 2.5), height * _INCHES + (0.4 if title else 0))
     )
-    for place in range(count):
-        left = place % columns * (group + _GROUP_GAP)
-        top = _HEADER + place // columns * pitch
-        pictures = [readable(crops[place], (256, 128))[0], painted[place]]
+    for index in range(count):
+        left = index % columns * (group + _GROUP_GAP)
+        top = _HEADER + index // columns * pitch
+        pictures = [readable(crops[index], (256, 128))[0], painted[index]]
         if targets is not None:
-            pictures.append(_texture(true[place], place))
+            pictures.append(_texture(true[index], index))
         x = left
         for name, across, pixels in zip(names, widths, pictures, strict=True):
             picture(ax, pixels, (x, top, across, 1))
             frame(ax, (x, top, across, 1), GREY, width=0.8)
-            if place < columns:
+            if index < columns:
                 ax.text(x + across / 2, _HEADER - 0.06, name, ha="center", va="bottom",
                         fontsize=9, alpha=0.75)  # fmt: skip
             x += across + _GAP
-        if captions[place]:
-            ax.text(left + group / 2, top + 1.04, fitting(captions[place], 40), ha="center",
+        if captions[index]:
+            ax.text(left + group / 2, top + 1.04, fitting(captions[index], 40), ha="center",
                     va="top", fontsize=9)  # fmt: skip
     finish_tiles(ax, width, height, title=title)
     return figure
 
 
-def _texture(source: ImageSource, place: int) -> NDArray[np.uint8]:
+def _texture(source: ImageSource, index: int) -> NDArray[np.uint8]:
     """(S, S, 3) uint8 of an image, or of floats (3, S, S) in [-1, 1]."""
     shape = tuple(getattr(source, "shape", ()))
     if len(shape) != 3 or shape[0] != 3 or "float" not in str(getattr(source, "dtype", "")):
-        return load_image(source, place=f"texture {place}")
+        return load_image(source, place=f"texture {index}")
     detached = source.detach().float().cpu() if hasattr(source, "detach") else source
     values = np.asarray(detached, dtype=np.float32)
     if not (np.isfinite(values).all() and np.abs(values).max(initial=0) <= 1 + 1e-3):
         raise ImageError(
-            f"texture {place} reaches from {values.min():.6g} to {values.max():.6g}; "
+            f"texture {index} reaches from {values.min():.6g} to {values.max():.6g}; "
             "a float texture lies in [-1, 1]."
         )
     scaled = np.rint((values.clip(-1, 1).transpose(1, 2, 0) + 1) * 127.5)

@@ -61,7 +61,7 @@ def change_columns(
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Return a record's content for a change of a gallery with the settings ``before``.
 
-    The camera normalizer is large, and written by the changes that replace it alone.
+    The camera normalizer is large, and only written by changes that replace it.
     """
     borders, blob = pack_metadata(change.metadata)
     known: dict[Any, int] = {}

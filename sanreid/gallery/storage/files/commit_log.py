@@ -117,7 +117,7 @@ class CommitLog:
         self.table.after_fork()
 
     def is_outdated(self) -> bool:
-        """Tell whether another generation, or none that can be read, is current."""
+        """Return whether another generation, or none that can be read, is current."""
         try:
             return read_description(self.folder, self.disk) != self.description
         except GalleryError:

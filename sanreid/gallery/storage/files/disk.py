@@ -84,7 +84,7 @@ class Disk:
         )
 
     def link(self, folder: Folder, source: str, target: str) -> None:
-        """Give a file a second name."""
+        """Add a second name to a file (a hard link)."""
         os.link(folder.at(source), folder.at(target), src_dir_fd=folder.fd, dst_dir_fd=folder.fd)
 
     def remove(self, folder: Folder, name: str) -> None:

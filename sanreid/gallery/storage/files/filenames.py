@@ -41,7 +41,7 @@ _MAX_DESCRIPTION = 1 << 16  # bytes; it has some 200
 
 
 def is_gallery(path: Path) -> bool:
-    """Tell whether a directory says it is a gallery.
+    """Return whether a directory says it is a gallery.
 
     Raises:
         GalleryError: The system does not let one see.
@@ -68,7 +68,7 @@ def index_name(generation: int, kind: str) -> str:
 
 
 def is_own_name(name: str) -> bool:
-    """Tell whether a gallery gives its files such names, in any generation."""
+    """Return whether a gallery gives its files such names, in any generation."""
     return _OWN_NAME.fullmatch(name) is not None
 
 

@@ -50,7 +50,7 @@ class Folder:
         return os.stat(self.at(name), dir_fd=self.fd, follow_symlinks=False)
 
     def is_same(self, other: Folder) -> bool:
-        """Tell whether two are one directory."""
+        """Return whether two are one directory."""
         return os.path.samestat(self._own_stat(), other._own_stat())
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ class WriterLock:
 
 
 def may_be_written_to(folder: Folder) -> bool:
-    """Tell whether a writer is at work, by the process that the lock file names; locks nothing."""
+    """Return whether the process named in the lock file is alive and writing; lock nothing."""
     try:
         fd = os.open(folder.at(LOCK), os.O_RDONLY | _FLAGS, dir_fd=folder.fd)
     except OSError:
@@ -148,7 +148,7 @@ def _try_lock(fd: int) -> bool:
         OSError: Its file system knows no locks.
     """
     if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - Windows alone has it
+        import msvcrt  # noqa: PLC0415 - only on Windows
 
         os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         try:

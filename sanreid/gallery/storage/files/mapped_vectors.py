@@ -277,7 +277,7 @@ class _BlockTable:
         sums: NDArray[np.uint32],
         checked: bool,
     ) -> None:
-        """Append blocks; the starts come last, because they tell how many there are."""
+        """Append blocks; the starts come last, because they define how many there are."""
         self.sums.extend(sums)
         self.checked.extend(np.full(len(sums), checked))
         self.stops.extend(stops)

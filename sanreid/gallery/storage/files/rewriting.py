@@ -191,7 +191,7 @@ def _write_generation(
         )
         offset = 0
         for start in range(0, len(rows), step):
-            assert isinstance(content, Snapshot)  # noqa: S101 - settings alone have no rows
+            assert isinstance(content, Snapshot)  # noqa: S101 - settings have no rows
             block = content.table.vectors.take(rows[start : start + step])
             sums.append(block_sums(block))
             disk.write(fd, block.astype("<f4", copy=False).data, offset)

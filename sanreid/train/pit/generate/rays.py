@@ -55,7 +55,7 @@ class Scene:
         )
 
     def blocked(self, origins: Array, directions: Array) -> NDArray[np.bool_]:
-        """Tell for each ray whether anything is in its way, (N,)."""
+        """Return for each ray whether anything is in its way, (N,)."""
         met = self._scene.run(_rows(origins), _rows(directions), query="OCCLUDED")
         return np.asarray(met >= 0)
 
