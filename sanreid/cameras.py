@@ -100,9 +100,8 @@ class CameraNormalizer:
                 f"{len(cameras)} ({', '.join(str(one) for one in cameras) or 'none is known'})."
             )
         rows = rows if known.all() else rows[known]
-        sums = np.zeros((len(cameras), rows.shape[1]))
-        np.add.at(sums, place, rows)
-        means = sums / counts[:, None]
+        sums = [rows[place == one].sum(axis=0, dtype=np.float64) for one in range(len(cameras))]
+        means = np.stack(sums) / counts[:, None]
         centre = means.mean(axis=0)
         if shrinkage == "auto":
             keep, keep_centre = _shares(rows, place, counts, means)

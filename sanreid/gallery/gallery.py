@@ -41,10 +41,13 @@ from sanreid.gallery.store import SearchRequest, Settings, Store
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sanreid.datasets.schemes import Names
     from sanreid.gallery.images import Encoder
     from sanreid.gallery.people.clusters import EntryClustering
     from sanreid.gallery.people.doubt import DoubtfulPair
+    from sanreid.gallery.people.person import Person
 
 __all__ = ["Gallery"]
 
@@ -158,6 +161,38 @@ class Gallery:
         encoder = as_encoder(encoder)
         gallery = cls(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
         gallery.add(**folder_entries(encoder, folder, names=names, options=options))
+        return gallery
+
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        embedding: str = "embedding",
+        index: str = "auto",
+        encoder_fingerprint: str | None = None,
+    ) -> Self:
+        """Add the rows of a table to a new gallery in memory.
+
+        Args:
+            frame: One row per crop. Its columns "pid", "camid", "timestamp" and "id" are read as
+                by :meth:`add`, where it has them; all others become metadata, missing values
+                left out.
+            embedding: The column of embeddings, (D,) each.
+            index: As in :class:`Gallery`.
+            encoder_fingerprint: As in :class:`Gallery`.
+
+        Raises:
+            InputError: There is no such column, no row, or bad input as in :meth:`add`.
+        """
+        from sanreid.gallery.exchange.frames import columns_of  # noqa: PLC0415 - rarely used
+
+        columns = columns_of(frame, embedding)
+        rows = columns["embeddings"]
+        if not len(rows):
+            raise InputError("The frame has no rows, so the embeddings' dimensions are unknown.")
+        gallery = cls(np.size(rows[0]), index=index, encoder_fingerprint=encoder_fingerprint)
+        gallery.add(**columns)
         return gallery
 
     @classmethod
@@ -306,6 +341,8 @@ class Gallery:
         query_camids: Iterable[Any] | None = None,
         same_camera: Literal["exclude", "keep"] = "exclude",
         min_similarity: float | None = None,
+        rerank: bool | int = False,
+        expand: int = 0,
         encoder_fingerprint: str | None = None,
     ) -> SearchResult:
         """Find the k entries most similar to each query.
@@ -325,6 +362,13 @@ class Gallery:
             same_camera: "keep" leaves nothing out: the rules above do not hold, and
                 ``query_camids`` only says which cameras the queries come from.
             min_similarity: Only entries at least this similar.
+            rerank: Re-rank each query's best hits by whether they have the same neighbours as
+                the query, among each other: as many as this number says, or 5 k and at least 100
+                when True. Similarities stay cosines, and fall no longer. It helps where people
+                have several entries each, and may harm where they have one.
+            expand: Search again with the mean of the query and this many of its best hits,
+                weighted by the third power of their similarity; similarities are those to that
+                mean.
             encoder_fingerprint: That of the encoder that made the queries; refused if the
                 gallery's is another.
 
@@ -343,11 +387,21 @@ class Gallery:
         request = self._request(
             queries, k, where, query_pids, query_camids, same_camera, min_similarity
         )
-        camids = request.query_camids
-        return self._store.search(request).with_queries(
+        camids, candidates, expand = (
+            request.query_camids,
+            *requests.looks(request.k, rerank, expand),
+        )
+        return self._search(request, candidates, expand).with_queries(
             pids=request.query_pids,
             camids=None if camids is None else validation.camids_or_none(camids),
         )
+
+    def _search(self, request: SearchRequest, candidates: int, expand: int) -> SearchResult:
+        if not candidates and not expand:
+            return self._store.search(request)
+        from sanreid.gallery.refinement import refined_search  # noqa: PLC0415 - when asked for
+
+        return refined_search(self._store, request, candidates=candidates, expand=expand)
 
     def _request(
         self,
@@ -816,6 +870,30 @@ class Gallery:
             "camera_means_moved": means_moved(self._store),
         }
 
+    def person(self, pid: int | str) -> Person:
+        """Return where and when a person was seen, and the entry that shows them best.
+
+        Raises:
+            InputError: Nobody is called that.
+        """
+        from sanreid.gallery.people.person import person_of  # noqa: PLC0415 - rarely used
+
+        return person_of(self._store, pid)
+
+    def to_pandas(self, *, embeddings: bool = False) -> pd.DataFrame:
+        """Return a table with one row per entry, in the order of adding.
+
+        Its columns are "id", "pid", "camid", "timestamp", "embedding" if wanted, and one for
+        each key of the metadata: keys of nested dicts are joined by dots, and a key named like
+        a column is "metadata." and its name. :meth:`from_dataframe` reads it back.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from sanreid.gallery.exchange.frames import to_frame  # noqa: PLC0415 - rarely used
+
+        return to_frame(self._store, embeddings=bool(embeddings))
+
     def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:
         """Count the entries of each person, or of each camera.
 
@@ -852,7 +930,7 @@ class Gallery:
             InputError: The path does not end in ``.npz``.
             GalleryError: The file cannot be written.
         """
-        from sanreid.gallery.exchange import write_npz  # noqa: PLC0415 - rarely used
+        from sanreid.gallery.exchange.npz import write_npz  # noqa: PLC0415 - rarely used
 
         write_npz(_npz(path), self._store)
 
@@ -867,7 +945,7 @@ class Gallery:
             GalleryError: It is not such a file, or comes from another encoder.
             InputError: Its rows do not fit, or an id is in the gallery already.
         """
-        from sanreid.gallery.exchange import read_npz  # noqa: PLC0415 - rarely used
+        from sanreid.gallery.exchange.npz import read_npz  # noqa: PLC0415 - rarely used
 
         columns = read_npz(_npz(path))
         if not keep_ids:

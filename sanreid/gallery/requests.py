@@ -13,9 +13,10 @@ from sanreid.gallery import validation
 from sanreid.gallery.filters import Condition, matches_all, parse
 from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest
 
-__all__ = ["Where", "entry_update", "new_rows", "removal", "search_request"]
+__all__ = ["Where", "entry_update", "looks", "new_rows", "removal", "search_request"]
 
 Where = Mapping[str, Any]
+_MOST_LOOKED_AT = 10_000  # hits whose embeddings are held for each query
 _MAX_RESULT_SIZE = 1 << 28  # queries times k of a result; each takes about 40 bytes
 
 
@@ -138,3 +139,18 @@ def search_request(
         query_pids=pids,
         query_camids=camids,
     )
+
+
+def looks(k: int, rerank: Any, expand: Any) -> tuple[int, int]:  # noqa: ANN401 - as passed
+    """Return how many hits a search re-ranks, and how many it expands queries by; 0 for none."""
+    if not isinstance(rerank, bool):
+        rerank = validation.plain(rerank)
+    candidates = max(100, 5 * k) if rerank is True else 0
+    if not isinstance(rerank, bool) and rerank != 0:
+        candidates = validation.as_count(rerank, "rerank")
+    expand = validation.plain(expand)
+    wide = 0 if type(expand) is int and expand == 0 else validation.as_count(expand, "expand")
+    for name, value in (("rerank", candidates), ("expand", wide)):
+        if value > _MOST_LOOKED_AT:
+            raise InputError(f"{name} looks at {_MOST_LOOKED_AT:,} hits at most; got {value}.")
+    return candidates, wide

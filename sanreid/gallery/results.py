@@ -155,6 +155,18 @@ class SearchResult:
             known[f"query_{name}"] = tuple(kept)
         return replace(self, **known)
 
+    def reordered(self, order: NDArray[np.int64]) -> SearchResult:
+        """Return the hits in another order, or the first of them.
+
+        Args:
+            order: (Q, K) int, for each query the ranks, from 0, that its hits had.
+        """
+        columns = ("ids", "similarities", "pids", "camids", "timestamps", "_metadata")
+        moved: dict[str, Any] = {
+            name: np.take_along_axis(getattr(self, name), order, axis=1) for name in columns
+        }
+        return replace(self, **moved, counts=np.minimum(self.counts, order.shape[1]))
+
     def _repr_html_(self) -> str:
         """Return rows of crops for notebooks; every value is escaped."""
         from sanreid.viz.notebook import result_html  # noqa: PLC0415 - when one is shown

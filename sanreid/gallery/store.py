@@ -88,6 +88,7 @@ class SearchRequest:
     min_similarity: float | None
     query_pids: Sequence[Pid] | None = None
     query_camids: NDArray[np.int64] | None = None
+    is_normalized: bool = False  # whether the queries are normalised by their cameras already
 
 
 class Store(Protocol):

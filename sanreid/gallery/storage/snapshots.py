@@ -122,7 +122,8 @@ class Snapshot:
 
     def _normalized(self, request: SearchRequest) -> NDArray[np.float32]:
         """Return the queries, normalised by their cameras if the gallery is."""
-        return normalized(request.queries, request.query_camids, self.settings.camera_normalizer)
+        normalizer = None if request.is_normalized else self.settings.camera_normalizer
+        return normalized(request.queries, request.query_camids, normalizer)
 
     def _exclusion(self, request: SearchRequest) -> Exclusion | None:
         if request.exclude_camids is None:

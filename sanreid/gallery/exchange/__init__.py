@@ -1,0 +1,1 @@
+"""Entries handed on: as one file, and as tables of pandas."""
