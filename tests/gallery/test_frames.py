@@ -36,7 +36,7 @@ def test_to_pandas_has_one_row_per_entry(gallery):
     assert frame["timestamp"].isna().tolist() == [False, True, False]
     assert frame["path"].fillna("").tolist() == ["a.jpg", "", ""]
     assert frame["box.w"].dropna().tolist() == [4]
-    assert frame["metadata.pid"].tolist() == [None, None, "x"]
+    assert frame["metadata.pid"].fillna("").tolist() == ["", "", "x"]
     assert gallery.find({"box.w": 4}).tolist() == [4]  # the names are those of filters
     assert list(Gallery(2).to_pandas().columns) == ["id", "pid", "camid", "timestamp"]
 
