@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sanreid.cameras import CameraNormalizer
 from sanreid.errors import InputError
 from sanreid.gallery.store import Store
-from sanreid.gallery.validation import NO_CAMID
+from sanreid.gallery.validation import NO_CAMID, as_number
 from sanreid.gallery.validation.arrays import shorten
 
 __all__ = ["check_normalizer", "fit_to_entries", "means_moved", "normalized"]
@@ -25,6 +25,8 @@ def fit_to_entries(store: Store, shrinkage: float | Literal["auto"]) -> CameraNo
     Raises:
         InputError: They come from fewer than two cameras, or the shrinkage is out of range.
     """
+    if not isinstance(shrinkage, str):
+        shrinkage = as_number(shrinkage, "shrinkage")
     count = len(store)
     size = min(count, _FITTED)
     chosen = np.arange(count)

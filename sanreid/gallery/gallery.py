@@ -892,7 +892,9 @@ class Gallery:
         """
         from sanreid.gallery.exchange.frames import to_frame  # noqa: PLC0415 - rarely used
 
-        return to_frame(self._store, embeddings=bool(embeddings))
+        if not isinstance(embeddings, bool):
+            raise InputError(f"embeddings must be True or False; got {embeddings!r}.")
+        return to_frame(self._store, embeddings=embeddings)
 
     def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:
         """Count the entries of each person, or of each camera.

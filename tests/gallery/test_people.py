@@ -130,7 +130,7 @@ def test_merge_makes_people_one(gallery):
     assert undo.ids.tolist() == [4]  # the others had that name before
     gallery.assign(undo)
     assert list(pids_of(gallery).values()) == ["a", "a", "b", "b", 7, None]
-    gallery.merge(["a", "b"], into="c")
+    gallery.merge({"a", "b"}, into="c")
     assert gallery.counts("pid") == {"c": 4, 7: 1, None: 1}
     gallery.merge(["c"], into=7)
     assert gallery.counts("pid") == {7: 5, None: 1}

@@ -17,6 +17,7 @@ from sanreid.gallery.filters import Condition
 from sanreid.gallery.people.naming import fresh_pid
 from sanreid.gallery.store import EntryBatch, Store
 from sanreid.gallery.validation import NO_CAMID, Pid, as_ids
+from sanreid.gallery.validation.arrays import as_array, shorten
 
 __all__ = ["EntryClustering", "cluster_entries", "named"]
 
@@ -49,6 +50,8 @@ def cluster_entries(
     cannot_link: Any,  # noqa: ANN401 - as passed
 ) -> EntryClustering:
     """Group entries into people; see :meth:`sanreid.Gallery.cluster`."""
+    if tracklet_key is not None and not isinstance(tracklet_key, str):
+        raise InputError(f"tracklet_key must be a metadata key; got {shorten(tracklet_key)}.")
     entries = _collected(store, condition)
     ids, camids, times = entries.ids, entries.camids, entries.timestamps
     assert ids is not None  # noqa: S101 - stored entries have ids
@@ -132,14 +135,17 @@ def _rows(pairs: Any, ids: NDArray[np.int64], name: str) -> NDArray[np.int64] | 
     """Return (M, 2) rows of pairs of ids."""
     if pairs is None:
         return None
+    array = as_array(pairs, name)
+    if array is None and (isinstance(pairs, (str, bytes)) or not isinstance(pairs, Sequence)):
+        raise InputError(f"{name} must be pairs of ids, (M, 2); got {shorten(pairs)}.")
     row_of = {number: row for row, number in enumerate(ids.tolist())}
     rows = []
-    for pair in pairs:
+    for pair in pairs if array is None else np.atleast_1d(array).tolist():
         numbers = as_ids(pair).tolist()
         unknown = [number for number in numbers if number not in row_of]
         if len(numbers) != 2 or unknown:
             raise InputError(
-                f"{name} must be pairs of ids of the entries to cluster; got {pair!r}."
+                f"{name} must be pairs of ids of the entries to cluster; got {shorten(pair)}."
             )
         rows.append([row_of[number] for number in numbers])
     return np.array(rows, dtype=np.int64).reshape(-1, 2)

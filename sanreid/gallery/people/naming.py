@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from sanreid.errors import InputError
 from sanreid.gallery.filters import Leaf
 from sanreid.gallery.store import EntryUpdate, Store
 from sanreid.gallery.validation import Pid, as_ids, as_pids
+from sanreid.gallery.validation.arrays import elements, shorten
 
 __all__ = ["Assignment", "assign", "fresh_pid", "merge", "rename", "split"]
 
@@ -72,8 +74,8 @@ def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - a
         InputError: No people are named, or one of them has no entries.
     """
     if not isinstance(pids, Iterable) or isinstance(pids, (str, bytes)):
-        raise InputError(f"pids must be a list of the people to merge; got {pids!r}.")
-    listed = list(pids)
+        raise InputError(f"pids must be a list of the people to merge; got {shorten(pids)}.")
+    listed = list(pids) if isinstance(pids, AbstractSet) else elements(pids, "pids")[0]
     people = as_pids(listed, len(listed))
     ids = [_entries_of(store, pid) for pid in people]
     if not ids:
