@@ -76,11 +76,8 @@ class EncodedFiles:
 class SANEncoder:
     """Turns person crops into embeddings. Calls from several threads are safe.
 
-    For several processes start them by ``"spawn"``: an encoder can be pickled, but a forked
-    process waits for ever for the threads that PyTorch had in its parent.
-
-    Most users load released weights by :meth:`from_pretrained`; training code gives its module
-    to the constructor.
+    For several processes start them by ``"spawn"``: an encoder can be pickled. A process forked
+    after PyTorch was loaded computes with one thread, and not on CUDA.
 
     The network runs as a private copy, made at the first call, in ``dtype``. A change of the
     module's weights in place (an optimiser's step, ``load_state_dict``) is noticed at the next
