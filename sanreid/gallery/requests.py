@@ -143,14 +143,17 @@ def search_request(
 
 def looks(k: int, rerank: Any, expand: Any) -> tuple[int, int]:  # noqa: ANN401 - as passed
     """Return how many hits a search re-ranks, and how many it expands queries by; 0 for none."""
-    if not isinstance(rerank, bool):
-        rerank = validation.plain(rerank)
-    candidates = max(100, 5 * k) if rerank is True else 0
-    if not isinstance(rerank, bool) and rerank != 0:
-        candidates = validation.as_count(rerank, "rerank")
-    expand = validation.plain(expand)
-    wide = 0 if type(expand) is int and expand == 0 else validation.as_count(expand, "expand")
+    rerank, expand = validation.plain(rerank), validation.plain(expand)
+    if isinstance(rerank, bool):
+        candidates = max(100, 5 * k) if rerank else 0
+    else:
+        candidates = 0 if _is_zero(rerank) else validation.as_count(rerank, "rerank")
+    wide = 0 if _is_zero(expand) else validation.as_count(expand, "expand")
     for name, value in (("rerank", candidates), ("expand", wide)):
         if value > _MOST_LOOKED_AT:
             raise InputError(f"{name} looks at {_MOST_LOOKED_AT:,} hits at most; got {value}.")
     return candidates, wide
+
+
+def _is_zero(value: Any) -> bool:  # noqa: ANN401 - any value
+    return type(value) is int and value == 0

@@ -37,7 +37,10 @@ class Encoder(FakeEncoder):
             raise ImageError("no image")
         if not listed:
             return np.empty((0, self.embedding_dim), np.float32)
-        return super().encode(listed)
+        try:
+            return super().encode(listed)
+        except UnicodeError as error:  # half a character
+            raise ImageError("no such file") from error
 
 
 class Broken:
