@@ -136,7 +136,14 @@ class Gallery(Protocol):
     def find(self, where: dict[str, Any], /) -> NDArray[np.int64]: ...
 
     def search(
-        self, queries: NDArray[np.float32], k: int, /, *, where: dict[str, Any] | None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        /,
+        *,
+        where: dict[str, Any] | None,
+        query_camids: Sequence[int | None],
+        same_camera: Literal["exclude", "keep"],
     ) -> SearchResult: ...
 
     def stats(self) -> dict[str, Any]: ...

@@ -11,6 +11,7 @@ from sanreid.cameras import CameraNormalizer
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import Gallery
 from sanreid.gallery.index import exact
+from sanreid.viz.browse import content
 from tests.gallery.reference import assert_same, brute_force, unit
 
 
@@ -253,6 +254,18 @@ def test_bad_normalisations_change_nothing(camids, arguments, message):
 def test_a_normalizer_of_another_encoder_is_refused(gallery):
     with pytest.raises(InputError, match="has 16 dimensions, this gallery 4"):
         Gallery(4).normalize_cameras(gallery.camera_normalizer)
+
+
+def test_the_page_to_browse_shows_normalised_neighbours(gallery):
+    listed = gallery.get(gallery.ids[:40])
+    indices, cosines = content.neighbours(gallery, listed, None)
+    rows = gallery.camera_normalizer(
+        [entry.embedding for entry in listed], [entry.camid for entry in listed]
+    )
+    near = rows.astype(float) @ rows.astype(float).T
+    for row, (found, shown) in enumerate(zip(indices, cosines, strict=True)):
+        others = found[found >= 0]
+        np.testing.assert_allclose(shown[: len(others)] / 32767, near[row, others], atol=1e-4)
 
 
 def test_it_is_kept_with_a_stored_gallery(tmp_path, entries):

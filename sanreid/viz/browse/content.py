@@ -86,7 +86,11 @@ def neighbours(
     for start in range(0, len(entries), _QUERIES_AT_A_TIME):
         part = entries[start : start + _QUERIES_AT_A_TIME]
         found = gallery.search(
-            np.stack([entry.embedding for entry in part]), NEIGHBOURS + 1, where=where
+            np.stack([entry.embedding for entry in part]),
+            NEIGHBOURS + 1,
+            where=where,
+            query_camids=[entry.camid for entry in part],
+            same_camera="keep",
         )
         for row, entry in enumerate(part):
             hits = [
