@@ -28,7 +28,8 @@ Floats = NDArray[np.float32]
 Shrinkage = float | Literal["auto"]
 
 NO_CAMERA = int(np.iinfo(np.int64).min)  # stands for None in a camid column, as in a gallery
-_ALIKE = 0.5  # centred crops at least this similar count as one person when people are counted
+_ALIKE = 0.65  # cosine from which on two crops pass for one person when people are counted
+_ALIKE_CENTRED = 0.5  # the same once the mean over cameras is taken out
 _SAMPLE = 8192  # crops compared to count people, over all cameras
 _PER_CAMERA = (16, 512)  # of them at least and at most per camera
 _LONGEST = 0.99  # of a mean: no crop is ever equal to what is subtracted from it
@@ -224,59 +225,78 @@ def _shares(
     counts: NDArray[np.int64],
     means: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], float]:
-    """How much of each camera's deviation, and of the mean over cameras, is no chance.
+    """Return how much of each camera's deviation, and of the mean over cameras, is no chance.
 
     The mean of n independent crops varies by 1/n of what single crops do; of crops of one person,
     as much as one crop does. ``alike`` says how often two crops drawn from two cameras, or
     twice from one, show one person, so ``variance * alike`` is the covariance of the means.
+    People count as alike around the mean over cameras, which takes out what all crops share;
+    to judge that mean itself they are compared as they are.
     """
     num = len(counts)
     centre = means.mean(axis=0)
-    alike = _alike(rows, place, counts, centre)
-    variance = max(1e-9, 1.0 - float((rows.mean(axis=0, dtype=np.float64) ** 2).sum()))
+    scatter = 1.0 - float((rows.mean(axis=0, dtype=np.float64) ** 2).sum())
+    sampled, sizes = _sample(place, counts)
+
+    alike = _alike(rows[sampled] - centre.astype(np.float32), sizes, counts, _ALIKE_CENTRED)
     centring = np.eye(num) - 1.0 / num
-    chance = variance * np.maximum(np.diag(centring @ alike @ centring), 1e-9)  # (C,)
+    chance = _variance(scatter, alike) * np.maximum(np.diag(centring @ alike @ centring), 1e-9)
     seen = float(((means - centre) ** 2).sum())
     real = max(0.0, (seen - float(chance.sum())) / num)  # mean square of true deviations
-    seen_centre = float((centre**2).sum())
-    real_centre = max(0.0, seen_centre - variance * float(alike.mean()))
-    return real / (real + chance), real_centre / max(seen_centre, 1e-12)
+
+    alike = _alike(rows[sampled], sizes, counts, _ALIKE)
+    seen = float((centre**2).sum())
+    real_centre = max(0.0, seen - _variance(scatter, alike) * float(alike.mean()))
+    return real / (real + chance), real_centre / max(seen, 1e-9)
+
+
+def _variance(scatter: float, alike: NDArray[np.float64]) -> float:
+    """Return the variance of single crops of all people, given that of the crops seen."""
+    return max(scatter, 1e-9) / max(1.0 - float(alike.mean()), 1e-9)
+
+
+def _sample(
+    place: NDArray[np.intp], counts: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return rows spread evenly over large cameras, camera by camera, and how many each has."""
+    fewest, most = _PER_CAMERA
+    sizes = np.minimum(counts, min(most, max(fewest, _SAMPLE // len(counts))))
+    order = np.argsort(place, kind="stable")
+    starts = np.cumsum(counts) - counts
+    picked = [
+        start + np.arange(size) * count // size
+        for start, size, count in zip(starts, sizes, counts, strict=True)
+    ]
+    return order[np.concatenate(picked)], sizes
 
 
 def _alike(
-    rows: Floats,
-    place: NDArray[np.intp],
-    counts: NDArray[np.int64],
-    centre: NDArray[np.float64],
+    rows: Floats, sizes: NDArray[np.int64], counts: NDArray[np.int64], least: float
 ) -> NDArray[np.float64]:
-    """(C, C) share of pairs of crops that look like one person, between and within cameras.
+    """Return the (C, C) share of pairs of crops with a cosine of at least ``least``.
 
-    Similarities are those around ``centre``. A crop paired with itself counts; otherwise large
-    cameras are sampled evenly.
+    Args:
+        rows: A sample of crops, camera by camera; of any length above 0.
+        sizes: (C,) how many each camera has of them.
+        counts: (C,) how many crops each camera has: one paired with itself counts.
+        least: The cosine from which on two crops pass for one person.
     """
-    num = len(counts)
-    fewest, most = _PER_CAMERA
-    limit = min(most, max(fewest, _SAMPLE // num))
-    order = np.argsort(place, kind="stable")
-    starts = np.cumsum(counts) - counts
-    sizes = np.minimum(counts, limit)
-    sampled = np.concatenate(
+    directions = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    ends = np.cumsum(sizes)
+    camera = np.repeat(np.arange(len(sizes)), sizes)
+    pairs = np.array(
         [
-            order[start + np.arange(size) * count // size]
-            for start, size, count in zip(starts, sizes, counts, strict=True)
+            np.bincount(
+                camera,
+                (directions[end - size : end] @ directions.T >= least).sum(axis=0),
+                len(sizes),
+            )
+            for end, size in zip(ends, sizes, strict=True)
         ]
     )
-    camera, firsts = place[sampled], np.cumsum(sizes) - sizes
-    centred = rows[sampled] - centre.astype(np.float32)
-    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-    pairs = np.zeros((num, num))
-    for first, size, one in zip(firsts, sizes, range(num), strict=True):
-        similar = centred[first : first + size] @ centred.T >= _ALIKE
-        pairs[one] = np.bincount(camera, similar.sum(axis=0), num)
-    within = np.arange(num)
-    others = (pairs[within, within] - sizes) / np.maximum(sizes * (sizes - 1), 1)
     share: NDArray[np.float64] = pairs / np.outer(sizes, sizes)
-    share[within, within] = (1 + (counts - 1) * np.maximum(others, 0)) / counts
+    others = np.maximum(np.diag(pairs) - sizes, 0) / np.maximum(sizes * (sizes - 1), 1)
+    np.fill_diagonal(share, (1 + (counts - 1) * others) / counts)
     return share
 
 

@@ -45,22 +45,24 @@ def shares_by_loops(embeddings, camids):
     of = [[i for i, k in enumerate(camids) if k == c] for c in names]
     means = np.array([rows[these].mean(axis=0) for these in of])
     centre = means.mean(axis=0)
-    directions = [(row - centre) / np.linalg.norm(row - centre) for row in rows]
-    alike = np.array(
-        [
-            [np.mean([[i == j or directions[i] @ directions[j] >= 0.5 for j in b] for i in a])
-             for b in of]
-            for a in of
-        ]
-    )  # fmt: skip
-    variance = 1 - (rows.mean(axis=0) ** 2).sum()
+    scatter = 1 - (rows.mean(axis=0) ** 2).sum()
+
+    def covariance(vectors, least):
+        directions = [row / np.linalg.norm(row) for row in vectors]
+
+        def alike(i, j):
+            return i == j or directions[i] @ directions[j] >= least
+
+        shares = [[np.mean([alike(i, j) for i in a for j in b]) for b in of] for a in of]
+        return scatter / (1 - np.mean(shares)) * np.array(shares)
+
+    of_means = covariance(rows - centre, 0.5)
     count = len(names)
-    chance = [variance * (alike[c, c] - 2 * alike[c].mean() + alike.mean()) for c in range(count)]
+    chance = [of_means[c, c] - 2 * of_means[c].mean() + of_means.mean() for c in range(count)]
     real = max(0, (((means - centre) ** 2).sum() - sum(chance)) / count)
     length = (centre**2).sum()
-    return [real / (real + one) for one in chance], max(
-        0, length - variance * alike.mean()
-    ) / length
+    keep_centre = max(0, length - covariance(rows, 0.65).mean()) / length
+    return [real / (real + one) for one in chance], keep_centre
 
 
 @pytest.mark.parametrize("shrinkage", [0.0, 0.3, 1.0])

@@ -28,6 +28,7 @@ Rows = NDArray[np.int32]
 
 NEIGHBOURS = 10  # that are asked back, k1 of the source
 _AVERAGED = 4  # neighbourhoods averaged, k2
+_NEAR = 0.4  # cosine that a neighbour needs
 _UNRELATED = 2.0  # squared distance of two unrelated rows of norm 1
 _EXACT = 32_768  # rows up to which every pair is compared
 _LISTS_PER_ROOT = 2  # lists of the index for more rows, times the root of their number
@@ -65,7 +66,7 @@ def build_graph(rows: Floats, threshold: float) -> Graph:
         "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
     )
     count = len(rows)
-    ranks = nearest_rows(rows, NEIGHBOURS + 1)
+    ranks = near_enough(rows, nearest_rows(rows, NEIGHBOURS + 1))
     first, second, shared = overlaps(rows, ranks)
     one_way = sparse.coo_array((shared, (first, second)), shape=(count, count)).tocsr()
     shared = shared + pair_similarities(rows, first, rows, second)
@@ -123,6 +124,17 @@ def _itself_first(found: Places) -> Places:
     found[missing, -1] = own[missing, 0]
     order = np.argsort(found != own, axis=1, kind="stable")
     return np.take_along_axis(found, order, axis=1)
+
+
+def near_enough(rows: Floats, ranks: Places) -> Places:
+    """Return ranks in which a neighbour that is too far away is the row itself.
+
+    Where a person has fewer crops than there are neighbours, the others are strangers, and
+    without this the strangers that they share would join them.
+    """
+    owner = np.repeat(np.arange(len(ranks)), ranks.shape[1])
+    cosine = pair_similarities(rows, owner, rows, ranks.ravel()).reshape(ranks.shape)
+    return np.where(cosine >= _NEAR, ranks, ranks[:, :1])
 
 
 def overlaps(rows: Floats, ranks: Places) -> tuple[Rows, Rows, Floats]:

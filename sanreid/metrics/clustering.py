@@ -148,7 +148,10 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
 
 def _checked_pids(pids: ArrayLike, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(N,) numbers of people from 0, and which crops have one."""
-    values = pids.tolist() if isinstance(pids, np.ndarray) else list(pids)  # type: ignore[arg-type] # whatever can be listed
+    try:
+        values = pids.tolist() if isinstance(pids, np.ndarray) else list(pids)  # type: ignore[arg-type] # whatever can be listed
+    except TypeError as error:
+        raise InputError(f"pids cannot be read as a list: {error}") from error
     if len(values) != count:
         raise InputError(f"pids need one value per label, {count} in all; got {len(values)}.")
     numbers: dict[int | str, int] = {}
