@@ -1,4 +1,4 @@
-"""Measure how well people are found again, with and without re-ranking.
+"""Evaluate an encoder on a data set, with and without re-ranking.
 
 The folders hold crops named as in Market-1501: 0002_c1s1_000451_03.jpg is person 2 under camera 1.
 
@@ -15,9 +15,9 @@ from sanreid.datasets import read_crops
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("query", help="folder of the crops that are looked for")
-    parser.add_argument("gallery", help="folder of the crops that are searched")
-    parser.add_argument("--weights", help="default: the bundled ones")
+    parser.add_argument("query", help="folder of query crops")
+    parser.add_argument("gallery", help="folder of gallery crops")
+    parser.add_argument("--weights", help="default: the bundled weights")
     args = parser.parse_args()
 
     query, gallery = read_crops(args.query), read_crops(args.gallery)

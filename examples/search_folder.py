@@ -1,4 +1,4 @@
-"""Embed a folder of crops into a gallery and look for the person of one crop in it.
+"""Embed a folder of crops into a gallery and search it for the person in a query crop.
 
 python examples/search_folder.py crops/ query.jpg
 """
@@ -12,16 +12,16 @@ import sanreid
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", help="crops of people, in any folders below it")
-    parser.add_argument("query", help="a crop of the person to look for")
+    parser.add_argument("folder", help="crops of people, searched recursively")
+    parser.add_argument("query", help="a crop of the person to search for")
     parser.add_argument("-k", type=int, default=5, help="how many crops to show")
-    parser.add_argument("--weights", help="default: the bundled ones")
+    parser.add_argument("--weights", help="default: the bundled weights")
     args = parser.parse_args()
 
     encoder = sanreid.SANEncoder.from_pretrained(args.weights)
     crops = encoder.encode_files([args.folder], on_error="collect")
     for path, reason in crops.failures:
-        print(f"passed over {path}: {reason}")
+        print(f"skipped {path}: {reason}")
 
     gallery = sanreid.Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
     gallery.add(crops.embeddings, metadata=[{"path": str(path)} for path in crops.paths])

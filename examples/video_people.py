@@ -1,10 +1,10 @@
-"""Who is in this video, and who comes back? Detections of a video, embedded and kept in a gallery.
+"""Re-identify people in a video: embed detections and match them against a gallery.
 
-python examples/video_people.py                             # makes a video of rendered people
-python examples/video_people.py street.mp4 --boxes det.txt  # with boxes of a detector of yours
+python examples/video_people.py                             # creates a video of rendered people
+python examples/video_people.py street.mp4 --boxes det.txt  # with boxes from your detector
 
-The boxes are lines "frame,id,left,top,width,height,..." as in MOTChallenge, frames from 1. Needs
-opencv-python-headless; where supervision is installed, boxes travel as its Detections.
+Boxes are lines "frame,id,left,top,width,height,..." as in MOTChallenge, with frames from 1. Needs
+opencv-python-headless; if supervision is installed, boxes are passed as its Detections.
 """
 
 from __future__ import annotations
@@ -36,16 +36,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("video", nargs="?", type=Path)
-    parser.add_argument("--boxes", type=Path, help="what a detector found in the video")
-    parser.add_argument("--threshold", type=float, default=0.5, help="measure it on your cameras")
-    parser.add_argument("--every", type=int, default=5, help="look at each N-th frame")
-    parser.add_argument("--weights", help="default: the bundled ones")
+    parser.add_argument("--boxes", type=Path, help="boxes of a detector for this video")
+    parser.add_argument(
+        "--threshold", type=float, default=0.5, help="calibrate it on your cameras"
+    )
+    parser.add_argument("--every", type=int, default=5, help="process every N-th frame")
+    parser.add_argument("--weights", help="default: the bundled weights")
     args = parser.parse_args()
     if args.video is None:
         args.video, args.boxes = Path("people.avi"), Path("people.txt")
         make_video(args.video, args.boxes)
     elif args.boxes is None:
-        parser.error("give --boxes: sanreid finds people again, a detector finds them first")
+        parser.error("pass --boxes: sanreid re-identifies people, but a detector has to find them")
 
     encoder = sanreid.SANEncoder.from_pretrained(args.weights)
     gallery = sanreid.Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
@@ -64,7 +66,7 @@ def main() -> None:
         xyxy = np.array(boxes[number])
         detections = xyxy if Detections is None else Detections(xyxy=xyxy)
         embeddings = encoder.encode_detections(frame, detections, color="bgr")
-        look(gallery, embeddings, xyxy, number / fps, args.threshold)
+        assign_people(gallery, embeddings, xyxy, number / fps, args.threshold)
     video.release()
 
     print(f"{len(gallery.find({}))} detections of {gallery.stats()['pids']} people")
@@ -73,15 +75,15 @@ def main() -> None:
         print(f"person {pid}: {len(seen)} times from {min(seen):.1f} s to {max(seen):.1f} s")
 
 
-def look(
+def assign_people(
     gallery: sanreid.Gallery,
     embeddings: np.ndarray,
     xyxy: np.ndarray,
     seconds: float,
     threshold: float,
 ) -> None:
-    """Give each detection of a frame a person: one that was seen before, or the next new one."""
-    here: list[int] = []  # nobody is twice in one frame
+    """Assign each detection of a frame to a person seen before, or to a new one."""
+    here: list[int] = []  # a person appears at most once per frame
     for embedding, box in zip(embeddings, xyxy, strict=True):
         others = {"pid": {"$nin": here}}
         hits = gallery.search(embedding, k=1, where=others, min_similarity=threshold)[0]
@@ -95,7 +97,7 @@ def look(
 
 
 def read_boxes(path: Path) -> dict[int, list[list[float]]]:
-    """Boxes by frame, as left, top, right, bottom."""
+    """Return the boxes by frame, as left, top, right, bottom."""
     boxes = defaultdict(list)
     for line in path.read_text(encoding="utf-8").splitlines():
         frame, _, left, top, width, height = (float(part) for part in line.split(",")[:6])
@@ -104,7 +106,7 @@ def read_boxes(path: Path) -> dict[int, list[list[float]]]:
 
 
 def make_video(path: Path, boxes: Path) -> None:
-    """Let packaged rendered people walk by; the first two come back, seen by another camera."""
+    """Write a video of walking rendered people; two return, seen by another camera."""
     samples = Path(str(resources.files("sanreid"))) / "demo"
     walks = [(1, 1, 0), (3, 1, 8), (5, 1, 16), (1, 3, 40), (3, 3, 52)]  # person, camera, start
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), FPS, (640, 288))

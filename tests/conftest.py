@@ -1,4 +1,4 @@
-"""What many tests share: a tiny encoder, the same one saved, a rendered crop, the real data."""
+"""Shared fixtures: a tiny encoder, its saved weights, a rendered crop, the real data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.people import rendered_person
 
 
 def pytest_collection_modifyitems(items):
-    """Without CUDA the tests marked gpu are skipped, whatever -m says."""
+    """Skip tests marked gpu if there is no CUDA device, even if -m selects them."""
     if any(item.get_closest_marker("gpu") for item in items):
         import torch
 
@@ -32,13 +32,13 @@ def tiny_config():
 
 @pytest.fixture
 def tiny_module(tiny_config):
-    """A fresh tiny SA-Enc with the same weights each time, batch-norm statistics not trivial."""
+    """A new tiny SA-Enc with fixed weights and non-trivial batch-norm statistics."""
     return build_tiny(tiny_config)
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tiny_config):
-    """A tiny float32 encoder on the CPU; tests that change it take a fresh one instead."""
+    """A tiny float32 encoder on the CPU, shared: tests must not change it."""
     from sanreid import SANEncoder
 
     return SANEncoder(build_tiny(tiny_config), tiny_config, device="cpu", dtype="float32")
@@ -46,7 +46,7 @@ def tiny_encoder(tiny_config):
 
 @pytest.fixture(scope="session")
 def tiny_weights(tiny_encoder, tmp_path_factory) -> Path:
-    """The directory of the tiny encoder's weights."""
+    """The weights directory of the tiny encoder."""
     return tiny_encoder.save_pretrained(tmp_path_factory.mktemp("weights") / "tiny")
 
 
@@ -60,17 +60,17 @@ def crop():
 def real_data() -> Path:
     """The folder with the real crops."""
     if "SANREID_DATA" not in os.environ:
-        pytest.skip("SANREID_DATA is not set: the folder with the data sets' real crops")
+        pytest.skip("SANREID_DATA, the folder with the data sets' real crops, is not set")
     return Path(os.environ["SANREID_DATA"])
 
 
 def build_tiny(config, *, seed=0):
-    """An SA-Enc in eval mode with the same weights on every machine and torch release."""
+    """Build an SA-Enc in eval mode with the same weights on every machine and torch release."""
     import torch
 
     from sanreid.models import build_sa_enc
 
-    with torch.device("meta"):  # no time for values that are replaced
+    with torch.device("meta"):  # the initial values are replaced
         module = build_sa_enc(config)
     weights = tiny_values(config, seed)
     module.load_state_dict({key: torch.tensor(weights[key]) for key in weights}, assign=True)

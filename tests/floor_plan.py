@@ -42,7 +42,7 @@ def room_of(module: str) -> str:
 
 
 def rooms() -> set[str]:
-    """Return the top-level rooms; the front door and the command line's entry are none."""
+    """Return the top-level rooms, without ``__init__`` and ``__main__`` of the package."""
     return {room_of(module) for module in graph(with_types=False).modules} - {"", "__main__"}
 
 
@@ -113,7 +113,7 @@ def drawing() -> str:
                 _text(middle, top + 52, _short(contents, box), size=11, fill="#2b5a86"),
             ]
         top += height + gap
-    label = "The rooms of sanreid in layers: each imports only what stands below it"
+    label = "The rooms of sanreid in layers: each imports only from layers below it"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {top}" role="img" '
         f'font-family="Helvetica, Arial, sans-serif" aria-label="{label}">\n'

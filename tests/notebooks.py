@@ -1,8 +1,8 @@
-"""Run the notebooks of ``examples/``, and keep what they show.
+"""Run the notebooks of ``examples/`` and store their outputs.
 
-``python -m tests.notebooks [NAME...]`` runs them where they lie and stores the outputs, so that a
-page that shows the repository shows pictures too. What is stored is small and the same shape on
-every machine: no times, no paths of a machine, one form of each picture.
+``python -m tests.notebooks [NAME...]`` runs them in place and stores the outputs, so that they are
+visible on repository pages. Stored outputs are small and have the same structure on every machine:
+no times, no absolute paths, one format per picture.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from PIL import Image
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
 
-# The first cell of a run that shows that no network is needed: only this machine may be called.
+# First cell of every run: refuses connections to other machines, as no network should be needed.
 WITHOUT_NETWORK = """\
 import socket as _socket
 
 def _refuse(self, address, *, _connect=_socket.socket.connect):
     if self.family != _socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1"):
-        raise OSError(f"a notebook reaches for the network: {address}")
+        raise OSError(f"the notebook tried to reach the network: {address}")
     return _connect(self, address)
 
 _socket.socket.connect = _refuse
@@ -34,12 +34,12 @@ _socket.socket.connect = _refuse
 
 
 def run(path: Path, folder: Path, *, timeout_s: int = 540) -> Any:
-    """Run a notebook without a network, with ``folder`` as its working folder.
+    """Run a notebook without a network, with ``folder`` as its working directory.
 
     Args:
         path: The ``.ipynb`` file; it is not changed.
-        folder: Where it finds its files, as ``examples/`` holds them.
-        timeout_s: For one cell.
+        folder: Folder with its input files, laid out as in ``examples/``.
+        timeout_s: Limit for one cell.
 
     Returns:
         The notebook with its outputs.
@@ -65,14 +65,14 @@ def run(path: Path, folder: Path, *, timeout_s: int = 540) -> Any:
 
 
 def tidy(notebook: Any) -> Any:
-    """Leave out what differs from run to run, and all but one form of each output."""
+    """Remove what differs between runs, and all but one format of each output."""
     notebook.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python", "pygments_lexer": "ipython3"},
     }
     count = 0
-    for place, cell in enumerate(notebook.cells):
-        cell.id, cell.metadata = f"cell-{place:02d}", {}
+    for index, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{index:02d}", {}
         if cell.cell_type != "code":
             continue
         count += 1
@@ -87,7 +87,7 @@ def tidy(notebook: Any) -> Any:
 
 
 def _keep_one_picture(data: dict[str, str]) -> None:
-    """Keep a photograph as JPEG, and a chart as PNG, whichever is the smaller."""
+    """Keep a picture as JPEG or PNG, whichever is smaller."""
     if "image/png" not in data:
         return
     with Image.open(io.BytesIO(base64.b64decode(data["image/png"]))) as picture:
@@ -103,7 +103,7 @@ def _keep_one_picture(data: dict[str, str]) -> None:
 
 
 def _joined(outputs: list[Any]) -> list[Any]:
-    """Join what was printed bit by bit; leave out progress bars and what went to stderr."""
+    """Join consecutive prints to stdout; drop stderr and progress bars."""
     joined: list[Any] = []
     for output in outputs:
         if output.output_type != "stream":
@@ -120,7 +120,7 @@ def _joined(outputs: list[Any]) -> list[Any]:
 
 
 def _as_seen(text: str) -> str:
-    """What stays on a terminal: each line's last state, without colours, bars and times."""
+    """Return what remains on a terminal: the last state of each line; no colors, bars or times."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.replace("\r\n", "\n"))
     text = re.sub(r"^\d\d:\d\d:\d\d ", "", text, flags=re.MULTILINE)
     lines = [re.split(r"\r+", line.rstrip("\r"))[-1].rstrip() for line in text.splitlines()]

@@ -1,8 +1,8 @@
-"""Rendered people for tests, examples and benchmarks: no photograph of anyone.
+"""Rendered people for tests, examples and benchmarks; no photographs.
 
-They are the package's sample crops (``sanreid/demo``), which ``python -m sanreid.train pit crops``
-renders: eight people under four cameras. Where more are asked for, they come again under the next
-camera; an odd shot is the crop mirrored.
+They are the package's sample crops (``sanreid/demo``), rendered by ``python -m sanreid.train pit
+crops``: eight people under four cameras. Further people are the same crops under the next camera;
+odd shots are mirrored.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ SAMPLES = Path(str(resources.files("sanreid"))) / "demo"
 def rendered_person(
     identity: int, camera: int = 1, shot: int = 0, *, size: tuple[int, int] = (256, 128)
 ) -> Image.Image:
-    """One crop of a person under a camera.
+    """Return one crop of a person under a camera.
 
     Args:
-        identity: Number of the person, from 1; number 9 is the first person again, one camera on.
-        camera: Number of the camera, from 1; number 5 is the first camera again.
-        shot: Number of the moment; odd ones are mirrored.
+        identity: Number of the person, from 1; number 9 is person 1 under the next camera.
+        camera: Number of the camera, from 1; number 5 is camera 1 again.
+        shot: Number of the shot; odd ones are mirrored.
         size: (height, width) in pixels.
     """
     round_, person = divmod(identity - 1, PEOPLE)
@@ -50,9 +50,9 @@ def write_people(
     names: Naming = "market1501",
     suffix: str = ".jpg",
 ) -> list[Path]:
-    """Write people into a folder, named as in Market-1501 or as ``PID/CC_V``; give the paths.
+    """Write crops into a folder, named as in Market-1501 or as ``PID/CC_V``; return the paths.
 
-    The person called 1 is the one numbered ``first``.
+    Person 1 in the folder is rendered person ``first``.
     """
     paths = []
     for identity in range(1, identities + 1):

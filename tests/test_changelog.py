@@ -1,4 +1,4 @@
-"""The changelog's top version is the package's."""
+"""The top version of the changelog is the version of the package."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ CHANGELOG = Path(__file__).parent.parent / "CHANGELOG.md"
 
 
 @pytest.mark.skipif(not CHANGELOG.exists(), reason="the changelog is not beside the tests")
-def test_top_version_is_the_packages():
+def test_top_version_is_the_package_version():
     versions = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", CHANGELOG.read_text("utf-8"), re.MULTILINE)
     assert versions[0] == sanreid.__version__

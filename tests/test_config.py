@@ -1,4 +1,4 @@
-"""EncoderConfig: what it accepts, what it refuses and with which words."""
+"""EncoderConfig: accepted values, rejected values and their error messages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def test_json_round_trip():
     assert EncoderConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_a_misspelt_key_names_the_nearest_right_one():
+def test_a_misspelt_key_suggests_the_nearest_one():
     with pytest.raises(ConfigError, match="'embeding_dim'.*Did you mean 'embedding_dim'"):
         EncoderConfig.from_dict({"embeding_dim": 512})
 
 
-def test_a_foreign_key_lists_the_known_ones():
+def test_an_unknown_key_lists_the_known_ones():
     with pytest.raises(ConfigError, match="'zzz'.*Known: backbone, last_stride"):
         EncoderConfig.from_dict({"zzz": 1})
 
@@ -49,7 +49,7 @@ def test_a_foreign_key_lists_the_known_ones():
         ({"std": [0.5, 0.5, 0]}, "std must be three numbers above 0"),
     ],
 )
-def test_a_wrong_value_is_refused(values, message):
+def test_a_wrong_value_is_rejected(values, message):
     with pytest.raises(ConfigError, match=message):
         EncoderConfig.from_dict(values)
 

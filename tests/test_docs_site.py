@@ -1,4 +1,4 @@
-"""The site of docs/: it builds without a warning, names everything public, links where it may."""
+"""The site of docs/ builds without warnings, lists everything public and has valid links."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.test_docs import DOCS, ROOT, written_pages
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="docs/ is not beside tests/")
 
-# Where the documentation may send a reader; there is no network here to try it.
+# Sites that the documentation may link to; the links cannot be tried without a network.
 SITES = {
     "arxiv.org",
     "download.pytorch.org",
@@ -28,11 +28,11 @@ FORMS = {
 }
 NOT_SHOWN = {
     "sanreid.datasets.DATASETS": "the readers of read_dataset, each of which is shown",
-    "sanreid.datasets.NameScheme": "a type; the names are in read_crops",
-    "sanreid.metrics.has_match": "for the gallery and the training",
-    "sanreid.metrics.joined_report": "for the command line and the training",
-    "sanreid.viz.check_suffix": "for the command line",
-    "sanreid.__version__": "a text",
+    "sanreid.datasets.NameScheme": "a type; the names are listed under read_crops",
+    "sanreid.metrics.has_match": "internal to gallery and training",
+    "sanreid.metrics.joined_report": "internal to command line and training",
+    "sanreid.viz.check_suffix": "internal to the command line",
+    "sanreid.__version__": "a string",
 }
 
 
@@ -49,26 +49,26 @@ def texts():
 def test_every_public_name_is_in_the_reference(module):
     shown = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
     directives = re.findall(r"^\.\. auto\w+:: (\S+)$", shown, re.MULTILINE)
-    for directive in directives:  # a name that is gone would be a warning of the slow build only
-        assert is_there(directive), directive
+    for directive in directives:  # otherwise only the slow build warns about a missing name
+        assert exists(directive), directive
     last = {directive.rpartition(".")[2] for directive in directives}
     for name in importlib.import_module(module).__all__:
         if f"{module}.{name}" not in NOT_SHOWN:
             assert name in last, f"{module}.{name} is in no page of docs/reference"
 
 
-def is_there(name):
+def exists(name):
     home, _, last = name.rpartition(".")
     return hasattr(importlib.import_module(home), last) or find_spec(name) is not None
 
 
-def test_links_inside_lead_somewhere():
+def test_internal_links_are_valid():
     for page, text in texts().items():
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[\w-]+)?\)", text):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
 
 
-def test_links_outside_are_of_known_sites_and_forms():
+def test_external_links_are_to_known_sites():
     for page, text in texts().items():
         for link in re.findall(r"https?://[^\s)>\"'`\]]+", text):
             where = f"{page.relative_to(ROOT)}: {link}"
@@ -78,7 +78,7 @@ def test_links_outside_are_of_known_sites_and_forms():
             assert re.fullmatch(FORMS.get(site, ".*"), slash + path.rstrip(".,;")), where
 
 
-def test_every_page_opens_with_what_it_is_for():
+def test_every_page_opens_with_its_purpose():
     for page in written_pages():
         _, _, rest = page.read_text(encoding="utf-8").partition("\n")
         opening = rest.strip().split("\n\n")[0]
@@ -86,13 +86,13 @@ def test_every_page_opens_with_what_it_is_for():
         assert len(opening.split()) >= 8, f"{page.relative_to(ROOT)}: {opening!r}"
 
 
-def test_every_picture_says_in_words_what_it_shows():
+def test_every_picture_has_alternative_text():
     for page, text in texts().items():
         for words, target in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", text):
             assert len(words.split()) >= 2, f"{page.relative_to(ROOT)}: {target}"
 
 
-def test_every_page_is_reached_from_the_front():
+def test_every_page_is_reachable_from_the_index():
     reached, todo = set(), ["index"]
     while todo:
         name = todo.pop()
@@ -114,7 +114,7 @@ def test_every_page_is_reached_from_the_front():
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("myst_nb") is None, reason="Sphinx is not installed (extra docs)")
-def test_the_documentation_builds_without_a_warning(tmp_path):
+def test_the_documentation_builds_without_warnings(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html",
          str(DOCS), str(tmp_path)],

@@ -22,7 +22,7 @@ from sanreid.errors import ImageError, InputError, WeightsError
 from tests.conftest import build_tiny
 from tests.people import rendered_person, write_people
 
-COSINE_OF_BFLOAT16 = 0.999
+MIN_COSINE_BFLOAT16 = 0.999
 
 
 def crops_of(n, size=(80, 40)):
@@ -30,8 +30,8 @@ def crops_of(n, size=(80, 40)):
 
 
 def plain_torchvision(module, config, images):
-    """The embeddings by torchvision's own ResNet, transforms and a head written out."""
-    with torch.device("meta"):  # no time for values that are replaced
+    """Compute embeddings with torchvision's ResNet and transforms and an explicit head."""
+    with torch.device("meta"):  # the initial values are replaced
         network = getattr(torchvision.models, config.backbone)(weights=None)
     if config.last_stride == 1:
         first = network.layer4[0]
@@ -89,7 +89,7 @@ def unit(rows):
     ],
     ids=lambda config: f"{config.backbone}-{config.head}-{config.last_stride}",
 )
-def test_float32_equals_a_plain_torchvision_forward(config):
+def test_float32_equals_a_plain_torchvision_forward_pass(config):
     module, images = build_tiny(config), crops_of(3)
     wanted = plain_torchvision(module, config, images)
     encoder = SANEncoder(module, config, device="cpu", dtype="float32")
@@ -100,7 +100,7 @@ def test_float32_equals_a_plain_torchvision_forward(config):
     np.testing.assert_allclose(raw, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
 
 
-def test_generalised_mean_pooling_is_kept(crop):
+def test_generalised_mean_pooling_is_applied(crop):
     config = EncoderConfig(
         backbone="resnet18", embedding_dim=8, input_size=(64, 32), pooling="gem"
     )
@@ -121,7 +121,7 @@ def test_lower_precision_stays_close(dtype, tiny_config, tiny_module, tiny_encod
     encoder = SANEncoder(tiny_module, tiny_config, device="cpu", dtype=dtype)
     embeddings = encoder.encode(images)
     assert embeddings.dtype == np.float32
-    assert (embeddings * tiny_encoder.encode(images)).sum(axis=1).min() > COSINE_OF_BFLOAT16
+    assert (embeddings * tiny_encoder.encode(images)).sum(axis=1).min() > MIN_COSINE_BFLOAT16
 
 
 def test_float16_on_a_cpu_is_computed_in_float32(tiny_config, tiny_module, tiny_encoder, crop):
@@ -130,11 +130,11 @@ def test_float16_on_a_cpu_is_computed_in_float32(tiny_config, tiny_module, tiny_
     np.testing.assert_array_equal(encoder.encode(crop), tiny_encoder.encode(crop))
 
 
-def test_an_image_alone_and_in_a_batch_agree(tiny_encoder):
+def test_embeddings_do_not_depend_on_the_batch(tiny_encoder):
     images = crops_of(7)
     together = tiny_encoder.encode(images)
-    alone = np.concatenate([tiny_encoder.encode(image) for image in images])
-    np.testing.assert_allclose(together, alone, atol=1e-5)
+    separate = np.concatenate([tiny_encoder.encode(image) for image in images])
+    np.testing.assert_allclose(together, separate, atol=1e-5)
     np.testing.assert_allclose(tiny_encoder.encode(images, batch_size=3), together, atol=1e-5)
 
 
@@ -156,7 +156,7 @@ def test_flip_averages_raw_embeddings_of_both_sides(tiny_encoder):
 
 
 def test_a_golden_embedding(tiny_encoder):
-    """The first numbers of a fixed crop's embedding, so that a silent change is seen."""
+    """The first numbers of a fixed crop's embedding, to detect silent changes."""
     ramp = np.arange(64 * 32 * 3, dtype=np.uint32).reshape(64, 32, 3) * 7 % 256
     embedding = tiny_encoder.encode(ramp.astype(np.uint8))[0]
     np.testing.assert_allclose(embedding[:4], [-0.0483, 0.1321, -0.4250, 0.0527], atol=1e-4)
@@ -229,7 +229,7 @@ def test_any_aspect_ratio(size, tiny_encoder):
     assert tiny_encoder.encode(np.full((*size, 3), 90, np.uint8)).shape == (1, 16)
 
 
-def test_read_only_arrays_are_taken_without_a_warning(tiny_encoder):
+def test_read_only_arrays_are_accepted_without_a_warning(tiny_encoder):
     array = np.full((64, 32, 3), 90, np.uint8)  # already of the input's size
     array.setflags(write=False)
     assert tiny_encoder.encode([array, array]).shape == (2, 16)
@@ -238,7 +238,7 @@ def test_read_only_arrays_are_taken_without_a_warning(tiny_encoder):
 # -------------------------------------------------------------------------- errors
 
 
-def test_an_unreadable_image_is_named_by_its_place(tiny_encoder, crop, tmp_path):
+def test_an_unreadable_image_is_named_by_its_index_or_path(tiny_encoder, crop, tmp_path):
     with pytest.raises(ImageError, match=r"Cannot read image 2 of the input: got values of type"):
         tiny_encoder.encode([crop, crop, np.zeros((4, 4, 3), int)])
     missing = tmp_path / "none.jpg"
@@ -267,10 +267,10 @@ def test_wrong_options(options, match, tiny_encoder):
     with pytest.raises(InputError, match=match):
         tiny_encoder.encode([], **options)
     with pytest.raises(InputError, match=match):
-        tiny_encoder.encode_stream([], **options)  # at once, not when first iterated
+        tiny_encoder.encode_stream([], **options)  # immediately, not when first iterated
 
 
-def test_nan_of_the_network_is_an_error(tiny_config, tiny_module, crop):
+def test_nan_output_of_the_network_is_an_error(tiny_config, tiny_module, crop):
     with torch.no_grad():
         tiny_module.head.bn.bias[3] = torch.nan
     encoder = SANEncoder(tiny_module, tiny_config, device="cpu", dtype="float32")
@@ -288,22 +288,22 @@ def test_a_zero_embedding_stays_zero_and_is_logged(tiny_config, tiny_module, cro
     assert "1 embeddings are all zero" in caplog.text
 
 
-def test_a_network_of_another_width_is_an_error(tiny_module, crop):
+def test_a_network_with_the_wrong_embedding_dim_is_an_error(tiny_module, crop):
     config = EncoderConfig(backbone="resnet18", embedding_dim=17, input_size=(64, 32))
     encoder = SANEncoder(tiny_module, config, device="cpu", dtype="float32")
     with pytest.raises(WeightsError, match=r"gave \(1, 16\) for 1 crops.*embedding_dim 17"):
         encoder.encode(crop)
 
 
-def test_a_module_of_another_kind(crop):
-    """Any module that maps crops to embeddings will do; here the mean colour."""
+def test_any_module_that_returns_embeddings_works(crop):
+    """Any module that maps crops to embeddings can be used; here the mean color."""
     config = EncoderConfig(backbone="resnet18", embedding_dim=3, mean=(0, 0, 0), std=(1, 1, 1))
 
-    class MeanColour(torch.nn.Module):
+    class MeanColor(torch.nn.Module):
         def forward(self, crops):
             return crops.mean(dim=(2, 3))
 
-    encoder = SANEncoder(MeanColour(), config, device="cpu", dtype="float32")
+    encoder = SANEncoder(MeanColor(), config, device="cpu", dtype="float32")
     red = np.zeros((9, 9, 3), np.uint8)
     red[:, :, 0] = 51
     np.testing.assert_allclose(encoder.encode(red, normalize=False), [[0.2, 0, 0]], atol=1e-6)
@@ -324,8 +324,8 @@ def test_files_and_folders(tiny_encoder, tmp_path):
     assert embeddings is result.embeddings
     assert (listed, failures) == (result.paths, [])
     np.testing.assert_allclose(result.embeddings, tiny_encoder.encode(result.paths), atol=1e-6)
-    alone = tiny_encoder.encode_files(str(tmp_path / "people"))
-    assert alone.paths == paths
+    only_folder = tiny_encoder.encode_files(str(tmp_path / "people"))
+    assert only_folder.paths == paths
 
 
 def test_bad_files_are_collected(tiny_encoder, tmp_path):
@@ -350,7 +350,7 @@ def test_bad_files_raise_by_default(tiny_encoder, tmp_path):
         tiny_encoder.encode_files(tmp_path)
 
 
-def test_no_files_at_all(tiny_encoder, tmp_path):
+def test_no_files(tiny_encoder, tmp_path):
     assert tiny_encoder.encode_files([]).embeddings.shape == (0, 16)
     failed = tiny_encoder.encode_files([tmp_path / "none.jpg"], on_error="collect")
     assert failed.embeddings.shape == (0, 16)
@@ -372,7 +372,7 @@ def test_wrong_arguments_of_encode_files(tiny_encoder, crop):
 # -------------------------------------------------------------------------- streams
 
 
-def test_a_stream_gives_indices_and_embeddings_in_order(tiny_encoder):
+def test_a_stream_yields_indices_and_embeddings_in_order(tiny_encoder):
     images = crops_of(7)
     given = list(tiny_encoder.encode_stream(iter(images), batch_size=3))
     assert len(list(tiny_encoder.encode_stream(images, batch_size=sys.maxsize))) == 7
@@ -381,7 +381,7 @@ def test_a_stream_gives_indices_and_embeddings_in_order(tiny_encoder):
     np.testing.assert_allclose(rows, tiny_encoder.encode(images), atol=1e-5)
 
 
-def test_a_stream_reads_only_a_little_ahead(tiny_encoder, crop):
+def test_a_stream_reads_only_a_few_batches_ahead(tiny_encoder, crop):
     read = 0
 
     def endless():
@@ -401,7 +401,7 @@ def test_a_stream_reads_only_a_little_ahead(tiny_encoder, crop):
     stream.close()
 
 
-def test_the_embeddings_before_a_bad_image_come_first(tiny_encoder, crop):
+def test_embeddings_before_a_bad_image_are_yielded_first(tiny_encoder, crop):
     stream = tiny_encoder.encode_stream([crop, crop, b"", crop], batch_size=8)
     assert [next(stream)[0], next(stream)[0]] == [0, 1]
     with pytest.raises(ImageError, match=r"image 2 of the input: it is empty"):
@@ -420,7 +420,7 @@ def test_a_stream_can_skip_bad_images(tiny_encoder, crop, caplog):
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7])
-def test_an_exception_of_the_source_comes_after_the_images_before_it(n, tiny_encoder, crop):
+def test_an_exception_of_the_source_is_raised_after_the_images_before_it(n, tiny_encoder, crop):
     def broken():
         yield from [crop] * n
         raise OSError("camera unplugged")
@@ -434,7 +434,7 @@ def test_an_exception_of_the_source_comes_after_the_images_before_it(n, tiny_enc
     assert not decode_threads()
 
 
-def test_a_stream_that_is_closed_leaves_its_source_open(tiny_encoder, crop):
+def test_closing_a_stream_leaves_its_source_open(tiny_encoder, crop):
     source = (crop for _ in range(50))
     stream = tiny_encoder.encode_stream(source, batch_size=2)
     next(stream)
@@ -477,7 +477,7 @@ def frame():
     return np.asarray(Image.effect_noise((60, 40), 80).convert("RGB"))  # 40 high, 60 wide
 
 
-def test_detections_are_crops_of_the_frame(tiny_encoder, frame):
+def test_detections_are_encoded_as_crops_of_the_frame(tiny_encoder, frame):
     boxes = [[0, 0, 20, 40], [10, 5, 30, 35], [-7, -3, 12, 22], [50, 30, 90, 70]]
     crops = [frame[0:40, 0:20], frame[5:35, 10:30], frame[0:22, 0:12], frame[30:40, 50:60]]
     wanted = tiny_encoder.encode(crops)
@@ -486,12 +486,12 @@ def test_detections_are_crops_of_the_frame(tiny_encoder, frame):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
-def test_boxes_between_pixels_are_widened(tiny_encoder, frame):
+def test_fractional_boxes_are_rounded_outwards(tiny_encoder, frame):
     found = tiny_encoder.encode_detections(frame, [[1.5, 2.25, 8.5, 9.75]])
     np.testing.assert_allclose(found, tiny_encoder.encode(frame[2:10, 1:9]), atol=1e-5)
 
 
-def test_an_object_with_xyxy_and_a_frame_of_another_kind(tiny_encoder, frame):
+def test_an_object_with_xyxy_and_other_kinds_of_frames(tiny_encoder, frame):
     class Detections:
         xyxy = np.array([[3, 4, 20, 30]])
 
@@ -565,7 +565,7 @@ def test_pickled_and_copied_encoders_work(tiny_encoder, crop):
         assert twin.fingerprint == tiny_encoder.fingerprint
 
 
-def test_a_change_of_the_weights_is_noticed(tiny_config, tiny_module, crop):
+def test_a_change_of_the_weights_takes_effect(tiny_config, tiny_module, crop):
     encoder = SANEncoder(tiny_module, tiny_config, device="cpu", dtype="float32")
     before, fingerprint = encoder.encode(crop, normalize=False), encoder.fingerprint
     with torch.no_grad():
@@ -579,7 +579,7 @@ def test_a_change_of_the_weights_is_noticed(tiny_config, tiny_module, crop):
     assert np.abs(encoder.encode(crop, normalize=False) - before).max() > 1e-3
 
 
-def test_the_module_stays_plain(tiny_config, tiny_module, crop):
+def test_the_module_is_not_modified(tiny_config, tiny_module, crop):
     before = {key: value.clone() for key, value in tiny_module.state_dict().items()}
     encoder = SANEncoder(tiny_module.train(), tiny_config, device="cpu", dtype="bfloat16")
     encoder.encode(crop)

@@ -1,4 +1,4 @@
-"""SANEncoder: devices, precision, loading, saving, fingerprint; and its progress bar."""
+"""SANEncoder: devices, precision, loading, saving, fingerprint and progress bar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fresh(config, **options):
 # ----------------------------------------------------------------- device and precision
 
 
-def test_what_an_encoder_says_of_itself(tiny_config, tiny_encoder):
+def test_repr_and_properties_of_an_encoder(tiny_config, tiny_encoder):
     assert tiny_encoder.embedding_dim == 16
     assert tiny_encoder.input_size == (64, 32)
     assert tiny_encoder.device == torch.device("cpu")
@@ -57,31 +57,31 @@ def test_what_an_encoder_says_of_itself(tiny_config, tiny_encoder):
         (torch.bfloat16, torch.bfloat16),
     ],
 )
-def test_names_of_precision(given, dtype, tiny_config):
+def test_accepted_dtype_names(given, dtype, tiny_config):
     assert fresh(tiny_config, dtype=given).dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", ["int8", "double", torch.float64, 16, None])
-def test_other_precisions_are_refused(dtype, tiny_config):
+def test_other_dtypes_are_rejected(dtype, tiny_config):
     with pytest.raises(InputError, match=r"dtype must be 'auto', 'float32', .*; got "):
         fresh(tiny_config, dtype=dtype)
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", object()])
-def test_devices_that_are_not_there(device, tiny_config):
+def test_unavailable_devices(device, tiny_config):
     with pytest.raises(InputError, match="cannot be used here"):
         fresh(tiny_config, device=device)
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_auto_is_bfloat16_only_where_the_cpu_has_it(native, tiny_config, monkeypatch):
+def test_auto_is_bfloat16_only_if_the_cpu_supports_it(native, tiny_config, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     wanted = torch.bfloat16 if native else torch.float32
     assert fresh(tiny_config, dtype="auto").dtype == wanted
 
 
-def test_auto_on_a_torch_that_cannot_say_is_float32(tiny_config, monkeypatch):
+def test_auto_is_float32_if_torch_cannot_report_cpu_features(tiny_config, monkeypatch):
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")
     assert fresh(tiny_config, dtype="auto").dtype == torch.float32
@@ -99,7 +99,7 @@ def test_auto_device(monkeypatch):
 
 
 @pytest.mark.parametrize(("capability", "dtype"), [((8, 0), "bfloat16"), ((7, 5), "float32")])
-def test_auto_on_cuda_asks_the_card(capability, dtype, monkeypatch):
+def test_auto_on_cuda_depends_on_the_gpu(capability, dtype, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert _inference.resolve_dtype("auto", torch.device("cuda")) == getattr(torch, dtype)
 
@@ -117,7 +117,7 @@ def test_to_changes_the_encoder_in_place(tiny_config, crop):
     np.testing.assert_array_equal(encoder.encode(crop), before)
 
 
-def test_a_wrong_to_changes_nothing(tiny_config):
+def test_an_invalid_to_changes_nothing(tiny_config):
     encoder = fresh(tiny_config)
     with pytest.raises(InputError, match="dtype must be"):
         encoder.to("cpu", "int8")
@@ -132,13 +132,13 @@ def test_an_auto_dtype_is_chosen_again_for_a_new_device(tiny_config, monkeypatch
     assert encoder.to("cpu").dtype == torch.float32
     monkeypatch.setattr(_inference, "_has_native_bfloat16", lambda device: True)
     assert encoder.to("cpu").dtype == torch.bfloat16
-    assert fresh(tiny_config).to("cpu").dtype == torch.float32  # asked for by name: it stays
+    assert fresh(tiny_config).to("cpu").dtype == torch.float32  # requested by name, so kept
 
 
 # ------------------------------------------------------------------- load and save
 
 
-def test_what_is_saved_loads_again(tiny_encoder, tiny_weights, crop):
+def test_save_and_load_round_trip(tiny_encoder, tiny_weights, crop):
     assert sorted(path.name for path in tiny_weights.iterdir()) == [
         "README.md",
         "config.json",
@@ -152,7 +152,7 @@ def test_what_is_saved_loads_again(tiny_encoder, tiny_weights, crop):
     assert not loaded.module.training
 
 
-def test_weights_that_fit_float16_are_stored_so_without_loss(tiny_config, tmp_path):
+def test_weights_exact_in_float16_are_stored_in_float16(tiny_config, tmp_path):
     module = build_tiny(tiny_config)
     with torch.no_grad():
         for parameter in module.trunk.parameters():
@@ -165,7 +165,7 @@ def test_weights_that_fit_float16_are_stored_so_without_loss(tiny_config, tmp_pa
     assert SANEncoder.from_pretrained(directory).fingerprint == encoder.fingerprint
 
 
-def test_loading_needs_every_key_and_no_other(tiny_weights, tmp_path):
+def test_loading_requires_exactly_the_expected_keys(tiny_weights, tmp_path):
     from safetensors.torch import save_file
 
     broken = tmp_path / "broken"
@@ -199,7 +199,7 @@ def test_unknown_weights(tmp_path):
     assert issubclass(UnknownWeightsError, SanreidError)
 
 
-def test_a_wrong_device_is_told_before_anything_is_fetched(monkeypatch):
+def test_an_unavailable_device_is_reported_before_fetching(monkeypatch):
     def fetched(*args, **kwargs):
         raise AssertionError
 
@@ -224,9 +224,7 @@ def test_push_to_hub_saves_and_uploads(tiny_encoder, monkeypatch):
     assert options["private"] is True
 
 
-def test_the_card_of_released_weights_stays_while_they_are_unchanged(
-    tiny_weights, tmp_path, monkeypatch
-):
+def test_unchanged_released_weights_keep_their_card(tiny_weights, tmp_path, monkeypatch):
     entries = []
 
     def save_directory(directory, *, state_dict, config, entry):
@@ -274,18 +272,18 @@ def test_fingerprint_changes_with_weights_and_preprocessing(tiny_config, tiny_en
     assert len(seen) == 6
 
 
-def test_counters_of_batch_norm_are_not_in_the_fingerprint(tiny_config, tiny_encoder):
+def test_batch_norm_counters_do_not_affect_the_fingerprint(tiny_config, tiny_encoder):
     encoder = fresh(tiny_config)
     encoder.module.head.bn.num_batches_tracked.add_(5)
     assert encoder.fingerprint == tiny_encoder.fingerprint
 
 
 def test_a_golden_fingerprint(tiny_encoder):
-    """Galleries on disk carry fingerprints: how they are made must not change unseen."""
+    """Galleries on disk store fingerprints, so their computation must not change."""
     assert tiny_encoder.fingerprint.startswith("003542b58c3a016f")
 
 
-def test_a_module_made_under_inference_mode(tiny_config, tiny_encoder, crop):
+def test_a_module_built_in_inference_mode(tiny_config, tiny_encoder, crop):
     with torch.inference_mode():
         module = build_tiny(tiny_config)
         module.load_state_dict(
@@ -309,7 +307,7 @@ def test_no_bar_in_a_pipe(tiny_encoder, crop, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_a_bar_that_is_asked_for(tiny_encoder, crop, capsys, tmp_path):
+def test_a_requested_bar(tiny_encoder, crop, capsys, tmp_path):
     tiny_encoder.encode([crop] * 3, progress=True)
     output = capsys.readouterr()
     assert output.out == ""
@@ -322,14 +320,14 @@ def test_a_bar_that_is_asked_for(tiny_encoder, crop, capsys, tmp_path):
     assert "2/2" in capsys.readouterr().err
 
 
-def test_short_work_shows_no_bar_on_a_terminal(tiny_encoder, crop, monkeypatch):
+def test_short_tasks_show_no_bar_on_a_terminal(tiny_encoder, crop, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     tiny_encoder.encode([crop] * 3)
     assert terminal.getvalue() == ""
 
 
-def test_long_work_shows_a_bar_on_a_terminal(tiny_encoder, crop, monkeypatch):
+def test_long_tasks_show_a_bar_on_a_terminal(tiny_encoder, crop, monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(_progress, "_PATIENCE_S", 0.0)
@@ -337,7 +335,7 @@ def test_long_work_shows_a_bar_on_a_terminal(tiny_encoder, crop, monkeypatch):
     assert "Encoding" in terminal.getvalue()
 
 
-def test_a_notebook_is_watched(monkeypatch):
+def test_a_notebook_counts_as_interactive(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)  # as under pythonw
     assert not _progress._is_watched()
     monkeypatch.setitem(sys.modules, "ipykernel", object())
@@ -347,7 +345,7 @@ def test_a_notebook_is_watched(monkeypatch):
 # ---------------------------------------------------------------------- pipeline
 
 
-def test_results_keep_their_order_and_errors_their_turn():
+def test_results_and_errors_keep_the_order_of_the_input():
     def work(index, item):
         if item == "bad":
             raise KeyError(item)
@@ -361,7 +359,7 @@ def test_results_keep_their_order_and_errors_their_turn():
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 50])
 @pytest.mark.parametrize("ahead", [1, 2, 7])
-def test_every_item_comes_once(n, ahead):
+def test_every_item_is_yielded_once(n, ahead):
     results = map_ahead(lambda index, item: (index, item), range(n), workers=2, ahead=ahead)
     assert list(results) == [(i, i) for i in range(n)]
 
@@ -381,15 +379,15 @@ def test_the_bundled_weights(tmp_path):
 
 
 class MeanColour(torch.nn.Module):
-    """The least network there is."""
+    """A minimal network."""
 
     def forward(self, crops):
         return crops.mean(dim=(2, 3))
 
 
 @pytest.mark.slow
-def test_a_long_stream_holds_its_memory():
-    """100,000 pictures through the whole pipeline: the peak of the first tenth stays the peak."""
+def test_memory_stays_constant_over_a_long_stream():
+    """100,000 pictures through the full pipeline: the peak is reached in the first tenth."""
     resource = pytest.importorskip("resource")
     config = EncoderConfig(embedding_dim=3, input_size=(32, 32))
     encoder = SANEncoder(MeanColour(), config, device="cpu", dtype="float32")
@@ -405,7 +403,7 @@ def test_a_long_stream_holds_its_memory():
         if index == 10_000:
             early = peak_mib()
     assert index == 99_999
-    assert peak_mib() - early < 24  # the crops alone of 90,000 pictures would be 264 MiB
+    assert peak_mib() - early < 24  # the crops of 90,000 pictures would take 264 MiB
 
 
 def test_the_number_of_decoding_threads(monkeypatch):
@@ -419,7 +417,7 @@ def test_the_number_of_decoding_threads(monkeypatch):
 
 @pytest.mark.slow
 def test_real_crops(real_data):
-    """Real files of several shapes: precision and batches agree on what people look like."""
+    """Real files of several shapes: embeddings agree across precisions and batch sizes."""
     paths = sorted((real_data / "pku_reid" / "val").rglob("*.jpg"))[:48]
     full = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="float32")
     wanted = full.encode(paths)

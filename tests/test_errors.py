@@ -1,16 +1,16 @@
-"""The exception tree: one root, and the built-in bases that callers rely on."""
+"""The exception tree: one root, and the built-in base classes that callers rely on."""
 
 from __future__ import annotations
 
 import sanreid.errors as tree
 
 
-def test_everything_has_one_root():
+def test_all_exceptions_share_one_root():
     for name in tree.__all__:
         assert issubclass(getattr(tree, name), tree.SanreidError), name
 
 
-def test_built_in_bases():
+def test_built_in_base_classes():
     assert issubclass(tree.InputError, ValueError)
     assert issubclass(tree.ImageError, tree.InputError)
     assert issubclass(tree.UnknownIdError, KeyError)
@@ -18,7 +18,7 @@ def test_built_in_bases():
     assert issubclass(tree.MissingExtraError, ImportError)
 
 
-def test_the_docstring_draws_every_class():
+def test_the_docstring_shows_every_class():
     for name in tree.__all__:
         assert name in (tree.__doc__ or ""), name
 

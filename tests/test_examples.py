@@ -1,4 +1,4 @@
-"""The scripts of examples/ do what they say, on rendered people."""
+"""The scripts of examples/ work on rendered people."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_search_folder(run, tiny_weights, tmp_path):
     (tmp_path / "crops" / "bad.jpg").write_bytes(b"not a picture")
     out = run("search_folder.py", tmp_path / "crops", crops[2], "-k", 2, "--weights", tiny_weights)
     lines = out.splitlines()
-    assert lines[0].startswith(f"passed over {tmp_path / 'crops' / 'bad.jpg'}: ")
+    assert lines[0].startswith(f"skipped {tmp_path / 'crops' / 'bad.jpg'}: ")
     assert lines[1] == "6 crops in the gallery"
     assert lines[2].split() == ["1", "1.000", str(crops[2])]
     assert len(lines) == 4
@@ -59,21 +59,21 @@ def test_video_people(run, tiny_weights, tmp_path, monkeypatch, with_supervision
     if with_supervision:
         pytest.importorskip("supervision", reason="supervision is not installed (extra dev)")
     else:
-        monkeypatch.setitem(sys.modules, "supervision", None)  # as if it were not there
+        monkeypatch.setitem(sys.modules, "supervision", None)  # as if not installed
     monkeypatch.chdir(tmp_path)
     options = ("--weights", tiny_weights, "--every", 15)
     lines = run("video_people.py", *options, "--threshold", 1).splitlines()
     assert lines[0] == "people.avi: 5 walks of 3 rendered people"
     boxes = (tmp_path / "people.txt").read_text(encoding="utf-8").splitlines()
-    assert len(boxes) == 4 * 39 + 34  # the video ends in the last walk
-    looked_at = sum(int(box.split(",")[0]) % 15 == 0 for box in boxes)
+    assert len(boxes) == 4 * 39 + 34  # the video ends during the last walk
+    processed = sum(int(box.split(",")[0]) % 15 == 0 for box in boxes)
     people = len(lines) - 2
-    assert lines[1] == f"{looked_at} detections of {people} people"
-    assert people >= 5  # at threshold 1 only the very same pixels are the same person
+    assert lines[1] == f"{processed} detections of {people} people"
+    assert people >= 5  # at threshold 1 only identical crops match
 
     video = ("people.avi", "--boxes", "people.txt")
     lines = run("video_people.py", *video, *options, "--threshold", -1).splitlines()
-    assert lines[0] == f"{looked_at} detections of 3 people"  # three at most are there at once
+    assert lines[0] == f"{processed} detections of 3 people"  # at most three appear at once
     assert [line.split(":")[0] for line in lines[1:]] == ["person 1", "person 2", "person 3"]
 
 
@@ -82,4 +82,4 @@ def test_video_people_asks_for_boxes(run, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run("video_people.py", tmp_path / "street.mp4")
     assert stop.value.code == 2
-    assert "give --boxes" in capsys.readouterr().err
+    assert "pass --boxes" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The notebooks of examples/ run without a network; what they store is small, of nobody real."""
+"""The notebooks of examples/ run without a network; outputs are small and show no real people."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def test_there_are_notebooks():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning"
-)  # of the Jupyter clients among themselves
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # from the Jupyter clients
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # their sockets
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_a_notebook_runs(name, tmp_path):
@@ -49,21 +47,21 @@ def test_a_notebook_runs(name, tmp_path):
     stored = cells(name)
     fresh = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for old, new in zip(stored, fresh, strict=True):
-        # Figures differ between machines; what kind of thing a cell shows does not.
+        # Numbers differ between machines; the kinds of output of a cell do not.
         assert shown(new) == shown(old), f"{source(old)}\nrun: python -m tests.notebooks {name}"
 
 
 def shown(cell):
-    """The kinds of output of a cell, without progress and warnings."""
+    """Return the kinds of output of a cell, without progress and warnings."""
     return {
-        key.split("/")[0]  # a picture is kept in whichever form is smaller
+        key.split("/")[0]  # pictures are stored in the smaller format
         for output in cell["outputs"]
         for key in (output.get("data") or ({"stdout"} if output.get("name") == "stdout" else ()))
     }
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_stored_outputs_are_of_one_run_from_top_to_bottom(name):
+def test_stored_outputs_come_from_one_complete_run(name):
     code = cells(name)
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     assert any(cell["outputs"] for cell in code)
@@ -84,22 +82,22 @@ def test_stored_outputs_are_small(name):
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_reads_rendered_people_and_nothing_else(name):
-    """Every picture in it is then of nobody real, and none of it is of the writer's machine."""
+def test_a_notebook_reads_only_rendered_people(name):
+    """So no real person is shown, and no path of the author's machine."""
     text = (EXAMPLES / name).read_text(encoding="utf-8")
     assert not re.findall(r"(?:/home|/root|/tmp|/usr|/Users|[A-Z]:\\\\)[/\w.\\-]*", text)
     assert "SANREID_DATA" not in text
     quoted = re.compile(r"[\"'](people|pairs|[\w.-]+/[\w./-]*)[\"']")
     read = {path.split("/")[0] for cell in cells(name) for path in quoted.findall(source(cell))}
-    assert read <= {"people", "pairs", "runs"}  # runs/ is what the notebook makes itself
+    assert read <= {"people", "pairs", "runs"}  # the notebook itself writes runs/
 
 
-def test_the_examples_hold_no_other_pictures():
+def test_the_examples_contain_no_other_pictures():
     pictures = {
         path.relative_to(EXAMPLES).parts[0]
         for path in EXAMPLES.rglob("*")
         if path.suffix.lower() in {".jpg", ".jpeg", ".png", ".gif", ".webp", ".tar"}
-        and path.relative_to(EXAMPLES).parts[0] != "runs"  # where a user's runs go
+        and path.relative_to(EXAMPLES).parts[0] != "runs"  # output of users' runs
     }
     assert pictures <= {"people", "pairs"}
     assert sum(path.stat().st_size for path in PEOPLE.rglob("*")) < 600_000
@@ -107,8 +105,8 @@ def test_the_examples_hold_no_other_pictures():
 
 
 @pytest.mark.slow
-def test_the_people_are_the_rendered_ones(tmp_path):
-    """Rendered again from their seed, the first and the last person are those of examples/."""
+def test_the_people_can_be_rendered_again(tmp_path):
+    """Rendering the first and the last person again from the seed gives the same files."""
     from sanreid.errors import MissingExtraError
     from sanreid.train.pit.generate.people.body import cached_body
     from tests.train.pit.command import main
@@ -131,7 +129,7 @@ def test_the_people_are_the_rendered_ones(tmp_path):
             assert fresh.tobytes() == kept.tobytes()
 
 
-def test_what_is_printed_is_stored_as_it_is_seen():
+def test_printed_text_is_stored_as_displayed():
     text = (
         "begin\r\nepoch 1/8:  33%|###  | 1/3\repoch 1/8: 100%|#####| 3/3\r\n\x1b[31mred\x1b[0m\n"
     )

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking against the published algorithm, dense and one row at a time."""
+"""k-reciprocal re-ranking against the published algorithm on dense matrices, row by row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sanreid import (
 
 
 def by_loops(queries, gallery, k1=20, k2=6, lambda_value=0.3):
-    """The algorithm as published, dense, in float64; a row is its own nearest neighbour."""
+    """The published algorithm, dense, in float64; each row is its own nearest neighbour."""
     rows = np.concatenate([queries, gallery]).astype(np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     count, num_queries = len(rows), len(queries)
@@ -88,7 +88,7 @@ def test_equals_the_published_algorithm(k1, k2, lambda_value):
 
 @pytest.mark.parametrize(("queries", "gallery"), [(1, 1), (1, 2), (3, 1), (4, 5)])
 @pytest.mark.parametrize(("k1", "k2"), [(20, 6), (3, 30)])
-def test_more_neighbours_asked_for_than_there_are(queries, gallery, k1, k2):
+def test_more_neighbours_than_rows(queries, gallery, k1, k2):
     queries, gallery, *_ = crowd(4, queries, gallery)
     result = k_reciprocal_rerank(queries, gallery, k1=k1, k2=k2)
     np.testing.assert_allclose(result, by_loops(queries, gallery, k1, k2), atol=1e-6)
@@ -96,13 +96,13 @@ def test_more_neighbours_asked_for_than_there_are(queries, gallery, k1, k2):
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10_000), k1=st.integers(1, 12), k2=st.integers(1, 8))
-def test_equals_the_published_algorithm_on_any_crowd(seed, k1, k2):
+def test_equals_the_published_algorithm_on_random_data(seed, k1, k2):
     queries, gallery, *_ = crowd(seed, 8, 30, people=4)
     result = k_reciprocal_rerank(queries, gallery, k1=k1, k2=k2)
     np.testing.assert_allclose(result, by_loops(queries, gallery, k1, k2), atol=1e-6)
 
 
-def test_small_blocks_and_the_grouped_search_change_nothing(monkeypatch):
+def test_small_blocks_and_grouped_search_do_not_change_the_result(monkeypatch):
     queries, gallery, *_ = crowd(9, 40, 260)
     expected = by_loops(queries, gallery, 5, 3)
     for module in (rerank, neighbourhoods):
@@ -125,8 +125,8 @@ def test_largest_are_those_of_a_stable_sort(depth, values):
     np.testing.assert_array_equal(rerank._largest(block, depth), expected)
 
 
-def test_duplicates_stand_in_the_order_of_their_places():
-    # Query 0 comes twice more in the gallery, gallery row 3 five times: ties on purpose.
+def test_duplicates_are_ordered_by_index():
+    # Query 0 occurs twice more in the gallery, gallery row 3 five times: deliberate ties.
     queries, gallery, *_ = crowd(2, 6, 40)
     gallery[[1, 8]] = queries[0]
     gallery[[10, 11, 30, 39]] = gallery[3]
@@ -135,30 +135,30 @@ def test_duplicates_stand_in_the_order_of_their_places():
 
 
 @pytest.mark.parametrize("size", [66, 67, 71])
-def test_duplicates_are_ties_wherever_a_block_ends(monkeypatch, size):
+def test_duplicates_are_ties_across_block_boundaries(monkeypatch, size):
     # The last block has few rows, where a matrix product may round equal columns differently.
     monkeypatch.setattr(rerank, "_BLOCK_BYTES", 1)  # blocks of 64 rows
     rows = np.random.default_rng(size).standard_normal((size, 100)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     rows[-25:] = rows[5:30]
     ranks = rerank._Neighbours(rows, size, np.empty((5, size - 5), np.float32)).ranks
-    places = np.argsort(ranks, axis=1)
+    positions = np.argsort(ranks, axis=1)
     for first, repeat in zip(range(5, 30), range(size - 25, size), strict=True):
-        others = np.arange(size) != repeat  # the repeat itself comes first in its own row
-        assert (places[others, first] < places[others, repeat]).all()
+        others = np.arange(size) != repeat  # each duplicate ranks first in its own row
+        assert (positions[others, first] < positions[others, repeat]).all()
 
 
 def test_all_rows_the_same():
-    # No distance differs: all originals are 0, and what is left is Jaccard's share.
+    # All distances are equal: the originals are 0, only the Jaccard term remains.
     result = k_reciprocal_rerank(np.ones((2, 3)), np.ones((30, 3)), k1=3, k2=2)
     assert np.isfinite(result).all()
     assert ((result >= 0) & (result <= 0.7 + 1e-6)).all()
 
 
 def test_known_value():
-    # Two people at right angles, each seen twice; k1 = 1 makes every pair mutual neighbours.
-    # Same person: original 0, neighbourhoods alike, so 0. Strangers: original 2 / 2, nothing in
-    # common, so 1.
+    # Two people with orthogonal embeddings, each seen twice; with k1 = 1 each pair is mutual.
+    # Same person: original 0, equal neighbourhoods, so 0. Different people: original 2 / 2,
+    # nothing in common, so 1.
     result = k_reciprocal_rerank([[1, 0], [0, 1]], [[1, 0], [0, 1]], k1=1, k2=2)
     np.testing.assert_allclose(result, [[0, 1], [1, 0]], atol=1e-6)
 
@@ -183,7 +183,7 @@ def test_values_are_fractions_and_better_than_plain_cosine():
     assert evaluate_distances(result, *labels).mAP > plain.mAP + 0.02
 
 
-def test_scale_kind_and_the_callers_arrays():
+def test_scale_and_dtype_do_not_matter_and_inputs_are_not_modified():
     queries, gallery, *_ = crowd(3, 5, 20)
     copies = queries.copy(), gallery.copy()
     plain = k_reciprocal_rerank(queries, gallery)
@@ -214,12 +214,12 @@ def test_scale_kind_and_the_callers_arrays():
         (np.ones((3, 2)), np.ones((3, 2)), {"lambda_value": float("nan")}, "between 0 and 1"),
     ],
 )
-def test_wrong_input_says_what_is_wrong(queries, gallery, options, message):
+def test_wrong_input_is_described(queries, gallery, options, message):
     with pytest.raises(InputError, match=message):
         k_reciprocal_rerank(queries, gallery, **options)
 
 
-def test_many_neighbours_do_not_cost_their_square_in_memory(monkeypatch):
+def test_memory_does_not_grow_with_the_square_of_the_neighbours(monkeypatch):
     for module in (rerank, neighbourhoods):
         monkeypatch.setattr(module, "THREADS", 2)
     rows = np.random.default_rng(0).standard_normal((600, 4))
@@ -230,6 +230,6 @@ def test_many_neighbours_do_not_cost_their_square_in_memory(monkeypatch):
     assert peak < 150 * 2**20  # all pairs of 256 rows at once: over 400
 
 
-def test_rerank_loads_no_torch():
+def test_rerank_does_not_import_torch():
     code = "import sys, sanreid.rerank; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Texts that try to be more than text, and a strict reader of HTML."""
+"""Texts that attempt injection, and a strict HTML parser."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def parsed(page):
 
 
 def parsed_fragment(fragment):
-    """Parse what a notebook puts inside a page."""
+    """Parse an HTML fragment as a notebook embeds it."""
     return parsed(
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>t</title></head>'
         f"<body>{fragment}</body></html>"

@@ -1,4 +1,4 @@
-"""The browsable page as a file: valid, harmless, complete, of the size asked for."""
+"""The browsable page as a file: valid, safe, complete, within the requested size."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def written(gallery, path, **options):
     return result, text, parsed(text)
 
 
-def test_a_page_holds_every_entry(gallery, tmp_path):
+def test_a_page_contains_every_entry(gallery, tmp_path):
     gallery.remove([3])
     result, _, tree = written(gallery, tmp_path / "page.html", title="Mine & <yours>")
     assert (result.entries, result.pictures, result.exact) == (11, 10, True)
@@ -78,9 +78,11 @@ def test_a_page_holds_every_entry(gallery, tmp_path):
     assert "".join(tree.itertext()).count("10 of 11 entries have a picture") == 1
 
 
-def test_eight_bits_keep_the_similarities():
+def test_eight_bit_codes_preserve_similarities():
     rng = np.random.default_rng(1)
-    rows = rng.standard_normal((200, 512)) * (rng.random((200, 512)) < 0.3)  # many zeros, as ReLU
+    rows = rng.standard_normal((200, 512)) * (
+        rng.random((200, 512)) < 0.3
+    )  # many zeros, as after a ReLU
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
     codes, factors = content.quantised(rows)
     again = codes.astype(np.float32) * factors[:, None]
@@ -91,7 +93,7 @@ def test_eight_bits_keep_the_similarities():
     assert np.isfinite(factor).all()
 
 
-def test_the_page_has_the_codes(gallery, tmp_path):
+def test_the_page_contains_the_codes(gallery, tmp_path):
     _, _, tree = written(gallery, tmp_path / "page.html")
     rows = np.stack([entry.embedding for entry in gallery.get(gallery.ids)])
     codes, factors = content.quantised(rows)
@@ -99,25 +101,25 @@ def test_the_page_has_the_codes(gallery, tmp_path):
     assert np.array_equal(numbers(tree, "factors", "<f4"), factors)
 
 
-def test_a_large_gallery_brings_neighbours(gallery, tmp_path, monkeypatch):
+def test_a_large_gallery_stores_neighbours(gallery, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "_MOST_VECTOR_BYTES", 100)
     gallery.remove([2])
     result, _, tree = written(gallery, tmp_path / "page.html", where={"id": {"$lt": 11}})
     assert not result.exact
     ids = [number for number in gallery.ids.tolist() if number < 11]
     rows = {entry.id: entry.embedding for entry in gallery.get(ids)}
-    places = numbers(tree, "vectors", "<i4").reshape(len(ids), content.NEIGHBOURS)
-    cosines = numbers(tree, "factors", "<i2").reshape(places.shape) / 32767
-    for place, number in enumerate(ids):
+    neighbours = numbers(tree, "vectors", "<i4").reshape(len(ids), content.NEIGHBOURS)
+    cosines = numbers(tree, "factors", "<i2").reshape(neighbours.shape) / 32767
+    for index, number in enumerate(ids):
         others = [(float(rows[number] @ rows[other]), -other) for other in ids if other != number]
         expected = [-other for _, other in sorted(others, reverse=True)]
-        assert [ids[near] for near in places[place] if near >= 0] == expected
-        found = cosines[place][: len(expected)]
+        assert [ids[near] for near in neighbours[index] if near >= 0] == expected
+        found = cosines[index][: len(expected)]
         np.testing.assert_allclose(found, sorted((c for c, _ in others), reverse=True), atol=1e-4)
 
 
 @pytest.mark.parametrize("pictures", ["embed", "link", "none"])
-def test_hostile_texts_stay_texts(pictures, crops, tmp_path):
+def test_hostile_texts_are_escaped(pictures, crops, tmp_path):
     gallery = Gallery(4)
     gallery.add(
         np.random.default_rng(0).standard_normal((len(HOSTILE), 4)),
@@ -137,7 +139,7 @@ def test_hostile_texts_stay_texts(pictures, crops, tmp_path):
         assert json.loads(block(tree, "pictures")) == [""] * len(HOSTILE)
 
 
-def test_only_the_pages_own_script_may_run(gallery, tmp_path):
+def test_only_the_scripts_of_the_page_may_run(gallery, tmp_path):
     _, text, tree = written(gallery, tmp_path / "page.html")
     (policy,) = (
         element.get("content")
@@ -152,7 +154,7 @@ def test_only_the_pages_own_script_may_run(gallery, tmp_path):
     assert not re.search(r"https?://", text)
 
 
-def test_links_are_relative_and_harmless(tmp_path):
+def test_links_are_relative_and_safe(tmp_path):
     strange = tmp_path / "crops" / 'javascript:a b"<&#?%é.jpg'
     strange.parent.mkdir()
     rendered_person(1, size=(64, 32)).save(strange)
@@ -169,7 +171,7 @@ def test_links_are_relative_and_harmless(tmp_path):
         assert content._address(path, tmp_path / "p.html") == ""
 
 
-def test_pictures_keep_to_their_budget(tmp_path):
+def test_pictures_stay_within_the_size_budget(tmp_path):
     noise = tmp_path / "noise.png"
     pixels = np.random.default_rng(0).integers(0, 256, (256, 128, 3), np.uint8)
     Image.fromarray(pixels).save(noise)
@@ -183,7 +185,7 @@ def test_pictures_keep_to_their_budget(tmp_path):
         assert result.pictures == len(pictures)
         sizes.append((len(pictures), len(pictures[0]) if pictures else 0))
     assert sizes[0][0] == 50
-    assert 0 < sizes[2][0] < 50  # the smallest, and still not room for all
+    assert 0 < sizes[2][0] < 50  # the smallest size, and still not enough for all
     assert sizes[0][1] > sizes[1][1] > sizes[2][1]
     assert sizes[3] == (0, 0)
 

@@ -1,4 +1,4 @@
-"""The browsable page in a real browser: opened as a file, clicked, typed at, looked at."""
+"""The browsable page in a real browser: opened as a file, clicked, typed into, rendered."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def browser():
 
 
 class Browser:
-    """A page as its reader meets it."""
+    """A page opened in the browser."""
 
     def __init__(self, driver):
         self.driver = driver
@@ -60,7 +60,7 @@ class Browser:
         return self.driver.execute_script(script)
 
     def ids(self):
-        """The entries in the grid, in order."""
+        """Return the entries in the grid, in order."""
         ids = self.run(
             "const ids = JSON.parse(document.getElementById('data').textContent).ids;"
             "return [...document.querySelectorAll('.tile')].map(t => ids[t.dataset.place])"
@@ -86,7 +86,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def check_quiet(self):
-        """Nothing failed, nothing was fetched, no text became a script."""
+        """Check that nothing failed, nothing was fetched and no text ran as a script."""
         assert self.driver.get_log("browser") == []
         assert self.run("return performance.getEntriesByType('resource').length") == 0
         assert self.run("return window.hacked") is None
@@ -94,7 +94,7 @@ class Browser:
 
 @pytest.fixture(scope="module")
 def gallery(tmp_path_factory):
-    """Eight people under four cameras, their neighbours not all of their own."""
+    """Eight people under four cameras; some neighbours are other people."""
     folder = tmp_path_factory.mktemp("crops")
     rng = np.random.default_rng(4)
     centres = rng.standard_normal((9, 32))
@@ -136,7 +136,7 @@ def expected(gallery, entry, **options):
     return [hit for hit in hits if hit.id != entry]
 
 
-def test_all_entries_are_there(opened, gallery):
+def test_all_entries_are_shown(opened, gallery):
     assert opened.driver.title == "People"
     assert opened.one("#summary").text == "33 entries, 8 people, 4 cameras"
     assert opened.ids() == gallery.ids.tolist()
@@ -186,7 +186,7 @@ def test_filters(opened, gallery):
     assert len(opened.ids()) == 33
 
 
-def test_a_search_among_other_cameras_and_above_a_similarity(opened, gallery):
+def test_a_search_with_other_cameras_and_a_minimum_similarity(opened, gallery):
     opened.all(".tile")[5].click()
     opened.one("#elsewhere").click()
     assert sorted(opened.ids()) == sorted(
@@ -200,11 +200,11 @@ def test_a_search_among_other_cameras_and_above_a_similarity(opened, gallery):
     assert opened.similarities()
     assert min(opened.similarities()) >= 0.295
     opened.one("#reset").click()
-    assert "#5" in opened.one("#query").text  # the filters are cleared, the search goes on
+    assert "#5" in opened.one("#query").text  # the filters are cleared, the search remains
     assert len(opened.ids()) == 32
 
 
-def test_what_is_focused_is_not_below_the_header(opened):
+def test_the_focused_entry_is_not_hidden_by_the_header(opened):
     from selenium.webdriver.common.keys import Keys
 
     below = (
@@ -222,7 +222,7 @@ def test_what_is_focused_is_not_below_the_header(opened):
         opened.driver.set_window_size(1200, 900)
 
 
-def test_ids_of_any_size_stay_apart(browser, tmp_path):
+def test_large_ids_stay_distinct(browser, tmp_path):
     gallery = Gallery(2)
     large = 2**53
     gallery.add([[1, 0], [0, 1]], ids=[large, large + 1])
@@ -233,7 +233,7 @@ def test_ids_of_any_size_stay_apart(browser, tmp_path):
     browser.check_quiet()
 
 
-def test_keys(opened, gallery):
+def test_keyboard_navigation(opened, gallery):
     from selenium.webdriver.common.keys import Keys
 
     opened.press(Keys.ARROW_DOWN)
@@ -251,12 +251,14 @@ def test_keys(opened, gallery):
     assert opened.run(active) == 1
     opened.press(Keys.ENTER)
     assert "#1" in opened.one("#query").text
-    assert opened.run(active) == expected(gallery, 1)[0].id  # ready to go on from the best hit
+    assert (
+        opened.run(active) == expected(gallery, 1)[0].id
+    )  # focus on the best hit, ready to continue
     opened.press("o")
     assert opened.one("#elsewhere").is_selected()
     opened.press("o", Keys.ESCAPE)
     assert len(opened.ids()) == 33
-    assert opened.run(active) == 1  # where one was before
+    assert opened.run(active) == 1  # back at the previous entry
     opened.press(Keys.END)
     assert opened.run(active) == 32
     opened.press("/")
@@ -267,7 +269,7 @@ def test_keys(opened, gallery):
     assert opened.run("return document.activeElement.id") == "camera"
 
 
-def test_the_way_back_and_an_address_to_keep(opened, written):
+def test_the_back_button_and_permanent_links(opened, written):
     opened.all(".tile")[3].click()
     opened.all(".tile")[0].click()
     first = opened.ids()
@@ -293,7 +295,7 @@ def test_light_and_dark(opened):
     opened.theme("light")
     assert light[:60, 600:].mean() > 230
     assert dark[:60, 600:].mean() < 60
-    for picture in (light, dark):  # crops are seen on either
+    for picture in (light, dark):  # crops are visible in both
         assert picture[200:500].std() > 30
 
 
@@ -320,15 +322,15 @@ def test_hostile_texts_do_nothing(browser, tmp_path):
         write_gallery_page(gallery, tmp_path / "page.html", title=title)
         browser.open(tmp_path / "page.html")
         assert browser.one("h1").text == " ".join(title.split())
-        for place in range(len(HOSTILE)):
-            browser.all(".tile")[place].click()
+        for index in range(len(HOSTILE)):
+            browser.all(".tile")[index].click()
             browser.one("#back").click()
         assert len(browser.ids()) == len(HOSTILE)
         browser.check_quiet()
 
 
 @pytest.mark.parametrize("entries", [0, 1])
-def test_hardly_any_entries(browser, tmp_path, entries):
+def test_galleries_with_few_entries(browser, tmp_path, entries):
     gallery = Gallery(4)
     gallery.add(np.ones((entries, 4)))
     write_gallery_page(gallery, tmp_path / "page.html")
@@ -391,7 +393,7 @@ def test_linked_pictures_are_found(browser, gallery, tmp_path):
     assert browser.driver.get_log("browser") == []
 
 
-def test_a_picture_that_goes_away_leaves_a_grey_field(browser, tmp_path):
+def test_a_missing_picture_is_shown_as_a_grey_box(browser, tmp_path):
     crop = tmp_path / "crop.jpg"
     rendered_person(1, size=(64, 32)).save(crop)
     gallery = Gallery(2)
@@ -402,4 +404,4 @@ def test_a_picture_that_goes_away_leaves_a_grey_field(browser, tmp_path):
     browser.driver.implicitly_wait(5)
     assert browser.one(".gone").text == "no picture"
     browser.driver.implicitly_wait(0)
-    browser.driver.get_log("browser")  # the missing file is told there
+    browser.driver.get_log("browser")  # contains the error about the missing file

@@ -1,4 +1,4 @@
-"""Figures: what is drawn is what was given; no pyplot; clear words without matplotlib."""
+"""Figures: they show the given data, without pyplot; clear errors without matplotlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.people import rendered_person
 
 matplotlib = pytest.importorskip("matplotlib", reason="the viz extra is not installed")
 
-from matplotlib.colors import to_hex  # noqa: E402 - behind the check
+from matplotlib.colors import to_hex  # noqa: E402 - after the check
 from matplotlib.figure import Figure  # noqa: E402 - as above
 
 from sanreid import viz  # noqa: E402 - as above
@@ -49,7 +49,7 @@ def calibration():
     return Gallery(8).calibrate(rows, pids, false_match_rate=0.05)
 
 
-def test_importing_viz_is_light_and_figures_leave_pyplot_alone():
+def test_importing_viz_is_light_and_figures_do_not_use_pyplot():
     out = python(
         "import sys, sanreid.viz, numpy as np\n"
         "print([m for m in ('torch', 'faiss', 'PIL', 'matplotlib') if m in sys.modules])\n"
@@ -62,7 +62,7 @@ def test_importing_viz_is_light_and_figures_leave_pyplot_alone():
     assert out.split("\n")[:2] == ["[]", "False False"]
 
 
-def test_without_matplotlib_the_extra_is_named():
+def test_without_matplotlib_the_error_names_the_extra():
     out = python(
         "import sys; sys.modules['matplotlib.axes'] = None\n"
         "from sanreid.errors import MissingExtraError\n"
@@ -75,7 +75,7 @@ def test_without_matplotlib_the_extra_is_named():
     assert out.endswith("ranked_list\n")
 
 
-def test_every_public_name_of_viz_is_there():
+def test_every_public_name_of_viz_exists():
     for name in viz.__all__:
         assert callable(getattr(viz, name))
     assert set(viz.__all__) <= set(dir(viz))
@@ -83,7 +83,7 @@ def test_every_public_name_of_viz_is_there():
         viz.nothing  # noqa: B018 - the access is the test
 
 
-def test_a_cmc_curve_is_the_report(report):
+def test_a_cmc_curve_shows_the_report(report):
     figure = viz.cmc_figure({"a $1": report, "b": report}, max_rank=7)
     first, second = figure.axes[0].get_lines()
     assert np.array_equal(first.get_ydata(), report.cmc[:7])
@@ -94,7 +94,7 @@ def test_a_cmc_curve_is_the_report(report):
     assert labels[1] == f"b: rank-1 {report.rank1 * 100:.1f} %, mAP {report.mAP * 100:.1f} %"
     assert labels[0].startswith(r"a \$1: ")
     assert figure.axes[0].get_xticks()[0] == 1
-    figure.savefig("/dev/null", format="svg")  # a name with a dollar sign is no formula
+    figure.savefig("/dev/null", format="svg")  # a dollar sign in a name does not start a formula
 
 
 @pytest.mark.parametrize("wrong", [{}, [1]])
@@ -109,7 +109,7 @@ def test_the_area_under_precision_and_recall_is_the_map(report):
     recall, precision = line.get_data()
     assert recall[0] == 0
     assert recall[-1] == 1
-    # Four matches a query divide a hundred recalls evenly: the mean of the steps is exact.
+    # Four matches per query divide a hundred recalls evenly, so the mean of the steps is exact.
     assert precision[1:].mean() == pytest.approx(report.mAP, abs=1e-12)
 
 
@@ -118,9 +118,9 @@ def test_precision_at_recall_equals_its_definition(report):
     for level, value in zip(recall, precision, strict=True):
         found, start = [], 0
         for count in report.num_matches:
-            places = report.match_places[start : start + count]
+            ranks = report.match_places[start : start + count]
             nth = next(n for n in range(1, count + 1) if n / count >= level - 1e-12)
-            found.append(nth / places[nth - 1])
+            found.append(nth / ranks[nth - 1])
             start += count
         assert value == pytest.approx(np.mean(found), abs=1e-12)
     assert start == len(report.match_places)
@@ -128,12 +128,12 @@ def test_precision_at_recall_equals_its_definition(report):
         report.precision_recall(num_points=0)
 
 
-def test_the_histogram_holds_all_pairs_and_the_threshold(calibration):
+def test_the_histogram_contains_all_pairs_and_the_threshold(calibration):
     figure = viz.similarity_histogram(calibration)
     ax = figure.axes[0]
     assert ax.get_lines()[0].get_xdata()[0] == calibration.threshold
     drawn = [patch.get_data() for patch in ax.patches]
-    assert len(drawn) == 4  # an area and its line for each of the two
+    assert len(drawn) == 4  # an area and its outline for each distribution
     for data in drawn:
         assert data.values.sum() == pytest.approx(1)
         assert len(data.values) <= 32
@@ -142,7 +142,7 @@ def test_the_histogram_holds_all_pairs_and_the_threshold(calibration):
     assert above <= calibration.false_match_rate + 1e-9
 
 
-def test_the_legend_of_the_histogram_hides_nothing(calibration):
+def test_the_legend_of_the_histogram_covers_no_data(calibration):
     figure = viz.similarity_histogram(calibration, title="T")
     figure.draw_without_rendering()
     ax = figure.axes[0]
@@ -152,7 +152,7 @@ def test_the_legend_of_the_histogram_hides_nothing(calibration):
     assert legend.x1 <= figure.bbox.x1
 
 
-def test_figures_are_drawn_on_the_axes_they_are_given(report, calibration):
+def test_figures_are_drawn_on_the_given_axes(report, calibration):
     mine = Figure()
     axes = mine.subplots(1, 3)
     assert viz.cmc_figure(report, ax=axes[0]) is mine
@@ -175,8 +175,8 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     hits = [hit(0, 7, str(tmp_path / "a.png")), hit(1, 8), hit(2, None)]
     figure = viz.ranked_list_figure([crop, crop], [hits, []], query_pids=[7, None])
     ax = figure.axes[0]
-    colours = [to_hex(patch.get_edgecolor()).upper() for patch in ax.patches]
-    assert colours == [BLUE, GREEN, VERMILION, GREY, BLUE]
+    colors = [to_hex(patch.get_edgecolor()).upper() for patch in ax.patches]
+    assert colors == [BLUE, GREEN, VERMILION, GREY, BLUE]
     pictures = [image.get_array() for image in ax.images]
     assert np.array_equal(pictures[0], pictures[1])
     assert (pictures[2] == 241).all()
@@ -197,7 +197,7 @@ def test_captions_are_short_and_taken_literally():
     assert fitting("x" * 30, 10) == "x" * 9 + "…"
 
 
-def test_textures_stand_beside_their_crops():
+def test_textures_are_shown_next_to_their_crops():
     crops = [rendered_person(i, size=(64, 32)) for i in (1, 2, 3)]
     painted = np.linspace(-1, 1, 3 * 8 * 8, dtype=np.float32).reshape(3, 8, 8)
     whole = np.zeros((8, 8, 3), np.uint8)
@@ -213,8 +213,8 @@ def test_textures_stand_beside_their_crops():
     assert (pictures[2] == 0).all()
     heads = [text.get_text() for text in figure.axes[0].texts]
     assert heads.count("painted") == heads.count("true") == 2
-    alone = viz.texture_sheet(crops[:1], [whole])
-    assert [text.get_text() for text in alone.axes[0].texts] == ["crop", "texture"]
+    single = viz.texture_sheet(crops[:1], [whole])
+    assert [text.get_text() for text in single.axes[0].texts] == ["crop", "texture"]
     with pytest.raises(InputError, match=r"reaches from .* to 3; a float texture lies in"):
         viz.texture_sheet(crops[:1], [painted * 3])
     with pytest.raises(InputError, match="textures must be one a picture; got 1 for 2"):
@@ -225,7 +225,7 @@ def test_textures_stand_beside_their_crops():
         viz.texture_sheet(crops[:1], [whole], labels=[7])
 
 
-def test_one_picture_is_no_sequence_of_them():
+def test_a_single_picture_is_not_a_sequence():
     crop, whole = rendered_person(1, size=(64, 32)), np.zeros((8, 8, 3), np.uint8)
     for call in (
         lambda: viz.texture_sheet("crop.jpg", [whole] * 8),
@@ -237,7 +237,7 @@ def test_one_picture_is_no_sequence_of_them():
             call()
 
 
-def test_principal_components_keep_what_lies_in_a_plane():
+def test_principal_components_preserve_points_in_a_plane():
     rng = np.random.default_rng(2)
     flat = rng.standard_normal((20, 2)) * (3, 1)
     plane = np.linalg.qr(rng.standard_normal((6, 2)))[0].T
@@ -254,7 +254,7 @@ def test_principal_components_keep_what_lies_in_a_plane():
     np.testing.assert_allclose(again, points[::-1], atol=1e-5)  # signs do not depend on order
 
 
-def test_a_map_has_each_entry_under_its_colour(tmp_path):
+def test_a_map_shows_each_entry_in_its_color(tmp_path):
     rng = np.random.default_rng(3)
     gallery = Gallery(8)
     gallery.add(rng.standard_normal((9, 8)), pids=[1, "1", None] * 3, camids=[1] * 8 + [None])
@@ -276,7 +276,7 @@ def test_a_map_has_each_entry_under_its_colour(tmp_path):
             viz.gallery_map(gallery, **wrong)
 
 
-def test_framed_crops_of_many_people_are_told_apart():
+def test_framed_crops_of_many_people_are_distinguishable():
     gallery = Gallery(4)
     gallery.add(np.random.default_rng(0).standard_normal((24, 4)), pids=list(range(1, 25)))
     ax = viz.gallery_map(gallery, pictures=True).axes[0]
@@ -289,7 +289,7 @@ def test_framed_crops_of_many_people_are_told_apart():
     assert frames(ax.get_legend().get_patches()) == drawn
 
 
-def test_umap_is_named_where_it_is_missing(monkeypatch):
+def test_missing_umap_is_named(monkeypatch):
     from sanreid.errors import MissingExtraError
 
     monkeypatch.setitem(sys.modules, "umap", None)

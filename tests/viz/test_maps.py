@@ -1,4 +1,4 @@
-"""Maps of the network: the right stage, the right places."""
+"""Feature maps: the right stage, the right locations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def crops():
     return [rendered_person(i, size=(64, 32)) for i in (1, 2)]
 
 
-def test_stage_maps_are_those_of_the_module(tiny_encoder, crops):
+def test_stage_maps_equal_those_of_the_module(tiny_encoder, crops):
     import torch
 
     config = tiny_encoder.config
@@ -34,7 +34,7 @@ def test_stage_maps_are_those_of_the_module(tiny_encoder, crops):
         np.testing.assert_allclose(maps, stage.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_the_activation_is_the_norm_of_a_place(tiny_encoder, crops):
+def test_the_activation_is_the_norm_at_each_location(tiny_encoder, crops):
     figure = activation_map(tiny_encoder, crops[0], title="T")
     plain, grey, heat = (image.get_array() for image in figure.axes[0].images)
     maps = stage_maps(tiny_encoder, crops[:1])[0]
@@ -43,7 +43,7 @@ def test_the_activation_is_the_norm_of_a_place(tiny_encoder, crops):
     assert grey.shape == (256, 128)
 
 
-def test_a_crop_matches_itself_place_by_place(tiny_encoder, crops):
+def test_a_crop_matches_itself_location_by_location(tiny_encoder, crops):
     figure = similarity_map(tiny_encoder, crops[0], crops[0], matches=5)
     lines = figure.axes[0].get_lines()
     assert len(lines) == 5
@@ -55,7 +55,7 @@ def test_a_crop_matches_itself_place_by_place(tiny_encoder, crops):
     np.testing.assert_allclose(heat, 1, atol=1e-5)
 
 
-def test_one_place_is_compared_with_all_of_the_other(tiny_encoder, crops):
+def test_one_location_is_compared_with_all_of_the_other_crop(tiny_encoder, crops):
     figure = similarity_map(tiny_encoder, *crops, place=(0.99, 0.0))
     first, second = stage_maps(tiny_encoder, crops)
     asked = first[:, -1, 0]
@@ -64,7 +64,7 @@ def test_one_place_is_compared_with_all_of_the_other(tiny_encoder, crops):
     np.testing.assert_allclose(figure.axes[0].images[2].get_array(), expected, atol=1e-5)
 
 
-def test_mutual_places_by_loops():
+def test_mutual_matches_equal_their_definition_in_loops():
     rng = np.random.default_rng(0)
     cosine = rng.uniform(-1, 1, (7, 5)).astype(np.float32)
     expected = [
@@ -78,7 +78,7 @@ def test_mutual_places_by_loops():
     assert expected
 
 
-def test_maps_say_what_is_wrong(tiny_encoder, crops):
+def test_error_messages_of_maps(tiny_encoder, crops):
     with pytest.raises(InputError, match="stage must be 1, 2, 3 or 4; got 5"):
         activation_map(tiny_encoder, crops[0], stage=5)
     with pytest.raises(InputError, match="fractions from 0 to 1"):

@@ -1,4 +1,4 @@
-"""What results show in notebooks: valid HTML, nothing of the data in it but text, small."""
+"""Results in notebooks: valid, small HTML in which all data is escaped text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.viz.hostile import HOSTILE, parsed_fragment
 
 
 def check_harmless(tree):
-    """No element and no attribute that could do anything, and no address but data."""
+    """Check that no element or attribute is active and that all addresses are data URLs."""
     for element in tree.iter():
         assert element.tag in {
             "html", "head", "meta", "title", "body", "div", "span", "img", "table", "caption",
@@ -54,7 +54,7 @@ def test_right_and_wrong_are_framed(crops):
     assert result.query_camids == (1,)
     html = result.with_queries([crops[0]])._repr_html_()
     frames = re.findall(r"border:3px solid (#\w+)", html)
-    assert frames == [BLUE, GREEN, VERMILION, GREEN, GREY]  # the last names nobody
+    assert frames == [BLUE, GREEN, VERMILION, GREEN, GREY]  # the last has no pid
     assert html.count("<img") == 3
     assert html.count("no picture") == 2
     tree = parsed_fragment(html)
@@ -80,7 +80,7 @@ def test_a_hit_is_right_wrong_or_neither(found, asked, mark):
     assert mark_of(found, asked) == mark
 
 
-def test_a_person_called_7_is_not_number_7(crops):
+def test_pid_string_7_differs_from_number_7(crops):
     gallery = Gallery(2)
     gallery.add([[1, 0]], pids=["7"], metadata=[{"path": crops[0]}])
     html = gallery.search([[1, 0]]).with_queries(pids=[7])._repr_html_()
@@ -90,7 +90,7 @@ def test_a_person_called_7_is_not_number_7(crops):
 
 
 @pytest.mark.parametrize("with_path", [True, False])
-def test_hostile_values_are_text(with_path, crops):
+def test_hostile_values_are_escaped(with_path, crops):
     gallery = Gallery(2)
     gallery.add(
         np.ones((len(HOSTILE), 2)),
@@ -122,12 +122,12 @@ def test_a_hundred_hits_stay_small(tmp_path):
     assert many._repr_html_().count("<img") == 10 * 11
     assert len(many.query_images) == 10  # a large batch is not kept alive
     for result in (one, many):
-        assert len(result._repr_html_()) < 2_000_000  # of noise, which does not compress
+        assert len(result._repr_html_()) < 2_000_000  # with noise, which does not compress
     assert "the first 10 queries and 10 hits are shown" in many._repr_html_()
     assert "the first 100 hits are shown" in one._repr_html_()
 
 
-def test_without_pictures_there_is_a_table():
+def test_without_pictures_a_table_is_shown():
     gallery = Gallery(2)
     gallery.add([[1, 0], [0, 1]], pids=["<b>", None], metadata=[{"floor": 2}, None])
     html = gallery.search([[1, 0], [-1, -1]], min_similarity=0.5)._repr_html_()
@@ -139,7 +139,7 @@ def test_without_pictures_there_is_a_table():
     ]
 
 
-def test_nothing_found_and_nothing_asked(crops):
+def test_no_hits_and_no_queries(crops):
     gallery = Gallery(2)
     for result in (gallery.search([[1, 0]]), gallery.search(np.empty((0, 2)))):
         assert "0 hits" in result._repr_html_()
@@ -149,7 +149,7 @@ def test_nothing_found_and_nothing_asked(crops):
     assert "no hits" in html
 
 
-def test_with_queries_wants_one_a_query():
+def test_with_queries_requires_one_value_per_query():
     result = Gallery(2).search([[1, 0], [0, 1]])
     for name in ("images", "pids", "camids"):
         with pytest.raises(
@@ -158,7 +158,7 @@ def test_with_queries_wants_one_a_query():
             result.with_queries(**{name: [1]})
 
 
-def test_search_images_knows_its_queries(tiny_encoder, crops):
+def test_search_images_keeps_its_queries(tiny_encoder, crops):
     gallery = Gallery(16)
     gallery.add_images(tiny_encoder, crops)
     assert gallery.search_images(tiny_encoder, crops[0]).query_images == (crops[0],)
@@ -185,15 +185,15 @@ def test_a_gallery_shows_its_counts_and_crops(crops):
     check_harmless(tree)
     words = list(tree.itertext())
     assert "Gallery in memory: 19 entries, 13 people, 2 cameras, dim 2" in words
-    place = words.index("camera 1")
-    assert words[place + 1] == "12"
+    index = words.index("camera 1")
+    assert words[index + 1] == "12"
     assert words[words.index("2 more") + 1] == "2"
     assert html.count("<img") == 10
     with pytest.raises(InputError, match='field must be "pid" or "camid"'):
         gallery.counts("floor")
 
 
-def test_a_report_shows_its_figures_and_the_curve():
+def test_a_report_shows_its_metrics_and_the_curve():
     report = evaluate([[1, 0], [0, 1]], [1, 2], [1, 1], [[1, 0.1], [1, 0.5]], [1, 2], [2, 2])
     html = report._repr_html_()
     tree = parsed_fragment(html)
@@ -215,7 +215,7 @@ def test_the_curve_rises_where_the_cmc_does():
     assert parsed_fragment(cmc_plot(np.array([1.0]))) is not None
 
 
-def test_showing_loads_no_torch():
+def test_displaying_does_not_import_torch():
     code = (
         "import sys, numpy as np; from sanreid import Gallery\n"
         "g = Gallery(2); g.add(np.eye(2), metadata=[{'path': 'gone'}] * 2)\n"

@@ -1,4 +1,4 @@
-"""Sheets: sizes, frames, what is drawn for a crop that is gone, and messages."""
+"""Sheets: sizes, frames, missing crops, and error messages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hit(entry: int, *, pid=None, camid=None, path=None) -> Hit:
 
 
 def frame_at(sheet: Image.Image, column: int, row: int = 0, *, top: int, apart: int = 0):
-    """The colour in the middle of a crop's left frame."""
+    """Return the color in the middle of a crop's left frame."""
     x = MARGIN + column * STEP[0] + (apart if column else 0) + FRAME // 2
     return sheet.getpixel((x, top + row * STEP[1] + 40))
 
@@ -38,12 +38,12 @@ def test_a_contact_sheet_is_a_grid():
     assert np.array_equal(np.asarray(shown), np.asarray(crops[0]))
 
 
-def test_fewer_crops_than_columns_make_a_narrow_sheet():
+def test_fewer_crops_than_columns_give_a_narrow_sheet():
     sheet = contact_sheet([rendered_person(1, size=SIZE)], columns=8, crop_size=SIZE)
     assert sheet.width == 2 * MARGIN + STEP[0] - GAP
 
 
-def test_marks_choose_the_frame():
+def test_marks_determine_the_frame():
     marks = ["right", "wrong", "query", "none"]
     sheet = contact_sheet(
         [rendered_person(1, size=SIZE)] * 4, marks=marks, labels=["a\nb"] * 4, crop_size=SIZE
@@ -52,7 +52,7 @@ def test_marks_choose_the_frame():
     assert seen == [FRAMES[mark] for mark in marks]
 
 
-def test_an_empty_sheet_is_a_picture_all_the_same():
+def test_an_empty_sheet_is_still_a_picture():
     assert contact_sheet([]).width > 0
 
 
@@ -78,19 +78,19 @@ def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
         ({"columns": 0}, "columns must be at least 1; got 0"),
     ],
 )
-def test_a_contact_sheet_says_what_is_wrong(arguments, message):
+def test_error_messages_of_a_contact_sheet(arguments, message):
     with pytest.raises(InputError, match=message):
         contact_sheet([rendered_person(1, size=SIZE)] * 2, **arguments)
 
 
 @pytest.mark.parametrize("one", ["crop.jpg", Path("crop.jpg"), Image.new("RGB", (4, 8))])
-def test_one_picture_is_no_sequence_of_them(one):
+def test_a_single_picture_is_not_a_sequence(one):
     for call in (lambda: contact_sheet(one), lambda: ranked_list(one, [[]] * 8)):
         with pytest.raises(InputError, match="wants a sequence; put one image into a list"):
             call()
 
 
-def test_a_font_of_the_users_writes_what_pillows_cannot():
+def test_a_custom_font_draws_characters_missing_in_the_default():
     matplotlib = pytest.importorskip("matplotlib", reason="the viz extra is not installed")
     font = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
 
@@ -98,7 +98,9 @@ def test_a_font_of_the_users_writes_what_pillows_cannot():
         hits = [[hit(0, pid=name)]]
         return ranked_list([Image.new("RGB", (32, 64))], hits, crop_size=SIZE, **options)
 
-    assert sheet("\u0410\u043d\u043d\u0430") == sheet("\u0411\u0435\u043b\u0430")  # four boxes
+    assert sheet("\u0410\u043d\u043d\u0430") == sheet(
+        "\u0411\u0435\u043b\u0430"
+    )  # both drawn as four boxes
     anna, bela = (
         sheet(name, font=font) for name in ("\u0410\u043d\u043d\u0430", "\u0411\u0435\u043b\u0430")
     )
@@ -130,10 +132,10 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     assert seen == [FRAMES[mark] for mark in ("query", "right", "wrong", "none")]
     left = MARGIN + STEP[0] + apart + FRAME
     shown = np.asarray(sheet.crop((left, top + FRAME + 24, left + 32, top + FRAME + 64)))
-    assert np.array_equal(shown, np.asarray(crop)[24:])  # below the sign in the corner
+    assert np.array_equal(shown, np.asarray(crop)[24:])  # below the mark in the corner
 
 
-def test_a_result_that_knows_its_queries_is_not_told_again():
+def test_a_result_with_queries_needs_no_query_arguments():
     from sanreid import Gallery
 
     crop = rendered_person(1, size=SIZE)
@@ -155,21 +157,21 @@ def test_without_pids_nobody_is_right_or_wrong():
 
 
 @pytest.mark.parametrize("path", [None, "moved away.jpg"])
-def test_a_crop_that_is_gone_is_an_empty_field(path):
+def test_a_missing_crop_is_drawn_as_an_empty_box(path):
     crop = rendered_person(1, size=SIZE)
     sheet = ranked_list([crop], [[hit(0, path=path)]], crop_size=SIZE)
     x = MARGIN + STEP[0] + 2 * GAP + FRAME + 3
     assert sheet.getpixel((x, MARGIN + HEADER + FRAME + 3)) == EMPTY
 
 
-def test_given_images_go_before_the_metadata():
+def test_given_images_take_precedence_over_metadata():
     red = Image.new("RGB", (32, 64), (250, 0, 0))
     sheet = ranked_list([red], [[hit(5, path="moved away.jpg")]], images={5: red}, crop_size=SIZE)
     x = MARGIN + STEP[0] + 2 * GAP + FRAME + 3
     assert sheet.getpixel((x, MARGIN + HEADER + FRAME + 3)) == (250, 0, 0)
 
 
-def test_queries_without_hits_and_lists_of_unequal_length():
+def test_queries_without_hits_and_rankings_of_unequal_length():
     crop = rendered_person(1, size=SIZE)
     sheet = ranked_list([crop, crop], [[], [hit(0), hit(1)]], crop_size=SIZE)
     assert sheet.width == 2 * MARGIN + 3 * STEP[0] - GAP + 2 * GAP
@@ -183,7 +185,7 @@ def test_queries_without_hits_and_lists_of_unequal_length():
         ({"query_camids": [1, 2, 3]}, "query_camids must be one a query; got 3 for 2"),
     ],
 )
-def test_a_ranked_list_says_what_is_wrong(arguments, message):
+def test_error_messages_of_a_ranked_list(arguments, message):
     crop = rendered_person(1, size=SIZE)
     with pytest.raises(InputError, match=message):
         ranked_list([crop] * 2, [[], []], **arguments)

@@ -1,7 +1,7 @@
-"""A small Hugging Face Hub on loopback, as much of it as the real client needs.
+"""A minimal Hugging Face Hub on loopback, with what the real client needs.
 
 Downloads (``/{repo}/resolve/{revision}/{file}``, large files behind ``X-Linked-*`` headers) and
-uploads (create, branch, preupload, LFS batch, commit) against dictionaries in memory.
+uploads (create, branch, preupload, LFS batch, commit) use dictionaries in memory.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from urllib.parse import unquote
 
 
 class FakeHub:
-    """The server and what it stores; a context manager."""
+    """The server and its contents; a context manager."""
 
     def __init__(self):
         self.branches = {}  # repo_id -> {branch or tag: commit}
         self.commits = {}  # (repo_id, commit) -> {filename: bytes}
         self.lfs = {}  # sha256 -> bytes
         self.private = {}  # repo_id -> bool
-        self.messages = []  # of commits pushed
+        self.messages = []  # messages of pushed commits
         self.requests = []  # (method, path)
         self.tokens = set()
-        self.answer_with = None  # an HTTP status for everything
-        self.tampered = {}  # sha256 -> other bytes to send in its place
+        self.answer_with = None  # HTTP status returned for every request
+        self.tampered = {}  # sha256 -> bytes to send instead
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
 
@@ -41,7 +41,7 @@ class FakeHub:
         self._thread.join()
 
     def put(self, repo_id, files, *, branch="main"):
-        """Commit ``files`` on ``branch``; give the commit, 40 hexadecimal digits."""
+        """Commit ``files`` on ``branch``; return the commit, 40 hexadecimal digits."""
         listing = json.dumps({name: hashlib.sha256(c).hexdigest() for name, c in files.items()})
         commit = hashlib.sha1(f"{repo_id}{listing}".encode()).hexdigest()
         self.commits[repo_id, commit] = dict(files)
@@ -53,7 +53,7 @@ class FakeHub:
         return commit if (repo_id, commit) in self.commits else None
 
 
-def _handler(hub):  # noqa: C901 - one class of short answers
+def _handler(hub):  # noqa: C901 - one class of short responses
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 

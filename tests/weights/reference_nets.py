@@ -1,7 +1,7 @@
-"""A ResNet-50 of our own hand with torchreid's key names, to convert checkpoints of.
+"""An independent ResNet-50 with torchreid's key names, whose checkpoints are converted.
 
-Written from the papers (He et al., CVPR 2016, stride on the 3x3 convolution), sharing no line
-with the package, so that agreement of embeddings says something.
+Written from the papers (He et al., CVPR 2016, stride on the 3x3 convolution) without code of the
+package, so that agreement of embeddings is a real test.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Block(nn.Module):
 
 
 class ReIDNet(nn.Module):
-    """ResNet-50 for ``people`` identities; ``fc_dim=None`` leaves the ``fc`` head out."""
+    """ResNet-50 for ``people`` identities; ``fc_dim=None`` omits the ``fc`` head."""
 
     def __init__(self, *, people, fc_dim, last_stride):
         super().__init__()
@@ -43,8 +43,8 @@ class ReIDNet(nn.Module):
         for number, (width, depth) in enumerate([(64, 3), (128, 4), (256, 6), (512, 3)], start=1):
             stride = {1: 1, 2: 2, 3: 2, 4: last_stride}[number]
             blocks = []
-            for place in range(depth):
-                blocks.append(Block(inside, width, stride if place == 0 else 1))
+            for index in range(depth):
+                blocks.append(Block(inside, width, stride if index == 0 else 1))
                 inside = 4 * width
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
         self.fc = None
@@ -60,7 +60,7 @@ class ReIDNet(nn.Module):
 
 
 def trained_looking(net, *, seed=0):
-    """Fill weights and running statistics with numbers that tell every layer apart."""
+    """Fill weights and running statistics with values that distinguish all layers."""
     rng = torch.Generator().manual_seed(seed)
     for key, value in net.state_dict().items():
         if key.endswith("running_var"):

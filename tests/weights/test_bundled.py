@@ -1,4 +1,4 @@
-"""The bundled weights: whole, listed with their terms, and the network they claim to be."""
+"""The bundled weights: intact, listed with their terms, and the network they claim to be."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tensors(located):
     return weights.read_state_dict(located.path)
 
 
-def test_the_default_is_found_without_the_network(located):
+def test_the_default_is_found_without_a_network(located):
     assert located.name == "san-r50"
     assert located.entry == weights.list_weights()["san-r50"]
     assert located.config.input_size == (256, 128)
@@ -38,7 +38,7 @@ def test_the_file_is_the_released_one(located):
     assert located.path.stat().st_size == located.entry.size_bytes <= 50_000_000
 
 
-def test_the_list_says_the_terms_and_the_data(located):
+def test_the_list_states_terms_and_training_data(located):
     entry = weights.list_weights()["san-r50"]
     assert "non-commercial research" in entry.license
     assert [(data["identities"], data["crops"]) for data in entry.training_data] == [
@@ -53,13 +53,13 @@ def test_the_list_says_the_terms_and_the_data(located):
     assert not any("Market" in metric["dataset"] for metric in entry.metrics)  # seen in training
 
 
-def test_the_licence_travels_with_the_weights(located):
+def test_the_licence_is_distributed_with_the_weights(located):
     terms = (located.path.parent / "LICENSE").read_text(encoding="utf-8")
     for words in ("Market-1501", "CUHK03", "CUHK01", "non-commercial research", "MIT"):
         assert words in terms
 
 
-def test_keys_are_those_of_sa_enc_and_nothing_else(located, tensors):
+def test_keys_are_exactly_those_of_sa_enc(located, tensors):
     module = build_sa_enc(located.config)
     module.load_state_dict(tensors, strict=True)
     assert set(tensors) == set(module.state_dict())
@@ -93,7 +93,7 @@ def test_forward_equals_plain_torchvision(located, tensors):
     assert not torch.allclose(unit(actual[:1]), unit(actual[1:]), atol=1e-2)
 
 
-def test_listing_costs_neither_torch_nor_the_hub_client():
+def test_listing_imports_neither_torch_nor_the_hub_client():
     code = (
         "import sys, sanreid; sanreid.list_weights(); import sanreid.weights; "
         "sanreid.weights.verify('san-r50'); "
@@ -102,5 +102,5 @@ def test_listing_costs_neither_torch_nor_the_hub_client():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_it_is_in_the_package(located):
+def test_it_is_included_in_the_package(located):
     assert Path(sanreid.__file__).parent in located.path.parents

@@ -1,4 +1,4 @@
-"""The model card: terms, data and limits on it, and front matter that the Hub reads."""
+"""The model card: terms, data, limits, and front matter for the Hub."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_card_of_unknown_weights_claims_nothing():
 
 
 def a_runs_own(**changes):
-    """The entry of weights that somebody trained on pictures of their own."""
+    """Return the entry of weights trained by a user on their own pictures."""
     return dataclasses.replace(
         weights.list_weights()["san-r50"],
         **{
@@ -64,7 +64,7 @@ def a_runs_own(**changes):
     )
 
 
-def test_a_users_weights_are_not_said_to_be_what_they_are_not():
+def test_the_card_of_user_weights_makes_no_false_claims():
     card = weights.model_card(EncoderConfig(), entry=a_runs_own())
     assert ModelCard(card).data.license_name == "terms-of-the-training-data"
     assert "Market" not in card
@@ -75,23 +75,25 @@ def test_a_users_weights_are_not_said_to_be_what_they_are_not():
     assert card.count("MIT") == 1
 
 
-def test_a_start_from_other_weights_is_told():
+def test_initial_weights_are_reported():
     tree = {"loss": {"identity": 1.0}, "init": {"weights": "runs/start"}}
     card = weights.model_card(EncoderConfig(), entry=a_runs_own(trained_with={"config": tree}))
     assert "had no texture supervision; it started from `runs/start`" in card
     assert "baseline" not in card
 
 
-def test_san_in_part_is_called_so():
+def test_partial_san_is_described_as_such():
     tree = {"loss": {"identity": 1.0, "reconstruction": 10.0, "tr": 0.0}}
     entry = a_runs_own(trained_with={"config": tree})
     about = weights.model_card(EncoderConfig(), entry=entry).partition("## Input")[0]
     assert "without the Triplet ReID constraint: SAN in part" in about
-    told = a_runs_own(trained_with={"config": "nine epochs"})
-    assert "not trained by the whole of SAN" in weights.model_card(EncoderConfig(), entry=told)
+    described = a_runs_own(trained_with={"config": "nine epochs"})
+    assert "not trained by the whole of SAN" in weights.model_card(
+        EncoderConfig(), entry=described
+    )
 
 
-def test_what_is_known_of_the_training_and_of_its_faults_is_told():
+def test_known_training_and_limits_are_reported():
     entry = weights.list_weights()["san-pg"]
     config = EncoderConfig()
     entry = dataclasses.replace(
@@ -102,11 +104,15 @@ def test_what_is_known_of_the_training_and_of_its_faults_is_told():
     card = weights.model_card(config, entry=entry)
     assert f"## Training\n\n3 epochs; seed 0; code of commit `{'c' * 40}`. The settings" in card
     assert "## Limits\n\nMixes up people in white.\n\nMade for" in card
-    told = dataclasses.replace(entry, trained_with={"commit": None, "config": "twelve epochs"})
-    assert "## Training\n\nTwelve epochs. The settings" in weights.model_card(config, entry=told)
+    described = dataclasses.replace(
+        entry, trained_with={"commit": None, "config": "twelve epochs"}
+    )
+    assert "## Training\n\nTwelve epochs. The settings" in weights.model_card(
+        config, entry=described
+    )
 
 
-def test_cells_stay_cells():
+def test_table_cells_are_escaped():
     entry = weights.list_weights()["san-r50"]
     metrics = ({"dataset": "a|b", "protocol": "two\nlines", "mAP": 0.5, "rank1": None},)
     card = weights.model_card(EncoderConfig(), entry=dataclasses.replace(entry, metrics=metrics))

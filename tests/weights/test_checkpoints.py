@@ -1,4 +1,4 @@
-"""Checkpoints out of their wrappings; and what is no checkpoint, named."""
+"""Unwrapping checkpoints, and identifying files that are not checkpoints."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_wrapped_checkpoints(wrapped, tmp_path):
     assert all(torch.equal(found[key], value) for key, value in TENSORS.items())
 
 
-def test_a_prefix_that_only_some_keys_have_stays(tmp_path):
+def test_a_prefix_of_only_some_keys_is_kept(tmp_path):
     keys = {"base.conv1.weight": torch.ones(1), "other.conv1.weight": torch.ones(1)}
     torch.save(keys, tmp_path / "x.pth")
     assert set(read_checkpoint(tmp_path / "x.pth")) == set(keys)
@@ -87,7 +87,7 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12\n"
     ],
 )
 @pytest.mark.parametrize("name", ["x.pth", "x.torchscript.pt"])
-def test_what_is_no_checkpoint_is_named(write, wanted, name, tmp_path):
+def test_files_that_are_not_checkpoints_are_identified(write, wanted, name, tmp_path):
     write(tmp_path / name)
     with pytest.raises(WeightsError, match=wanted) as caught:
         convert(tmp_path / name, tmp_path / "out")
@@ -98,7 +98,7 @@ def test_what_is_no_checkpoint_is_named(write, wanted, name, tmp_path):
 @pytest.mark.parametrize(
     "text", [LFS, "<html>", "Not Found", "<?xml ?>", LFS.replace("\n", "\r\n")]
 )
-def test_text_in_place_of_weights_is_named(text, tiny_weights, tmp_path):
+def test_text_instead_of_weights_is_identified(text, tiny_weights, tmp_path):
     folder = tmp_path / "w"
     shutil.copytree(tiny_weights, folder)
     (folder / "model.safetensors").write_text(text)
@@ -120,7 +120,7 @@ def test_text_in_place_of_weights_is_named(text, tiny_weights, tmp_path):
         ("layer1.0.bn1.IN.weight", "a ResNet with IBN"),
     ],
 )
-def test_networks_of_other_kinds_are_named(key, network, tmp_path):
+def test_unsupported_networks_are_identified(key, network, tmp_path):
     torch.save({key: torch.zeros(2, 2)}, tmp_path / "x.pth")
     with pytest.raises(WeightsError, match=f"holds {network}, which is not supported; known: "):
         convert(tmp_path / "x.pth", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""Checkpoints of other code: read without running them, every key accounted for."""
+"""Checkpoints of other code: read without executing them, with every key accounted for."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def tensors(fc512):
 
 @pytest.fixture(scope="module")
 def hollow(tensors):
-    """The same keys and shapes, float16, but one number of storage each: small files."""
+    """Return the same keys and shapes in float16, with one stored number each: small files."""
     one = torch.ones((), dtype=torch.float16)
     return {
         key: value if value.dtype == torch.int64 else one.expand(value.shape)
@@ -45,7 +45,7 @@ def _tidy(tmp_path):
 
 @pytest.fixture
 def convert_saved(tmp_path):
-    """Save what is given with torch.save and convert it."""
+    """Save an object with torch.save and convert it."""
 
     def run(content, name="model.pth", **options):
         torch.save(content, tmp_path / name)
@@ -71,12 +71,12 @@ def bare(tensors):
 
 
 def of_torchreid(tensors):
-    """As trainers of reID store it: with the rank-1 reached as a NumPy scalar."""
+    """Wrap weights as reID training code does, with rank-1 as a NumPy scalar."""
     return {"state_dict": dict(tensors), "rank1": np.float32(0.5), "epoch": 3}
 
 
 def of_san(tensors):
-    """As the released code of SAN stores it: the decoder under a key of its own."""
+    """Wrap weights as the released SAN code does, with the decoder under its own key."""
     parallel = {f"module.{key}": value for key, value in tensors.items()}
     decoder = {"up1.conv.2.weight": torch.zeros(2)}
     return {"state_dict": parallel, "decoder_state_dict": decoder, "rank1": np.float64(0.5)}
@@ -156,7 +156,7 @@ def test_safetensors_in_half_precision_without_counters(tensors, tmp_path):
     assert weights.locate(directory).config.head == "pool"
 
 
-def test_counters_of_one_place_are_counters(hollow, convert_saved):
+def test_counters_of_shape_1_are_counters(hollow, convert_saved):
     counter = {"bn1.num_batches_tracked": torch.tensor([7.0])}
     directory = convert_saved(hollow | counter)
     written = weights.read_state_dict(directory / "model.safetensors")
@@ -215,7 +215,7 @@ def test_a_malicious_pickle_is_not_run(convert_saved, tmp_path):
     assert not trap.exists()
 
 
-def test_the_trap_of_the_test_above_does_spring(tmp_path):
+def test_the_malicious_pickle_would_run_if_loaded(tmp_path):
     trap = tmp_path / "trapped"
     torch.save(Malicious(f"echo > {trap}"), tmp_path / "model.pth")
     torch.load(tmp_path / "model.pth", weights_only=False)
@@ -230,7 +230,7 @@ def test_other_objects_are_refused_by_name(convert_saved):
 
 
 @pytest.mark.parametrize("content", [b"", b"hello world", b"PK\x03\x04 cut short"])
-def test_what_is_no_checkpoint(tmp_path, content):
+def test_files_that_are_not_checkpoints(tmp_path, content):
     (tmp_path / "model.pth").write_bytes(content)
     with pytest.raises(WeightsError, match="model.pth"):
         weights.convert(tmp_path / "model.pth", tmp_path / "out")
@@ -242,7 +242,7 @@ def test_a_missing_checkpoint(tmp_path):
         weights.convert(tmp_path / "nothing.pth", tmp_path / "out")
 
 
-def test_what_is_there_is_not_overwritten(tmp_path):
+def test_existing_files_are_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
     with pytest.raises(WeightsError, match="new or an empty directory"):

@@ -1,4 +1,4 @@
-"""The real Hub client against a small Hub on loopback: whatever happens, our error or our file."""
+"""The real Hub client against a fake Hub: every outcome is a verified file or a SanreidError."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ REPO = "someone/reid-tiny"
 
 @pytest.fixture(scope="session")
 def directory(tmp_path_factory):
-    """A whole weights directory, to push."""
+    """A complete weights directory to push."""
     out = tmp_path_factory.mktemp("weights") / "tiny"
     state_dict = {key: value.half() for key, value in build_sa_enc(CONFIG).state_dict().items()}
     state_dict = {k: v for k, v in state_dict.items() if not k.endswith("num_batches_tracked")}
@@ -36,7 +36,7 @@ def directory(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def files():
-    """What a repository holds. Locating parses no tensor, so a small file does."""
+    """The files of a repository. Locating does not parse tensors, so a small file suffices."""
     tensors = {"a": torch.arange(100.0)}
     config = json.dumps(CONFIG.to_dict()).encode()
     return {"config.json": config, "model.safetensors": safetensors.torch.save(tensors)}
@@ -51,7 +51,7 @@ def hub(monkeypatch):
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setenv("HF_TOKEN", "hf_of_the_test")
-        huggingface_hub.close_session()  # a client made under other settings
+        huggingface_hub.close_session()  # a client created with other settings
         yield server
         huggingface_hub.close_session()
 
@@ -64,7 +64,7 @@ def published(hub, files):
 
 @pytest.fixture
 def entry(published, files, monkeypatch):
-    """A manifest row of that file, pinned to the commit; the manifest has it alone."""
+    """A manifest row for that file, pinned to the commit; the only row of the manifest."""
     content = files["model.safetensors"]
     row = weights.WeightsEntry(
         name="tiny",
@@ -96,7 +96,7 @@ def damage(path):
 # A row of the manifest
 
 
-def test_good(entry, hub, tmp_path, files):
+def test_a_valid_file(entry, hub, tmp_path, files):
     located = weights.locate(cache_dir=tmp_path)
     assert located.path.read_bytes() == files["model.safetensors"]
     assert (located.name, located.config, located.entry) == ("tiny", CONFIG, entry)
@@ -105,7 +105,7 @@ def test_good(entry, hub, tmp_path, files):
     assert {path[4] for path in asked} == {entry.hub.revision}
 
 
-def test_cached_is_not_asked_for_again(entry, hub, tmp_path, monkeypatch):
+def test_a_cached_file_is_not_requested_again(entry, hub, tmp_path, monkeypatch):
     weights.download("tiny", cache_dir=tmp_path)
     hub.requests.clear()
     weights.locate("tiny", cache_dir=tmp_path)
@@ -115,13 +115,13 @@ def test_cached_is_not_asked_for_again(entry, hub, tmp_path, monkeypatch):
     weights.locate("tiny", cache_dir=tmp_path)
 
 
-def test_corrupt_on_the_way(entry, hub, tmp_path):
+def test_corrupted_in_transit(entry, hub, tmp_path):
     hub.tampered[entry.sha256] = b"x" * entry.size_bytes
     with pytest.raises(ChecksumError, match="'tiny' is not the released one; nothing of it was"):
         weights.locate("tiny", cache_dir=tmp_path)
 
 
-def test_cached_and_corrupt_then_fetched_again(entry, hub, tmp_path):
+def test_a_corrupt_cached_file_is_fetched_again(entry, hub, tmp_path):
     damage(weights.download("tiny", cache_dir=tmp_path))
     for call in (weights.locate, weights.download, weights.verify):
         with pytest.raises(ChecksumError, match="weights download --force tiny"):
@@ -161,7 +161,7 @@ def test_revisions(published, files, hub, tmp_path):
     assert weights.download(REPO, revision="v2", cache_dir=tmp_path).parent.name == newer
 
 
-def test_a_branch_that_moves_in_between_is_not_mixed(published, hub, tmp_path, monkeypatch):
+def test_files_of_a_moving_branch_are_not_mixed(published, hub, tmp_path, monkeypatch):
     original = lookup.hub_file
 
     def moving(repo_id, filename, **options):
@@ -191,7 +191,7 @@ def test_a_gated_repository(published, hub, tmp_path):
         weights.locate(REPO, cache_dir=tmp_path)
 
 
-def test_a_repository_of_something_else(hub, tmp_path):
+def test_a_repository_without_an_encoder(hub, tmp_path):
     hub.put("a/b", {"config.json": b'{"model_type": "bert"}', "model.safetensors": b""})
     with pytest.raises(WeightsError, match="not the configuration of an encoder.*'model_type'"):
         weights.locate("a/b", cache_dir=tmp_path)
@@ -200,7 +200,7 @@ def test_a_repository_of_something_else(hub, tmp_path):
         weights.locate("a/c", cache_dir=tmp_path)
 
 
-def test_a_repository_cached_and_corrupt(published, tmp_path):
+def test_a_corrupt_cached_repository(published, tmp_path):
     damage(weights.locate(REPO, cache_dir=tmp_path).path)
     with pytest.raises(ChecksumError, match="damaged; nothing of it was parsed.*Delete"):
         weights.locate(REPO, cache_dir=tmp_path)
@@ -299,7 +299,7 @@ def test_push_to_a_branch_of_an_existing_repository(hub, published, directory):
     assert "Bearer hf_mine" in hub.tokens
 
 
-def test_push_refuses_before_it_talks(hub, directory, tmp_path):
+def test_push_validates_before_connecting(hub, directory, tmp_path):
     with pytest.raises(WeightsError, match="config.json cannot be read"):
         weights.push_directory(tmp_path, "me/mine")
     wrong = {**CONFIG.to_dict(), "embedding_dim": 5}

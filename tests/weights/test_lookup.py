@@ -1,4 +1,4 @@
-"""What a name means, in which order; what is said when it means nothing."""
+"""How a name is resolved, in which order, and the errors if it cannot be."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32)
 
 @pytest.fixture
 def nearby(tmp_path, monkeypatch):
-    """A working directory that holds a weights directory called san-r50."""
+    """A working directory that contains a weights directory called san-r50."""
     monkeypatch.chdir(tmp_path)
     state_dict = build_sa_enc(CONFIG).state_dict()
     weights.save_directory("san-r50", state_dict=state_dict, config=CONFIG)
     return tmp_path / "san-r50"
 
 
-def test_a_manifest_name_comes_before_a_directory(nearby):
+def test_a_manifest_name_takes_precedence_over_a_directory(nearby):
     assert weights.locate("san-r50").entry is not None
-    for place in ("./san-r50", nearby, str(nearby), nearby.relative_to(nearby.parent)):
-        located = weights.locate(place)
+    for path in ("./san-r50", nearby, str(nearby), nearby.relative_to(nearby.parent)):
+        located = weights.locate(path)
         assert (located.entry, located.config) == (None, CONFIG)
         assert located.path.resolve() == nearby.resolve() / "model.safetensors"
 
 
-def test_a_directory_comes_before_a_repository(nearby, monkeypatch):
+def test_a_directory_takes_precedence_over_a_repository(nearby, monkeypatch):
     (nearby.parent / "owner").mkdir()
     nearby.rename(nearby.parent / "owner" / "name")
     monkeypatch.setattr(lookup, "hub_file", lambda *_a, **_k: pytest.fail("reached the network"))
@@ -51,18 +51,18 @@ NOTHING = ["san-r5", "./nowhere", "a/b/c", "../x/y", "/owner", "a b", "", "~nobo
 
 
 @pytest.mark.parametrize("name", [*NOTHING, "long" * 2000])
-def test_a_name_of_nothing(name, tmp_path, monkeypatch):
+def test_an_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownWeightsError, match="Known: san-pg, san-r50"):
         weights.locate(name)
 
 
 def test_neither_a_name_nor_a_path():
-    with pytest.raises(InputError, match="must be a name or a path; got int"):
+    with pytest.raises(InputError, match="must be a name or a path; got 3"):
         weights.locate(3)
 
 
-def test_a_near_name_is_suggested():
+def test_a_similar_name_is_suggested():
     with pytest.raises(UnknownWeightsError, match="Did you mean 'san-r50'"):
         weights.locate("san_r50")
     with pytest.raises(UnknownWeightsError, match="No weights are named 'san_r50'. Did you"):
@@ -76,7 +76,7 @@ def test_a_path_is_never_a_name_or_a_repository(tmp_path, monkeypatch):
             weights.locate(tmp_path / path)
 
 
-def test_directories_that_hold_no_weights(nearby):
+def test_directories_without_weights(nearby):
     (nearby / "model.safetensors").unlink()
     with pytest.raises(WeightsError, match="not a weights directory: it has no model.safeten"):
         weights.locate(nearby)
@@ -123,7 +123,7 @@ def test_a_damaged_bundled_file_is_not_parsed(tmp_path, monkeypatch):
         weights.verify("san-r50")
 
 
-def test_a_row_without_a_place():
+def test_a_row_without_a_location():
     entry = dataclasses.replace(weights.list_weights()["san-r50"], file=None)
     with pytest.raises(WeightsError, match="says nowhere"):
         weights.fetch(entry)

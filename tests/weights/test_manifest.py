@@ -1,4 +1,4 @@
-"""The manifest: every row in order, or an error that names the row."""
+"""The manifest: every row is valid, or an error names the row."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_rows_by_name(tmp_path):
         ({"license": None, "metrics": None}, "lacks 'license', 'metrics'"),
     ],
 )
-def test_a_row_out_of_order_is_named(tmp_path, change, message):
+def test_an_invalid_row_is_named(tmp_path, change, message):
     row = copy.deepcopy(ROW) | change
     row = {key: value for key, value in row.items() if value is not None}
     with pytest.raises(WeightsError, match=f"the row 'a' .*{message}"):
@@ -112,14 +112,14 @@ def test_a_row_out_of_order_is_named(tmp_path, change, message):
         (of_rows({"a": {**ROW, "role": "texture-generator"}}), "default 'a' is not"),
     ],
 )
-def test_a_manifest_out_of_order(tmp_path, content, message):
+def test_an_invalid_manifest(tmp_path, content, message):
     with pytest.raises(WeightsError, match=message):
         weights.read_manifest(write(tmp_path, content))
     with pytest.raises(WeightsError, match="cannot be read"):
         weights.read_manifest(tmp_path / "nothing.json")
 
 
-def test_the_installed_manifest_comes_first(tmp_path, monkeypatch):
+def test_the_installed_manifest_takes_precedence(tmp_path, monkeypatch):
     package = tmp_path / "sanreid"
     package.mkdir()
     monkeypatch.setattr(module, "PACKAGE", package)
@@ -129,7 +129,7 @@ def test_the_installed_manifest_comes_first(tmp_path, monkeypatch):
     assert weights.read_manifest().default == "b"  # a wheel
 
 
-def test_listing_gives_a_copy():
+def test_listing_returns_a_copy():
     listed = weights.list_weights()
     listed.clear()
     assert weights.list_weights()

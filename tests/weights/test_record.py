@@ -1,4 +1,4 @@
-"""What is known of weights travels in their file: through saving, loading, copying."""
+"""The record in a weights file survives saving, loading and copying."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def saved(folder, entry):
     return weights.save_directory(folder, state_dict=state_dict, config=CONFIG, entry=entry)
 
 
-def test_a_record_comes_back_as_it_was_with_the_sum_of_its_file(tmp_path):
+def test_a_record_round_trips_with_the_checksum_of_its_file(tmp_path):
     path = saved(tmp_path / "one", known()) / "model.safetensors"
     entry = weights.locate(tmp_path / "one").entry
     of_file = {"file": None, "sha256": sha256_of(path), "size_bytes": path.stat().st_size}
@@ -42,12 +42,12 @@ def test_a_record_comes_back_as_it_was_with_the_sum_of_its_file(tmp_path):
     assert read_record(copy).training_data == known().training_data
 
 
-def test_the_same_weights_have_one_sum(tmp_path):
+def test_equal_weights_have_equal_checksums(tmp_path):
     sums = {sha256_of(saved(tmp_path / str(n), known()) / "model.safetensors") for n in range(6)}
     assert len(sums) == 1
 
 
-def test_figures_of_another_size_are_left_out(tmp_path):
+def test_metrics_of_another_input_size_are_dropped(tmp_path):
     saved(tmp_path, known())
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG.to_dict(), "input_size": [32, 32]}))
     entry = weights.locate(tmp_path).entry
@@ -56,7 +56,7 @@ def test_figures_of_another_size_are_left_out(tmp_path):
     assert entry.training_data == known().training_data
 
 
-def test_it_stays_through_generations_until_the_weights_change(tmp_path):
+def test_it_is_kept_across_saves_until_the_weights_change(tmp_path):
     saved(tmp_path / "one", known())
     for before, after in (("one", "two"), ("two", "three"), ("three", "three")):
         SANEncoder.from_pretrained(tmp_path / before, device="cpu").save_pretrained(
@@ -72,7 +72,7 @@ def test_it_stays_through_generations_until_the_weights_change(tmp_path):
     assert "Market-1501" not in (tmp_path / "four" / "README.md").read_text()
 
 
-def test_a_record_that_cannot_be_understood_hinders_nobody(tmp_path, caplog):
+def test_an_invalid_record_is_ignored(tmp_path, caplog):
     path = saved(tmp_path, known()) / "model.safetensors"
     tensors = load_file(path)
     said = json.loads(to_metadata(known())["sanreid"])
@@ -97,14 +97,14 @@ def test_a_record_that_cannot_be_understood_hinders_nobody(tmp_path, caplog):
     assert read_record(path) is None
 
 
-def test_a_newer_releases_record_keeps_its_terms(tmp_path):
+def test_the_record_of_a_newer_release_keeps_its_terms(tmp_path):
     path = saved(tmp_path, known()) / "model.safetensors"
     said = json.loads(to_metadata(known())["sanreid"]) | {"mood": "good"}
     save_file(load_file(path), path, metadata={"sanreid": json.dumps(said)})
     assert weights.locate(tmp_path).entry.license == known().license
 
 
-def test_a_released_file_is_known_by_its_sum(tmp_path):
+def test_a_released_file_is_recognised_by_its_checksum(tmp_path):
     path = weights.locate("san-r50").path
     copy = tmp_path / "renamed.safetensors"
     shutil.copy(path, copy)
@@ -115,7 +115,7 @@ def test_a_released_file_is_known_by_its_sum(tmp_path):
     assert find_released(copy) is None
 
 
-def test_the_released_file_says_what_the_manifest_says():
+def test_the_released_file_agrees_with_the_manifest():
     entry = weights.list_weights()["san-r50"]
     with safe_open(weights.locate("san-r50").path, framework="np") as file:
         assert "sanreid" in file.metadata()

@@ -1,4 +1,4 @@
-"""The released encoders: what the manifest claims of them is so."""
+"""The released encoders match the claims of the manifest."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.people import rendered_person
 
 ENCODERS = {name: entry for name, entry in list_weights().items() if entry.role == "encoder"}
 
-# The first numbers of the embedding of rendered person 1, made larger than the encoder's input so
-# that it is resized; float32 on a CPU.
+# The first numbers of the embedding of rendered person 1, enlarged beyond the encoder's input size
+# so that it is resized; float32 on a CPU.
 GOLDEN = {
     "san-r50": [0.00115, -0.03862, -0.02654, -0.02023, 0.05921, -0.0758, -0.05231, -0.00644],
 }
 
 
-# mAP, on the same people, of an encoder of identity and triplet loss alone, 128 x 64.
+# mAP, on the same people, of an encoder trained only with identity and triplet loss, 128 x 64.
 BEFORE = {
     ("cuhk03", "cross-camera"): 0.653,
     ("cuhk03", "market1501"): 0.466,
@@ -34,14 +34,14 @@ BEFORE = {
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_a_golden_embedding(name):
-    """Preprocessing, network and normalisation are those the weights were released with."""
+    """Preprocessing, network and normalisation are as at the release of the weights."""
     encoder = SANEncoder.from_pretrained(name, device="cpu", dtype="float32")
     embedding = encoder.encode(rendered_person(1, size=(390, 170)))[0]
     np.testing.assert_allclose(embedding[:8], GOLDEN[name], atol=1e-4)
 
 
 @pytest.mark.parametrize("name", [name for name in ENCODERS if name.startswith("san-")])
-def test_a_san_name_is_proven_by_the_run(name):
+def test_a_san_name_is_backed_by_the_run(name):
     used = ENCODERS[name].trained_with
     assert used["config"]["loss"]["reconstruction"] > 0
     assert used["config"]["loss"]["tr"] > 0
@@ -76,21 +76,21 @@ def test_the_packaged_configuration_is_the_one_that_ran(monkeypatch):
     }.items():
         for key in keys:
             assert ran[section][key] == packaged[section][key], key
-    places = ("folder", "textures")
+    paths = ("folder", "textures")
     for one, other in zip(ran["data"]["sources"], packaged["data"]["sources"], strict=True):
-        assert {k: one[k] for k in one if k not in places} == {
-            k: other[k] for k in other if k not in places
+        assert {k: one[k] for k in one if k not in paths} == {
+            k: other[k] for k in other if k not in paths
         }
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_a_release_says_how_well_it_does_where_and_where_it_fails(name):
+def test_a_release_states_its_metrics_and_limits(name):
     entry = ENCODERS[name]
     assert entry.limits
     assert sorted(map(_asked, entry.metrics)) == sorted(BEFORE)
 
 
-def test_the_default_is_better_than_what_came_before():
+def test_the_default_is_better_than_the_baseline():
     reached = {_asked(metric): metric["mAP"] for metric in list_weights()["san-r50"].metrics}
     assert all(reached[what] > before for what, before in BEFORE.items())
     market = ("cuhk03", "market1501")
@@ -98,14 +98,14 @@ def test_the_default_is_better_than_what_came_before():
 
 
 def _asked(metric):
-    """Names and split that a metric's command asks for."""
+    """Return the names and the split used by a metric's command."""
     words = shlex.split(metric["command"])
     return words[words.index("--names") + 1], words[words.index("--split") + 1]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
-def test_the_commands_give_the_metrics(name, real_data, capsys):
+def test_the_commands_reproduce_the_metrics(name, real_data, capsys):
     for metric in ENCODERS[name].metrics:
         words = shlex.split(metric["command"])
         program, *words = [word.replace("DATA/", f"{real_data}/") for word in words]

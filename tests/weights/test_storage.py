@@ -1,4 +1,4 @@
-"""Weights directories and safetensors files: what is saved loads again, or nothing is written."""
+"""Weights directories and safetensors files: they round-trip, or nothing is written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def names(directory):
 ALL = ["README.md", "config.json", "model.safetensors"]
 
 
-def test_what_is_saved_loads_again(tmp_path):
+def test_save_and_load_round_trip(tmp_path):
     saved = save(tmp_path / "deep" / "out")
     assert names(tmp_path / "deep") == ["out"]
     assert names(tmp_path / "deep" / "out") == ALL
@@ -66,7 +66,7 @@ def test_dtypes_half_and_bfloat16(tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")
-def test_others_may_read_it_as_the_umask_says(tmp_path):
+def test_file_permissions_follow_the_umask(tmp_path):
     save(tmp_path / "out")
     (tmp_path / "plain").write_text("")
     expected = stat.S_IMODE((tmp_path / "plain").stat().st_mode)
@@ -92,7 +92,7 @@ def test_an_existing_directory_keeps_its_other_files(tmp_path):
         ({"head.bn.bias": torch.zeros(4).long()}, "head.bn.bias in torch.int64"),
     ],
 )
-def test_what_would_not_load_is_not_saved(tmp_path, changes, message):
+def test_weights_that_would_not_load_are_not_saved(tmp_path, changes, message):
     with pytest.raises(WeightsError, match=message):
         save(tmp_path / "out", **changes)
     assert names(tmp_path) == []
@@ -116,14 +116,14 @@ def test_a_failure_half_way_leaves_nothing(tmp_path, monkeypatch, error):
     assert (tmp_path / "config.json").read_text() == "old"
 
 
-def test_a_file_in_the_place_of_the_directory(tmp_path):
+def test_a_file_at_the_path_of_the_directory(tmp_path):
     (tmp_path / "out").write_text("mine")
     with pytest.raises(WeightsError, match="cannot be saved"):
         save(tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_a_directory_in_the_place_of_a_file(tmp_path):
+def test_a_directory_at_the_path_of_a_file(tmp_path):
     (tmp_path / "config.json").mkdir()
     (tmp_path / "README.md").write_text("mine")
     with pytest.raises(WeightsError, match="cannot be saved .*config.json in it is a directory"):
@@ -132,7 +132,7 @@ def test_a_directory_in_the_place_of_a_file(tmp_path):
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
-def test_someone_else_saves_there_meanwhile(tmp_path, monkeypatch):
+def test_a_concurrent_save_to_the_same_directory(tmp_path, monkeypatch):
     def slow(tensors, filename, **options):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "config.json").write_text("theirs")
@@ -145,7 +145,7 @@ def test_someone_else_saves_there_meanwhile(tmp_path, monkeypatch):
     assert weights.locate(tmp_path / "out").config == CONFIG
 
 
-def test_paths_that_cannot_be():
+def test_invalid_paths():
     with pytest.raises(WeightsError, match="'~nobody0/x' cannot be expanded"):
         save("~nobody0/x")
     with pytest.raises(WeightsError, match="cannot be saved in .*null byte"):
@@ -153,7 +153,7 @@ def test_paths_that_cannot_be():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_a_link_is_followed_and_a_linked_file_is_left_alone(tmp_path):
+def test_a_link_is_followed_and_a_linked_file_is_not_changed(tmp_path):
     shared = tmp_path / "shared.safetensors"
     shared.write_bytes(b"of others")
     (tmp_path / "real").mkdir()
@@ -164,7 +164,7 @@ def test_a_link_is_followed_and_a_linked_file_is_left_alone(tmp_path):
     assert names(tmp_path / "real") == ALL
 
 
-def test_a_card_of_the_callers_own(tmp_path):
+def test_a_custom_card(tmp_path):
     weights.save_directory(
         tmp_path / "out", state_dict=encoder().state_dict(), config=CONFIG, card="# Mine\n"
     )
@@ -192,7 +192,7 @@ def test_broken_files_are_weights_errors(tmp_path):
         weights.read_state_dict(tmp_path)
 
 
-def test_finite_values_whose_sum_overflows_are_taken():
+def test_finite_values_whose_sum_overflows_are_accepted():
     module = nn.Linear(2, 3).half()
     large = {"weight": torch.full((3, 2), 60_000.0).half(), "bias": torch.zeros(3).half()}
     assert not large["weight"].sum().isfinite()
@@ -202,7 +202,7 @@ def test_finite_values_whose_sum_overflows_are_taken():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("values", [(torch.nan,), (torch.inf,), (torch.inf, -torch.inf)])
-def test_broken_values_are_seen_in_every_precision(dtype, values):
+def test_non_finite_values_are_detected_in_every_dtype(dtype, values):
     weight = torch.ones(3, 2, dtype=dtype)
     weight.view(-1)[: len(values)] = torch.tensor(values, dtype=dtype)
     with pytest.raises(WeightsError, match="NaN or infinity in weight"):
@@ -211,7 +211,7 @@ def test_broken_values_are_seen_in_every_precision(dtype, values):
         )
 
 
-def test_load_into_wants_every_key_or_changes_nothing():
+def test_load_into_requires_every_key_or_changes_nothing():
     module = nn.Linear(2, 3)
     before = {key: value.clone() for key, value in module.state_dict().items()}
     wrong = {"weight": torch.ones(3, 2), "scale": torch.ones(3)}
@@ -232,7 +232,7 @@ def test_load_into_wants_every_key_or_changes_nothing():
         assert torch.equal(value, before[key])
 
 
-def test_load_into_allows_missing_counters_alone():
+def test_load_into_allows_only_missing_counters():
     module = nn.BatchNorm1d(2)
     module.num_batches_tracked += 5
     values = {"weight": torch.ones(2), "bias": torch.ones(2) * 3, "running_mean": torch.ones(2)}
@@ -243,7 +243,7 @@ def test_load_into_allows_missing_counters_alone():
     assert module.num_batches_tracked == 5
 
 
-def test_a_long_list_of_keys_is_cut():
+def test_a_long_list_of_keys_is_truncated():
     assert storage.listed(["a", "b"]) == "a, b"
     assert storage.listed("abcdefgh") == "a, b, c, d, e, f, g, h"
     assert storage.listed("abcdefghij") == "a, b, c, d, e, f, g, h and 2 more"
