@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-from tests import floor_plan
+from sanreid.backends import packed
+from sanreid.train.config.loader import config_from_dict
+from tests import floor_plan, walks
+from tests.train.conftest import paint_people, tiny_values
 
 pytestmark = pytest.mark.skipif(not floor_plan.PAGE.is_file(), reason="docs/ is not beside tests/")
 
@@ -46,3 +50,38 @@ def test_there_are_no_import_cycles_including_type_only_imports():
         TopologicalSorter(edges).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def drawn_walk(heading):
+    """The files of a walk on the page: those of its table, and those named on the way."""
+    page = floor_plan.PAGE.read_text(encoding="utf-8")
+    section = page.partition(f"### {heading}")[2].partition("\n#")[0]
+    table, _, helpers = section.partition("On the way:")
+    return re.findall(r"^\| `([\w/]+\.py)`", table, re.MULTILINE), re.findall(
+        r"`([\w/]+\.py)`", helpers
+    )
+
+
+def check_walk(heading, traced, *, at_most):
+    main, helpers = drawn_walk(heading)
+    assert len(main) <= at_most
+    assert sorted(main + helpers) == sorted(traced)
+    assert sorted(main, key=traced.index) == main  # the order in which they are entered
+
+
+def test_the_walk_through_encode_is_as_drawn(tiny_encoder):
+    if not packed.is_usable(tiny_encoder.dtype):
+        pytest.skip("this torch has no packed convolutions here")
+    check_walk("A crop through `encode`", walks.encode_walk(tiny_encoder), at_most=7)
+
+
+def test_the_walk_through_search_is_as_drawn():
+    check_walk("A query through `search`", walks.search_walk(), at_most=8)
+
+
+def test_the_walk_through_a_training_step_is_as_drawn(tmp_path):
+    people = paint_people(tmp_path / "people", people=8, crops=6)
+    values = tiny_values(people, tmp_path / "run")
+    values["run"]["max_steps"] = 2
+    traced = walks.training_walk(config_from_dict(values))
+    check_walk("A crop through one training step", traced, at_most=14)

@@ -15,7 +15,7 @@ from sanreid import SANEncoder, weights
 from sanreid.backends import device as _inference
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, SanreidError, UnknownWeightsError, WeightsError
-from sanreid.inference.pipeline import default_workers, map_ahead
+from sanreid.inference.batches import default_workers, map_ahead
 from sanreid.utils import progress as _progress
 from tests.conftest import build_tiny
 from tests.people import rendered_person

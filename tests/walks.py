@@ -46,7 +46,7 @@ def walk(action: Callable[[], Any]) -> list[str]:
 
 def encode_walk(encoder: sanreid.SANEncoder) -> list[str]:
     """Trace one image file through ``encode``, once the network is ready."""
-    path = sorted(SAMPLES.glob("*.jpg"))[0]
+    path = min(SAMPLES.glob("*.jpg"))
     encoder.encode(path)
     return walk(lambda: encoder.encode(path))
 
@@ -89,7 +89,7 @@ def main() -> None:
         "training step": training,
     }
     for name, files in walks.items():
-        print(f"{name}: {len(files)}", *files, sep="\n  ")
+        sys.stdout.write("\n  ".join([f"{name}: {len(files)}", *files]) + "\n")
 
 
 if __name__ == "__main__":

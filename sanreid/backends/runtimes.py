@@ -12,10 +12,10 @@ from torch import nn
 
 from sanreid.backends.cuda import CudaBackend
 from sanreid.backends.device import compute_dtype, resolve_device, resolve_dtype
-from sanreid.backends.eager import TorchBackend
 from sanreid.backends.exports.description import Description
 from sanreid.backends.exports.graphs import to_onnx, to_openvino
 from sanreid.backends.interface import Backend
+from sanreid.backends.network import TorchBackend
 from sanreid.backends.onnx_runtime import OnnxBackend
 from sanreid.backends.open_vino import OpenVinoBackend
 from sanreid.errors import InputError

@@ -19,8 +19,7 @@ from sanreid.images.arrays import (
     is_array_like,
     tensor_to_array,
 )
-from sanreid.images.files import from_bytes, from_path
-from sanreid.images.pillow import decode, lock_of, room_for
+from sanreid.images.decoding import decode, from_bytes, from_path, lock_of, room_for
 from sanreid.images.unreadable import KINDS, UnreadableError, name_of, type_of
 
 __all__ = ["Color", "ImageSource", "load_crop", "load_image"]

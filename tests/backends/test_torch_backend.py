@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from sanreid.backends import eager, packed
-from sanreid.backends.eager import TorchBackend
+from sanreid.backends import network, packed
+from sanreid.backends.network import TorchBackend
 from sanreid.config import EncoderConfig
 from sanreid.models.backbone import ResNetTrunk
 from tests.conftest import build_tiny
@@ -44,7 +44,7 @@ def is_packed(made):
 def test_equals_the_module(kind, usable, crops, monkeypatch):
     if usable and not packed.is_usable(torch.float32):
         pytest.skip("this torch has no packed convolutions here")
-    monkeypatch.setattr(eager, "is_usable", lambda dtype: usable)
+    monkeypatch.setattr(network, "is_usable", lambda dtype: usable)
     config = EncoderConfig(**{"embedding_dim": 16, "input_size": (64, 32)} | kind)
     module = build_tiny(config)
     made = backend(module, config)

@@ -354,7 +354,7 @@ def test_large_images_are_read_in_bounded_memory(tmp_path, mode):
 
 @pytest.mark.parametrize("mode", ["I;16", "RGBA", "F", "LA"])
 def test_strips_give_the_same_pixels(monkeypatch, mode):
-    from sanreid.images import pillow
+    from sanreid.images import decoding as pillow
 
     rng = np.random.default_rng(0)
     shape = (31, 17)

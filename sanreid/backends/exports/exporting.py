@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sanreid.backends.eager import TorchBackend
 from sanreid.backends.exported import MODEL_NAME
 from sanreid.backends.exports.description import EXTRA, Description, Precision
 from sanreid.backends.exports.formats import FORMATS, FormatName
 from sanreid.backends.exports.inputs import INPUT_FORMS, InputForm
 from sanreid.backends.interface import Backend
+from sanreid.backends.network import TorchBackend
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop

@@ -1,23 +1,143 @@
-"""PIL images to upright RGB, in bounded memory."""
+"""From a path, the bytes of a file or a PIL image to upright RGB, in bounded memory."""
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import os
+import stat
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import IO, TypeVar
 
 import numpy as np
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from sanreid.images.arrays import from_array
 from sanreid.images.unreadable import UnreadableError, reason_of
+from sanreid.utils.sniffing import describe_text
 
-__all__ = ["decode", "lock_of", "room_for"]
+__all__ = ["decode", "from_bytes", "from_path", "lock_of", "room_for"]
+
+T = TypeVar("T")
+
+
+Finish = Callable[[Image.Image], T]  # what is made of the decoded image, before it is let go
+
+
+_BASE64_STARTS = ("/9j/", "iVBORw0KGgo", "UklGR", "R0lGOD", "Qk0")  # of JPEG, PNG, WebP, GIF, BMP
+
+
+_DECODE = "decode it, base64.b64decode(text), and pass the bytes"
+
+
+def from_path(path: str | os.PathLike[str], finish: Finish[T]) -> T:
+    """Read an image file."""
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise UnreadableError("its path is bytes; pass text, os.fsdecode(path).")
+    if not text:  # pathlib takes it for the current folder
+        raise UnreadableError("the path is empty.")
+    if text.startswith("data:"):
+        raise UnreadableError(
+            f"it is a data URL, no path; cut off what is before the comma, {_DECODE}."
+        )
+    expanded = os.path.expanduser(text)  # noqa: PTH111 - pathlib's raises for unknown users
+    try:
+        status = Path(expanded).stat()
+    except FileNotFoundError as error:
+        raise UnreadableError(f"there is no such file{_no_file_but(text)}.") from error
+    except (OSError, ValueError) as error:  # no permission, a name too long, a null character
+        hint = f"; if it is base64 text, {_DECODE}" if _is_too_long(error) else ""
+        raise UnreadableError(f"{reason_of(error)}{hint}.") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableError("it is a folder; encode_files() takes folders.")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableError("it is not a regular file.")
+    if not status.st_size:
+        raise UnreadableError("the file is empty (0 bytes).")
+    try:
+        with Path(expanded).open("rb") as file:
+            return _from_file(file, finish)
+    except OSError as error:
+        raise UnreadableError(f"{reason_of(error)}.") from error
+
+
+def from_bytes(data: bytes, finish: Finish[T]) -> T:
+    """Read the bytes of an image file."""
+    if not data:
+        raise UnreadableError("it is empty (0 bytes).")
+    return _from_file(io.BytesIO(data), finish)
+
+
+def _from_file(file: IO[bytes], finish: Finish[T]) -> T:
+    try:
+        image = Image.open(file)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableError(_too_large(None)) from error
+    except UnidentifiedImageError as error:
+        raise UnreadableError(f"it is not an image of a known format{_but(file)}.") from error
+    except Exception as error:  # Pillow's readers raise many kinds on damaged files
+        raise UnreadableError(f"its header is damaged ({reason_of(error)}).") from error
+    limit = Image.MAX_IMAGE_PIXELS
+    with room_for(image):
+        try:
+            if limit is not None and image.width * image.height > limit:
+                raise UnreadableError(_too_large(image.size))
+            return finish(decode(image))
+        finally:
+            image.close()  # its pixels go before the next large image comes
+
+
+def _too_large(size: tuple[int, int] | None) -> str:
+    pixels = f"its {size[0]} x {size[1]} pixels are" if size else "its pixels are far"
+    return (
+        f"{pixels} more than Pillow's limit of {Image.MAX_IMAGE_PIXELS:,}, so it may be a "
+        "decompression bomb. Raise PIL.Image.MAX_IMAGE_PIXELS if you trust it."
+    )
+
+
+def _is_too_long(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
+
+
+def _no_file_but(text: str) -> str:
+    """Say what a text that is no path seems to be, or nothing."""
+    if text.startswith(_BASE64_STARTS) and len(text) > 100:
+        return f"; it looks like base64 text: {_DECODE}"
+    if text.startswith(("http://", "https://", "s3://", "gs://")):
+        return "; it is a web address: download it first"
+    return ""
+
+
+def _but(file: IO[bytes]) -> str:
+    """Say what a file that is no image seems to be, or nothing."""
+    file.seek(0)
+    head = file.read(512)
+    start = head.lstrip().lower()
+    if b"/annex/objects/" in head:
+        return ": it is a git-annex pointer, not the picture itself; run 'git annex get'"
+    if b"<svg" in start:
+        return ": it is an SVG drawing; convert it to PNG"
+    if head[4:8] == b"ftyp" and head[8:11] in (b"hei", b"hev", b"mif"):
+        return ": it is HEIC; convert it to JPEG, or register the pillow-heif package's opener"
+    if start.startswith(b"data:"):
+        return f": it is the text of a data URL; take what follows the comma, {_DECODE}"
+    if head.decode("latin-1").startswith(_BASE64_STARTS):
+        return f": it is base64 text; {_DECODE}"
+    text = describe_text(head)
+    return f": it {text}" if text else ""
+
 
 logger = logging.getLogger(__name__)
 
+
 _ORIENTATION = 0x0112  # the EXIF tag, and the turn that each of its values asks for
+
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -27,12 +147,22 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+
+
 _QUARTER_TURNS = (5, 6, 7, 8)
+
+
 _EXIF, _WIDTH, _HEIGHT = 0x8769, 0xA002, 0xA003  # where EXIF keeps the size as stored
 
+
 _LARGE = 2**23  # pixels; images beyond wait for one another, and are converted in strips
+
+
 _STRIP = 2**21  # pixels
+
+
 _ROOM = threading.Lock()
+
 
 # A lazily opened PIL image must not be loaded in two threads at once, and a caller may pass the
 # same one twice: each has its lock here, shared with few others. Files that are opened here need
