@@ -39,7 +39,7 @@ def crop(value):
 def run(images, *, batch_size=2, flip=False, in_order=False):
     card = Card()
     options = Options(batch_size, flip, False, "rgb")
-    steps = list(embed_in_batches(images, card, CONFIG, options, alone=False, in_order=in_order))
+    steps = list(embed_in_batches(images, card, CONFIG, options, name_positions=True, in_order=in_order))
     return card, steps
 
 
@@ -89,7 +89,7 @@ def test_what_was_embedded_is_given_before_the_iterator_s_error():
         raise OSError("the camera is gone")
 
     options = Options(2, False, False, "rgb")
-    steps = embed_in_batches(images(), Card(), CONFIG, options, alone=False, in_order=True)
+    steps = embed_in_batches(images(), Card(), CONFIG, options, name_positions=True, in_order=True)
     assert [next(steps).indices, next(steps).indices] == [[0, 1], [2]]
     with pytest.raises(OSError, match="camera is gone"):
         next(steps)
@@ -104,4 +104,4 @@ def test_nan_names_its_image():
     options = Options(2, False, False, "rgb")
     images = [crop(n) for n in range(1, 6)]
     with pytest.raises(WeightsError, match="NaN or infinity for image 2 of the input"):
-        list(embed_in_batches(images, Broken(), CONFIG, options, alone=False))
+        list(embed_in_batches(images, Broken(), CONFIG, options, name_positions=True))
