@@ -39,7 +39,9 @@ def crop(value):
 def run(images, *, batch_size=2, flip=False, in_order=False):
     card = Card()
     options = Options(batch_size, flip, False, "rgb")
-    steps = list(embed_in_batches(images, card, CONFIG, options, name_positions=True, in_order=in_order))
+    steps = list(
+        embed_in_batches(images, card, CONFIG, options, name_positions=True, in_order=in_order)
+    )
     return card, steps
 
 
