@@ -921,32 +921,66 @@ class Gallery:
         self._store.save(resolved(path))
 
     def export(self, path: str | Path) -> None:
-        """Write all entries to one ``.npz`` file, without pickle.
+        """Write all entries to one file, ``.npz`` or ``.parquet``, without pickle.
 
-        Arrays, N entries: ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,)
-        int64 with ``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none,
-        ``pids`` (N,) JSON as UTF-8 bytes, ``metadata`` uint8, N such texts concatenated,
-        with ``metadata_ends`` (N,) int64, ``encoder_fingerprint`` () str, empty for none.
+        A Parquet file (extra ``parquet``) has the columns that
+        :mod:`sanreid.gallery.exchange.parquet` names. Arrays of an ``.npz`` file, N entries:
+        ``embeddings`` (N, D) float32, ``ids`` (N,) int64, ``camids`` (N,) int64 with
+        ``camids_given`` (N,) bool, ``timestamps`` (N,) float64 with NaN for none, ``pids`` (N,)
+        JSON as UTF-8 bytes, ``metadata`` uint8, N such texts concatenated, with
+        ``metadata_ends`` (N,) int64, ``encoder_fingerprint`` () str, empty for none.
 
         Raises:
-            InputError: The path does not end in ``.npz``.
+            InputError: The path ends in neither.
             GalleryError: The file cannot be written.
+            MissingExtraError: ``pyarrow`` is not installed.
         """
+        file = as_path(path, "the path of a file")
+        if file.suffix == ".parquet":
+            from sanreid.gallery.exchange.parquet import write_parquet  # noqa: PLC0415 - rare
+
+            write_parquet(file, self._store)
+            return
         from sanreid.gallery.exchange.npz import write_npz  # noqa: PLC0415 - rarely used
 
-        write_npz(_npz(path), self._store)
+        write_npz(_npz(file), self._store)
 
     def import_from(self, path: str | Path, *, keep_ids: bool = True) -> NDArray[np.int64]:
-        """Add the entries of an ``.npz`` file, all or none.
+        """Add the entries of an ``.npz`` file, all or none, or those of Parquet files.
+
+        Parquet is read some thousand rows at a time, each added in one step, in bounded memory.
+        Rows that the gallery holds already are skipped, by their id, or by their path if the
+        file has no ids; so an interrupted import is resumed by the same call.
 
         Args:
-            path: A file written by :meth:`export`, or any ``.npz`` with an ``embeddings`` array.
+            path: A file written by :meth:`export`, any ``.npz`` with an ``embeddings`` array, a
+                directory written by :meth:`sanreid.SANEncoder.encode_to`, or Parquet files with a
+                column ``embedding``: ``"x.parquet"``, ``"folder/*.parquet"``.
             keep_ids: Keep the ids of the file; otherwise assign new ones.
+
+        Returns:
+            (N,) the ids of the entries that were added.
 
         Raises:
             GalleryError: It is not such a file, or comes from another encoder.
-            InputError: Its rows do not fit, or an id is in the gallery already.
+            InputError: Its rows do not fit, or an id of an ``.npz`` file is in the gallery
+                already.
+            MissingExtraError: ``pyarrow`` is not installed.
         """
+        from sanreid.gallery.exchange.parquet import (  # noqa: PLC0415 - rarely used
+            is_parquet,
+            new_rows,
+            read_parquet,
+        )
+
+        if is_parquet(as_path(path, "the path of a file")):
+            added = [np.empty(0, dtype=np.int64)]
+            for columns in read_parquet(path):
+                self._check_fingerprint(columns["encoder_fingerprint"])
+                rows = new_rows(columns, self._store, keep_ids=keep_ids)
+                if rows is not None:
+                    added.append(self.add(**rows))
+            return np.concatenate(added)
         from sanreid.gallery.exchange.npz import read_npz  # noqa: PLC0415 - rarely used
 
         columns = read_npz(_npz(path))
@@ -1032,5 +1066,5 @@ class Gallery:
 def _npz(path: str | Path) -> Path:
     file = as_path(path, "the path of an .npz file")
     if file.suffix != ".npz":
-        raise InputError(f"{file} must end in .npz.")
+        raise InputError(f"{file} must end in .npz or .parquet.")
     return file

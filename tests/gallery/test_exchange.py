@@ -83,7 +83,7 @@ def test_other_files_are_refused(tmp_path):
             Gallery(2).import_from(tmp_path / name)
     for call in (Gallery(2).export, Gallery(2).import_from):
         with pytest.raises(InputError, match=r"must end in \.npz"):
-            call(tmp_path / "g.parquet")
+            call(tmp_path / "g.csv")
     with pytest.raises(GalleryError, match="cannot be written"):
         Gallery(2).export(tmp_path / "no" / "g.npz")
 

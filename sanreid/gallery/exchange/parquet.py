@@ -1,0 +1,162 @@
+"""Entries from and to Parquet, some thousand rows at a time.
+
+Files that :meth:`sanreid.SANEncoder.encode_to` wrote, or :meth:`sanreid.Gallery.export`, or any
+with a column ``embedding`` of lists. Read where they are there: ``id`` int64; ``pid`` string,
+where digits are a number unless ``pid_is_text`` says otherwise; ``camid`` int64; ``timestamp``
+float64 seconds; ``path`` string; ``metadata`` string of JSON; ``fingerprint`` string.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sanreid.datasets.people import NUMBER
+from sanreid.errors import GalleryError, InputError
+from sanreid.gallery.filters import parse
+from sanreid.gallery.store import Store
+from sanreid.gallery.validation import camids_or_none
+from sanreid.utils.extras import require_extra
+from sanreid.utils.files import atomic_write
+from sanreid.utils.shards import read_shards, shard_files
+
+__all__ = ["is_parquet", "new_rows", "read_parquet", "write_parquet"]
+
+_BATCH = 8192
+
+
+def is_parquet(path: str | Path) -> bool:
+    """Return whether a name stands for Parquet: ``x.parquet``, a pattern of such, a directory."""
+    return str(path).endswith(".parquet") or Path(path).expanduser().is_dir()
+
+
+def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of ``add``, one dictionary per some thousand rows.
+
+    Rows without an embedding, which are files that could not be read, are left out.
+
+    Raises:
+        InputError: No such file, not Parquet, or a column is of another kind.
+    """
+    for columns in read_shards(shard_files(source), batch_rows=_BATCH):
+        kept = [row for row, one in enumerate(columns["embedding"]) if one is not None]
+        if not kept:
+            continue
+        taken = {name: [values[row] for row in kept] for name, values in columns.items()}
+        fingerprints = set(taken.get("fingerprint", [None])) - {None, ""}
+        if len(fingerprints) > 1:
+            raise InputError(f"{source} holds embeddings of {len(fingerprints)} encoders.")
+        yield {
+            "embeddings": taken["embedding"],
+            "pids": _pids(taken),
+            "metadata": _metadata(taken, source),
+            "encoder_fingerprint": next(iter(fingerprints), None),
+            **{f"{name}s": taken[name] for name in ("id", "camid", "timestamp") if name in taken},
+        }
+
+
+def new_rows(columns: dict[str, Any], store: Store, *, keep_ids: bool) -> dict[str, Any] | None:
+    """Return the rows that a store does not hold, None if it holds all of them.
+
+    A row is known by its id if it has one that is kept, else by its path.
+    """
+    columns = columns if keep_ids else {k: v for k, v in columns.items() if k != "ids"}
+    if "ids" in columns:
+        names: list[Any] = columns["ids"]
+        held = {number for number in names if number in store}
+    else:
+        names = [metadata.get("path") for metadata in columns["metadata"]]
+        paths = [name for name in names if name is not None]
+        found = store.entries(store.select(parse({"path": {"$in": paths}})))
+        held = {entry.metadata["path"] for entry in found}
+    seen: set[Any] = set(held)
+    kept = []
+    for row, name in enumerate(names):
+        if name is None or name not in seen:
+            kept.append(row)
+            seen.add(name)
+    if not kept:
+        return None
+    return {
+        key: [values[row] for row in kept] if isinstance(values, list) else values
+        for key, values in columns.items()
+    }
+
+
+def write_parquet(path: Path, store: Store) -> None:
+    """Write all entries to one file, in one step.
+
+    Raises:
+        GalleryError: The disk refuses.
+    """
+    pyarrow = _pyarrow("pyarrow")
+    parquet = _pyarrow("pyarrow.parquet")
+    kinds = {
+        "id": pyarrow.int64(),
+        "embedding": pyarrow.list_(pyarrow.float32()),
+        "pid": pyarrow.string(),
+        "pid_is_text": pyarrow.bool_(),
+        "camid": pyarrow.int64(),
+        "timestamp": pyarrow.float64(),
+        "metadata": pyarrow.string(),
+        "fingerprint": pyarrow.string(),
+    }
+    schema = pyarrow.schema(kinds)
+    try:
+        with (
+            atomic_write(path, durable=True) as file,
+            parquet.ParquetWriter(file, schema) as writer,
+        ):
+            for batch in store.scan(_BATCH):
+                rows = {
+                    "id": batch.ids,
+                    "embedding": list(batch.embeddings),
+                    "pid": [None if pid is None else str(pid) for pid in batch.pids],
+                    "pid_is_text": [isinstance(pid, str) for pid in batch.pids],
+                    "camid": camids_or_none(batch.camids),
+                    "timestamp": batch.timestamps,
+                    "metadata": [(one or b"{}").decode() for one in batch.metadata],
+                    "fingerprint": [store.settings.encoder_fingerprint] * len(batch.embeddings),
+                }
+                writer.write_table(
+                    pyarrow.table(
+                        {
+                            name: pyarrow.array(rows[name], type=kind, from_pandas=True)
+                            for name, kind in kinds.items()
+                        }
+                    )
+                )
+    except OSError as error:
+        raise GalleryError(f"{path} cannot be written: {error}") from error
+
+
+def _pids(columns: dict[str, list[Any]]) -> list[int | str | None] | None:
+    if "pid" not in columns:
+        return None
+    if "pid_is_text" not in columns:
+        return [
+            int(pid) if isinstance(pid, str) and NUMBER.fullmatch(pid) else pid
+            for pid in columns["pid"]
+        ]
+    return [
+        pid if pid is None or is_text else int(pid)
+        for pid, is_text in zip(columns["pid"], columns["pid_is_text"], strict=True)
+    ]
+
+
+def _metadata(columns: dict[str, list[Any]], source: str | Path) -> list[dict[str, Any]]:
+    count = len(columns["embedding"])
+    try:
+        found = [json.loads(text or "{}") for text in columns.get("metadata", ["{}"] * count)]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{source}: its metadata are not JSON: {error}") from error
+    for one, path in zip(found, columns.get("path", [None] * count), strict=True):
+        if path is not None and isinstance(one, dict):
+            one.setdefault("path", path)
+    return found
+
+
+def _pyarrow(module: str) -> Any:  # noqa: ANN401 - a module
+    return require_extra(module, purpose="Writing Parquet", install="sanreid[parquet]")

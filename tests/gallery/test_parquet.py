@@ -1,0 +1,113 @@
+"""Entries to Parquet and back; shards of embeddings into a gallery."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import sanreid
+from sanreid.errors import GalleryError, InputError
+from sanreid.gallery.exchange import parquet as exchange
+from sanreid.utils.shards import ShardRow, ShardWriter
+
+pytest.importorskip("pyarrow")
+DIM = 6
+
+
+@pytest.fixture
+def gallery():
+    made = sanreid.Gallery(DIM, encoder_fingerprint="abc")
+    made.add(
+        np.random.default_rng(0).standard_normal((5, DIM)),
+        pids=[7, "7", "anna", None, -3],
+        camids=[1, None, 0, 2, -4],
+        timestamps=[1.5, None, 0.0, 2.0, 3.0],
+        metadata=[{"path": "a.jpg"}, None, {"floor": 2, "tags": ["x"]}, {}, {"path": "b.jpg"}],
+        ids=[3, 5, 8, 9, 100],
+    )
+    return made
+
+
+def contents(gallery):
+    return [
+        (e.id, e.pid, e.camid, e.timestamp, e.metadata, e.embedding.tolist())
+        for e in gallery.get(gallery.ids)
+    ]
+
+
+def test_what_is_exported_comes_back(gallery, tmp_path):
+    gallery.export(tmp_path / "g.parquet")
+    copy = sanreid.Gallery(DIM)
+    assert copy.import_from(tmp_path / "g.parquet").tolist() == [3, 5, 8, 9, 100]
+    assert copy.encoder_fingerprint == "abc"
+    for got, wanted in zip(contents(copy), contents(gallery), strict=True):
+        assert got[:5] == wanted[:5]
+        np.testing.assert_allclose(got[5], wanted[5], atol=1e-6)
+
+
+def test_a_second_import_adds_nothing(gallery, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "_BATCH", 2)
+    gallery.export(tmp_path / "g.parquet")
+    copy = sanreid.Gallery(DIM)
+    copy.add(np.eye(1, DIM), ids=[8])  # as if an import had been interrupted
+    assert copy.import_from(tmp_path / "g.parquet").tolist() == [3, 5, 9, 100]
+    assert copy.import_from(tmp_path / "g.parquet").tolist() == []
+
+
+def test_new_ids_are_assigned_on_demand(gallery, tmp_path):
+    gallery.export(tmp_path / "g.parquet")
+    copy = sanreid.Gallery(DIM)
+    assert copy.import_from(tmp_path / "g.parquet", keep_ids=False).tolist() == [0, 1, 2, 3, 4]
+
+
+def write_shards(folder, rows, *, fingerprint="f"):
+    writer = ShardWriter(folder, fingerprint=fingerprint, dim=DIM, options={}, rows_per_shard=3)
+    with writer:
+        for row in rows:
+            writer.add(row)
+
+
+def test_shards_are_read_and_their_failures_left_out(tmp_path):
+    rng = np.random.default_rng(1)
+    rows = [
+        ShardRow(f"{n}.jpg", rng.standard_normal(DIM).astype(np.float32), None, pid, camid)
+        for n, (pid, camid) in enumerate([("7", 1), ("anna", None), (None, 2), ("0012", 0)])
+    ]
+    write_shards(tmp_path / "s", [*rows, ShardRow("bad.jpg", None, "no picture")])
+    gallery = sanreid.Gallery(DIM)
+    assert len(gallery.import_from(tmp_path / "s")) == 4
+    found = gallery.get(gallery.ids)
+    assert [(e.pid, e.camid, e.metadata) for e in found] == [
+        (7, 1, {"path": "0.jpg"}),
+        ("anna", None, {"path": "1.jpg"}),
+        (None, 2, {"path": "2.jpg"}),
+        (12, 0, {"path": "3.jpg"}),
+    ]
+    assert gallery.encoder_fingerprint == "f"
+    assert len(gallery.import_from(str(tmp_path / "s" / "*.parquet"))) == 0
+
+
+def test_a_path_that_stands_twice_is_added_once(tmp_path):
+    one = np.ones(DIM, dtype=np.float32)
+    write_shards(tmp_path / "s", [ShardRow("a.jpg", one), ShardRow("a.jpg", one)])
+    gallery = sanreid.Gallery(DIM)
+    assert len(gallery.import_from(tmp_path / "s")) == 1
+
+
+def test_embeddings_of_another_encoder_are_refused(gallery, tmp_path):
+    write_shards(tmp_path / "s", [ShardRow("a.jpg", np.ones(DIM, dtype=np.float32))])
+    with pytest.raises(GalleryError):
+        gallery.import_from(tmp_path / "s")
+    assert len(gallery) == 5
+
+
+@pytest.mark.parametrize("name", ["none.parquet", "none/*.parquet"])
+def test_what_is_not_there_is_an_error(gallery, tmp_path, name):
+    with pytest.raises(InputError, match="There is no Parquet file"):
+        gallery.import_from(tmp_path / name)
+
+
+def test_a_damaged_file_is_an_error(gallery, tmp_path):
+    (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        gallery.import_from(tmp_path / "x.parquet")
