@@ -18,6 +18,7 @@ from sanreid.cli.gallery.shared import (
 from sanreid.cli.labels import UNKNOWN, Label
 from sanreid.cli.options import encode_files, load_encoder
 from sanreid.cli.output import print_json, printable, say
+from sanreid.errors import InputError
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -30,6 +31,11 @@ def add_to(actions: Actions) -> None:
     """Add the commands."""
     build = actions.add_parser("build", help="embed files and folders into a new gallery")
     build.add_argument("--overwrite", action="store_true", help="replace a gallery that is there")
+    build.add_argument(
+        "--normalize-cameras",
+        action="store_true",
+        help="take each camera's mean embedding out of all similarities",
+    )
     build.set_defaults(run=_build)
     add = actions.add_parser("add", help="embed files and folders into an existing gallery")
     add.add_argument(
@@ -51,8 +57,12 @@ def _build(args: argparse.Namespace) -> int:
     encoder = load_encoder(args)
     gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
     labels, failures = label_sources(args)
+    if args.normalize_cameras:
+        _check_cameras(labels)
     encoded = encode_files(encoder, list(labels), args)
     _add_rows(gallery, encoded.embeddings, encoded.paths, labels)
+    if args.normalize_cameras:
+        gallery.normalize_cameras()
     gallery.save(args.path)
     return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
 
@@ -92,6 +102,16 @@ def _add_rows(
     )
 
 
+def _check_cameras(labels: dict[Path, Label]) -> None:
+    """Find out before the long work whether there are cameras to normalise."""
+    cameras = {camid for _, camid in labels.values()} - {None}
+    if len(cameras) < 2:
+        raise InputError(
+            "--normalize-cameras compares cameras, so it needs crops of at least two; the file "
+            f"names tell {len(cameras) or 'none'}. See --names."
+        )
+
+
 def _held_already(gallery: Gallery, paths: Iterable[Path]) -> int:
     if not len(gallery):
         return 0
@@ -118,5 +138,7 @@ def _report(
         )
         return 0
     who = f"{len(people)} people by their file names" if people else "nobody named, see --names"
-    print(f"{printable(args.path)}: {len(added)} added ({who}), {len(gallery)} entries")
+    normalizer = gallery.camera_normalizer
+    how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"
+    print(f"{printable(args.path)}: {len(added)} added ({who}), {len(gallery)} entries{how}")
     return 0

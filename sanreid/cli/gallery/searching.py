@@ -39,6 +39,19 @@ def add_to(actions: Actions) -> None:
     search.add_argument(
         "--min-similarity", type=fraction, metavar="S", help="leave out hits below this cosine"
     )
+    search.add_argument(
+        "--rerank",
+        action="store_true",
+        help="order the best hits by whether they share the query's neighbours, too; "
+        "similarities stay cosines",
+    )
+    search.add_argument(
+        "--expand",
+        type=positive_int,
+        default=0,
+        metavar="N",
+        help="search again with the mean of the query and its N best hits",
+    )
     search.add_argument("--picture", type=file_path, metavar="FILE", help="draw the ranked lists")
     search.set_defaults(run=_search)
 
@@ -93,6 +106,8 @@ def _search(args: argparse.Namespace) -> int:
             max(1, min(args.k, len(gallery))),  # more would be printed by nobody
             where=args.where,
             min_similarity=args.min_similarity,
+            rerank=args.rerank,
+            expand=args.expand,
         )
     queries = [str(path) for path in encoded.paths]
     if args.json:

@@ -1,0 +1,166 @@
+"""``sanreid gallery normalize-cameras`` and ``cluster``: cameras and people without labels."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from sanreid.cli.gallery.shared import WHERE, add_path, check_is_there
+from sanreid.cli.options import add_format_options, json_object
+from sanreid.cli.output import print_json, print_rows, printable, say
+
+if TYPE_CHECKING:
+    from sanreid.cli.gallery.shared import Actions
+    from sanreid.gallery.people.clusters import EntryClustering
+    from sanreid.gallery.people.naming import Assignment
+
+__all__ = ["add_to"]
+
+_COLUMNS = ("cluster", "crops", "cameras", "first", "last", "confidence", "pids", "proposed")
+
+
+def add_to(actions: Actions) -> None:
+    """Add the commands."""
+    normalize = actions.add_parser(
+        "normalize-cameras", help="take each camera's mean embedding out of all similarities"
+    )
+    add_path(normalize)
+    how = normalize.add_mutually_exclusive_group()
+    how.add_argument("--off", action="store_true", help="turn normalisation off")
+    how.add_argument(
+        "--shrinkage",
+        type=_shrinkage,
+        default="auto",
+        metavar="S",
+        help="0 subtracts each camera's own mean, 1 the mean over cameras from all "
+        "(default: auto, estimated for each camera)",
+    )
+    add_format_options(normalize, csv=False)
+    normalize.set_defaults(run=_normalize)
+
+    cluster = actions.add_parser("cluster", help="group entries into people, without labels")
+    add_path(cluster)
+    cluster.add_argument("--where", type=json_object, metavar="JSON", help=WHERE)
+    cluster.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="similarity down to which groups are joined; higher: more and purer clusters "
+        "(default: that of 'sanreid gallery calibrate', else 0.475)",
+    )
+    cluster.add_argument(
+        "--apply", action="store_true", help="give the entries the people that are proposed"
+    )
+    add_format_options(cluster)
+    cluster.set_defaults(run=_cluster)
+
+
+def _shrinkage(text: str) -> float | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"auto or a number from 0 to 1 is wanted, not {text!r}")
+    return number
+
+
+def _normalize(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    check_is_there(args.path)
+    with Gallery.open(args.path) as gallery:
+        was_calibrated = gallery.calibration is not None
+        normalizer = gallery.normalize_cameras(
+            None if args.off else "fit", shrinkage=args.shrinkage
+        )
+    counts = {} if normalizer is None else normalizer.counts
+    if args.json:
+        cameras = [{"camid": camid, "entries": count} for camid, count in counts.items()]
+        print_json({"path": str(args.path), "cameras": cameras})
+    elif normalizer is None:
+        print(f"{printable(args.path)}: camera normalisation is off")
+    else:
+        print(
+            f"{printable(args.path)}: {len(counts)} cameras normalised, means of "
+            f"{sum(counts.values()):,} entries"
+        )
+    if was_calibrated:
+        say("similarities are others now: repeat 'sanreid gallery calibrate'")
+    return 0
+
+
+def _cluster(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+
+    check_is_there(args.path)
+    with Gallery.open(args.path, mode="rw" if args.apply else "r") as gallery:
+        found = gallery.cluster(args.where, threshold=args.threshold)
+        unnamed = set(gallery.find({"pid": None}).tolist())
+        rows = [_row(found, number, unnamed) for number in range(len(found))]
+        previous = gallery.assign(found) if args.apply else None
+    if args.json:
+        print_json(
+            {
+                "path": str(args.path),
+                "threshold": found.threshold,
+                "clusters": rows,
+                "alone": found.ids[found.labels < 0].tolist(),
+                "assigned": None if previous is None else _changes(found, previous),
+            }
+        )
+        return 0
+    print_rows([_cells(row) for row in rows], _COLUMNS, args)
+    words = f"{len(found.ids)} entries: {len(found)} clusters, {found.num_alone} alone"
+    if previous is None:
+        without = len(unnamed.intersection(found.ids[found.labels >= 0].tolist()))
+        say(f"{words}; --apply gives {without} entries the people proposed")
+    else:
+        say(f"{words}; {len(previous)} entries were given a person")
+    return 0
+
+
+def _row(found: EntryClustering, cluster: int, unnamed: set[int]) -> dict[str, Any]:
+    """Return what is known of a cluster, and the person proposed for those without one."""
+    members = found.members(cluster)
+    ids = found.ids[members].tolist()
+    pids = [found.pids[row] for row in members.tolist()]
+    named = [pid for number, pid in zip(ids, pids, strict=True) if number not in unnamed]
+    others = [pid for number, pid in zip(ids, pids, strict=True) if number in unnamed]
+    first, last = (_seconds(time) for time in found.times[cluster].tolist())
+    return {
+        "cluster": cluster,
+        "crops": len(ids),
+        "cameras": list(found.cameras[cluster]),
+        "first": first,
+        "last": last,
+        "confidence": float(found.confidence[members].mean()),
+        "pids": list(dict.fromkeys(named)),
+        "proposed": others[0] if others else None,
+        "ids": ids,
+    }
+
+
+def _seconds(time: float) -> float | int | None:
+    """Return a time without a fraction that is zero; None for one that is not known."""
+    if math.isnan(time):
+        return None
+    return int(time) if time.is_integer() else time
+
+
+def _cells(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its lists as text."""
+    lists = {key: ", ".join(map(str, row[key])) or None for key in ("cameras", "pids")}
+    return row | lists
+
+
+def _changes(found: EntryClustering, previous: Assignment) -> list[dict[str, Any]]:
+    """Return each entry that changed, its person now and before."""
+    now = dict(zip(found.ids.tolist(), found.pids, strict=True))
+    return [
+        {"id": number, "pid": now[number], "previous": pid}
+        for number, pid in zip(previous.ids.tolist(), previous.pids, strict=True)
+    ]
