@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array, check_fraction
 from sanreid.metrics.vectors import unit_rows
+from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["NO_CAMERA", "CameraNormalizer", "checked_camids"]
 
@@ -127,8 +128,7 @@ class CameraNormalizer:
         """
         rows = self._rows(embeddings)
         rows -= self.means[self.places(camids, len(rows))]
-        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        return rows
+        return normalize_rows(rows)
 
     @property
     def counts(self) -> dict[int, int]:
@@ -281,7 +281,7 @@ def _alike(
         counts: (C,) how many crops each camera has: one paired with itself counts.
         least: The cosine from which on two crops pass for one person.
     """
-    directions = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+    directions = normalize_rows(rows, least=1e-6)
     ends = np.cumsum(sizes)
     camera = np.repeat(np.arange(len(sizes)), sizes)
     pairs = np.array(

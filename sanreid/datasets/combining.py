@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sanreid.datasets.crops import CropSet
 from sanreid.datasets.people import number_people
 from sanreid.errors import InputError
+from sanreid.utils.duplicates import first_repeated
 
 __all__ = ["first_per_camera", "merge_crops", "number_together", "split_by_camera"]
 
@@ -53,9 +54,8 @@ def merge_crops(sets: Sequence[CropSet], *, name: str = "merged") -> CropSet:
         raise InputError("merge_crops() needs at least one set of crops; got none.")
     kept = [crops.without_ignored() for crops in sets]
     keys = tuple(key for crops in kept for key in crops.keys)
-    if len(set(keys)) != len(keys):
-        seen: set[str] = set()
-        twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value] # add() gives None, which is the point
+    twice = first_repeated(keys)
+    if twice is not None:
         raise InputError(
             f"Two crops have the key {twice!r}: the same folder is given twice, or two sources "
             "share a name. Give each source its own name."

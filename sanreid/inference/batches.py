@@ -26,6 +26,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ImageError, InputError, WeightsError
 from sanreid.images import Color, load_crop
 from sanreid.utils.arguments import check_choice, check_flag, shown
+from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["Batch", "Failure", "Options", "default_workers", "embed_in_batches", "map_ahead"]
 
@@ -189,16 +190,12 @@ def _finished(
             f"({len(broken)} of {len(rows)} in its batch): its weights are damaged, or its "
             "precision overflows; try dtype='float32'."
         )
-    return Batch(indices, _normalized(rows) if options.normalize else rows)
-
-
-def _normalized(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    norms: NDArray[np.float32] = np.linalg.norm(rows, axis=1, keepdims=True)
-    zeros = int((norms == 0).sum())
+    if not options.normalize:
+        return Batch(indices, rows)
+    zeros = int((~rows.any(axis=1)).sum())
     if zeros:
         logger.warning("%d embeddings are all zero and cannot be normalised.", zeros)
-    norms[norms == 0] = 1
-    return rows / norms
+    return Batch(indices, normalize_rows(rows))
 
 
 T = TypeVar("T")

@@ -3,32 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, get_args
 
 from sanreid.errors import InputError
-from sanreid.images import ImageSource, is_one_image
+from sanreid.images import is_one_image
 from sanreid.viz.markup import Mark
 
-if TYPE_CHECKING:
-    from sanreid.viz.protocols import Hit, SearchResult
-
 __all__ = [
-    "Ranking",
     "check_several",
     "checked_count",
     "checked_labels",
     "checked_marks",
-    "checked_rankings",
 ]
-
-
-class Ranking(NamedTuple):
-    """A query, who it is as far as that is known, and its hits, best first."""
-
-    query: ImageSource
-    pid: int | str | None
-    camid: int | None
-    hits: list[Hit]
 
 
 def check_several(name: str, images: object) -> None:
@@ -81,29 +67,3 @@ def checked_marks(marks: Sequence[Mark] | None, count: int) -> list[Mark]:
             known = ", ".join(get_args(Mark))
             raise InputError(f"marks are {known}; got {mark!r} at place {place}.")
     return given
-
-
-def checked_rankings(
-    queries: Sequence[ImageSource],
-    result: SearchResult | Sequence[Sequence[Hit]],
-    query_pids: Sequence[int | str | None] | None,
-    query_camids: Sequence[int | None] | None,
-) -> list[Ranking]:
-    """Put together what belongs to each query; what is not given, as the result knows it.
-
-    Raises:
-        InputError: The queries are one image, or something is not one per query.
-    """
-    check_several("queries", queries)
-    if query_pids is None:
-        query_pids = getattr(result, "query_pids", None)
-    if query_camids is None:
-        query_camids = getattr(result, "query_camids", None)
-    count = len(queries)
-    columns = (
-        queries,
-        checked_count("query_pids", query_pids, count, of="query"),
-        checked_count("query_camids", query_camids, count, of="query"),
-        checked_count("result", [list(result[i]) for i in range(len(result))], count, of="query"),
-    )
-    return [Ranking(*row) for row in zip(*columns, strict=True)]

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sanreid.viz.figures.plots import bars, cmc_plot
-from sanreid.viz.markup import block, label, mark_of, row, table, text, tile, who
+from sanreid.viz.markup import block, label, row, table, text, tile, who
+from sanreid.viz.ranked import ranked_crops
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def result_html(result: SearchResult) -> str:
     rows = []
     for query, hits in enumerate(shown):
         pid = None if result.query_pids is None else result.query_pids[query]
-        tiles = [_query_tile(result, query), *(_hit_tile(hit, rank, pid) for rank, hit in
-                                                enumerate(hits, start=1))]  # fmt: skip
+        tiles = [_query_tile(result, query), *_hit_tiles(hits, pid)]
         if not hits:
             tiles.append('<div style="align-self:center;font-size:12px">no hits</div>')
         rows.append(row(tiles, apart=True))
@@ -120,17 +120,15 @@ def _query_tile(result: SearchResult, query: int) -> str:
     return tile(thumbnail(images[query]), "query", lines, about=", ".join(filter(None, lines)))
 
 
-def _hit_tile(hit: Hit, rank: int, asked: int | str | None) -> str:
-    mark = mark_of(hit.pid, asked)
-    person, camera = who(hit.pid, hit.camid)
-    told = [f"rank {rank}", f"similarity {hit.similarity:.4f}", f"entry {hit.id}", person, camera]
-    told += ["" if mark == "none" else mark, _path(hit.metadata)]
-    return tile(
-        thumbnail(hit.metadata.get("path")),
-        mark,
-        (f"{hit.similarity:.3f}", person, camera),
-        about=", ".join(filter(None, told)),
-    )
+def _hit_tiles(hits: Sequence[Hit], pid: int | str | None) -> list[str]:
+    tiles = []
+    for rank, (hit, shown) in enumerate(zip(hits, ranked_crops(hits, pid), strict=True), start=1):
+        facts = [f"rank {rank}", f"similarity {hit.similarity:.4f}", f"entry {hit.id}"]
+        facts += [shown.person, shown.camera, "" if shown.mark == "none" else shown.mark]
+        about = ", ".join(filter(None, [*facts, _path(hit.metadata)]))
+        caption = (shown.similarity, shown.person, shown.camera)
+        tiles.append(tile(thumbnail(shown.crop), shown.mark, caption, about=about))
+    return tiles
 
 
 def _path(metadata: dict[str, object]) -> str:

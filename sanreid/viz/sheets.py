@@ -14,8 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_crop
-from sanreid.viz.checks import check_several, checked_labels, checked_marks, checked_rankings
-from sanreid.viz.markup import Mark, mark_of, who
+from sanreid.viz.checks import check_several, checked_labels, checked_marks
+from sanreid.viz.markup import Mark, who
+from sanreid.viz.ranked import checked_rankings, ranked_crops, ranked_header
 
 if TYPE_CHECKING:
     from sanreid.viz.protocols import Hit, SearchResult
@@ -75,7 +76,7 @@ def contact_sheet(
     columns = max(1, min(columns, len(images)))
     sheet = _Sheet(-(-len(images) // columns), columns, crop_size, title=title, font=font)
     for i, (image, label, mark) in enumerate(zip(images, labels, marks, strict=True)):
-        sheet.place(image, i // columns, i % columns, label.split("\n", 1), mark)
+        sheet.draw(image, i // columns, i % columns, label.split("\n", 1), mark)
     return sheet.picture
 
 
@@ -108,19 +109,16 @@ def ranked_list(
         InputError: The arguments are not one per query, or the font cannot be read.
     """
     rankings = checked_rankings(queries, result, query_pids, query_camids)
-    places = max((len(ranking.hits) for ranking in rankings), default=0)
-    header = ["query", *(f"{rank}" for rank in range(1, places + 1))]
+    header = ranked_header(rankings)
     sheet = _Sheet(
-        len(rankings), 1 + places, crop_size, title=title, font=font, header=header,
+        len(rankings), len(header), crop_size, title=title, font=font, header=header,
         first_apart=True,
     )  # fmt: skip
     for row, (query, pid, camid, hits) in enumerate(rankings):
-        sheet.place(query, row, 0, [*filter(None, who(pid, camid))], "query")
-        for rank, hit in enumerate(hits, start=1):
-            crop = (images or {}).get(hit.id, hit.metadata.get("path"))
-            about = " · ".join(filter(None, who(hit.pid, hit.camid)))
-            lines = f"{hit.similarity:.3f}", about
-            sheet.place(crop, row, rank, lines, mark_of(hit.pid, pid))
+        sheet.draw(query, row, 0, [*filter(None, who(pid, camid))], "query")
+        for rank, hit in enumerate(ranked_crops(hits, pid, images), start=1):
+            lines = hit.similarity, " · ".join(filter(None, (hit.person, hit.camera)))
+            sheet.draw(hit.crop, row, rank, lines, hit.mark)
     return sheet.picture
 
 
@@ -159,7 +157,7 @@ class _Sheet:
             x = self._left(1) - GAP / 2 - self.apart / 2
             self.pen.line([(x, self.top), (x, height - MARGIN)], fill=LINE, width=2)
 
-    def place(
+    def draw(
         self,
         image: ImageSource | None,
         row: int,

@@ -14,6 +14,7 @@ from sanreid.datasets import CropSet, merge_crops, read_crops, read_split
 from sanreid.datasets.combining import number_together
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
+from sanreid.utils.duplicates import first_repeated
 
 __all__ = [
     "data_digest",
@@ -99,10 +100,8 @@ def joined_for_training(sets: Sequence[CropSet], *, people: Sequence[str] = ()) 
     Raises:
         DatasetError: A crop is in two of the sources.
     """
-    paths = [path for crops in sets for path in crops.paths]
-    if len(set(paths)) != len(paths):
-        seen: set[Path] = set()
-        twice = next(path for path in paths if path in seen or seen.add(path))  # type: ignore[func-returns-value] # add() gives None, which is the point
+    twice = first_repeated(path for crops in sets for path in crops.paths)
+    if twice is not None:
         raise DatasetError(
             f"{twice} is in two of data.sources: its people would count as different ones. "
             "Name each folder once."

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +25,7 @@ from sanreid.datasets import CropSet, merge_crops
 from sanreid.errors import DatasetError, ImageError, InputError
 from sanreid.images import load_crop
 from sanreid.train.runtime import to_device
+from sanreid.utils.files import atomic_write
 
 __all__ = ["CropStore"]
 
@@ -151,20 +151,14 @@ def _cached(folder: Path, crops: CropSet, size: tuple[int, int], threads: int) -
     elif count == 0:
         return torch.empty(shape, dtype=torch.uint8)
     else:
-        # The name appears only when every byte is on the disk, so a crash leaves no partial file
-        # under it, and two processes that write at once replace each other's equal files.
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".crops-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                _reserve(file.fileno(), count, folder)
-                file.truncate(count)
-            pixels = np.memmap(name, dtype=np.uint8, mode="r+", shape=shape)
+        # Two processes that write at once replace each other's equal files.
+        with atomic_write(path) as file:
+            _reserve(file.fileno(), count, folder)
+            file.truncate(count)
+            pixels = np.memmap(file, dtype=np.uint8, mode="r+", shape=shape)
             _decode_into(pixels, crops.paths, threads)
             pixels.flush()
             del pixels  # Windows cannot replace a mapped file
-            Path(name).replace(path)
-        finally:
-            Path(name).unlink(missing_ok=True)
     # A private mapping: a write would stay in this process and not reach the file.
     flat = torch.from_file(str(path), shared=False, size=count, dtype=torch.uint8)
     return flat.view(shape)

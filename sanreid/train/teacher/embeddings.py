@@ -21,6 +21,7 @@ from torch import Tensor
 
 from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError, ImageError, WeightsError
+from sanreid.metrics.vectors import unit_rows
 from sanreid.train.config import TeacherConfig
 from sanreid.train.teacher.models import Teacher, open_teacher
 from sanreid.utils.files import atomic_write
@@ -120,15 +121,13 @@ class _Known:
 
 def _unit(teacher: Teacher, paths: list[Path]) -> NDArray[np.float16]:
     rows = teacher.embed(paths)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    sound = np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)
+    sound = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
     if not sound.all():
         raise WeightsError(
             f"The teacher's embedding of {paths[int(np.argmin(sound))]} is zero or not finite; "
             "are loss.teacher.input and loss.teacher.color right?"
         )
-    unit: NDArray[np.float16] = (rows / norms).astype(np.float16)
-    return unit
+    return unit_rows(rows, "teacher").astype(np.float16)
 
 
 def _fingerprint(path: Path) -> bytes:

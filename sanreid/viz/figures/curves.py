@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.metrics import EvaluationReport
 from sanreid.viz.drawing import BLUE, SERIES, VERMILION, Axes, Figure, axes_for, label_axes
+from sanreid.viz.figures.plots import cmc_floor, rank_ticks
 
 if TYPE_CHECKING:
     from sanreid.viz.protocols import Calibration
@@ -59,8 +60,8 @@ def cmc_figure(
             **_line(place),
         )
     label_axes(ax, x="rank k", y="queries with a match in the first k", title=title)
-    ax.set_ylim(0.0 if lowest < 0.5 else np.floor(lowest * 10 - 0.5) / 10, 1.01)
-    ax.set_xticks(_ticks(max(len(report.cmc[:max_rank]) for report in named.values())))
+    ax.set_ylim(cmc_floor(lowest), 1.01)
+    ax.set_xticks(rank_ticks(max(len(report.cmc[:max_rank]) for report in named.values())))
     _percent(ax.yaxis)
     ax.legend(loc="lower right", frameon=False)
     return figure
@@ -174,12 +175,6 @@ def _named(reports: Reports) -> dict[str, EvaluationReport]:
 
 def _prefix(name: str) -> str:
     return name.replace("$", r"\$") + ": " if name else ""
-
-
-def _ticks(ranks: int) -> list[int]:
-    """Rank 1, then round numbers."""
-    step = next((step for step in (1, 5, 10, 25) if ranks <= 6 * step), -(-ranks // 600) * 100)
-    return [1, *(rank for rank in range(step, ranks + 1, step) if rank > 1)]
 
 
 def _line(place: int) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.images import ImageSource, load_crop
+from sanreid.utils.vectors import normalize_rows
 from sanreid.viz.checks import check_several
 from sanreid.viz.drawing import (
     SERIES,
@@ -155,8 +156,8 @@ def similarity_map(
     maps = stage_maps(encoder, [first, second], stage=stage)
     rows, columns = maps.shape[2:]
     features = maps.reshape(2, maps.shape[1], rows * columns)
-    features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
-    cosine = features[0].T @ features[1]  # (locations of the first, locations of the second)
+    features = normalize_rows(features.transpose(0, 2, 1), least=1e-12)
+    cosine = features[0] @ features[1].T  # (locations of the first, locations of the second)
     height, width = encoder.input_size
     tall = height / width
     figure, ax = axes_for(ax, (2 * 1.9 + 1.2, 1.9 * tall + (0.4 if title else 0)))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sanreid.viz.markup import text
 from sanreid.viz.palette import BLUE
 
-__all__ = ["bars", "cmc_plot"]
+__all__ = ["bars", "cmc_floor", "cmc_plot", "rank_ticks"]
 
 _WIDTH, _HEIGHT = 360, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 34
@@ -23,7 +23,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 34
 def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
     """Draw a CMC curve: (max_rank,) shares of queries with a match among the first k."""
     values = cmc[:max_rank]
-    low = 0.0 if values[0] < 0.5 else floor(values[0] * 10 - 0.5) / 10
+    low = cmc_floor(values[0])
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     steps = max(len(values) - 1, 1)
 
@@ -44,9 +44,9 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
         + _label(_LEFT - 6, y(tick) + 4, f"{tick * 100:.4g} %", "end")
         for tick in np.linspace(low, 1, 5)
     ]
-    step = 5 if len(values) > 5 else 1
-    ranks = [1, *(rank for rank in range(step, len(values) + 1, step) if rank > 1)]
-    parts += [_label(x(rank - 1), _HEIGHT - 18, str(rank), "middle") for rank in ranks]
+    parts += [
+        _label(x(rank - 1), _HEIGHT - 18, str(rank), "middle") for rank in rank_ticks(len(values))
+    ]
     parts.append(_label(_LEFT + across / 2, _HEIGHT - 3, "rank k", "middle"))
     points = " ".join(f"{x(i):.1f},{y(value):.1f}" for i, value in enumerate(values))
     parts.append(f'<polyline points="{points}" fill="none" stroke="{BLUE}" stroke-width="2"/>')
@@ -56,6 +56,17 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
         for i, value in enumerate(values)
     ]
     return head + "".join(parts) + "</svg>"
+
+
+def cmc_floor(rank1: float) -> float:
+    """Return where the axis of a CMC curve begins: 0, or just below a rank-1 of at least 0.5."""
+    return 0.0 if rank1 < 0.5 else floor(rank1 * 10 - 0.5) / 10
+
+
+def rank_ticks(ranks: int) -> list[int]:
+    """Return the ranks to label of so many: 1, then round numbers."""
+    step = next((step for step in (1, 5, 10, 25) if ranks <= 6 * step), -(-ranks // 600) * 100)
+    return [1, *(rank for rank in range(step, ranks + 1, step) if rank > 1)]
 
 
 def bars(title: str, groups: Sequence[tuple[str, int]]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sanreid.images import ImageSource
-from sanreid.viz.checks import checked_rankings
 from sanreid.viz.drawing import (
     BLUE,
     GREEN,
@@ -21,7 +20,8 @@ from sanreid.viz.drawing import (
     picture,
     readable,
 )
-from sanreid.viz.markup import mark_of, who
+from sanreid.viz.markup import who
+from sanreid.viz.ranked import checked_rankings, ranked_crops, ranked_header
 
 if TYPE_CHECKING:
     from sanreid.viz.protocols import Hit, SearchResult
@@ -32,7 +32,7 @@ __all__ = ["ranked_list_figure"]
 _STEP, _APART, _CAPTION, _HEADER = 1.16, 0.25, 0.62, 0.32
 _PIXELS = (160, 80)
 _INCHES = 0.82  # a crop's width
-_LOOKS = {"right": (GREEN, "✓"), "wrong": (VERMILION, "✗"), "none": (GREY, "")}
+_STYLES = {"right": (GREEN, "✓"), "wrong": (VERMILION, "✗"), "none": (GREY, "")}
 
 
 def ranked_list_figure(
@@ -65,8 +65,9 @@ def ranked_list_figure(
         InputError: The arguments are not one per query.
     """
     rankings = checked_rankings(queries, result, query_pids, query_camids)
-    places = max((len(ranking.hits) for ranking in rankings), default=0)
-    width = 1 + places * _STEP + (_APART if places else 0)
+    header = ranked_header(rankings)
+    num_ranks = len(header) - 1
+    width = 1 + num_ranks * _STEP + (_APART if num_ranks else 0)
     pitch = 2 + _CAPTION
     height = _HEADER + len(rankings) * pitch
     figure, ax = axes_for(
@@ -75,12 +76,10 @@ def ranked_list_figure(
     for row, (query, pid, camid, hits) in enumerate(rankings):
         top = _HEADER + row * pitch
         _tile(ax, query, 0.0, top, BLUE, "", who(pid, camid))
-        for rank, hit in enumerate(hits):
-            colour, sign = _LOOKS[mark_of(hit.pid, pid)]
-            crop = (images or {}).get(hit.id, hit.metadata.get("path"))
-            caption = f"{hit.similarity:.3f} {sign}".rstrip(), *who(hit.pid, hit.camid)
-            _tile(ax, crop, _APART + (rank + 1) * _STEP, top, colour, sign, caption)
-    header = ["query", *(str(rank + 1) for rank in range(places))]
+        for rank, hit in enumerate(ranked_crops(hits, pid, images), start=1):
+            color, sign = _STYLES[hit.mark]
+            caption = f"{hit.similarity} {sign}".rstrip(), hit.person, hit.camera
+            _tile(ax, hit.crop, _APART + rank * _STEP, top, color, sign, caption)
     for column, text in enumerate(header if rankings else []):
         x = column * _STEP + (_APART if column else 0) + 0.5
         ax.text(x, _HEADER - 0.12, text, ha="center", va="bottom", fontsize=9, alpha=0.7)
@@ -93,14 +92,14 @@ def _tile(
     image: ImageSource | None,
     left: float,
     top: float,
-    colour: str,
+    color: str,
     sign: str,
     caption: Sequence[str],
 ) -> None:
     box = (left, top, 1.0, 2.0)
     pixels, found = readable(image, _PIXELS)
     picture(ax, pixels, box)
-    frame(ax, box, colour, width=2.5 if sign else 1.5)
+    frame(ax, box, color, width=2.5 if sign else 1.5)
     middle = left + 0.5
     if not found:
         ax.text(middle, top + 1, "no picture", ha="center", va="center", fontsize=7, color="0.4")

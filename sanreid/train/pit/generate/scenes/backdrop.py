@@ -12,10 +12,9 @@ from sanreid.errors import DatasetError
 from sanreid.train.pit.generate.clothing.fabrics import noise
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.scenes.scene import CROP_SIZE, Camera, Stage
+from sanreid.utils.image_files import suffixes_for_messages, walk_images
 
 __all__ = ["list_backgrounds", "photo_backdrop", "stage_backdrop"]
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def stage_backdrop(stage: Stage, camera: Camera) -> Callable[[Array, Array], Array]:
@@ -98,10 +97,10 @@ def list_backgrounds(folder: Path) -> list[Path]:
     Raises:
         DatasetError: There are none.
     """
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _SUFFIXES)
-    if not found:
-        raise DatasetError(f"No pictures ({', '.join(_SUFFIXES)}) are in {folder}.")
-    return found
+    files = walk_images(folder).files
+    if not files:
+        raise DatasetError(f"No pictures ({suffixes_for_messages()}) are in {folder}.")
+    return [folder / file for file in files]
 
 
 def _ground(place: Array, stage: Stage, rng: np.random.Generator) -> Array:
