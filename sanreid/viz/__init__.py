@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from sanreid.viz.figures.rankings import ranked_list_figure
     from sanreid.viz.figures.scatter import gallery_map
     from sanreid.viz.figures.textures import texture_sheet
-    from sanreid.viz.sheets import contact_sheet, ranked_list
+    from sanreid.viz.sheets import cluster_sheet, contact_sheet, ranked_list
     from sanreid.viz.storage import check_suffix, save_picture
 
 __all__ = [
     "GalleryPage",
     "activation_map",
     "check_suffix",
+    "cluster_sheet",
     "cmc_figure",
     "contact_sheet",
     "gallery_map",
@@ -45,6 +46,7 @@ _HOME = {
     "GalleryPage": "browse",
     "activation_map": "figures.maps",
     "check_suffix": "storage",
+    "cluster_sheet": "sheets",
     "cmc_figure": "figures.curves",
     "contact_sheet": "sheets",
     "gallery_map": "figures.scatter",

@@ -10,15 +10,17 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from sanreid.viz.palette import BLUE, GREEN, GREY, VERMILION
+from sanreid.viz.palette import BLUE, GREEN, GREY, ORANGE, VERMILION
 from sanreid.viz.thumbnails import data_uri
 
 __all__ = ["Mark", "block", "label", "mark_of", "row", "table", "text", "tile", "who"]
 
-Mark = Literal["right", "wrong", "query", "none"]
+Mark = Literal["right", "wrong", "doubtful", "query", "none"]
 
-_FRAMES = {"right": GREEN, "wrong": VERMILION, "query": BLUE, "none": GREY}
-_SIGNS = {"right": " ✓", "wrong": " ✗", "query": "", "none": ""}
+_FRAMES = {
+    "right": GREEN, "wrong": VERMILION, "doubtful": ORANGE, "query": BLUE, "none": GREY,
+}  # fmt: skip
+_SIGNS = {"right": " ✓", "wrong": " ✗", "doubtful": " ?", "query": "", "none": ""}
 _LONGEST = 60  # characters of a value that is shown
 _CELL = '<div style="flex:none;width:70px;font-size:11px;line-height:1.35;text-align:center">'
 _MISSING = (
@@ -51,7 +53,7 @@ def tile(jpeg: bytes | None, mark: Mark, lines: Sequence[str], *, about: str) ->
 
     Args:
         jpeg: The picture.
-        mark: Its frame; "right" and "wrong" have a sign beside the caption, too.
+        mark: Its frame; "right", "wrong" and "doubtful" have a sign beside the caption, too.
         lines: The caption, its first line strong, the others fainter.
         about: What is said to those who do not see the picture, and on pointing at it.
     """

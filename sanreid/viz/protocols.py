@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 
 from sanreid.config import EncoderConfig
 
-__all__ = ["Calibration", "Encoder", "Entry", "Gallery", "Hit", "Report", "SearchResult"]
+__all__ = [
+    "Calibration",
+    "Clustering",
+    "Encoder",
+    "Entry",
+    "Gallery",
+    "Hit",
+    "Report",
+    "SearchResult",
+]
 
 Pid = int | str | None
 
@@ -117,6 +126,26 @@ class Calibration(Protocol):
 
     @property
     def impostor_histogram(self) -> Any: ...
+
+
+class Clustering(Protocol):
+    """Crops grouped into people, as :class:`sanreid.Clustering`."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]: ...
+
+    @property
+    def confidence(self) -> NDArray[np.float32]: ...
+
+    @property
+    def medoids(self) -> NDArray[np.int64]: ...
+
+    @property
+    def cameras(self) -> tuple[tuple[int, ...], ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def members(self, cluster: int, /) -> NDArray[np.int64]: ...
 
 
 class Gallery(Protocol):

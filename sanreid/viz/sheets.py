@@ -1,7 +1,7 @@
-"""Contact sheets and ranked lists of crops.
+"""Contact sheets, ranked lists and clusters of crops.
 
-A right hit has a green frame and a tick, a wrong one a red frame and a cross: the sign says it to
-those who do not tell the colours apart.
+A right hit has a green frame and a tick, a wrong one a red frame and a cross, a doubtful crop an
+orange frame and a question mark: the sign says it to those who do not tell the colours apart.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_crop
-from sanreid.viz.checks import check_several, checked_labels, checked_marks
+from sanreid.viz.checks import check_several, checked_count, checked_labels, checked_marks
 from sanreid.viz.markup import Mark, who
 from sanreid.viz.ranked import checked_rankings, ranked_crops, ranked_header
 
 if TYPE_CHECKING:
-    from sanreid.viz.protocols import Hit, SearchResult
+    from sanreid.viz.protocols import Clustering, Hit, SearchResult
 
-__all__ = ["contact_sheet", "ranked_list"]
+__all__ = ["cluster_sheet", "contact_sheet", "ranked_list"]
 
 PAPER = (255, 255, 255)
 INK = (32, 33, 36)
@@ -31,6 +31,7 @@ EMPTY = (241, 243, 244)
 FRAMES = {
     "right": (24, 148, 74),
     "wrong": (206, 46, 46),
+    "doubtful": (222, 142, 0),
     "query": (45, 92, 190),
     "none": (176, 180, 186),
 }
@@ -58,7 +59,8 @@ def contact_sheet(
         images: N crops, anything that ``SANEncoder.encode`` takes; an unreadable one is shown as
             an empty field.
         labels: N captions; a line break begins the second, fainter line.
-        marks: N frames: "right" green, "wrong" red, "query" blue, "none" grey.
+        marks: N frames: "right" green, "wrong" red, "doubtful" orange, "query" blue, "none"
+            grey.
         columns: Crops in a row.
         crop_size: (height, width) in pixels of a crop on the sheet.
         title: A line above.
@@ -122,6 +124,78 @@ def ranked_list(
     return sheet.picture
 
 
+def cluster_sheet(
+    clustering: Clustering,
+    images: Sequence[ImageSource],
+    *,
+    clusters: Sequence[int] | None = None,
+    pids: Sequence[int | str | None] | None = None,
+    doubtful: float = 0.5,
+    columns: int = 8,
+    crop_size: tuple[int, int] = (192, 96),
+    title: str | None = None,
+    font: str | Path | None = None,
+) -> Image.Image:
+    """Draw a clustering: a row for each cluster, its most typical crop first.
+
+    The other crops follow, the surest first, with their confidence. Of more than ``columns``, half
+    are the surest and half the least sure.
+
+    Args:
+        clustering: Of :func:`sanreid.cluster_identities` or :meth:`sanreid.Gallery.cluster`.
+        images: N crops, one per label, anything that ``SANEncoder.encode`` takes; an unreadable
+            one is shown as an empty field.
+        clusters: The clusters to draw, in this order; all when None.
+        pids: Who the N crops are, for the captions; left out, what a gallery's clustering
+            proposes.
+        doubtful: Crops with a confidence below this are marked.
+        columns: Crops of a cluster shown beside the most typical one, at most.
+        crop_size: (height, width) in pixels of a crop in the picture.
+        title: A line above.
+        font: As in :func:`contact_sheet`.
+
+    Raises:
+        InputError: ``images`` or ``pids`` are not one per crop, a cluster does not exist,
+            ``columns`` is below 1, or the font cannot be read.
+    """
+    check_several("images", images)
+    count = len(clustering.labels)
+    images = checked_count("images", images, count, of="crop")
+    people = checked_count(
+        "pids", getattr(clustering, "pids", None) if pids is None else pids, count, of="crop"
+    )
+    if columns < 1:
+        raise InputError(f"columns must be at least 1; got {columns}.")
+    numbers = range(len(clustering)) if clusters is None else clusters
+    members = [clustering.members(number).tolist() for number in numbers]
+    places = max((min(len(rows) - 1, columns) for rows in members), default=0)
+    sheet = _Sheet(
+        len(members), 1 + places, crop_size, title=title, font=font,
+        header=["most typical", "surest first"][: 1 + places], first_apart=True,
+    )  # fmt: skip
+    for line, (number, rows) in enumerate(zip(numbers, members, strict=True)):
+        typical = int(clustering.medoids[number])
+        others = [row for row in rows if row != typical]
+        if len(others) > columns:
+            surest = columns // 2
+            others = others[:surest] + others[len(others) - (columns - surest) :]
+        cameras = clustering.cameras[number]
+        seen = f"{len(cameras)} cams" if len(cameras) > 1 else who(None, *(cameras or [None]))[1]
+        about = " · ".join(filter(None, [f"{len(rows)} crops", seen]))
+        for place, row in enumerate([typical, *others]):
+            confidence = float(clustering.confidence[row])
+            lines = f"{confidence:.2f}", who(people[row], None)[0]
+            mark: Mark = "none" if place else "query"
+            sheet.draw(
+                images[row],
+                line,
+                place,
+                lines if place else (f"cluster {number}", about),
+                "doubtful" if confidence < doubtful else mark,
+            )
+    return sheet.picture
+
+
 class _Sheet:
     """A grid of framed crops with captions."""
 
@@ -170,7 +244,7 @@ class _Sheet:
         right, bottom = left + self.width + 2 * FRAME - 1, top + self.height + 2 * FRAME - 1
         self.pen.rounded_rectangle((left, top, right, bottom), radius=5, fill=FRAMES[mark])
         self.picture.paste(self._crop(image), (left + FRAME, top + FRAME))
-        if mark in ("right", "wrong"):
+        if mark in ("right", "wrong", "doubtful"):
             self._sign(right - 13, top + 13, mark)
         middle = (left + right) / 2
         looks = ((self.bold, INK, bottom + 19), (self.plain, FAINT, bottom + 35))
@@ -196,6 +270,9 @@ class _Sheet:
         self.pen.ellipse((x - 9, y - 9, x + 9, y + 9), fill=FRAMES[mark], outline=PAPER)
         if mark == "right":
             self.pen.line([(x - 4, y), (x - 1, y + 4), (x + 5, y - 4)], fill=PAPER, width=2)
+            return
+        if mark == "doubtful":
+            self.pen.text((x, y), "?", fill=PAPER, font=self.bold, anchor="mm")
             return
         self.pen.line([(x - 4, y - 4), (x + 4, y + 4)], fill=PAPER, width=2)
         self.pen.line([(x - 4, y + 4), (x + 4, y - 4)], fill=PAPER, width=2)

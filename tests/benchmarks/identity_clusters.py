@@ -18,6 +18,7 @@ from tests.benchmarks.embedded_sets import load_sets, sets_parser
 from tests.benchmarks.report import in_fresh_process, peak_memory_mib, repeat, write_report
 
 FIGURES = ("pairwise_f1", "bcubed_f1", "adjusted_mutual_information")
+DOUBTFUL = 0.5  # the confidence below which a sheet of clusters marks a crop
 EPS = np.arange(0.05, 0.8, 0.025)
 
 
@@ -31,9 +32,12 @@ def ours(embeddings, pids, camids, **options):
         members = found.members(cluster)
         right[members] = people[members] == np.bincount(people[members]).argmax()
     thirds = np.array_split(clustered[np.argsort(found.confidence[clustered])], 3)
+    marked = clustered[found.confidence[clustered] < DOUBTFUL]
     report = sanreid.evaluate_clustering(found.labels, pids)
     return {
         **report.as_dict(),
+        "marked": len(marked) / max(1, len(clustered)),
+        "wrong_marked": float((~right[marked]).sum() / max(1, (~right[clustered]).sum())),
         "right_by_confidence": [float(right[third].mean()) for third in thirds],
     }
 
@@ -109,6 +113,7 @@ def main() -> None:
             f"{name:<10} {own['num_clusters']} clusters and {own['num_alone']} alone for "
             f"{own['num_people']} people; right, by thirds of confidence: "
             + ", ".join(f"{share:.1%}" for share in own["right_by_confidence"])
+            + f"; {own['marked']:.1%} marked as doubtful, {own['wrong_marked']:.1%} of the wrong"
         )
     write_report(args.json, "identity_clusters", rows, encoder=fingerprint)
 

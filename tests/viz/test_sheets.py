@@ -73,7 +73,10 @@ def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
         ({"labels": ["only one"]}, "labels must be one a picture; got 1 for 2"),
         ({"labels": ["a", 7]}, "labels must be texts; got 7 at place 1"),
         ({"marks": ["right"] * 3}, "marks must be one a picture; got 3 for 2"),
-        ({"marks": ["right", "green"]}, "marks are right, wrong, query, none; got 'green' at"),
+        (
+            {"marks": ["right", "green"]},
+            "marks are right, wrong, doubtful, query, none; got 'green' at",
+        ),
         ({"font": "no-such.ttf"}, "font 'no-such.ttf' cannot be read .*name a .ttf or .otf"),
         ({"columns": 0}, "columns must be at least 1; got 0"),
     ],
