@@ -1,7 +1,7 @@
 """Camera bias taken out of embeddings: each camera's mean subtracted, shrunk where it is unsure.
 
-Crops of strangers under one camera resemble each other by its light, angle and background. The
-mean of a camera's embeddings holds much of that, and needs neither labels nor training to be
+Crops of different people under one camera resemble each other by its light, angle and background.
+The mean of a camera's embeddings holds much of that, and needs neither labels nor training to be
 known. But a mean over few people holds those people too, so each is shrunk by how much of it is
 chance.
 
@@ -95,18 +95,22 @@ class CameraNormalizer:
         if shrinkage != "auto":
             check_fraction(shrinkage, "shrinkage")
         known = column != NO_CAMERA
-        cameras, place, counts = np.unique(column[known], return_inverse=True, return_counts=True)
+        cameras, camera_index, counts = np.unique(
+            column[known], return_inverse=True, return_counts=True
+        )
         if len(cameras) < 2:
             raise InputError(
                 "Camera normalisation compares cameras, so it needs crops of at least two; got "
                 f"{len(cameras)} ({', '.join(str(one) for one in cameras) or 'none is known'})."
             )
         rows = rows if known.all() else rows[known]
-        sums = [rows[place == one].sum(axis=0, dtype=np.float64) for one in range(len(cameras))]
+        sums = [
+            rows[camera_index == one].sum(axis=0, dtype=np.float64) for one in range(len(cameras))
+        ]
         means = np.stack(sums) / counts[:, None]
         centre = means.mean(axis=0)
         if shrinkage == "auto":
-            keep, keep_centre = _shares(rows, place, counts, means)
+            keep, keep_centre = _shares(rows, camera_index, counts, means)
         else:
             keep, keep_centre = np.full(len(cameras), 1.0 - shrinkage), 1.0
         shrunk = keep_centre * centre + keep[:, None] * (means - centre)
@@ -147,17 +151,17 @@ class CameraNormalizer:
             InputError: Not ``count`` of them, or not whole numbers.
         """
         column = checked_camids(camids, count)
-        place = np.searchsorted(self.camids, column)
-        found = self.camids[np.minimum(place, len(self.camids) - 1)] == column
-        return np.where(found, place, len(self.camids))
+        index = np.searchsorted(self.camids, column)
+        found = self.camids[np.minimum(index, len(self.camids) - 1)] == column
+        return np.where(found, index, len(self.camids))
 
     def lengths(self, embeddings: ArrayLike, camids: ArrayLike) -> Floats:
         """Return (N,) lengths of the rows once their camera's mean is subtracted.
 
         With :meth:`offsets` they turn plain dot products into normalised similarities, so that
         stored embeddings can stay as they are:
-        ``(q @ x - offsets(q)[place of x]) / lengths(x)``, where ``q`` is a normalised query and
-        ``x`` a stored row of norm 1.
+        ``(q @ x - offsets(q)[row of x's camera]) / lengths(x)``, where ``q`` is a normalised
+        query and ``x`` a stored row of norm 1.
         """
         rows = self._rows(embeddings)
         rows -= self.means[self.places(camids, len(rows))]
@@ -221,7 +225,7 @@ class CameraNormalizer:
 
 def _shares(
     rows: Floats,
-    place: NDArray[np.intp],
+    camera_index: NDArray[np.intp],
     counts: NDArray[np.int64],
     means: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], float]:
@@ -236,7 +240,7 @@ def _shares(
     num = len(counts)
     centre = means.mean(axis=0)
     scatter = 1.0 - float((rows.mean(axis=0, dtype=np.float64) ** 2).sum())
-    sampled, sizes = _sample(place, counts)
+    sampled, sizes = _sample(camera_index, counts)
 
     alike = _alike(rows[sampled] - centre.astype(np.float32), sizes, counts, _ALIKE_CENTRED)
     centring = np.eye(num) - 1.0 / num
@@ -256,12 +260,12 @@ def _variance(scatter: float, alike: NDArray[np.float64]) -> float:
 
 
 def _sample(
-    place: NDArray[np.intp], counts: NDArray[np.int64]
+    camera_index: NDArray[np.intp], counts: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return rows spread evenly over large cameras, camera by camera, and how many each has."""
     fewest, most = _PER_CAMERA
     sizes = np.minimum(counts, min(most, max(fewest, _SAMPLE // len(counts))))
-    order = np.argsort(place, kind="stable")
+    order = np.argsort(camera_index, kind="stable")
     starts = np.cumsum(counts) - counts
     picked = [
         start + np.arange(size) * count // size

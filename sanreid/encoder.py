@@ -625,7 +625,7 @@ class SANEncoder:
             )
 
     def _entry(self) -> weights.WeightsEntry | None:
-        """What is known of the weights, while the module still holds them unchanged."""
+        """Return what is known of the weights, while the module still holds them unchanged."""
         if self._released is None or self._released[0] != weights_state(self.module):
             return None
         return self._released[1]

@@ -56,7 +56,7 @@ class SparseRows:
         )
 
     def entries(self, rows: Places) -> tuple[Places, Places]:
-        """Where the entries of some rows are, row after row, and how many each has."""
+        """Return where the entries of some rows are, row after row, and how many each has."""
         starts = self.starts[rows]
         sizes = self.starts[rows + 1] - starts
         before = np.cumsum(sizes) - sizes
@@ -117,7 +117,7 @@ def encode_neighbourhoods(rows: Floats, ranks: Places, farthest: Floats, k1: int
 
 
 def _rows_at_a_time(each: int) -> int:
-    """How many rows to work on together when each one needs about ``each`` pairs."""
+    """Return how many rows to work on together when each one needs about ``each`` pairs."""
     return max(1, min(_CHUNK, _PAIRS // each))
 
 
@@ -156,9 +156,9 @@ def expand_locally(encoded: SparseRows, nearest: Places) -> SparseRows:
         chunk = nearest[start : start + step]
         entries, sizes = encoded.entries(chunk.ravel())
         owner = np.repeat(np.arange(chunk.size) // k2, sizes)
-        places, place = np.unique(owner * count + encoded.columns[entries], return_inverse=True)
-        values = np.bincount(place, weights=encoded.values[entries]) / k2
-        row, column = np.divmod(places, count)
+        cells, cell = np.unique(owner * count + encoded.columns[entries], return_inverse=True)
+        values = np.bincount(cell, weights=encoded.values[entries]) / k2
+        row, column = np.divmod(cells, count)
         return np.bincount(row, minlength=len(chunk)), column, values.astype(np.float32)
 
     return SparseRows.from_rows(in_threads(expand, range(0, count, step)))

@@ -30,7 +30,7 @@ __all__ = ["k_reciprocal_rerank"]
 _BLOCK_BYTES = 32 * 2**20  # similarities held at a time
 _GROUPS = 8  # groups a neighbour, in the search for the nearest
 _CHUNK = 256  # queries compared in one piece of work
-_ROUNDING = 1e-6  # a squared distance that float32 cannot tell from 0
+_ROUNDING = 1e-6  # a squared distance that float32 cannot distinguish from 0
 
 
 def k_reciprocal_rerank(
@@ -70,7 +70,7 @@ def k_reciprocal_rerank(
 
     Source:
         Zhong et al., CVPR 2017. A crop always counts as its own nearest neighbour, equal
-        distances go by place, queries first.
+        distances rank by index, queries first.
     """
     check_whole(k1, "k1")
     check_whole(k2, "k2")

@@ -86,7 +86,7 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
 
 
 def compute_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:
-    """The precision the network runs in: float16 on a CPU runs in float32, which is faster."""
+    """Return the precision to run in: float32 instead of float16 on a CPU, which is faster."""
     slow = device.type == "cpu" and dtype == torch.float16
     return torch.float32 if slow else dtype
 

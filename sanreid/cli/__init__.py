@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fail(message: str) -> int:
-    """Say what went wrong in one line, however many the message has."""
+    """Report what went wrong in one line, however many the message has."""
     lines = (line.strip() for line in message.splitlines())
     mark = paint("sanreid:", "red", sys.stderr)
     print(mark, printable(" ".join(filter(None, lines))), file=sys.stderr)

@@ -16,7 +16,7 @@ UNKNOWN: Label = (None, None)
 def read_labels(
     sources: Sequence[Path], names: str, *, failures: list[tuple[Path, str]] | None = None
 ) -> dict[Path, Label]:
-    """Return person and camera of every file of the sources, as far as its name tells.
+    """Return person and camera of every file of the sources, as far as its name has them.
 
     Args:
         sources: Files and folders.

@@ -15,7 +15,7 @@ _CODES = {"bold": "1", "faint": "2", "red": "1;31"}
 
 
 def has_colors(stream: TextIO | None) -> bool:
-    """Say whether a stream is a terminal that shows colours, and nobody forbade them."""
+    """Return whether a stream is a terminal that shows colors that are not switched off."""
     if stream is None or not stream.isatty() or os.environ.get("NO_COLOR"):
         return False  # https://no-color.org: set and not empty
     if os.name == "nt":
@@ -24,7 +24,7 @@ def has_colors(stream: TextIO | None) -> bool:
 
 
 def paint(text: str, style: Style, stream: TextIO | None = None) -> str:
-    """Colour a text for ``stream`` (standard output when None), where it shows colours."""
+    """Color a text for ``stream`` (standard output when None), where it shows colors."""
     if not text or not has_colors(sys.stdout if stream is None else stream):
         return text
     return f"\x1b[{_CODES[style]}m{text}\x1b[0m"

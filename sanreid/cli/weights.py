@@ -92,7 +92,7 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _figures(metric: Mapping[str, Any]) -> str:
-    """The numbers of one measurement, by name."""
+    """Return the numbers of one measurement, by name."""
     numbers = {name: value for name, value in metric.items() if isinstance(value, int | float)}
     return ", ".join(
         f"{_SHOWN.get(name, name.replace('_', ' '))} {value:.3f}"

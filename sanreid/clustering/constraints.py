@@ -71,9 +71,9 @@ class Constraints:
         apart: NDArray[np.bool_] = (frame[:, None] == frame) & (frame >= 0)
         np.fill_diagonal(apart, val=False)
         if len(self.cannot):
-            place = np.searchsorted(rows, self.cannot)
-            place[place == len(rows)] = 0
-            one, other = place[(rows[place] == self.cannot).all(axis=1)].T
+            at = np.searchsorted(rows, self.cannot)
+            at[at == len(rows)] = 0
+            one, other = at[(rows[at] == self.cannot).all(axis=1)].T
             apart[one, other] = apart[other, one] = True
         return apart
 

@@ -129,8 +129,8 @@ def _itself_first(found: Places) -> Places:
 def near_enough(rows: Floats, ranks: Places) -> Places:
     """Return ranks in which a neighbour that is too far away is the row itself.
 
-    Where a person has fewer crops than there are neighbours, the others are strangers, and
-    without this the strangers that they share would join them.
+    Where a person has fewer crops than there are neighbours, the others show other
+    people, and without this the ones that they share would join them.
     """
     owner = np.repeat(np.arange(len(ranks)), ranks.shape[1])
     cosine = pair_similarities(rows, owner, rows, ranks.ravel()).reshape(ranks.shape)
@@ -168,8 +168,8 @@ def overlaps(rows: Floats, ranks: Places) -> tuple[Rows, Rows, Floats]:
             by_member.values[entries], np.repeat(neighbourhoods.values[mine], shared_by)
         )
         later = second > first
-        pairs, place = np.unique(first[later] * count + second[later], return_inverse=True)
-        shared = np.minimum(np.bincount(place, smaller[later], len(pairs)), 1)  # rounding
+        pairs, group = np.unique(first[later] * count + second[later], return_inverse=True)
+        shared = np.minimum(np.bincount(group, smaller[later], len(pairs)), 1)  # rounding
         one, other = np.divmod(pairs, count)
         jaccard = (shared / (2 - shared)).astype(np.float32)
         return one.astype(np.int32), other.astype(np.int32), jaccard

@@ -121,12 +121,12 @@ def _affinities(
     rows: Floats,
     overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
     groups: Places,
-    alone: float,
+    single: float,
 ) -> tuple[Floats, Floats, Floats]:
-    """How near each crop is to its own group, to the nearest other one, and how typical it is.
+    """Measure how near each crop is to its own group and to the nearest other, and how typical.
 
-    A crop alone has no other crop in its group: the similarity that it would have needed to
-    join another, ``alone``, stands for its own.
+    A singleton has no other crop in its group: the similarity that it would have needed to join
+    another, ``single``, stands for its own.
     """
     sparse = require_extra(
         "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
@@ -142,7 +142,7 @@ def _affinities(
 
     typical = pair_similarities(rows, np.arange(count), sums, groups) - 1
     typical[row[inside]] += shared.data[inside]
-    own = np.where(sizes[groups] > 1, typical / np.maximum(sizes[groups] - 1, 1), alone)
+    own = np.where(sizes[groups] > 1, typical / np.maximum(sizes[groups] - 1, 1), single)
 
     other = np.zeros(count, dtype=np.float32)
     row, group, overlaps_it = row[~inside], group[~inside], shared.data[~inside]

@@ -18,9 +18,9 @@ class Clustering:
 
     Attributes:
         labels: (N,) int64, the cluster of each crop, from 0 in the order of their first crops; -1:
-            alone.
+            in no cluster.
         confidence: (N,) float32, 0 to 1. 0: another cluster is as near as the crop's own; 1:
-            nothing else is near. For a crop alone it says how surely it joins no cluster.
+            nothing else is near. For a crop in no cluster it is how surely it joins none.
         medoids: (K,) int64, the row of each cluster's most typical crop.
         cameras: K tuples of rising camids; empty where no camids were given.
         times: (K, 2) float64, seconds of each cluster's first and last crop; NaN where no

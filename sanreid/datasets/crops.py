@@ -1,4 +1,4 @@
-"""A set of person crops on disk: where each lies, who it shows and which camera saw it."""
+"""A set of person crops on disk: the path, the person and the camera of each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CropSet:
         name: What the set is called in reports, for example ``"market1501"``.
         paths: N image files.
         pids: (N,) int64, person identities as the data names them. Where people have names that
-            are no numbers, pids count them within this set alone.
+            are no numbers, pids count them within this set only.
         camids: (N,) int64, cameras as the data names them.
         keys: N distinct names that stay the same when the folder moves; the textures made for
             the crops are filed under them. Left out: the path's last two parts.

@@ -220,7 +220,7 @@ def _refuse_several_sets(root: Path, files: list[str]) -> None:
 
 
 def _has_distractors(root: Path, files: Sequence[str], people: Sequence[str]) -> bool:
-    """Whether a folder 0000 holds distractors: its crops have Market-1501's names, or -1 is there.
+    """Return whether folder 0000 holds distractors: it has Market-1501's names, or -1 is there.
 
     Data sets that count their people from 0 have such a folder too.
     """
@@ -264,7 +264,7 @@ def _warn_of_equal_numbers(root: Path, texts: Sequence[str], *, counted: bool) -
 def _number_cameras(
     root: Path, files: Sequence[str], texts: Sequence[str | None], scheme: Scheme
 ) -> NDArray[np.int64]:
-    """Return (N,) cameras; 0 where the name tells none, and a warning says so."""
+    """Return (N,) cameras; 0 where the name has none, with a warning."""
     unknown = sum(text is None for text in texts)
     if unknown:
         logger.warning(

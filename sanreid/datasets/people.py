@@ -85,7 +85,7 @@ def number_people(
 
 
 def are_numbers(people: Iterable[str]) -> bool:
-    """Whether every distinct name is a number of its own."""
+    """Return whether every distinct name is a number of its own."""
     distinct = set(people)
     return len({int(text) for text in distinct if NUMBER.fullmatch(text)}) == len(distinct)
 

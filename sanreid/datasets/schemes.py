@@ -1,4 +1,4 @@
-r"""How file names tell person and camera: the known schemes, and patterns of one's own.
+r"""How file names contain person and camera: the known schemes, and patterns of one's own.
 
 A scheme is a regular expression over a file's path relative to its folder, with the groups
 ``pid`` and ``camid``. Those with a name are those of the data sets that made them common:
@@ -83,7 +83,7 @@ class Scheme:
     def read(self, file: str) -> tuple[str, str | None] | None:
         """Return the texts of person and camera, None where the name does not fit.
 
-        The camera is None where the name tells none.
+        The camera is None where the name has none.
         """
         match = self.pattern.fullmatch(file)
         if match is None and self.is_own:

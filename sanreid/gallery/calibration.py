@@ -223,7 +223,7 @@ def _spread(
 def _interval(
     rate: float, spread: float, confidence: float, num_people: int
 ) -> tuple[float, float]:
-    """Where the rate of as many other people is expected.
+    """Return the interval in which the rate of as many other people is expected.
 
     Their rate differs from the true one as much as ours does, hence the root of two; on a log
     scale, because a rate is positive and its error grows with it.

@@ -123,11 +123,11 @@ class FieldSource(Protocol):
         ...
 
     def numbers(self, field: str) -> tuple[NDArray[Any], NDArray[np.bool_]] | None:
-        """A numeric column and where it has a value; None for other fields."""
+        """Return a numeric column and where it has a value; None for other fields."""
         ...
 
     def codes(self, field: str) -> DictionaryColumn:
-        """A field's dictionary-encoded column."""
+        """Return a field's dictionary-encoded column."""
         ...
 
 
@@ -165,7 +165,7 @@ def matches_all(condition: Condition) -> bool:
 
 
 def _constant(condition: Condition) -> bool | None:
-    """What a condition without comparisons is for every row; None where rows decide."""
+    """Return what a condition without comparisons is for every row; None where rows decide."""
     match condition:
         case Not(part):
             inner = _constant(part)
@@ -360,7 +360,7 @@ def _select_numbers(
 
 
 def _comparable(operand: Any, column: NDArray[Any]) -> int | float | None:  # noqa: ANN401 - number
-    """The operand in the column's type, or None if the column cannot hold it."""
+    """Return the operand in the column's type, or None if the column cannot hold it."""
     if column.dtype.kind == "i":
         if isinstance(operand, float) and not operand.is_integer():
             return None
@@ -370,7 +370,7 @@ def _comparable(operand: Any, column: NDArray[Any]) -> int | float | None:  # no
 
 
 def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
-    """An int64 column beyond, or not beyond, a number, as a comparison with an int64."""
+    """Return an int64 column beyond, or not beyond, a number, as a comparison with an int64."""
     low, high = -(2**63), 2**63 - 1
     if isinstance(operand, float):
         if math.isinf(operand):
@@ -387,7 +387,7 @@ def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
 
 
 def _float_bound(operator: str, operand: float) -> tuple[str, float]:
-    """A float64 column beyond, or not beyond, a number, as a comparison with a float64."""
+    """Return a float64 column beyond, or not beyond, a number, as a comparison with a float64."""
     nearest = _as_float(operand)
     if math.isinf(nearest):
         return operator, nearest
@@ -399,7 +399,7 @@ def _float_bound(operator: str, operand: float) -> tuple[str, float]:
 
 
 def _as_float(number: float) -> float:
-    """The nearest float64; infinity for an int beyond all of them."""
+    """Return the nearest float64; infinity for an int beyond all of them."""
     try:
         return float(number)
     except OverflowError:

@@ -356,9 +356,9 @@ class Gallery:
             where: Only entries that match. See :mod:`sanreid.gallery.filters`.
             query_pids: (Q,) with ``query_camids``: entries of the same person under the same
                 camera are left out, the Market-1501 rule. A None leaves out nothing.
-            query_camids: (Q,) alone: entries of the query's camera are left out. In a gallery
-                that normalises by cameras, queries are normalised by theirs; without it, by the
-                mean over cameras.
+            query_camids: (Q,) without ``query_pids``: entries of the query's camera are left out.
+                In a gallery that normalises by cameras, queries are normalised by theirs; if None,
+                by the mean over cameras.
             same_camera: "keep" leaves nothing out: the rules above do not hold, and
                 ``query_camids`` only says which cameras the queries come from.
             min_similarity: Only entries at least this similar.
@@ -785,7 +785,7 @@ class Gallery:
         )
 
     def assign(self, clustering: EntryClustering | Assignment) -> Assignment:
-        """Give entries the people that a proposal names, in one durable change.
+        """Assign entries the people of a proposal, in one durable change.
 
         Args:
             clustering: What :meth:`cluster` returned; or what this method, :meth:`merge`,
@@ -810,7 +810,7 @@ class Gallery:
         """Make several people one, in one durable change; :meth:`assign` undoes it.
 
         Args:
-            pids: The people whose entries are given away.
+            pids: The people whose entries are moved.
             into: The person who gets them: one of these, another, or a new one.
 
         Returns:
@@ -822,7 +822,7 @@ class Gallery:
         return naming.merge(self._store, pids, into)
 
     def split(self, ids: Iterable[Any] | int, *, pid: int | str | None = None) -> Assignment:
-        """Give entries to another person, in one durable change; :meth:`assign` undoes it.
+        """Move entries to another person, in one durable change; :meth:`assign` undoes it.
 
         Args:
             ids: The entries that are not who they were taken for.
@@ -838,7 +838,7 @@ class Gallery:
         return naming.split(self._store, ids, pid)
 
     def rename(self, pid: int | str, to: int | str) -> Assignment:
-        """Give a person another name, in one durable change; :meth:`assign` undoes it.
+        """Rename a person, in one durable change; :meth:`assign` undoes it.
 
         Raises:
             InputError: The person has no entries, or the name is another person's.

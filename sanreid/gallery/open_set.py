@@ -102,7 +102,7 @@ def _rates(false_alarm_rates: Iterable[float]) -> list[float]:
 
 
 def _just_above(falling: NDArray[np.float64], allowed: int) -> float:
-    """The lowest threshold that at most ``allowed`` of the similarities reach."""
+    """Return the lowest threshold that at most ``allowed`` of the similarities reach."""
     if allowed >= len(falling):
         return -1.0
     return float(max(np.nextafter(falling[allowed], np.inf), -1.0))

@@ -19,6 +19,7 @@ from sanreid.gallery.results import SearchResult
 from sanreid.gallery.store import SearchRequest, Store
 from sanreid.gallery.validation import NO_CAMID
 from sanreid.rerank import k_reciprocal_rerank
+from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["refined_search"]
 
@@ -58,8 +59,7 @@ def _expanded(store: Store, request: SearchRequest, expand: int) -> SearchReques
     for part in _parts(found):
         near = _embeddings(store, found.ids[part])
         queries[part] += np.einsum("qk,qkd->qd", weights[part], near)
-    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-    return replace(request, queries=queries, is_normalized=True)
+    return replace(request, queries=normalize_rows(queries), is_normalized=True)
 
 
 def _reranked(store: Store, request: SearchRequest, found: SearchResult) -> SearchResult:
@@ -91,11 +91,11 @@ def _queries(store: Store, request: SearchRequest) -> NDArray[np.float32]:
 
 def _embeddings(store: Store, ids: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the (Q, k, D) embeddings of hits as the gallery compares them, 0 where id is -1."""
-    unique, places = np.unique(ids[ids >= 0], return_inverse=True)
+    unique, index = np.unique(ids[ids >= 0], return_inverse=True)
     near = np.zeros((*ids.shape, store.dim), dtype=np.float32)
     if len(unique):
         entries = store.entries(unique)
         camids = np.array([NO_CAMID if one.camid is None else one.camid for one in entries])
         rows = np.stack([one.embedding for one in entries])
-        near[ids >= 0] = normalized(rows, camids, store.settings.camera_normalizer)[places]
+        near[ids >= 0] = normalized(rows, camids, store.settings.camera_normalizer)[index]
     return near

@@ -60,7 +60,7 @@ class SearchResult:
         camids: (Q, k) object: int or None.
         timestamps: (Q, k) float64 seconds, NaN where there is none.
         counts: (Q,) int64, hits of each query.
-        query_pids: (Q,) the person of each query, if the search or :meth:`with_queries` was told.
+        query_pids: (Q,) the person of each query, if the search or :meth:`with_queries` got it.
         query_camids: (Q,) the camera of each query, likewise.
         query_images: Crops of the first queries, likewise.
     """

@@ -74,10 +74,10 @@ class EntryUpdate:
 class SearchRequest:
     """A checked search.
 
-    ``exclude_camids`` with ``exclude_pids`` excludes a query's person under its camera, alone
-    its camera; the value None of a query excludes nothing. ``query_pids`` and ``query_camids``
-    are what is known of the queries; in a gallery that normalises by cameras, they are normalised
-    by theirs.
+    ``exclude_camids`` with ``exclude_pids`` excludes a query's person under its camera, without
+    it the whole camera; the value None of a query excludes nothing. ``query_pids`` and
+    ``query_camids`` are what is known of the queries; in a gallery that normalises by cameras,
+    they are normalised by theirs.
     """
 
     queries: NDArray[np.float32]  # (Q, D), norm 1
@@ -123,7 +123,7 @@ class Store(Protocol):
         ...
 
     def __contains__(self, number: int) -> bool:
-        """Tell whether an entry has this id."""
+        """Return whether an entry has this id."""
         ...
 
     def ids(self) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ class TensorLike(Protocol):
 
 
 def is_array_like(value: object) -> bool:
-    """Whether a value says that it is an array, of whichever library."""
+    """Return whether a value declares itself an array, of whichever library."""
     kind = type(value)  # only its names are read: a property may raise
     return any(hasattr(value, name) for name in _PROTOCOLS) or (
         hasattr(kind, "shape") and hasattr(kind, "dtype")

@@ -105,7 +105,7 @@ def _is_too_long(error: Exception) -> bool:
 
 
 def _no_file_but(text: str) -> str:
-    """Say what a text that is no path seems to be, or nothing."""
+    """Return what a text that is not a path seems to be, for a message, or nothing."""
     if text.startswith(_BASE64_STARTS) and len(text) > 100:
         return f"; it looks like base64 text: {_DECODE}"
     if text.startswith(("http://", "https://", "s3://", "gs://")):
@@ -114,7 +114,7 @@ def _no_file_but(text: str) -> str:
 
 
 def _but(file: IO[bytes]) -> str:
-    """Say what a file that is no image seems to be, or nothing."""
+    """Return what a file that is not an image seems to be, for a message, or nothing."""
     file.seek(0)
     head = file.read(512)
     start = head.lstrip().lower()

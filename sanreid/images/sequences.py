@@ -19,7 +19,7 @@ __all__ = ["find_images", "is_one_image", "iterate_images"]
 
 
 def is_one_image(images: object) -> bool:
-    """Whether ``images`` is one image, rather than several in a sequence.
+    """Return whether ``images`` is one image, rather than several in a sequence.
 
     A four-dimensional array or tensor is a sequence of its rows; an array of strings or objects
     is a sequence of sources. What says that it is an array is never iterated to find out.

@@ -80,7 +80,7 @@ def embed_in_batches(
     name_positions: bool,
     in_order: bool = False,
 ) -> Generator[Batch | Failure, None, None]:
-    """Read, batch and embed; a failure is given when it is met.
+    """Read, batch and embed; a failure is yielded when it is met.
 
     Args:
         images: What to embed, read in the caller's thread.
@@ -89,7 +89,7 @@ def embed_in_batches(
         options: How to embed.
         name_positions: Messages name the position of an image; otherwise there is one image, or
             its path is enough.
-        in_order: Embed what waits for its batch before giving a failure, or before raising what
+        in_order: Embed what waits for its batch before yielding a failure, or before raising what
             ``images`` raises.
 
     Raises:
@@ -206,7 +206,7 @@ R = TypeVar("R")
 
 def default_workers() -> int:
     """Threads for decoding: one per usable core, at most 8; more keep no network busier."""
-    usable = getattr(os, "sched_getaffinity", None)  # Linux alone
+    usable = getattr(os, "sched_getaffinity", None)  # only on Linux
     return min(8, len(usable(0)) if usable else os.cpu_count() or 1)
 
 
@@ -226,7 +226,7 @@ def map_ahead(
     Args:
         function: Called in any thread; its exception is raised when the item's turn comes.
         items: May be endless.
-        workers: Threads, at least 1. One item alone is computed without a thread.
+        workers: Threads, at least 1. A single item is computed without a thread.
         ahead: Items in flight, at least 1.
     """
     errors: list[Exception] = []
@@ -249,7 +249,7 @@ def _map_ahead(
 ) -> Generator[R, None, None]:
     source = enumerate(items)
     first = list(islice(source, 2))
-    if len(first) < 2:  # an image alone: a thread would cost more than it gives
+    if len(first) < 2:  # a single image: a thread would cost more than it saves
         for index, item in first:
             yield function(index, item)
         return

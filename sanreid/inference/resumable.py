@@ -44,7 +44,7 @@ def write_embeddings(
     labels: Mapping[Path, Label],
     report: Callable[[int], object],
 ) -> tuple[int, list[tuple[Path, str]]]:
-    """Embed the files that a writer has not seen; each path stands in the shards once.
+    """Embed the files that a writer has not seen; each path is in the shards once.
 
     Args:
         writer: Open; what it holds already is skipped.

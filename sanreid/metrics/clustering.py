@@ -72,7 +72,7 @@ def evaluate_clustering(labels: ArrayLike, pids: ArrayLike) -> ClusteringReport:
     """Compare a clustering with the people that the crops really show.
 
     Args:
-        labels: (N,) int, the cluster of each crop; -1: alone, a cluster of its own.
+        labels: (N,) int, the cluster of each crop; -1: in none, counted as a cluster of its own.
         pids: (N,) int or str. Crops with None or -1 (junk) are not counted; leave distractors
             out before.
 
@@ -98,10 +98,10 @@ def evaluate_clustering(labels: ArrayLike, pids: ArrayLike) -> ClusteringReport:
     clusters[alone] = clusters.max(initial=0) + 1 + np.arange(alone.sum())
     _, cluster, cluster_sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     person_sizes = np.bincount(people)
-    _, place, sizes = np.unique(
+    _, group, sizes = np.unique(
         cluster * len(person_sizes) + people, return_inverse=True, return_counts=True
     )
-    together = sizes[place]  # (N,) crops that share the crop's cluster and its person
+    together = sizes[group]  # (N,) crops that share the crop's cluster and its person
 
     joined, real, right = (_pairs(each) for each in (cluster_sizes, person_sizes, sizes))
     pairwise = (right / joined if joined else 1.0, right / real if real else 1.0)

@@ -67,7 +67,7 @@ def evaluate(
         gallery_camids: (G,) int.
         protocol: "market1501", or "cuhk03": the CMC is that of single-gallery-shot, each person
             shown by one entry drawn at random (distractors are nobody: all of them stay),
-            averaged over ``num_repeats`` draws a query; mAP and mINP stay those of the whole
+            averaged over ``num_repeats`` draws per query; mAP and mINP stay those of the whole
             gallery, as in torchreid.
         max_rank: Length of the CMC; past the end of a shorter gallery it keeps its last value.
         num_repeats: Draws a query, "cuhk03" only.

@@ -91,18 +91,18 @@ class Labels:
         self._ends = np.searchsorted(self.sorted_pids, self._query_ids, side="right")
 
     def of(self, query: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """A query's matches, and its person's entries under its own camera; both rising."""
+        """Return a query's matches, and its person's entries under its own camera; both rising."""
         person = slice(self._starts[query], self._ends[query])
         entries = self.order[person]
         own_camera = self._camids[person] == self._query_camids[query]
         return entries[~own_camera], entries[own_camera]
 
     def pid(self, query: int) -> int:
-        """The number of the query's person, as in ``sorted_pids``."""
+        """Return the number of the query's person, as in ``sorted_pids``."""
         return int(self._query_ids[query])
 
     def why_no_match(self) -> str:
-        """The reason, in words, that no query has an admissible match."""
+        """Return the reason, in words, that no query has an admissible match."""
         seen = int((self._ends > self._starts).sum())
         if not seen:
             return (
@@ -148,7 +148,7 @@ def has_match(
     gallery_pids: NDArray[np.int64],
     gallery_camids: NDArray[np.int64],
 ) -> bool:
-    """Whether some query has an entry of its person under another camera.
+    """Return whether some query has an entry of its person under another camera.
 
     Args:
         query_pids: (Q,) people; no junk and no distractors.

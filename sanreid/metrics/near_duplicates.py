@@ -58,7 +58,7 @@ def group_near_duplicates(
         return np.zeros(0, dtype=np.int64)
     flat = rows.reshape(len(rows), -1).astype(np.float32)
     flat -= flat.mean(axis=1, keepdims=True)
-    flat[~flat.any(axis=1)] = 1  # a picture of one color is like its kind alone
+    flat[~flat.any(axis=1)] = 1  # a picture of one color resembles only others of one color
     unit = unit_rows(flat, "pictures")
     groups = np.full(len(rows), -1, dtype=np.int64)
     _, person_of = np.unique(people.astype(str), return_inverse=True)

@@ -1,4 +1,4 @@
-"""Where the matches of one query stand, found without ordering the gallery.
+"""The ranks of one query's matches, found without ordering the gallery.
 
 The rank of a match is one more than the number of nearer entries, so counting is enough.
 """
@@ -44,10 +44,10 @@ def match_ranks(row: Row, matches: Indices, left_out: Indices) -> Indices:
 
 
 def _count(row: Row, distances: Row) -> tuple[Indices, Indices]:
-    """For each of the rising distances: how many of the row are nearer, how many are equal.
+    """Count, for each of the rising distances, how many of the row are nearer and how many equal.
 
-    Sorting and searching is the way for many distances or a short row, one pass over the row for
-    each distance the way for few (a pass is cheap: it compares 16 numbers at a time). Most
+    Many distances or a short row are sorted and searched; few distances take one pass over the
+    row each (a pass is cheap: it compares 16 numbers at a time). Most
     matches of a good encoder are among the very nearest, where both are used together.
     """
     if len(distances) > _MANY_MATCHES:
@@ -104,7 +104,7 @@ class SingleShot:
         self._seed = seed
 
     def first_ranks(self, query: int, row: Row, pid: int, matches: Indices) -> Indices:
-        """(num_repeats,) 1-based ranks of the drawn match among the drawn entries."""
+        """Return (num_repeats,) 1-based ranks of the drawn match among the drawn entries."""
         rng = np.random.default_rng((self._seed, query))
         picks = rng.integers(self._sizes, size=(self._num_repeats, len(self._sizes)))
         others = self._order[self._starts + picks][:, self._group_pids != pid]

@@ -69,7 +69,7 @@ class EvaluationReport:
             seed: Of the draw; the same seed gives the same interval.
 
         Returns:
-            The lower and the upper end. With one identity alone both are the mAP.
+            The lower and the upper end. With a single identity both are the mAP.
 
         Raises:
             InputError: An argument is out of range.
@@ -84,7 +84,7 @@ class EvaluationReport:
         num_resamples: int = 2000,
         seed: int = 0,
     ) -> tuple[float, float, float]:
-        """How much more mAP than another encoder on the same queries, and how sure that is.
+        """Return the gain in mAP over another encoder on the same queries, with its interval.
 
         Both answer the same queries, hard ones and easy ones alike, so their difference is much
         surer than either figure: the interval is of the difference, over identities.
@@ -144,7 +144,7 @@ class EvaluationReport:
         return wanted / num_points, total / len(ends)
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures as plain numbers, ready for JSON; without the arrays of single queries."""
+        """Return the figures as plain numbers, ready for JSON; without the arrays per query."""
         return {
             "mAP": self.mAP,
             "mINP": self.mINP,
@@ -182,7 +182,7 @@ def _bootstrap(
     num_resamples: int,
     seed: int,
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of ``values``, persons drawn with all of their queries."""
+    """Return the percentile interval of the mean, persons drawn with all of their queries."""
     check_fraction(confidence, "confidence")
     check_whole(num_resamples, "num_resamples")
     check_whole(seed, "seed", least=0)

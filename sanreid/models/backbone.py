@@ -114,7 +114,7 @@ def _stage(
 
 
 def _downsample(in_channels: int, out_channels: int, *, stride: int) -> nn.Sequential | None:
-    """The shortcut's projection, where the block changes the shape of the map."""
+    """Return the shortcut's projection, where the block changes the shape of the map."""
     if stride == 1 and in_channels == out_channels:
         return None
     return nn.Sequential(
@@ -123,7 +123,7 @@ def _downsample(in_channels: int, out_channels: int, *, stride: int) -> nn.Seque
 
 
 def _conv(in_channels: int, out_channels: int, *, kernel: int, stride: int = 1) -> nn.Conv2d:
-    """A convolution without bias, initialised as for a ReLU behind it (He et al., ICCV 2015)."""
+    """Return a convolution without bias, initialised for a ReLU behind (He et al., ICCV 2015)."""
     conv = nn.Conv2d(
         in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False
     )

@@ -61,7 +61,7 @@ class FoundImages:
     num_repeated: int = 0
 
     def log_skipped(self, root: Path) -> None:
-        """Tell how many files and links were skipped."""
+        """Log how many files and links were skipped."""
         if self.others:
             logger.warning("%s: %s and were skipped.", root, self.others_in_words())
         if self.num_repeated:
@@ -152,7 +152,7 @@ def _is_left_behind(name: str) -> bool:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is a folder; a link that leads nowhere is none."""
+    """Return whether an entry is a folder; a link that leads nowhere is not."""
     try:
         return entry.is_dir()
     except OSError:  # a link to itself, or into a folder that may not be read

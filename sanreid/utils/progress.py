@@ -16,7 +16,7 @@ _PATIENCE_S = 3.0  # shorter work shows no bar
 
 
 class Bar(Protocol):
-    """What the work tells the bar."""
+    """What the work reports to the bar."""
 
     def update(self, n: int = 1) -> object:
         """Count ``n`` more units as done."""
@@ -72,7 +72,7 @@ def progress_bar(
 
 
 def _bar_kind() -> Any:  # noqa: ANN401 - tqdm has no types
-    """The notebook's bar where its widgets are installed, else the terminal's, without a word."""
+    """Return the notebook's bar where its widgets are installed, else the terminal's, silently."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
         from tqdm.auto import tqdm  # noqa: PLC0415 - costs time, and most calls show no bar

@@ -49,9 +49,9 @@ def checked_labels(labels: Sequence[str] | None, count: int) -> list[str]:
         InputError: There are more or fewer, or one is no text.
     """
     given = checked_count("labels", [""] * count if labels is None else labels, count)
-    for place, label in enumerate(given):
+    for index, label in enumerate(given):
         if not isinstance(label, str):
-            raise InputError(f"labels must be texts; got {label!r} at place {place}.")
+            raise InputError(f"labels must be texts; got {label!r} at place {index}.")
     return given
 
 
@@ -62,8 +62,8 @@ def checked_marks(marks: Sequence[Mark] | None, count: int) -> list[Mark]:
         InputError: There are more or fewer, or one is unknown.
     """
     given = checked_count("marks", ["none"] * count if marks is None else marks, count)
-    for place, mark in enumerate(given):
+    for index, mark in enumerate(given):
         if mark not in get_args(Mark):
             known = ", ".join(get_args(Mark))
-            raise InputError(f"marks are {known}; got {mark!r} at place {place}.")
+            raise InputError(f"marks are {known}; got {mark!r} at place {index}.")
     return given

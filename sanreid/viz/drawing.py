@@ -1,4 +1,4 @@
-"""What all figures share: colours that everyone tells apart, and figures without pyplot.
+"""What all figures share: colors that are distinct to everyone, and figures without pyplot.
 
 No figure touches pyplot's state; text and axes follow the user's matplotlib style, dark ones too.
 """
@@ -111,13 +111,13 @@ def readable(
 
 
 def frame(
-    ax: Axes, box: tuple[float, float, float, float], colour: str, *, width: float = 2.0
+    ax: Axes, box: tuple[float, float, float, float], color: str, *, width: float = 2.0
 ) -> None:
     """Draw a frame around ``box``: left, top, width, height."""
     left, top, across, down = box
     ax.add_patch(
         Rectangle(
-            (left, top), across, down, fill=False, edgecolor=colour, linewidth=width, zorder=3
+            (left, top), across, down, fill=False, edgecolor=color, linewidth=width, zorder=3
         )
     )
 

@@ -1,6 +1,6 @@
 """Pieces of HTML that stand anywhere: in a notebook, light or dark, or in a page.
 
-Styles are inline and colours come from the surroundings, because a notebook strips style sheets
+Styles are inline and colors come from the surroundings, because a notebook strips style sheets
 of what it does not trust and has a theme of its own. All text goes through :func:`text`.
 """
 

@@ -27,12 +27,12 @@ _SAMPLES = 10
 def result_html(result: SearchResult) -> str:
     """Show a search result: a row of crops for each query, or a table where there are none."""
     queries = min(len(result), SHOWN_QUERIES)
-    places = max(10, SHOWN_TILES // max(queries, 1))
-    shown = [result[query][:places] for query in range(queries)]
+    num_hits = max(10, SHOWN_TILES // max(queries, 1))
+    shown = [result[query][:num_hits] for query in range(queries)]
     caption = result.summary()
-    if len(result) > queries or int(result.counts.max(initial=0)) > places:
+    if len(result) > queries or int(result.counts.max(initial=0)) > num_hits:
         asked = "" if len(result) == 1 else f"{queries} queries and "
-        caption += f"; the first {asked}{places} hits are shown"
+        caption += f"; the first {asked}{num_hits} hits are shown"
     has_pictures = result.query_images is not None or any(
         "path" in hit.metadata for hits in shown for hit in hits
     )
@@ -65,9 +65,9 @@ def gallery_html(gallery: Gallery) -> str:
     ids = gallery.ids
     if not len(ids):
         return block(caption)
-    places = sorted({round(i * (len(ids) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)})
+    shown = sorted({round(i * (len(ids) - 1) / (_SAMPLES - 1)) for i in range(_SAMPLES)})
     tiles = []
-    for entry in gallery.get(ids[places]):
+    for entry in gallery.get(ids[shown]):
         picture = thumbnail(entry.metadata.get("path"))
         if picture is not None:
             person, camera = who(entry.pid, entry.camid)

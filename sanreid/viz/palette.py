@@ -1,4 +1,4 @@
-"""Colours that everyone tells apart (Okabe and Ito's), as CSS and matplotlib take them."""
+"""Colors that are distinct to everyone (Okabe and Ito's), as CSS and matplotlib take them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Contact sheets, ranked lists and clusters of crops.
 
 A right hit has a green frame and a tick, a wrong one a red frame and a cross, a doubtful crop an
-orange frame and a question mark: the sign says it to those who do not tell the colours apart.
+orange frame and a question mark: the sign is for those who do not tell the colors apart.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def contact_sheet(
             None.
 
     Raises:
-        InputError: ``labels`` or ``marks`` are not one an image, a label is no text, a mark is
+        InputError: ``labels`` or ``marks`` are not one per image, a label is no text, a mark is
             unknown, ``columns`` is below 1, or the font cannot be read.
     """
     check_several("images", images)
@@ -247,8 +247,8 @@ class _Sheet:
         if mark in ("right", "wrong", "doubtful"):
             self._sign(right - 13, top + 13, mark)
         middle = (left + right) / 2
-        looks = ((self.bold, INK, bottom + 19), (self.plain, FAINT, bottom + 35))
-        for line, (font, ink, y) in zip(lines, looks, strict=False):
+        styles = ((self.bold, INK, bottom + 19), (self.plain, FAINT, bottom + 35))
+        for line, (font, ink, y) in zip(lines, styles, strict=False):
             self.pen.text((middle, y), self._fitting(line, font), fill=ink, font=font, anchor="ms")
 
     def _left(self, column: int) -> int:
@@ -288,7 +288,7 @@ class _Sheet:
 
 
 def _one_line(text: str) -> str:
-    """A text without line breaks, its beginning alone if it is far too long to be shown."""
+    """Return a text without line breaks; only its beginning if it is far too long to be shown."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST else line[:_LONGEST] + "..."
 

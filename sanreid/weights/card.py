@@ -50,7 +50,7 @@ def model_card(
     check_kind("config", config, EncoderConfig, "an EncoderConfig")
     name = entry.name if entry else "An image encoder"
     height, width = config.input_size
-    place = repr(repo_id) if repo_id else '"path/to/this/folder"'
+    source = repr(repo_id) if repo_id else '"path/to/this/folder"'
     front = _FRONT.format(license_name=_license_name(entry))
     sections = {
         "What it is": (
@@ -66,7 +66,7 @@ def model_card(
         ),
         "How to load it": (
             "```python\nimport sanreid\n\n"
-            f"encoder = sanreid.SANEncoder.from_pretrained({place})\n"
+            f"encoder = sanreid.SANEncoder.from_pretrained({source})\n"
             'embeddings = encoder.encode(["a.jpg", "b.jpg"])  '
             f"# (2, {config.embedding_dim}) float32, rows of L2 norm 1\n```"
         ),
@@ -128,7 +128,7 @@ def _supervision(entry: WeightsEntry | None) -> str:
 
 
 def _settings(entry: WeightsEntry) -> Mapping[str, Any]:
-    """The settings of the training where they are recorded as such; else nothing."""
+    """Return the settings of the training where they are recorded as such; else nothing."""
     settings = (entry.trained_with or {}).get("config")
     return settings if isinstance(settings, Mapping) else {}
 
@@ -159,7 +159,7 @@ def _training(entry: WeightsEntry | None) -> str:
 
 
 def _describe_settings(settings: Mapping[str, Any]) -> list[str]:
-    """The settings that say most, in words."""
+    """Describe the most telling settings."""
     parts = []
     if epochs := settings.get("run", {}).get("epochs"):
         steps = [

@@ -76,11 +76,11 @@ def locate(
         path = fetch(entry, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         return LocatedWeights(name, path, EncoderConfig.from_dict(entry.config), entry)
 
-    place = _existing(name)
-    if place and place.is_dir():
+    local = _existing(name)
+    if local and local.is_dir():
         _refuse_revision(revision, f"{name!r} is a local directory")
-        return _in_directory(name, place)
-    if place:
+        return _in_directory(name, local)
+    if local:
         raise WeightsError(
             f"{name!r} is a file; give the directory that holds {CONFIG_NAME} and {WEIGHTS_NAME}. "
             "A checkpoint of other code is converted first: sanreid weights convert IN OUT_DIR."

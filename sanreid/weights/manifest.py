@@ -54,7 +54,7 @@ class WeightsEntry:
     Args:
         name: The row's name. An encoder's that begins with ``san-`` was trained with texture
             reconstruction and the triplet constraint on; any other encoder is a baseline.
-        role: ``"encoder"``, or ``"texture-generator"`` (used in training alone).
+        role: ``"encoder"``, or ``"texture-generator"`` (used only in training).
         sha256: 64 lower-case hexadecimal digits of the safetensors file.
         size_bytes: Size of that file.
         config: How the network is built; :class:`~sanreid.config.EncoderConfig`'s keys when
@@ -103,7 +103,7 @@ class Manifest:
         return self.weights[name]
 
     def known(self, near: str = "") -> str:
-        """Say which names there are, and which of them ``near`` may have meant."""
+        """List the names there are, and those that ``near`` may have meant, for a message."""
         close = difflib.get_close_matches(near, self.weights, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         return f"{hint}Known: {', '.join(sorted(self.weights))}."
@@ -157,7 +157,7 @@ def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def bundled_path(entry: WeightsEntry) -> Path | None:
-    """Return where the bundled file of ``entry`` lies; None for one on the Hub."""
+    """Return the path of the bundled file of ``entry``; None for one on the Hub."""
     return None if entry.file is None else PACKAGE.parent / entry.file
 
 
@@ -255,7 +255,7 @@ def _is_text(value: object) -> bool:
 
 
 def _are_records(rows: object, wanted: Mapping[str, type | UnionType]) -> bool:
-    """Say whether ``rows`` is a list of objects that have at least the wanted fields."""
+    """Return whether ``rows`` is a list of objects that have at least the wanted fields."""
     return isinstance(rows, list) and all(
         isinstance(row, dict)
         and all(isinstance(row.get(key), kind) for key, kind in wanted.items())

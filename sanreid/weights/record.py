@@ -1,7 +1,7 @@
-"""What a weights file says of itself: the row of the weights it holds, in its own header.
+"""What a weights file says of itself: the row of the weights it holds, in its header.
 
-A row kept beside a file is lost when the file is copied; its terms must not be. So the row, but
-for checksum and place, is written into the metadata of the safetensors file, and read back
+A row kept beside a file is lost when the file is copied; its terms must not be. So the row,
+without checksum and location, is written into the metadata of the safetensors file, and read back
 wherever the file goes: a directory, the Hub, the start of a training.
 """
 
@@ -100,5 +100,5 @@ def _entry(text: str, path: Path) -> WeightsEntry:
     row = {key: said[key] for key in _KNOWN if said.get(key) is not None}
     row |= {"sha256": sha256_of(path), "size_bytes": path.stat().st_size}
     entry = replace(parse_entry(name, row | {"file": "model.safetensors"}, path), file=None)
-    model_card(EncoderConfig.from_dict(entry.config), entry=entry)  # it can be told on
+    model_card(EncoderConfig.from_dict(entry.config), entry=entry)  # it can be described
     return entry

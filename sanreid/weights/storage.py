@@ -191,7 +191,7 @@ def check_keys(
 
 
 def _is_finite(value: Tensor) -> bool:
-    """Say whether no value is NaN or infinite; the sum is asked first, which is faster.
+    """Return whether no value is NaN or infinite; the sum is checked first, which is faster.
 
     NaN and infinity never leave a sum finite, but a sum of finite values may overflow.
     """
@@ -288,7 +288,7 @@ def _check_mapping(state_dict: object) -> None:
 
 
 def is_file(path: Path) -> bool:
-    """Say whether a file is there; False for what cannot be a path, too."""
+    """Return whether a file exists; False for what cannot be a path, too."""
     try:
         return path.is_file()
     except (OSError, ValueError):  # a name too long or with "\0"

@@ -127,7 +127,7 @@ def _search(args: argparse.Namespace) -> int:
 
 
 def _rows(queries: Sequence[str], result: SearchResult) -> list[dict[str, Any]]:
-    """One row per hit; one with only the query if it found nothing."""
+    """Return one row per hit; one with only the query if it found nothing."""
     rows: list[dict[str, Any]] = []
     for i, query in enumerate(queries):
         hits = [

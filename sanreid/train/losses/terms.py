@@ -306,7 +306,7 @@ def _pit(inputs: LossInputs) -> Tensor | None:
 
 
 def _joint_mean(predicted: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
-    """The reconstruction loss, weighted so that its average over processes is the joint one."""
+    """Return the reconstruction loss, weighted so that processes average to the joint one."""
     loss = reconstruction_loss(predicted, target, mask=mask)
     if mask is None or runtime.world_size() == 1:
         return loss

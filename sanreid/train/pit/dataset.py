@@ -77,7 +77,7 @@ class PITDataset:
         self.rows = rows
 
     def __len__(self) -> int:
-        """How many pairs."""
+        """Return the number of pairs."""
         return len(self.rows)
 
     def __getitem__(self, number: int) -> PITSample:

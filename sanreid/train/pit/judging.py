@@ -48,7 +48,7 @@ def flat_answer(texture: NDArray[np.uint8]) -> Array:
 def judge_on_pairs(
     paint: Painter, pairs: PITDataset, *, mean_texture: Array, batch_size: int = 32
 ) -> dict[str, Any]:
-    """Measure a generator on pairs, beside the two trivial answers.
+    """Measure a generator on pairs, and two trivial answers for comparison.
 
     Args:
         paint: The generator.
@@ -148,7 +148,7 @@ def judge_on_crops(
 
 
 def _figures(upper: Array, lower: Array) -> dict[str, Array]:
-    """What is correlated, (N, channels) each, from (N, 3) mean colors of both parts."""
+    """Return what is correlated, (N, channels) each, from (N, 3) mean colors of both parts."""
     return {
         "upper": upper,
         "lower": lower,

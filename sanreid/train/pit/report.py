@@ -46,8 +46,8 @@ def judge(
             are None for real crops.
 
     Returns:
-        ``pairs`` as :func:`judge_on_pairs` gives it, and ``crops``, as :func:`judge_on_crops`
-        gives it, of the ``generator``, of the same network ``untrained``, and of a ``constant``
+        ``pairs`` as :func:`judge_on_pairs` returns it, and ``crops``, as :func:`judge_on_crops`
+        returns it, of the ``generator``, of the same network ``untrained``, and of a ``constant``
         answer, the mean texture.
 
     Raises:

@@ -31,16 +31,16 @@ _SIZES = (((192, 96), 76, 5200), ((128, 64), 72, 2600), ((96, 48), 66, 1600), ((
 
 def facts(entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what is known of each entry, in columns; people by their index in a list."""
-    places: dict[tuple[type, object], int] = {}
+    numbers: dict[tuple[type, object], int] = {}
     for entry in entries:
         if entry.pid is not None:
-            places.setdefault((type(entry.pid), entry.pid), len(places))
+            numbers.setdefault((type(entry.pid), entry.pid), len(numbers))
     times = [entry.timestamp for entry in entries]
     return {
         "ids": [str(entry.id) for entry in entries],  # JavaScript rounds numbers above 2^53
-        "people": [str(name) for _, name in places],
+        "people": [str(name) for _, name in numbers],
         "pids": [
-            None if entry.pid is None else places[type(entry.pid), entry.pid] for entry in entries
+            None if entry.pid is None else numbers[type(entry.pid), entry.pid] for entry in entries
         ],
         "camids": [entry.camid for entry in entries],
         "times": times if any(time is not None for time in times) else None,
@@ -80,8 +80,8 @@ def neighbours(
 
     Cosines are in steps of 1/32767.
     """
-    place_of = {entry.id: place for place, entry in enumerate(entries)}
-    places = np.full((len(entries), NEIGHBOURS), -1, dtype=np.int32)
+    index_of = {entry.id: index for index, entry in enumerate(entries)}
+    indices = np.full((len(entries), NEIGHBOURS), -1, dtype=np.int32)
     cosines = np.zeros((len(entries), NEIGHBOURS), dtype=np.int16)
     for start in range(0, len(entries), _QUERIES_AT_A_TIME):
         part = entries[start : start + _QUERIES_AT_A_TIME]
@@ -94,17 +94,17 @@ def neighbours(
         )
         for row, entry in enumerate(part):
             hits = [
-                (place_of[number], similarity)
+                (index_of[number], similarity)
                 for number, similarity in zip(
                     found.ids[row].tolist(), found.similarities[row].tolist(), strict=True
                 )
-                if number != entry.id and number in place_of
+                if number != entry.id and number in index_of
             ][:NEIGHBOURS]
             if hits:
                 near, cosine = zip(*hits, strict=True)
-                places[start + row, : len(hits)] = near
+                indices[start + row, : len(hits)] = near
                 cosines[start + row, : len(hits)] = np.rint(np.clip(cosine, -1, 1) * 32767)
-    return places, cosines
+    return indices, cosines
 
 
 def embedded(entries: Sequence[Entry], budget: int, *, progress: bool | None) -> list[str]:

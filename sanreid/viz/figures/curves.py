@@ -34,7 +34,7 @@ def cmc_figure(
 
     Args:
         reports: Of :func:`sanreid.evaluate`; several as a mapping from name to report.
-        max_rank: Places shown, where the reports reach so far.
+        max_rank: Ranks shown, where the reports reach so far.
         ax: Draw here; a new figure when None.
         title: A line above.
 
@@ -46,18 +46,18 @@ def cmc_figure(
     named = _named(reports)
     figure, ax = axes_for(ax, (6.4, 4.0))
     lowest = 1.0
-    for place, (name, report) in enumerate(named.items()):
+    for index, (name, report) in enumerate(named.items()):
         cmc = report.cmc[:max_rank]
         ranks = np.arange(1, len(cmc) + 1)
         lowest = min(lowest, float(cmc.min()))
         ax.plot(
             ranks,
             cmc,
-            marker=_MARKS[place % len(_MARKS)] if len(cmc) <= 25 else None,
+            marker=_MARKS[index % len(_MARKS)] if len(cmc) <= 25 else None,
             markersize=6,
             fillstyle="none",
             label=f"{_prefix(name)}rank-1 {_rate(report.rank1)}, mAP {_rate(report.mAP)}",
-            **_line(place),
+            **_line(index),
         )
     label_axes(ax, x="rank k", y="queries with a match in the first k", title=title)
     ax.set_ylim(cmc_floor(lowest), 1.01)
@@ -72,7 +72,7 @@ def precision_recall_figure(
 ) -> Figure:
     """Draw precision over recall, the mean of all valid queries; the area is the mAP.
 
-    Precision is that at the place of the match that reaches the recall, not interpolated, so a
+    Precision is that at the rank of the match that reaches the recall, not interpolated, so a
     curve may rise.
 
     Args:
@@ -85,13 +85,13 @@ def precision_recall_figure(
     """
     named = _named(reports)
     figure, ax = axes_for(ax, (6.4, 4.0))
-    for place, (name, report) in enumerate(named.items()):
+    for index, (name, report) in enumerate(named.items()):
         recall, precision = report.precision_recall()
         ax.plot(
             np.append(0.0, recall),
             np.append(precision[0], precision),
             label=f"{_prefix(name)}mAP {_rate(report.mAP)}",
-            **_line(place),
+            **_line(index),
         )
     label_axes(ax, x="recall", y="precision", title=title)
     ax.set_xlim(0, 1)
@@ -120,10 +120,10 @@ def similarity_histogram(
         (f"two people ({calibration.num_impostor:,} pairs)", impostor, VERMILION),
         (f"one person ({calibration.num_genuine:,} pairs)", genuine, BLUE),
     )
-    for label, counts, colour in kinds:
+    for label, counts, color in kinds:
         share = counts / max(1, counts.sum())
-        ax.stairs(share, edges, fill=True, color=colour, alpha=0.3, linewidth=0)
-        ax.stairs(share, edges, color=colour, linewidth=1.8, label=label)
+        ax.stairs(share, edges, fill=True, color=color, alpha=0.3, linewidth=0)
+        ax.stairs(share, edges, color=color, linewidth=1.8, label=label)
     ax.axvline(
         calibration.threshold,
         color="0.45",
@@ -138,7 +138,7 @@ def similarity_histogram(
     label_axes(ax, x="cosine similarity", y="share of pairs", title=title, title_pad=_LEGEND_PT)
     ax.set_ylim(bottom=0)
     _percent(ax.yaxis)
-    # Above the axes: inside, it would lie on the threshold or on a heap.
+    # Above the axes: inside, it would lie on the threshold or on a distribution.
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, frameon=False, fontsize=9)
     return figure
 
@@ -146,7 +146,7 @@ def similarity_histogram(
 def _bins(
     calibration: Calibration,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Edges and counts of the part where pairs are, in at most some dozens of bins."""
+    """Return edges and counts of the part where pairs are, in at most some dozens of bins."""
     edges = np.asarray(calibration.thresholds)
     genuine = np.asarray(calibration.genuine_histogram)
     impostor = np.asarray(calibration.impostor_histogram)
@@ -177,11 +177,11 @@ def _prefix(name: str) -> str:
     return name.replace("$", r"\$") + ": " if name else ""
 
 
-def _line(place: int) -> dict[str, Any]:
-    """Colour and dashes: the dashes tell curves apart in grey print, too."""
+def _line(index: int) -> dict[str, Any]:
+    """Return color and dashes; the dashes distinguish curves in grey print, too."""
     return {
-        "color": SERIES[place % len(SERIES)],
-        "linestyle": _DASHES[place % len(_DASHES)],
+        "color": SERIES[index % len(SERIES)],
+        "linestyle": _DASHES[index % len(_DASHES)],
         "linewidth": 2.0,
     }
 

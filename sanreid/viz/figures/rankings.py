@@ -49,7 +49,7 @@ def ranked_list_figure(
 
     A right hit has a green frame and a tick, a wrong one a red frame and a cross; where hit
     or query names nobody, the frame is grey. For pictures
-    of many queries :func:`ranked_list`, which needs Pillow alone, is quicker.
+    of many queries :func:`ranked_list`, which needs only Pillow, is quicker.
 
     Args:
         queries: Q crops, anything that ``SANEncoder.encode`` takes.

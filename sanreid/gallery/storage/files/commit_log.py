@@ -85,7 +85,7 @@ class CommitLog:
                 self._open()
                 break
             except FileNotFoundError as error:
-                # A compaction may have put new files in the place of those just named.
+                # A compaction may have replaced those just named by new files.
                 if attempt == _RETRIES - 1 or self.description == read_description(folder, disk):
                     raise GalleryError(
                         f"The gallery {folder.path} lacks a file: {error}"

@@ -96,9 +96,9 @@ def sample(texture: Array, uv: Array) -> Array:
         (N, C) float32.
     """
     size = texture.shape[0]
-    place = np.clip(uv * size - 0.5, 0, size - 1.001)
-    low = place.astype(np.int32)
-    part = (place - low).astype(np.float32)
+    texel = np.clip(uv * size - 0.5, 0, size - 1.001)
+    low = texel.astype(np.int32)
+    part = (texel - low).astype(np.float32)
     x, y = low[:, 0], low[:, 1]
     fx, fy = part[:, :1], part[:, 1:]
     flat = texture.reshape(size * size, -1)
@@ -110,7 +110,7 @@ def sample(texture: Array, uv: Array) -> Array:
 
 
 def surface(shaped: Shaped, body: Body, atlas: Atlas) -> Array:
-    """Place of each texel on a body in the rest pose, (S, S, 3) metres; 0 off the body."""
+    """Position of each texel on a body in the rest pose, (S, S, 3) metres; 0 off the body."""
     return atlas.on_body(shaped.vertices, body.faces)
 
 
@@ -125,13 +125,13 @@ def _charts(body: Body) -> NDArray[np.int32]:
         new = new[new]
         if np.array_equal(new, label):
             used = np.unique(label[body.uv_faces])  # the source has unused texture vertices
-            place = np.searchsorted(used, label).clip(max=len(used) - 1)
-            return np.where(used[place] == label, place, -1).astype(np.int32)
+            index = np.searchsorted(used, label).clip(max=len(used) - 1)
+            return np.where(used[index] == label, index, -1).astype(np.int32)
         label = new
 
 
 def _mirror_vertices(template: Array) -> NDArray[np.int64]:
-    """The vertex at the mirrored place, (V,); the template is symmetric to 0.5 mm."""
+    """Return the vertex at the mirrored position, (V,); the template is symmetric to 0.5 mm."""
     flipped = template * np.array([-1, 1, 1], np.float32)
     order = np.argsort(template[:, 2], kind="stable")
     heights = template[order, 2]
@@ -229,7 +229,7 @@ def _mirror_texels(
     flips: NDArray[np.bool_],
     other: NDArray[np.int32],
 ) -> NDArray[np.int64]:
-    """The involution of texels; a texel of no chart, or without a counterpart, keeps its place."""
+    """Return the involution of texels; one of no chart or without a counterpart maps to itself."""
     size = TEXTURE_SIZE
     rows, columns = np.divmod(np.arange(size * size), size)
     chart = owner.reshape(-1)

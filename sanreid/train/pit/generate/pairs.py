@@ -1,6 +1,6 @@
 """Image-texture pairs: what is drawn for one identity and for one image of it.
 
-It depends on the seed and the numbers of identity and image alone.
+It depends only on the seed and the numbers of identity and image.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class PairSettings:
         identities: How many people.
         images_per_identity: Images of each.
         seed: Of everything drawn.
-        backgrounds: A folder of photographs; procedural grounds and walls alone when None.
+        backgrounds: A folder of photographs; only procedural grounds and walls when None.
         adults_only: Leave out children and youths.
     """
 

@@ -93,7 +93,7 @@ class Studio:
     """The body, its atlas and tables, built once per process.
 
     Args:
-        body: As :func:`load_body` gives it.
+        body: As returned by :func:`load_body`.
     """
 
     def __init__(self, body: Body) -> None:
@@ -177,7 +177,7 @@ def render(
     """Render a figure.
 
     Args:
-        figure: As :meth:`Studio.pose` gives it; more meshes (props, bystanders) may be added.
+        figure: As returned by :meth:`Studio.pose`; more meshes (props, bystanders) may be added.
         texture: (256, 256, 3) in [0, 1].
         camera: Position and box.
         light: Sun and sky.
@@ -234,7 +234,7 @@ def with_other(
 
 
 def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Texels that a UV map shows, (256, 256) bool.
+    """Return texels that a UV map shows, (256, 256) bool.
 
     They are those that bilinear reading at the map's pixels touches, and those between four
     pixels that lie side by side on the surface; holes of one texel are closed.
@@ -244,9 +244,9 @@ def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np
         valid: Texels on the body; others are never seen.
     """
     read = np.zeros((TEXTURE_SIZE + 2, TEXTURE_SIZE + 2), bool)
-    place = np.concatenate([uv[uv[..., 0] >= 0], _between(uv)])
-    place = np.clip(place * TEXTURE_SIZE - 0.5, 0, TEXTURE_SIZE - 1.001)
-    x, y = place.astype(np.int64).T + 1
+    texel = np.concatenate([uv[uv[..., 0] >= 0], _between(uv)])
+    texel = np.clip(texel * TEXTURE_SIZE - 0.5, 0, TEXTURE_SIZE - 1.001)
+    x, y = texel.astype(np.int64).T + 1
     for dy in (0, 1):
         for dx in (0, 1):
             read[y + dy, x + dx] = True
@@ -309,8 +309,8 @@ class World:
         normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-9)
         normal *= -np.sign((normal * rays[on]).sum(1, keepdims=True))
         point = eye + rays[on] * hits.distance[on, None]
-        place = np.einsum("nk,nkc->nc", weights, self.uv[face])
-        place = quantise(place)
+        texture_uv = np.einsum("nk,nkc->nc", weights, self.uv[face])
+        texture_uv = quantise(texture_uv)
         owner = self.owner[face]
         albedo = np.empty((len(on), 3), np.float32)
         for i, mesh in enumerate(self.meshes):
@@ -318,10 +318,10 @@ class World:
             if mesh.color is not None:
                 albedo[own] = mesh.color
             elif mesh.texture is not None:
-                albedo[own] = sample(mesh.texture, place[own])
+                albedo[own] = sample(mesh.texture, texture_uv[own])
             else:
-                albedo[own] = sample(self.texture, place[own])
-                uv[on[own]] = place[own]
+                albedo[own] = sample(self.texture, texture_uv[own])
+                uv[on[own]] = texture_uv[own]
         color[on] = albedo * self.shade(point, normal)
         return color, uv, depth
 
@@ -384,7 +384,7 @@ def _grow(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def outlines(depth: Array) -> NDArray[np.bool_]:
-    """Pixels beside another surface: on and off the body, or a step in depth."""
+    """Return pixels beside another surface: on and off the body, or a step in depth."""
     scaled = np.minimum(depth, 60.0)
     edge = np.zeros(depth.shape, bool)
     for axis in (0, 1):

@@ -22,7 +22,7 @@ __all__ = ["write_shard"]
 
 
 def write_shard(path: Path, people: Iterable[tuple[int, Dressed, list[Pair]]]) -> None:
-    """Write a shard and its list of rows; the shard's appearance says that both are whole.
+    """Write a shard and its list of rows; a shard that exists means that both are complete.
 
     Args:
         path: ``.../00000.tar``; the list goes beside it as ``.json``.

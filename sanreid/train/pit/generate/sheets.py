@@ -57,7 +57,7 @@ def painted_sheet(
     *,
     truths: list[NDArray[np.uint8]] | None = None,
 ) -> NDArray[np.uint8]:
-    """Return crops (256 x 128), two a row, each beside its texture and that on a neutral body.
+    """Return crops (256 x 128), two per row, each beside its texture and that on a neutral body.
 
     Where ``truths`` are given, the true texture stands before the painted one.
     """
@@ -90,7 +90,7 @@ def sheet_writer(path: Path) -> Draw:
 
 
 def neutral_views(studio: Studio, texture: Array) -> list[Picture]:
-    """A texture on a bare neutral body, from the front and from the back; two (256, 128, 3)."""
+    """Draw a texture on a bare neutral body, from the front and the back; two (256, 128, 3)."""
     grey = np.full(3, 0.5, np.float32)
     person = Person({"age": 0.7}, grey, grey, grey, (), 0)
     shaped = studio.body.shape(person.phenotypes)

@@ -30,7 +30,7 @@ __all__ = ["Crop", "draw_identity", "photograph"]
 
 _IDENTITIES, _VISITS, _PROPS, _BYSTANDERS = 3, 4, 5, 6  # second number of a seed
 _BYSTANDER_SHARE = 0.13  # of the crops, with another person in the box
-_OTHERS = 24  # people who are seen as bystanders alone
+_OTHERS = 24  # people who are seen only as bystanders
 _SUBPIXELS = ((-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25))
 _TRIES = 6  # positions, until enough of the person is seen
 _ENOUGH = 0.62  # share of the person within the frame and before everything else
@@ -93,7 +93,7 @@ def photograph(
 
 @cache
 def _camera(settings: PeopleSettings, number: int) -> tuple[RenderedCamera, Plate]:
-    """The camera and its plate, made once in each process."""
+    """Return the camera and its plate, made once in each process."""
     camera = the_camera(settings, number)
     return camera, render_plate(camera)
 
@@ -220,7 +220,7 @@ def _off_axis(camera: RenderedCamera, box: tuple[int, int, int, int]) -> Array:
 
 
 def _seen_from(turn: float, position: Array) -> float:
-    """Where a person is seen from, radians: 0 their front, pi their back."""
+    """Return where a person is seen from, radians: 0 their front, pi their back."""
     facing = np.array([np.sin(turn), -np.cos(turn)])
     to_camera = -position[:2] / max(float(np.linalg.norm(position[:2])), 1e-6)
     cross = facing[0] * to_camera[1] - facing[1] * to_camera[0]

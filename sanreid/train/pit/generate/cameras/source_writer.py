@@ -8,7 +8,7 @@ A folder holds
 - ``cameras.json``, ``crops.json``: what was drawn for each camera and each crop;
 - ``parts/``: what has been done, so that an interrupted run resumes.
 
-What is drawn depends on the settings and the numbers of camera and identity alone, so the bytes
+What is drawn depends only on the settings and the numbers of camera and identity, so the bytes
 do not depend on the number of processes.
 """
 

@@ -1,8 +1,8 @@
 """Garments: which parts of the body each covers, how thick it lies, and its trimmings.
 
-Every region is a function of :class:`Surface` alone, so the same garment can be painted on the
-texels and raised on the vertices. Heights are metres on the neutral body: neck 0.75, waist 0.27,
-hip joint 0.16, crotch 0.05.
+``painting.py`` draws them into a texture. Every region depends only on :class:`Surface`, so the
+same garment can be painted on the texels and raised on the vertices. Heights are metres on the
+neutral body: neck 0.75, waist 0.27, hip joint 0.16, crotch 0.05.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Painting: a person's whole texture, skin first and then garment over garment."""
+"""Where a garment is drawn: a person's whole texture, skin first and then garment over garment.
+
+Which parts of the body a garment covers is in ``garments.py``, its cloth in ``fabrics.py``.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ def paint_person(person: Person, atlas: Atlas, surface: Surface) -> Array:
 
 
 def _only(surface: Surface, keep: NDArray[np.bool_]) -> Surface:
-    """The surface of the texels that lie on the body."""
+    """Return the surface of the texels that lie on the body."""
     tables = {}
     for name in surface.__slots__:
         value = getattr(surface, name)

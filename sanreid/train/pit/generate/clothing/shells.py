@@ -1,4 +1,4 @@
-"""Geometry that paint cannot give: cloth off the skin, hair volume, bags, skirts and hems.
+"""Geometry that paint cannot replace: cloth off the skin, hair volume, bags, skirts and hems.
 
 Thickness is added to the body's own vertices before posing, so it needs no texture of its own.
 A skirt or a long hem is a tube of added triangles about both legs; each of its corners reads the
@@ -203,7 +203,7 @@ def _smooth(vertices: Array, faces: NDArray[np.int32], here: NDArray[np.bool_]) 
 
 
 def _other_side(body: Body) -> NDArray[np.int64]:
-    """The bone on the other side, by name."""
+    """Return the bone on the other side, by name."""
     swap = {".L": ".R", ".R": ".L"}
     return np.array([body.bones.index(b[:-2] + swap.get(b[-2:], b[-2:])) for b in body.bones])
 

@@ -1,7 +1,7 @@
 """Outfits as street cameras see them: plainer and darker, with more coats, hoods and bags.
 
-The shares follow a look at real crops: half of the people wear dark clothes from head to foot and
-differ in cut alone, and patterns are few.
+The shares follow what real crops show: half of the people wear dark clothes from head to foot and
+differ only in cut, and patterns are few.
 """
 
 from __future__ import annotations

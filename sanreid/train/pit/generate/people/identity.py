@@ -43,7 +43,7 @@ class Person:
         return any(g.fabric.kind in PATTERNED for g in self.garments)
 
     def has(self, *kinds: str) -> bool:
-        """Whether the person wears one of these kinds."""
+        """Return whether the person wears one of these kinds."""
         return any(g.kind in kinds for g in self.garments)
 
     def describe(self) -> dict[str, Any]:

@@ -18,7 +18,7 @@ __all__ = ["list_backgrounds", "photo_backdrop", "stage_backdrop"]
 
 
 def stage_backdrop(stage: Stage, camera: Camera) -> Callable[[Array, Array], Array]:
-    """Ground to the wall's foot, then the wall; both as if seen by the camera."""
+    """Return ground to the wall's foot, then the wall; both as if seen by the camera."""
     away = camera.axes[2] * np.array([1, 1, 0], np.float32)
     away /= max(float(np.linalg.norm(away)), 1e-6)
     side = np.array([-away[1], away[0], 0], np.float32)
@@ -30,18 +30,18 @@ def stage_backdrop(stage: Stage, camera: Camera) -> Callable[[Array, Array], Arr
         past = stage.distance - origins @ away
         wall = origins + rays * (past / np.maximum(rays @ away, 1e-5))[:, None]
         is_wall = (rays[:, 2] >= -1e-4) | (floor @ away > stage.distance)
-        place = np.where(
+        position = np.where(
             is_wall[:, None],
             np.stack([wall @ side, wall[:, 2], np.full(len(rays), 7.0)], 1),
             np.stack([floor @ side, floor @ away, np.zeros(len(rays))], 1),
         ).astype(np.float32)
-        place = np.clip(place, -200, 200)
+        position = np.clip(position, -200, 200)
         amount = np.empty(len(rays), np.float32)
-        amount[is_wall] = _wall(place[is_wall], stage, rng)
-        amount[~is_wall] = _ground(place[~is_wall], stage, rng)
+        amount[is_wall] = _wall(position[is_wall], stage, rng)
+        amount[~is_wall] = _ground(position[~is_wall], stage, rng)
         pair = np.where(is_wall[:, None, None], stage.wall, stage.ground)
         mixed = pair[:, 0] * (1 - amount[:, None]) + pair[:, 1] * amount[:, None]
-        coarse = noise(place, 1.3, rng) - 0.5
+        coarse = noise(position, 1.3, rng) - 0.5
         seen: Array = (mixed * (1 + 0.35 * coarse[:, None])).astype(np.float32)
         return seen
 
@@ -49,7 +49,7 @@ def stage_backdrop(stage: Stage, camera: Camera) -> Callable[[Array, Array], Arr
 
 
 def photo_backdrop(path: Path, rng: np.random.Generator) -> Callable[[Array, Array], Array]:
-    """A random part of a photograph, the same for each ray of a pixel's row and column.
+    """Return a random part of a photograph, the same for each ray of a pixel's row and column.
 
     The returned function must first be called with the rays of all pixels.
 
@@ -103,31 +103,33 @@ def list_backgrounds(folder: Path) -> list[Path]:
     return [folder / file for file in files]
 
 
-def _ground(place: Array, stage: Stage, rng: np.random.Generator) -> Array:
-    fine = noise(place, 0.06, rng)
+def _ground(position: Array, stage: Stage, rng: np.random.Generator) -> Array:
+    fine = noise(position, 0.06, rng)
     if stage.kind == "tiles":
-        x, y = (place[:, :2] / stage.tile).T
+        x, y = (position[:, :2] / stage.tile).T
         gap = np.minimum(np.abs(x % 1 - 0.5), np.abs(y % 1 - 0.5))
         check = (np.floor(x) * 7 + np.floor(y) * 13) % 5 / 5
         return np.where(gap > 0.47, 1.0, 0.25 * fine + 0.4 * check).astype(np.float32)
     if stage.kind == "planks":
-        rows = np.floor(place[:, 0] / 0.14)
+        rows = np.floor(position[:, 0] / 0.14)
         return np.asarray(0.5 * ((rows * 37) % 11 / 11) + 0.4 * fine, np.float32)
     if stage.kind == "grass":
-        return np.asarray(np.clip(2 * noise(place, 0.03, rng) - 0.5, 0, 1))
+        return np.asarray(np.clip(2 * noise(position, 0.03, rng) - 0.5, 0, 1))
     if stage.kind == "asphalt":
-        line = np.abs((place[:, 0] + 0.3) % 5 - 2.5) < 0.06
+        line = np.abs((position[:, 0] + 0.3) % 5 - 2.5) < 0.06
         return np.asarray(np.maximum(fine, 1.6 * line * (stage.seed % 3 == 0)), np.float32)
     return 0.3 * fine
 
 
-def _wall(place: Array, stage: Stage, rng: np.random.Generator) -> Array:
+def _wall(position: Array, stage: Stage, rng: np.random.Generator) -> Array:
     """Windows and doors, a hedge's blur, or bare."""
     choice = stage.seed % 3
     if choice == 0:
-        x, y = place[:, 0] / (stage.tile * 2.2), place[:, 1] / (stage.tile * 1.8)
+        x, y = position[:, 0] / (stage.tile * 2.2), position[:, 1] / (stage.tile * 1.8)
         return ((x % 1 > 0.35) & (y % 1 > 0.3)).astype(np.float32)
     if choice == 1:
-        return np.asarray(np.clip(2.2 * noise(place, 0.3, rng) - 0.6, 0, 1))
+        return np.asarray(np.clip(2.2 * noise(position, 0.3, rng) - 0.6, 0, 1))
     columns = rng.random(64).astype(np.float32)
-    return np.asarray(columns[(np.floor(place[:, 0] / (0.4 + stage.tile)) % 64).astype(np.int64)])
+    return np.asarray(
+        columns[(np.floor(position[:, 0] / (0.4 + stage.tile)) % 64).astype(np.int64)]
+    )

@@ -119,7 +119,7 @@ def _on_bicycle(rng: np.random.Generator, studio: Studio, figure: Figure) -> Fig
 
 
 def _bar(start: Array, end: Array, half: float, color: Array) -> Mesh:
-    """A square bar from one point to another."""
+    """Return a square bar from one point to another."""
     along = np.asarray(end, np.float64) - start
     length = float(np.linalg.norm(along))
     along = along / max(length, 1e-6)
@@ -139,7 +139,7 @@ def _box(centre: Array, half: Array, turn: float, rng: np.random.Generator) -> M
 
 
 def _flat_sided(corners: Array, color: Array) -> Mesh:
-    """A box of eight corners; each triangle has corners of its own, so its sides stay flat."""
+    """Return a box of eight corners; no triangles share corners, so its sides stay flat."""
     vertices = corners[_CUBE_FACES].reshape(-1, 3).astype(np.float32)
     faces = np.arange(len(vertices), dtype=np.int32).reshape(-1, 3)
     return Mesh(vertices, faces, np.zeros((len(faces), 3, 2), np.float32), color=color)
