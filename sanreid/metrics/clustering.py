@@ -94,8 +94,8 @@ def evaluate_clustering(labels: ArrayLike, pids: ArrayLike) -> ClusteringReport:
     clusters, people = clusters[known], people[known]
     if not len(people):
         raise InputError("No crop has a pid, so there is nothing to compare.")
-    alone = clusters < 0
-    clusters[alone] = clusters.max(initial=0) + 1 + np.arange(alone.sum())
+    single = clusters < 0
+    clusters[single] = clusters.max(initial=0) + 1 + np.arange(single.sum())
     _, cluster, cluster_sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     person_sizes = np.bincount(people)
     _, group, sizes = np.unique(
