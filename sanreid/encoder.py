@@ -41,12 +41,19 @@ from sanreid.inference.batches import Batch, Failure, Options, embed_in_batches
 from sanreid.inference.detections import EncodedDetections, crop_boxes
 from sanreid.inference.engines import Engine, ExportedEngine, ModuleEngine
 from sanreid.inference.module_state import assign, compact, weights_state
-from sanreid.inference.resumable import EncodedShards, Label, write_embeddings
+from sanreid.inference.resumable import (
+    EncodedShards,
+    Label,
+    check_labels,
+    check_names_are_text,
+    write_embeddings,
+)
 from sanreid.inference.sources import expand_paths
 from sanreid.integrations.boxes import read_boxes
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch
-from sanreid.utils.arguments import check_choice
+from sanreid.utils.arguments import check_choice, check_flag
+from sanreid.utils.paths import as_path
 from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardWriter
 
@@ -367,7 +374,7 @@ class SANEncoder:
         paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
         *,
         resume: bool = False,
-        labels: Mapping[Path, Label] | None = None,
+        labels: Mapping[Path, Label] | Mapping[str, Label] | None = None,
         rows_per_shard: int = 4096,
         batch_size: int = 64,
         flip: bool = False,
@@ -385,7 +392,8 @@ class SANEncoder:
             paths: As in :meth:`encode_files`. Each path is embedded once.
             resume: Continue what ``directory`` holds, by the same encoder and options: the paths
                 that it holds are skipped. Without it the directory must be empty.
-            labels: Person and camera by path, written beside the embeddings.
+            labels: (pid, camid) by path, written beside the embeddings; pids int, str or None,
+                camids int or None.
             rows_per_shard: Rows in one file.
             batch_size: As in :meth:`encode`.
             flip: As in :meth:`encode`.
@@ -396,14 +404,18 @@ class SANEncoder:
             How many files this call embedded, how many were there, and what failed.
 
         Raises:
-            InputError: The directory is in use, or was begun with another encoder or options; or
-                an argument is wrong.
+            InputError: The directory is in use, cannot be written, or was begun with another
+                encoder or options; a file's name is not UTF-8; or an argument is wrong.
             MissingExtraError: ``pyarrow``, of the extra ``parquet``, is not installed.
         """
         options = Options(batch_size, flip, normalize, "rgb")
+        check_flag("resume", resume)
+        target = as_path(directory, "a directory for the shards")
+        known = check_labels(labels)
         files, failures = expand_paths(paths, collect=True)
+        check_names_are_text([*files, *(path for path, _ in failures)])
         writer = ShardWriter(
-            Path(directory).expanduser(),
+            target,
             fingerprint=self.fingerprint,
             dim=self.embedding_dim,
             options={"flip": flip, "normalize": normalize},
@@ -417,10 +429,10 @@ class SANEncoder:
                 files,
                 failures,
                 embed=lambda pending: self._steps(pending, options, name_positions=False),
-                labels={} if labels is None else labels,
+                labels=known,
                 report=bar.update,
             )
-        return EncodedShards(Path(directory), embedded, held, failed)
+        return EncodedShards(target, embedded, held, failed)
 
     def encode_stream(
         self,

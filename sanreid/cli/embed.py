@@ -94,7 +94,7 @@ def _run_shards(args: argparse.Namespace) -> int:
     from sanreid.cli.labels import read_labels
 
     encoder = load_encoder(args)
-    labels = read_labels(args.source, args.names)
+    labels = read_labels(args.source, args.names, failures=[])  # encode_to() reports them
     done = encoder.encode_to(
         args.output,
         args.source,

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from sanreid.errors import InputError
 from sanreid.inference.batches import Batch, Failure
+from sanreid.utils.arguments import shown
+from sanreid.utils.paths import as_path
 from sanreid.utils.shards import ShardRow, ShardWriter
 
-__all__ = ["EncodedShards", "Label", "write_embeddings"]
+__all__ = [
+    "EncodedShards",
+    "Label",
+    "check_labels",
+    "check_names_are_text",
+    "write_embeddings",
+]
 
 Label = tuple[int | str | None, int | None]
 """Person and camera of a file."""
@@ -33,6 +44,47 @@ class EncodedShards:
     embedded: int
     resumed: int
     failures: list[tuple[Path, str]]
+
+
+def check_labels(labels: object) -> dict[Path, Label]:
+    """Return person and camera by path, of a caller's mapping; None is an empty one.
+
+    Raises:
+        InputError: It is no mapping from paths to (pid, camid).
+    """
+    if labels is None:
+        return {}
+    if not isinstance(labels, Mapping):
+        raise InputError(f"labels must map paths to (pid, camid); got {shown(labels)}.")
+    return {as_path(path, "labels by path"): _label(path, one) for path, one in labels.items()}
+
+
+def check_names_are_text(paths: Iterable[Path]) -> None:
+    """Refuse paths that a column of text cannot hold.
+
+    Raises:
+        InputError: A name is not UTF-8; names it.
+    """
+    for path in paths:
+        if not _is_text(str(path)):
+            raise InputError(
+                f"The name {str(path)!a} is not UTF-8, so a shard cannot keep it. Rename the file."
+            )
+
+
+def _label(path: object, label: object) -> Label:
+    came = shown(label)
+    if isinstance(label, tuple | list) and len(label) == 2:
+        pid, camid = (one.item() if isinstance(one, np.generic) else one for one in label)
+        came = f"({shown(pid)}, {shown(camid)})"
+        pid_fits = pid is None or _is_int(pid) or (isinstance(pid, str) and _is_text(pid))
+        camid_fits = camid is None or (_is_int(camid) and -(2**63) <= camid < 2**63)
+        if pid_fits and camid_fits:
+            return pid, camid
+    raise InputError(
+        f"The label of {shown(str(path))} must be (pid, camid), an int, str or None and an int or "
+        f"None; got {came}."
+    )
 
 
 def write_embeddings(
@@ -84,6 +136,15 @@ def write_embeddings(
                 embedded += len(step.rows)
                 report(len(step.rows))
     return embedded, failed
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_text(text: str) -> bool:
+    """Whether UTF-8 can say it: a file's name may hold other bytes."""
+    return text == text.encode(errors="replace").decode()
 
 
 def _text(pid: int | str | None) -> str | None:

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import glob
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -23,13 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils.arguments import shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import atomic_write, atomic_write_text
+from sanreid.utils.paths import as_path
 
 __all__ = ["MANIFEST", "ShardRow", "ShardWriter", "read_shards", "shard_files"]
 
 MANIFEST = "manifest.json"
 _FORMAT, _KIND = 1, "sanreid-embeddings"
+_SHARD = re.compile(r"part-[0-9]{5,}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,9 @@ class ShardWriter:
         done: The paths that the directory holds already.
 
     Raises:
-        InputError: The directory is not empty and ``resume`` is False, holds something else, or
-            was begun with another encoder or other options.
+        InputError: The directory is not empty and ``resume`` is False, holds something else,
+            cannot be written, or was begun with another encoder or other options.
         MissingExtraError: ``pyarrow`` is not installed.
-        OSError: The directory cannot be written.
     """
 
     def __init__(
@@ -77,6 +81,10 @@ class ShardWriter:
         rows_per_shard: int = 4096,
     ) -> None:
         _pyarrow("pyarrow")
+        if isinstance(rows_per_shard, bool) or not isinstance(rows_per_shard, int | np.integer):
+            raise InputError(
+                f"rows_per_shard must be a whole number; got {shown(rows_per_shard)}."
+            )
         if rows_per_shard < 1:
             raise InputError(f"rows_per_shard must be at least 1; got {rows_per_shard}.")
         self._directory, self._rows_per_shard = directory, rows_per_shard
@@ -87,10 +95,12 @@ class ShardWriter:
             "dim": dim,
             "options": dict(options),
         }
-        directory.mkdir(parents=True, exist_ok=True)
         self._shards: list[dict[str, Any]] = []
         self._rows: list[ShardRow] = []
-        if next(directory.iterdir(), None) is None:
+        with _writing(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            is_new = next(directory.iterdir(), None) is None
+        if is_new:
             self._write_manifest()
         elif not resume:
             raise InputError(
@@ -116,8 +126,12 @@ class ShardWriter:
             return
         name = f"part-{len(self._shards):05d}.parquet"
         parquet = _pyarrow("pyarrow.parquet")
-        with atomic_write(self._directory / name, durable=True) as file:
-            parquet.write_table(self._table(), file)
+        table = self._table()
+        with (
+            _writing(self._directory),
+            atomic_write(self._directory / name, durable=True) as file,
+        ):
+            parquet.write_table(table, file)
         self._shards.append({"file": name, "rows": len(self._rows)})
         self._write_manifest()
         self._rows = []
@@ -130,7 +144,8 @@ class ShardWriter:
 
     def _write_manifest(self) -> None:
         text = json.dumps(self._manifest | {"shards": self._shards}, indent=1)
-        atomic_write_text(self._directory / MANIFEST, text + "\n")
+        with _writing(self._directory):
+            atomic_write_text(self._directory / MANIFEST, text + "\n")
 
     def _resumed(self) -> list[dict[str, Any]]:
         found = _read_manifest(self._directory)
@@ -169,7 +184,7 @@ def shard_files(source: str | Path) -> list[Path]:
     Raises:
         InputError: There are none, or the directory was not written by :class:`ShardWriter`.
     """
-    path = Path(source).expanduser()
+    path = as_path(source, "Parquet files")
     if path.is_dir():
         return [path / shard["file"] for shard in _read_manifest(path)["shards"]]
     files = [path] if path.is_file() else sorted(Path(one) for one in glob.glob(str(path)))  # noqa: PTH207 - a pattern with its folder
@@ -194,19 +209,45 @@ def read_shards(
     for file in files:
         try:
             with parquet.ParquetFile(file) as opened:
-                if "embedding" not in opened.schema_arrow.names:
-                    raise InputError(f"{file} has no column 'embedding'.")
+                _check_column(file, opened.schema_arrow)
                 for batch in opened.iter_batches(batch_size=batch_rows):
                     columns = batch.to_pydict()
                     flat = batch.column("embedding")
                     columns["embedding"] = _rows(flat)
                     yield columns
+        except InputError:
+            raise
         except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
             raise InputError(f"{file} cannot be read as Parquet: {error}") from error
 
 
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Turn what the system says against a write into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"Cannot write to {directory}: {error.strerror or error}.") from error
+
+
+def _check_column(file: Path, schema: Any) -> None:  # noqa: ANN401 - pyarrow.Schema
+    if "embedding" not in schema.names:
+        raise InputError(f"{file} has no column 'embedding'.")
+    kind, types = schema.field("embedding").type, _pyarrow("pyarrow.types")
+    is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    if not is_list or not (
+        types.is_floating(kind.value_type) or types.is_integer(kind.value_type)
+    ):
+        raise InputError(
+            f"The column 'embedding' of {file} holds {kind}; wanted a list of numbers per row."
+        )
+
+
 def _rows(column: Any) -> list[NDArray[np.float32] | None]:  # noqa: ANN401 - pyarrow.Array
     """Return list-typed embeddings as arrays, without a Python number for each value."""
+    pyarrow = _pyarrow("pyarrow")
+    if pyarrow.types.is_fixed_size_list(column.type):  # which has no offsets
+        column = column.cast(pyarrow.list_(column.type.value_type))
     values = column.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
     offsets = column.offsets.to_pylist()
     known = column.is_valid().to_pylist()
@@ -236,7 +277,16 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
             f"{path} has format version {found.get('format_version')!r}; this version of sanreid "
             f"reads {_FORMAT}."
         )
+    shards = found["shards"]
+    if not isinstance(shards, list) or not all(map(_is_shard, shards)):
+        raise InputError(f"{path} is damaged: it does not list shards.")
     return found
+
+
+def _is_shard(value: object) -> bool:
+    """Whether a row of the manifest names a file of its own directory."""
+    file = value.get("file") if isinstance(value, dict) else None
+    return isinstance(file, str) and _SHARD.fullmatch(file) is not None
 
 
 def _pyarrow(module: str) -> Any:  # noqa: ANN401 - a module

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from sanreid.utils.shards import read_shards, shard_files
@@ -41,3 +43,13 @@ def test_resume_is_for_shards(run, people, tiny, tmp_path):
     status, _, err = run("embed", people, "-o", tmp_path / "o.npz", "--resume", "--weights", tiny)
     assert status == 1
     assert "--resume needs --shards" in err
+
+
+def test_a_link_that_leads_nowhere_is_a_row(run_json, people, tiny, tmp_path):
+    folder = shutil.copytree(people, tmp_path / "crops")
+    (folder / "away").symlink_to(tmp_path / "nowhere")
+    told = run_json("embed", folder, "-o", tmp_path / "out", "--shards", "--weights", tiny)
+    assert told["embedded"] == 16
+    [failure] = told["failures"]
+    assert failure["path"] == str(folder / "away")
+    assert [row["path"] for row in rows(tmp_path / "out") if row["error"]] == [failure["path"]]

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from sanreid.errors import InputError
-from sanreid.utils.shards import MANIFEST, read_shards, shard_files
+from sanreid.utils.shards import MANIFEST, ShardRow, ShardWriter, read_shards, shard_files
 from tests.people import write_people
 
-pytest.importorskip("pyarrow")
+pyarrow = pytest.importorskip("pyarrow")
+pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture
@@ -105,6 +106,136 @@ def test_a_damaged_shard_is_named(tiny_encoder, crops, tmp_path):
     (out / "part-00000.parquet").write_bytes(b"PAR1")
     with pytest.raises(InputError, match=r"part-00000.parquet cannot be read as Parquet"):
         tiny_encoder.encode_to(out, crops, resume=True)
+
+
+def test_labels_may_be_given_by_text_and_by_numpy_numbers(tiny_encoder, crops, tmp_path):
+    labels = {str(crops[0]): (np.int64(7), np.int32(2))}
+    tiny_encoder.encode_to(tmp_path / "out", crops[:1], labels=labels)
+    [row] = rows(tmp_path / "out").values()
+    assert (row["pid"], row["camid"]) == ("7", 2)
+
+
+@pytest.mark.parametrize(
+    "label", [7, "7", (7,), (7, 1, 2), (7, "c1"), (7, 1.5), (7, 2**63), (7, True), (b"a", 1),
+              (2.0, 1), ("\udcff", 1)],
+)  # fmt: skip
+def test_wrong_labels_are_refused_before_anything_is_written(tiny_encoder, crops, tmp_path, label):
+    with pytest.raises(InputError, match=r"must be \(pid, camid\)"):
+        tiny_encoder.encode_to(tmp_path / "out", crops[:1], labels={crops[0]: label})
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("labels", [5, "ab", [("a.jpg", 7, 1)]])
+def test_labels_are_a_mapping(tiny_encoder, crops, tmp_path, labels):
+    with pytest.raises(InputError, match="labels must map paths"):
+        tiny_encoder.encode_to(tmp_path / "out", crops[:1], labels=labels)
+
+
+@pytest.mark.parametrize("directory", [5, None, b"out", "", "a\0b"])
+def test_what_is_no_directory_is_refused(tiny_encoder, crops, directory):
+    with pytest.raises(InputError, match="Expected a directory for the shards"):
+        tiny_encoder.encode_to(directory, crops[:1])
+
+
+def test_a_directory_that_cannot_be_made_is_named(tiny_encoder, crops, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for wrong in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match=f"Cannot write to {wrong}"):
+            tiny_encoder.encode_to(wrong, crops[:1])
+
+
+def test_a_full_disk_is_named(tiny_encoder, crops, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    with ShardWriter(tmp_path / "out", fingerprint="f", dim=2, options={}) as writer:
+        writer.add(ShardRow("a.jpg", np.zeros(2, np.float32)))
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            with pytest.raises(InputError, match="out: No space left on device"):
+                writer.flush()
+    assert list(rows(tmp_path / "out")) == ["a.jpg"]  # the row waited for the next try
+
+
+def test_the_home_directory_is_expanded(tiny_encoder, crops, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    done = tiny_encoder.encode_to("~/out", crops[:1])
+    assert done.directory == tmp_path / "out"
+    assert len(rows(done.directory)) == 1
+
+
+def test_a_name_that_is_no_text_is_refused_before_anything_is_written(
+    tiny_encoder, crops, tmp_path
+):
+    with pytest.raises(InputError, match=r"'x\\udcff.jpg' is not UTF-8"):
+        tiny_encoder.encode_to(tmp_path / "out", [crops[0], "x\udcff.jpg"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "shards", [5, None, ["part-00000.parquet"], [{}], [{"file": 1}], [{"file": "../a.parquet"}]]
+)
+def test_a_manifest_that_lists_no_shards_is_damaged(tiny_encoder, crops, tmp_path, shards):
+    out = tmp_path / "out"
+    tiny_encoder.encode_to(out, crops[:1])
+    manifest = json.loads((out / MANIFEST).read_text())
+    (out / MANIFEST).write_text(json.dumps(manifest | {"shards": shards}))
+    with pytest.raises(InputError, match="is damaged: it does not list shards"):
+        tiny_encoder.encode_to(out, crops, resume=True)
+    with pytest.raises(InputError, match="is damaged: it does not list shards"):
+        shard_files(out)
+
+
+def write_column(path, values, kind):
+    table = pyarrow.table({"embedding": pyarrow.array(values, type=kind)})
+    pyarrow.parquet.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pyarrow.list_(pyarrow.float32(), 3), pyarrow.list_(pyarrow.float64()),
+        pyarrow.large_list(pyarrow.float16()), pyarrow.list_(pyarrow.int8(), 3),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_lists_of_numbers_of_other_writers_are_read(tmp_path, kind):
+    values = [[1, 2, 3], None, [4, 5, 6]]
+    if kind.value_type == pyarrow.float16():
+        values = [None if row is None else np.array(row, np.float16) for row in values]
+    write_column(tmp_path / "a.parquet", values, kind)
+    [columns] = read_shards([tmp_path / "a.parquet"])
+    first, none, last = columns["embedding"]
+    assert none is None
+    np.testing.assert_array_equal([first, last], np.array([[1, 2, 3], [4, 5, 6]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a"], pyarrow.string()), ([1.0], pyarrow.float32()),
+        ([["a"]], pyarrow.list_(pyarrow.string())),
+        ([[[1.0]]], pyarrow.list_(pyarrow.list_(pyarrow.float32()))), ([None], pyarrow.null()),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_column_of_something_else_is_named(tmp_path, values, kind):
+    write_column(tmp_path / "a.parquet", values, kind)
+    with pytest.raises(InputError, match=r"^The column 'embedding' of .* wanted a list"):
+        list(read_shards([tmp_path / "a.parquet"]))
+
+
+@pytest.mark.parametrize("source", [5, None, "", "a\0b"])
+def test_what_names_no_files_is_refused(source):
+    with pytest.raises(InputError, match="Expected Parquet files"):
+        shard_files(source)
+
+
+@pytest.mark.parametrize("kept", [1.5, None, "7", True])
+def test_rows_per_shard_is_a_whole_number(tiny_encoder, crops, tmp_path, kept):
+    with pytest.raises(InputError, match="rows_per_shard must be a whole number"):
+        tiny_encoder.encode_to(tmp_path / "out", crops, rows_per_shard=kept)
 
 
 @pytest.mark.parametrize("kept", [0, -3])
