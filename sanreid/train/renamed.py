@@ -1,7 +1,7 @@
 """The module paths of the previous version, which keep working for one version with a warning.
 
-``sanreid.train.settings`` and its like are found by the table below: importing one warns, and its
-names are looked up in the modules that hold them now.
+``sanreid.train.settings`` and its like are found by the table below. Their names are looked up in
+the modules that hold them now, each with a warning.
 """
 
 from __future__ import annotations
@@ -43,6 +43,25 @@ _MODULES = {
     "pair_quality": "evaluation.pair_quality",
     "pairs": "data.pairs tools.rendered_source",
     "pictures": "loop.pictures",
+    "pit.atlas": "pit.generate.atlas pit.generate.atlas_tables",
+    "pit.backdrop": "pit.generate.scenes.backdrop",
+    "pit.body": "pit.generate.people.body",
+    "pit.degrade": "pit.generate.scenes.degradation",
+    "pit.fabrics": "pit.generate.clothing.fabrics",
+    "pit.garments": "pit.generate.clothing.garments",
+    "pit.making": "pit.generate.pair_writer pit.generate.pairs",
+    "pit.paint": "pit.generate.clothing.painting",
+    "pit.palette": "pit.generate.clothing.palette",
+    "pit.people": "pit.generate.clothing.outfits pit.generate.people.identity",
+    "pit.places": "pit.generate.surface",
+    "pit.poses": "pit.generate.people.poses",
+    "pit.preview": "pit.generate.sheets",
+    "pit.props": "pit.generate.scenes.props",
+    "pit.rays": "pit.generate.rays",
+    "pit.render": "pit.generate.render",
+    "pit.samples": "pit.generate.samples",
+    "pit.scene": "pit.generate.scenes.scene",
+    "pit.shells": "pit.generate.clothing.shells",
     "progress": "loop.progress",
     "read_ahead": "data.prefetch",
     "reports": "loop.reports",
@@ -58,13 +77,17 @@ _MODULES = {
 _NAMES = {  # names that changed besides their module
     "CameraLooks": "CameraColorStats",
     "HeldTextures": "DecodedTextures",
+    "MakingSettings": "PairSettings",
+    "Places": "Surface",
     "Pull": "TermGradient",
     "ReadAhead": "Prefetcher",
     "Receipt": "StepResult",
     "StopWish": "StopRequest",
     "camera_looks": "camera_color_stats",
     "in_step": "mirrored_targets",
+    "draw_colour": "draw_color",
     "learned_before": "inherited_training_data",
+    "measure_places": "measure_surface",
     "sent": "to_device",
     "start": "join_group",
     "stop": "leave_group",

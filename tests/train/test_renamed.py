@@ -22,6 +22,11 @@ KNOWN = [
     ("data", "TextureWriter", "textures.writer"),
     ("textures", "load_generator", "textures.generator"),
     ("textures", "make_textures", "textures.making"),
+    ("pit.atlas", "Atlas", "pit.generate.atlas"),
+    ("pit.making", "make_pair", "pit.generate.pairs"),
+    ("pit.people", "draw_person", "pit.generate.people.identity"),
+    ("pit.render", "Studio", "pit.generate.render"),
+    ("pit.scene", "CROP_SIZE", "pit.generate.scenes.scene"),
 ]
 
 
@@ -39,6 +44,12 @@ def test_a_renamed_object_is_found_under_its_old_name():
     with pytest.warns(DeprecationWarning, match=r"stopping.StopWish is now .*StopRequest"):
         from sanreid.train.stopping import StopWish
     assert StopWish is StopRequest
+
+    from sanreid.train.pit.generate.surface import Surface
+
+    with pytest.warns(DeprecationWarning, match=r"pit.places.Places is now .*Surface"):
+        from sanreid.train.pit.places import Places
+    assert Places is Surface
 
 
 def test_losses_are_where_they_were():
