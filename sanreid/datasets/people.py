@@ -51,6 +51,15 @@ class PersonNumbers(np.ndarray[Any, np.dtype[np.int64]]):
         plain = np.asarray(array)
         return plain[()] if return_scalar else plain
 
+    def __reduce__(self) -> Any:  # noqa: ANN401 - as pickle asks for
+        reduced: Any = super().__reduce__()
+        build, arguments, state = reduced
+        return build, arguments, (state, dict(self.person_names))
+
+    def __setstate__(self, state: Any) -> None:  # noqa: ANN401 - as above
+        values, self.person_names = state
+        super().__setstate__(values)
+
     def people(self) -> list[int | str]:
         """Return each person as the number or name that other sets call them too."""
         who = people_of(self.person_names.values())

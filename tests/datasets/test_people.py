@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -139,3 +141,22 @@ def test_folders_of_junk_and_distractors_are_nobody(tmp_path, caplog, files, nob
     assert crops.num_identities == len(files) - nobody
     if "mars" not in caplog.text and not any("00-1" in file for file in files):
         assert "distractors" in caplog.text  # a guess, and told
+
+
+def named(title, *names):
+    pids, _ = number_people(names)
+    paths = [Path(f"{title}/{n}.jpg") for n in range(len(names))]
+    return CropSet(title, paths, pids, range(len(names)), labels=names)
+
+
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_names_survive_the_way_to_another_process(protocol):
+    crops, other = named("a", "anna", "bert"), named("b", "bert", "carl")
+    copied = pickle.loads(pickle.dumps(crops, protocol=protocol))
+    assert copied.pids.people() == ["anna", "bert"]
+    assert copied.people == crops.people
+    np.testing.assert_array_equal(copied.pids, crops.pids)
+    report = evaluate(
+        np.eye(2), copied.pids, [0, 1], np.eye(2)[::-1].copy(), other.pids, [2, 3]
+    )  # bert, whom the sets number 1 and 0
+    assert (report.num_valid_queries, report.rank1) == (1, 1.0)
