@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -34,6 +35,8 @@ def atomic_write(path: Path, *, keep: bool = True, durable: bool = False) -> Ite
     Raises:
         OSError: The system does not allow it, or the disk is full.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))  # renaming would end a device
     _sweep(path)
     # delete=False: on success the file is renamed, and Windows cannot rename an open one.
     file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed and renamed below

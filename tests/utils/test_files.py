@@ -93,3 +93,16 @@ def test_files_of_running_processes_and_of_other_names_stay(tmp_path):
     with atomic_write(tmp_path / "a.npz"):
         atomic_write_text(tmp_path / "a.npz", "a second writer")
     assert sorted(names(tmp_path)) == sorted([*others, "a.npz"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_no_file_is_not_replaced(tmp_path, keep):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(OSError, match="Not a regular file"),
+        atomic_write(tmp_path / "pipe", keep=keep) as file,
+    ):
+        file.write(b"new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert names(tmp_path) == ["pipe"]
