@@ -45,12 +45,15 @@ __version__ = "0.1.0"
 
 _MODULES = (  # loaded when named
     "backends",
+    "cameras",
+    "clustering",
     "config",
     "datasets",
     "encoder",
     "errors",
     "gallery",
     "images",
+    "integrations",
     "metrics",
     "models",
     "rerank",

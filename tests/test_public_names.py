@@ -24,6 +24,12 @@ def test_modules_of_the_library_need_no_import_of_their_own():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("name", ["cameras", "clustering", "integrations", "rerank"])
+def test_a_module_is_an_attribute(name):
+    code = f"import sanreid; assert sanreid.{name}.__name__ == 'sanreid.{name}'"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_an_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'SanEncoder'"):
         sanreid.SanEncoder  # noqa: B018 - the access itself is what is tested

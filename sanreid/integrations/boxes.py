@@ -17,6 +17,7 @@ Tensors may be of any device and floating dtype.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def _four(columns: Sequence[int] | None, width: int) -> list[int]:
     if columns is None:
         return [0, 1, 2, 3]
     try:
-        four = [int(column) for column in columns]
+        four = [index(column) for column in columns]
     except (TypeError, ValueError):
         four = []
     if len(four) != 4 or not all(-width <= column < width for column in four):

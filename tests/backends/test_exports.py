@@ -353,6 +353,7 @@ def test_metadata_that_are_wrong(change, message, tiny_config):
     ("path", "backend", "message"),
     [
         ("", "onnx", "path of the export is empty"),
+        ("a\0b", "onnx", r"has a null character: 'a\\x00b'"),
         ("model.xml", "onnx", "a file .onnx or a directory"),
         ("model.onnx", "openvino", "a file .xml or a directory"),
         ("model.onnx", "torch", "one of 'onnx', 'openvino', 'torchscript', .*; got 'torch'"),

@@ -156,7 +156,7 @@ def test_other_columns():
     rows = np.hstack([[[7.0, 1.0], [8.0, 2.0]], ROWS])  # frame, id, x1, y1, x2, y2
     np.testing.assert_array_equal(read_boxes(rows, columns=(2, 3, 4, 5)), ROWS)
     np.testing.assert_array_equal(read_boxes(rows, columns=(-4, -3, -2, -1)), ROWS)
-    for wrong in ((0, 1, 2), (0, 1, 2, 9), "xyxy", 4, (0, 1, 2, None)):
+    for wrong in ("2345", (2.7, 3, 4, 5), (0, 1, 2), (0, 1, 2, 9), "xyxy", 4, (0, 1, 2, None)):
         with pytest.raises(InputError, match="columns must be the numbers of four columns, of 6"):
             read_boxes(rows, columns=wrong)
 

@@ -166,6 +166,8 @@ def _target(path: str | os.PathLike[str], backend: str) -> Path:
         raise InputError(f"An export is for one of {known}; got {shown(backend)}.")
     if isinstance(path, str) and not path:
         raise InputError("The path of the export is empty.")
+    if isinstance(path, str) and "\0" in path:
+        raise InputError(f"The path of the export has a null character: {shown(path)}.")
     target, suffixes = expanded(path), FORMATS[backend].suffixes
     if target.suffix in suffixes:
         if target.is_dir():
