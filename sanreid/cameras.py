@@ -47,10 +47,12 @@ class CameraNormalizer:
         means: (C + 1, D) float32, what is subtracted: one row per camera, the last one for every
             other camera.
         counts: (C,) int64, crops each camera was fitted on.
+        shrinkage: What the means were fitted with.
 
     Attributes:
-        camids: As given.
-        means: As given.
+        camids: As given, read-only.
+        means: As given, read-only.
+        shrinkage: As given.
 
     >>> import numpy as np
     >>> rows, camids = np.eye(4)[[0, 1, 2, 3]] + 0.5, [1, 1, 2, 2]
@@ -62,11 +64,16 @@ class CameraNormalizer:
     """
 
     def __init__(
-        self, camids: NDArray[np.int64], means: Floats, counts: NDArray[np.int64]
+        self,
+        camids: NDArray[np.int64],
+        means: Floats,
+        counts: NDArray[np.int64],
+        shrinkage: Shrinkage = "auto",
     ) -> None:
-        self.camids = camids
-        self.means = means
-        self._counts = counts
+        self.camids, self.means, self._counts = camids.view(), means.view(), counts.view()
+        for array in (self.camids, self.means, self._counts):
+            array.flags.writeable = False  # a gallery works out from it what it needs, once
+        self.shrinkage = shrinkage
 
     @classmethod
     def fit(
@@ -92,8 +99,7 @@ class CameraNormalizer:
         """
         rows = unit_rows(embeddings, "embeddings")
         column = checked_camids(camids, len(rows))
-        if shrinkage != "auto":
-            check_fraction(shrinkage, "shrinkage")
+        shrinkage = _checked_shrinkage(shrinkage)
         known = column != NO_CAMERA
         cameras, camera_index, counts = np.unique(
             column[known], return_inverse=True, return_counts=True
@@ -114,7 +120,8 @@ class CameraNormalizer:
         else:
             keep, keep_centre = np.full(len(cameras), 1.0 - shrinkage), 1.0
         shrunk = keep_centre * centre + keep[:, None] * (means - centre)
-        return cls(cameras, _limited(np.vstack([shrunk, shrunk.mean(axis=0)])), counts)
+        means_of_all = np.vstack([shrunk, shrunk.mean(axis=0)])
+        return cls(cameras, _limited(means_of_all), counts, shrinkage)
 
     def __call__(self, embeddings: ArrayLike, camids: ArrayLike) -> Floats:
         """Take each row's camera mean out.
@@ -179,6 +186,7 @@ class CameraNormalizer:
             "camids": self.camids.tolist(),
             "counts": self._counts.tolist(),
             "means": self.means.tolist(),
+            "shrinkage": self.shrinkage,
         }
 
     @classmethod
@@ -196,6 +204,7 @@ class CameraNormalizer:
             raise InputError(f"This is no camera normaliser: {error!r}.") from error
         fits = (
             camids.ndim == 1
+            and len(camids) > 0
             and counts.shape == camids.shape
             and means.ndim == 2
             and means.shape[0] == len(camids) + 1
@@ -208,7 +217,7 @@ class CameraNormalizer:
                 f"shorter than 1, one more than cameras; got shapes {camids.shape}, "
                 f"{counts.shape}, {means.shape}."
             )
-        return cls(camids, means, counts)
+        return cls(camids, means, counts, _checked_shrinkage(fields.get("shrinkage", "auto")))
 
     def __repr__(self) -> str:
         return f"CameraNormalizer({len(self.camids)} cameras, {int(self._counts.sum())} crops)"
@@ -221,6 +230,13 @@ class CameraNormalizer:
                 "they made by another encoder?"
             )
         return rows
+
+
+def _checked_shrinkage(shrinkage: Any) -> Shrinkage:  # noqa: ANN401 - as passed
+    if isinstance(shrinkage, str) and shrinkage == "auto":
+        return "auto"
+    check_fraction(shrinkage, "shrinkage")
+    return float(shrinkage)
 
 
 def _shares(

@@ -200,6 +200,7 @@ def test_json_keeps_every_bit():
         lambda fields: fields.update(means=[[2.0], [0.1], [0.1]]),
         lambda fields: fields.update(means=[[float("nan")], [0.1], [0.1]]),
         lambda fields: fields.update(means="none"),
+        lambda fields: fields.update(camids=[], counts=[], means=[[0.1]]),
     ],
 )
 def test_a_damaged_state_is_refused(change):
@@ -239,7 +240,7 @@ def test_wrong_input_of_a_fitted_one():
         normalizer([[1, 2, 3]], [3])
     with pytest.raises(InputError, match="1 in all"):
         normalizer(embeddings[:1], [3, 4])
-    for wrong in (-0.1, 1.5, "full", None):
+    for wrong in (-0.1, 1.5, "full", None, np.array([0.1, 0.2])):
         with pytest.raises(InputError, match="shrinkage"):
             CameraNormalizer.fit(embeddings, camids, shrinkage=wrong)
 

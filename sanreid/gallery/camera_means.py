@@ -48,14 +48,14 @@ def fit_to_entries(store: Store, shrinkage: float | Literal["auto"]) -> CameraNo
 def means_moved(store: Store) -> float | None:
     """Return how far the means in use lie from those of the entries now, at most.
 
-    It is the longest difference of two means over the cameras, in [0, 2); None where cameras are
-    not normalised or no means can be fitted.
+    It is the longest difference of two means over the cameras, in [0, 2), fitted with the same
+    shrinkage; None where cameras are not normalised or no means can be fitted.
     """
     used = store.settings.camera_normalizer
     if used is None:
         return None
     try:
-        now = fit_to_entries(store, "auto")
+        now = fit_to_entries(store, used.shrinkage)
     except InputError:
         return None
     moved = now.means[:-1] - used.means[used.places(now.camids, len(now.camids))]

@@ -24,7 +24,6 @@ from sanreid.gallery.calibration import Calibration, calibrate_pairs
 from sanreid.gallery.camera_means import (
     check_normalizer,
     fit_to_entries,
-    means_moved,
     normalized,
 )
 from sanreid.gallery.filters import parse
@@ -867,7 +866,6 @@ class Gallery:
         normalizer = self.camera_normalizer
         return self._store.stats() | {
             "normalized_cameras": 0 if normalizer is None else len(normalizer.camids),
-            "camera_means_moved": means_moved(self._store),
         }
 
     def person(self, pid: int | str) -> Person:

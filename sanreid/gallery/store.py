@@ -163,7 +163,7 @@ class Store(Protocol):
         ...
 
     def stats(self) -> dict[str, Any]:
-        """Return counts, and how entries are kept and searched."""
+        """Return counts, how entries are kept and searched, how far the camera means moved."""
         ...
 
     def search(self, request: SearchRequest) -> SearchResult:

@@ -9,8 +9,9 @@ import pytest
 
 from sanreid.cameras import CameraNormalizer
 from sanreid.errors import GalleryError, InputError
-from sanreid.gallery import Gallery
+from sanreid.gallery import Gallery, camera_means
 from sanreid.gallery.index import exact
+from sanreid.gallery.storage.columns import Column
 from sanreid.viz.browse import content
 from tests.gallery.reference import assert_same, brute_force, unit
 
@@ -345,3 +346,64 @@ def test_approximate_indexes_find_normalised_neighbours(kind, tmp_path):
     flat.normalize_cameras(None)
     assert recall() > 0.9
     gallery.close()
+
+
+@pytest.mark.parametrize("shrinkage", [0.0, 0.4, "auto"])
+def test_means_that_have_not_moved_are_said_not_to_have(entries, tmp_path, shrinkage):
+    rows, _, camids = entries
+    with Gallery.open(tmp_path / "g", dim=16) as gallery:
+        gallery.add(rows, camids=camids)
+        gallery.normalize_cameras(shrinkage=shrinkage)
+        assert gallery.stats()["camera_means_moved"] == 0
+    loaded = Gallery.load(tmp_path / "g")
+    assert loaded.camera_normalizer.shrinkage == shrinkage
+    assert loaded.stats()["camera_means_moved"] == 0
+    loaded.update([0], rows[:1], camids=[3])
+    assert loaded.stats()["camera_means_moved"] > 0
+
+
+def test_means_are_fitted_once_a_state(gallery, monkeypatch):
+    fits = []
+    fit = camera_means.fit_to_entries
+    monkeypatch.setattr(
+        camera_means, "fit_to_entries", lambda *given: (fits.append(1), fit(*given))[1]
+    )
+    first = gallery.stats()["camera_means_moved"]
+    assert gallery.stats()["camera_means_moved"] == first
+    assert len(fits) == 1
+    gallery.add(np.eye(16)[:1], camids=[1])
+    assert gallery.stats()["camera_means_moved"] != first
+    assert len(fits) == 2
+
+
+def test_an_interrupt_between_two_columns_of_terms_shifts_nothing(gallery, monkeypatch):
+    rows, _, camids = crops(40, seed=11)
+    wanted = Gallery(16)
+    wanted.add(rows, camids=camids)
+    wanted.normalize_cameras(gallery.camera_normalizer)
+    other = Gallery(16)
+    other.add(rows, camids=camids)
+    other.normalize_cameras(gallery.camera_normalizer)
+    extend, calls = Column.extend, []
+
+    def interrupted(column, values):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        extend(column, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Column, "extend", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            other.search(rows[:1])
+    assert other.search(rows, 5).ids.tolist() == wanted.search(rows, 5).ids.tolist()
+    more, _, cameras = crops(30, seed=12)  # rows behind those that were cut off
+    for one in (wanted, other):
+        one.add(more, camids=cameras)
+    assert other.search(rows, 5).ids.tolist() == wanted.search(rows, 5).ids.tolist()
+
+
+def test_the_normalizer_of_a_gallery_cannot_be_written_to(gallery):
+    for array in (gallery.camera_normalizer.means, gallery.camera_normalizer.camids):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0

@@ -30,6 +30,7 @@ class CameraTerms:
     ) -> None:
         """Work out the rows up to ``count`` that are new."""
         start = len(self._inverse_lengths)
+        self._cameras.cut(start)  # an interrupt may have come between the two columns
         for first, block in vectors.spans(start, count, _ROWS):
             own = camids.first(count)[first : first + len(block)]
             lengths = normalizer.lengths(block, own)

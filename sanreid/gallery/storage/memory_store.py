@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError, UnknownIdError
+from sanreid.gallery.camera_means import means_moved
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.index.faiss_index import FaissIndex
 from sanreid.gallery.index.manager import IndexManager
@@ -28,7 +29,7 @@ from sanreid.gallery.storage.files.rewriting import save_snapshot
 from sanreid.gallery.storage.forking import watch_forks
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.statistics import count_by, statistics
-from sanreid.gallery.storage.table import Change, Table
+from sanreid.gallery.storage.table import Change, Numbering, Table
 from sanreid.gallery.storage.vectors import MemoryVectors
 from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest, Settings
 from sanreid.gallery.validation import Pid, check_encoder
@@ -66,6 +67,7 @@ class MemoryStore:
         self._mutex = threading.RLock()
         self._table = Table(MemoryVectors(dim))
         self._table.settings = settings or Settings()
+        self._moved: tuple[tuple[Numbering, int], float | None] | None = None
         self._publish()
         watch_forks(self)
 
@@ -216,6 +218,7 @@ class MemoryStore:
             **statistics(snapshot),
             **self._index.facts(snapshot.rows(), snapshot.num_entries),
             "path": self.location,
+            "camera_means_moved": self._means_moved(snapshot),
         }
 
     def search(self, request: SearchRequest) -> SearchResult:
@@ -286,6 +289,14 @@ class MemoryStore:
             raise
         if self._is_wasteful():
             self.compact()
+
+    def _means_moved(self, snapshot: Snapshot) -> float | None:
+        """Return how far the means of cameras have moved; they are fitted once a state."""
+        state = snapshot.table.numbering, snapshot.version
+        known = self._moved  # replaced whole, so that it is read without the lock
+        if known is None or known[0] != state:
+            known = self._moved = state, means_moved(self)
+        return known[1]
 
     def _publish(self) -> None:
         """Let searches see what the writer has done; nobody writes now."""

@@ -87,6 +87,13 @@ def test_a_well_made_commit_is_read(path):
         ({"fields": {"next_id": "gone"}}, "cannot be read: 'next_id'"),
         ({"fields": {"next_id": None}}, "cannot be read"),
         ({"fields": {"pids": [["x"]]}}, "cannot be read: unhashable"),
+        ({"fields": {"camera_normalizer": {"means": [[2.0]]}}}, "no camera normaliser"),
+        (
+            {"fields": {"camera_normalizer": {"camids": [1], "counts": [1], "means": [[0], [0]]}}},
+            "its camera means have another dim",
+        ),
+        ({"fields": {"calibration": {"threshold": 0.5}}}, "its calibration"),
+        ({"fields": {"calibration": [0.5]}}, "its calibration"),
     ],
 )
 def test_what_does_not_fit_is_refused(path, change, message):

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from sanreid.cameras import CameraNormalizer
 from sanreid.errors import GalleryError
+from sanreid.gallery.calibration import Calibration
 from sanreid.gallery.storage.columns import pack_metadata
 from sanreid.gallery.storage.files.mapped_vectors import Blocks, MappedVectors
 from sanreid.gallery.storage.files.records import Record
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 from sanreid.gallery.store import Settings
+from sanreid.gallery.validation.scalars import is_finite
 
 __all__ = ["change_columns", "replay", "snapshot_columns", "table_columns"]
 
@@ -149,7 +151,22 @@ def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> 
         if "camera_normalizer" in fields:
             stored = fields["camera_normalizer"]
             normalizer = None if stored is None else CameraNormalizer.from_dict(stored)
+            if normalizer is not None and normalizer.dim != table.vectors.dim:
+                raise ValueError("its camera means have another dim")  # noqa: TRY301 - caught just below
+        _check_calibration(fields["calibration"])
         settings = Settings(fields["encoder_fingerprint"], fields["calibration"], normalizer)
         table.finish(deleted, int(fields["next_id"]), settings)
     except (KeyError, ValueError, TypeError) as error:
         raise GalleryError(f"{path}: commit {record.seq} cannot be read: {error}.") from error
+
+
+def _check_calibration(fields: Any) -> None:  # noqa: ANN401 - as stored
+    """Raise ValueError unless these are the fields of a calibration, or None."""
+    if fields is None:
+        return
+    try:
+        threshold = Calibration.from_dict(fields).threshold
+    except (TypeError, AttributeError) as error:
+        raise ValueError(f"its calibration is none: {error}") from error
+    if not is_finite(threshold):
+        raise ValueError(f"its calibration has the threshold {threshold!r}")
