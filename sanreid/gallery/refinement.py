@@ -40,14 +40,19 @@ def refined_search(
         expand: Hits that each query is expanded by; 0 for none.
     """
     for _ in range(_TRIES):
+        normalizer = store.settings.camera_normalizer
         try:
             wanted = _expanded(store, request, expand) if expand else request
-            if not candidates:
-                return store.search(wanted)
-            found = store.search(replace(wanted, k=max(request.k, candidates)))
-            return _reranked(store, wanted, found)
+            if candidates:
+                depth = max(request.k, min(candidates, len(store)))
+                found = store.search(replace(wanted, k=depth))
+                result = _reranked(store, wanted, found, candidates)
+            else:
+                result = store.search(wanted)
         except UnknownIdError:  # an entry was removed between the looks
             continue
+        if store.settings.camera_normalizer is normalizer:  # else the looks differ in similarities
+            return result
     raise GalleryError("Entries are removed faster than a search with rerank or expand can look.")
 
 
@@ -62,14 +67,19 @@ def _expanded(store: Store, request: SearchRequest, expand: int) -> SearchReques
     return replace(request, queries=normalize_rows(queries), is_normalized=True)
 
 
-def _reranked(store: Store, request: SearchRequest, found: SearchResult) -> SearchResult:
-    """Return the first hits of each query by re-ranked distance, equal ones as they were."""
+def _reranked(
+    store: Store, request: SearchRequest, found: SearchResult, candidates: int
+) -> SearchResult:
+    """Return the hits of each query, the best ``candidates`` of them by re-ranked distance.
+
+    Those of equal distance stay in the order of their similarities.
+    """
     queries = _queries(store, request)
     order = np.tile(np.arange(found.ids.shape[1]), (len(found), 1))
     for part in _parts(found):
-        near = _embeddings(store, found.ids[part])
+        near = _embeddings(store, found.ids[part, :candidates])
         for query, rows in enumerate(near, start=part.start):
-            count = int(found.counts[query])
+            count = min(int(found.counts[query]), candidates)
             if count > 1:
                 distances = k_reciprocal_rerank(queries[query : query + 1], rows[:count])
                 order[query, :count] = np.argsort(distances[0], kind="stable")

@@ -7,7 +7,8 @@ import pytest
 
 from sanreid import k_reciprocal_rerank
 from sanreid.errors import InputError
-from sanreid.gallery import Gallery
+from sanreid.gallery import Gallery, refinement
+from sanreid.gallery.storage.memory_store import MemoryStore
 from tests.gallery.reference import unit
 
 
@@ -110,3 +111,42 @@ def test_few_entries_and_none():
 def test_bad_looks(look, message):
     with pytest.raises(InputError, match=message):
         Gallery(2).search([[1, 0]], **look)
+
+
+def test_only_as_many_as_asked_for_are_reranked(scene):
+    gallery, _, _, _, queries = scene
+    plain = gallery.search(queries, 30)
+    result = gallery.search(queries, 30, rerank=10)
+    assert result.ids[:, :10].tolist() == gallery.search(queries, 10, rerank=10).ids.tolist()
+    assert result.ids[:, 10:].tolist() == plain.ids[:, 10:].tolist()
+
+
+def test_more_candidates_than_entries_take_no_more_room(scene, monkeypatch):
+    gallery, _, _, _, queries = scene
+    widths = []
+    search = MemoryStore.search
+    monkeypatch.setattr(
+        MemoryStore,
+        "search",
+        lambda store, request: (widths.append(request.k), search(store, request))[1],
+    )
+    assert gallery.search(queries, 3, rerank=10_000).ids.shape == (12, 3)
+    assert widths == [160]
+
+
+def test_both_looks_are_of_one_normalisation(scene, monkeypatch):
+    gallery, _, _, _, queries = scene
+    fitted = gallery.normalize_cameras()
+    wanted = gallery.search(queries, 6, expand=3)
+    gallery.normalize_cameras(None)
+    expanded = refinement._expanded
+
+    def cut_in(store, request, expand):
+        found = expanded(store, request, expand)
+        if gallery.camera_normalizer is None:
+            gallery.normalize_cameras(fitted)
+        return found
+
+    monkeypatch.setattr(refinement, "_expanded", cut_in)
+    found = gallery.search(queries, 6, expand=3)
+    assert found.similarities.tolist() == wanted.similarities.tolist()
