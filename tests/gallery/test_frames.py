@@ -51,6 +51,15 @@ def test_what_to_pandas_returns_is_read_back(gallery):
     assert again.get([4])[0].metadata == {"path": "a.jpg", "box.w": 4, "box.h": 2}
 
 
+def test_names_and_whole_numbers_of_metadata_come_back():
+    gallery = Gallery(3)
+    gallery.add(EYE, metadata=[{"pid": "x", "embedding": 2**60 + 1}, {"n": 2**60 + 1}, None])
+    again = Gallery.from_dataframe(gallery.to_pandas(embeddings=True))
+    for one, other in zip(gallery.get([0, 1, 2]), again.get([0, 1, 2]), strict=True):
+        assert other.metadata == one.metadata
+    assert again.find({"metadata.pid": "x"}).tolist() == [0]
+
+
 @pytest.mark.parametrize(
     "rows", [list(EYE), EYE.tolist(), list(torch.eye(3)), [pd.Series(row) for row in EYE]]
 )
@@ -84,6 +93,7 @@ def test_embeddings_of_a_column(rows):
         (pd.DataFrame({"embedding": ["a", "b"]}), "embeddings must be numbers"),
         (pd.DataFrame({"embedding": [[1, 2]], "pid": [1.5]}), "pids must be int, str or None"),
         (pd.DataFrame([[1, 2]], columns=["embedding", "embedding"]), "have one name"),
+        (pd.DataFrame([[[1, 2], 3, 4]], columns=["embedding", 5, "5"]), "have one name"),
     ],
 )
 def test_bad_frames(frame, message):

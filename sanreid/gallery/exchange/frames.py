@@ -20,6 +20,7 @@ __all__ = ["columns_of", "to_frame"]
 
 _BATCH = 8192
 _COLUMNS = {"pids": "pid", "camids": "camid", "timestamps": "timestamp", "ids": "id"}
+_RESERVED = (*_COLUMNS.values(), "embedding")  # names that a metadata key cannot have in a table
 
 
 def columns_of(frame: Any, embedding: str) -> dict[str, Any]:  # noqa: ANN401 - as passed
@@ -31,7 +32,7 @@ def columns_of(frame: Any, embedding: str) -> dict[str, Any]:  # noqa: ANN401 - 
     if not hasattr(frame, "columns") or not hasattr(frame, "to_dict"):
         raise InputError(f"frame must be a pandas DataFrame; got {type(frame).__name__}.")
     names = list(frame.columns)
-    if len(set(names)) < len(names):
+    if len(set(map(str, names))) < len(names):
         raise InputError("Two columns of the frame have one name.")
     if embedding not in names:
         raise InputError(
@@ -49,7 +50,7 @@ def columns_of(frame: Any, embedding: str) -> dict[str, Any]:  # noqa: ANN401 - 
     others = [name for name in names if name not in (embedding, *_COLUMNS.values())]
     columns["metadata"] = [
         {
-            str(name): value
+            _key(str(name)): value
             for name, value in zip(others, values, strict=True)
             if not _is_missing(value)
         }
@@ -58,9 +59,10 @@ def columns_of(frame: Any, embedding: str) -> dict[str, Any]:  # noqa: ANN401 - 
     return columns
 
 
-def _row(value: Any) -> Any:  # noqa: ANN401 - any value
-    array = as_array(value, "embeddings")
-    return value if array is None else array
+def _key(label: str) -> str:
+    """Return the metadata key of a column: ``metadata.pid`` stands for one that is named pid."""
+    key = label.removeprefix("metadata.")
+    return key if key in _RESERVED else label
 
 
 def _is_missing(value: Any) -> bool:  # noqa: ANN401 - any value
@@ -94,10 +96,11 @@ def to_frame(store: Store, *, embeddings: bool) -> pd.DataFrame:
     if embeddings:
         columns["embedding"] = pandas.Series(rows, dtype=object)
     for key in dict.fromkeys(key for fields in metadata for key in fields):
-        label = f"metadata.{key}" if key in (*columns, "embedding") else key
-        columns[label] = pandas.Series(
-            [fields.get(key) for fields in metadata], dtype=object
-        ).infer_objects()
+        label = f"metadata.{key}" if key in _RESERVED else key
+        column = pandas.Series([fields.get(key) for fields in metadata], dtype=object)
+        ints = any(type(value) is int for value in column)
+        # beside a missing value pandas would make an int a float, and lose digits
+        columns[label] = column if ints and column.isna().any() else column.infer_objects()
     frame: pd.DataFrame = pandas.DataFrame(columns)
     return frame
 
