@@ -244,3 +244,48 @@ def test_doubtful_pairs_equal_their_definition():
                 best[key] = min(best.get(key, pair), pair)
     wanted = [pair for _, pair in sorted(best.values())]
     assert [pair.ids for pair in gallery.doubtful(99, threshold=0.3)] == wanted
+
+
+def test_new_people_have_numbers_of_64_bits():
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [1, 0.1], [0, 1], [0.1, 1]], pids=[2**63 - 1, 2, None, None])
+    gallery.split([1])
+    assert gallery.get([1])[0].pid == 1
+    gallery.assign(gallery.cluster())
+    assert pids_of(gallery) == {0: 2**63 - 1, 1: 1, 2: 2, 3: 2}
+
+
+def test_tracklets_of_a_table_are_whole_numbers():
+    rows, true = crops()
+    gallery = Gallery(32)
+    gallery.add(rows, metadata=[{"track": float(pid)} for pid in np.roll(true, 1)])
+    tracks = gallery.cluster(tracklet_key="track")
+    for row in range(1, 40):
+        same = true[row] == true[row - 1]
+        assert not same or tracks.labels[(row + 1) % 40] == tracks.labels[row]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("trak", "None of the entries has the metadata key 'trak'"),
+        ("list", r"the metadata 'list' of entry 0 is \[1\]"),
+        ("half", "the metadata 'half' of entry 0 is 1.5"),
+        ("flag", "the metadata 'flag' of entry 0 is True"),
+    ],
+)
+def test_metadata_that_name_no_tracklets_are_refused(gallery, key, message):
+    gallery.update([0], metadata=[{"list": [1], "half": 1.5, "flag": True}])
+    with pytest.raises(InputError, match=message):
+        gallery.cluster(tracklet_key=key)
+
+
+def test_crops_of_one_frame_are_not_doubtful():
+    rows = [[1, 0], [1, 0.1], [1, 1]]
+    gallery = Gallery(2)
+    gallery.add(rows, camids=[1, 1, 2], timestamps=[5, 5, 5])
+    assert [pair.ids for pair in gallery.doubtful()] == [(0, 2), (1, 2)]
+    gallery.update([0], timestamps=[6])
+    assert (0, 1) in [pair.ids for pair in gallery.doubtful()]
+    gallery.update([0, 1], pids=["a", "a"], timestamps=[5, 5])
+    assert (0, 1) in [pair.ids for pair in gallery.doubtful()]  # one person in two places

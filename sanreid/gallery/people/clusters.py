@@ -14,10 +14,10 @@ from sanreid.clustering import Clustering, cluster_identities
 from sanreid.errors import InputError
 from sanreid.gallery.camera_means import normalized
 from sanreid.gallery.filters import Condition
-from sanreid.gallery.people.naming import fresh_pid
+from sanreid.gallery.people.naming import fresh_pids
 from sanreid.gallery.store import EntryBatch, Store
 from sanreid.gallery.validation import NO_CAMID, Pid, as_ids
-from sanreid.gallery.validation.arrays import as_array, shorten
+from sanreid.gallery.validation.arrays import as_array, shorten, whole
 
 __all__ = ["EntryClustering", "cluster_entries", "named"]
 
@@ -81,13 +81,8 @@ def named(
     for label, pid in zip(clustering.labels.tolist(), before, strict=True):
         if label >= 0 and pid is not None:
             people[label][pid] += 1
-    fresh, names = fresh_pid(store), []
-    for counts in people:
-        if counts:
-            names.append(counts.most_common(1)[0][0])
-        else:
-            names.append(fresh)
-            fresh += 1
+    fresh = fresh_pids(store)
+    names = [counts.most_common(1)[0][0] if counts else next(fresh) for counts in people]
     proposed = [
         names[label] if pid is None and label >= 0 else pid
         for label, pid in zip(clustering.labels.tolist(), before, strict=True)
@@ -126,9 +121,21 @@ def _collected(store: Store, condition: Condition | None) -> EntryBatch:
 
 
 def _tracklets(store: Store, ids: NDArray[np.int64], key: str) -> list[Any]:
-    """Return the value of a metadata key for each entry."""
-    values = [entry.metadata.get(key) for entry in store.entries(ids)]
-    return [value if isinstance(value, (int, str)) else None for value in values]
+    """Return the value of a metadata key for each entry, None where it has none.
+
+    Raises:
+        InputError: No entry has such a key, or a value names no tracklet.
+    """
+    values = [whole(entry.metadata.get(key)) for entry in store.entries(ids)]
+    if all(value is None for value in values):
+        raise InputError(f"None of the entries has the metadata key {shorten(key)}.")
+    for number, value in zip(ids.tolist(), values, strict=True):
+        if isinstance(value, bool) or not isinstance(value, (int, str, type(None))):
+            raise InputError(
+                f"Tracklets are int or str; the metadata {shorten(key)} of entry {number} is "
+                f"{shorten(value)}."
+            )
+    return values
 
 
 def _rows(pairs: Any, ids: NDArray[np.int64], name: str) -> NDArray[np.int64] | None:  # noqa: ANN401 - as passed

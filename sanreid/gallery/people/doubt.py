@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.gallery.results import SearchResult
 from sanreid.gallery.store import EntryBatch, SearchRequest, Store
-from sanreid.gallery.validation import Pid
+from sanreid.gallery.validation import NO_CAMID, Pid
 
 __all__ = ["DoubtfulPair", "doubtful_pairs"]
 
@@ -40,8 +41,9 @@ def doubtful_pairs(store: Store, k: int, threshold: float | None) -> list[Doubtf
     """Find the pairs of near entries whose similarity is closest to the threshold.
 
     For each entry, its nearest entry of another person and its nearest of its own are considered,
-    if they are among its nearest few. Each pair of people is asked about once; an entry without a
-    person stands for itself.
+    if they are among its nearest few; crops of one camera and one timestamp are two people and
+    not asked about. Each pair of people is asked about once; an entry without a person stands for
+    itself.
 
     Args:
         store: The gallery's.
@@ -101,6 +103,8 @@ def _pairs_of(
             same = pid is not None and (type(pid), pid) == (type(other_pid), other_pid)
             if other == own or same in seen:
                 continue
+            if not same and _in_one_frame(batch, query, result, (row, rank)):
+                continue  # two people for certain
             seen.add(same)
             first, second = sorted([(own, pid), (other, other_pid)], key=lambda one: one[0])
             yield DoubtfulPair(
@@ -109,3 +113,12 @@ def _pairs_of(
                 similarity=float(result.similarities[row, rank]),
                 is_same=same,
             )
+
+
+def _in_one_frame(
+    batch: EntryBatch, query: int, result: SearchResult, place: tuple[int, int]
+) -> bool:
+    """Return whether a query and one of the hits have one camera and one timestamp."""
+    camid = int(batch.camids[query])
+    one_camera = camid != NO_CAMID and result.camids[place] == camid
+    return bool(one_camera and result.timestamps[place] == batch.timestamps[query])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,9 @@ from sanreid.gallery.store import EntryUpdate, Store
 from sanreid.gallery.validation import Pid, as_ids, as_pids
 from sanreid.gallery.validation.arrays import elements, shorten
 
-__all__ = ["Assignment", "assign", "fresh_pid", "merge", "rename", "split"]
+__all__ = ["Assignment", "assign", "fresh_pids", "merge", "rename", "split"]
+
+_LAST_PID = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,7 +97,7 @@ def split(store: Store, ids: Any, pid: Any) -> Assignment:  # noqa: ANN401 - as 
     which = np.unique(as_ids(ids))
     if not len(which):
         raise InputError("split() needs the ids of the entries that are another person.")
-    person = fresh_pid(store) if pid is None else _person(pid, "pid")
+    person = next(fresh_pids(store)) if pid is None else _person(pid, "pid")
     _check_free(store, person, which, "Use update() to give entries to a person who is there.")
     return assign(store, which, [person] * len(which))
 
@@ -112,9 +114,12 @@ def rename(store: Store, pid: Any, to: Any) -> Assignment:  # noqa: ANN401 - as 
     return assign(store, ids, [new] * len(ids))
 
 
-def fresh_pid(store: Store) -> int:
-    """Return a pid that nobody has: the number after the highest."""
-    return max([0, *(pid for pid in store.counts("pid") if isinstance(pid, int))]) + 1
+def fresh_pids(store: Store) -> Iterator[int]:
+    """Yield pids that nobody has: the numbers after the highest, then those left below it."""
+    taken = {pid for pid in store.counts("pid") if isinstance(pid, int)}
+    highest = max([0, *taken])
+    yield from range(highest + 1, _LAST_PID + 1)
+    yield from (pid for pid in range(1, highest) if pid not in taken)
 
 
 def _person(pid: Any, name: str) -> Pid:  # noqa: ANN401 - as passed
