@@ -111,3 +111,64 @@ def test_a_damaged_file_is_an_error(gallery, tmp_path):
     (tmp_path / "x.parquet").write_bytes(b"PAR1 and nothing else")
     with pytest.raises(InputError, match="cannot be read as Parquet"):
         gallery.import_from(tmp_path / "x.parquet")
+
+
+def test_rows_of_another_gallery_are_not_left_out_in_silence(gallery, tmp_path, caplog):
+    gallery.export(tmp_path / "g.parquet")
+    copy = sanreid.Gallery(DIM)
+    copy.import_from(tmp_path / "g.parquet")
+    assert copy.import_from(tmp_path / "g.parquet").tolist() == []
+    assert caplog.messages == []
+    other = sanreid.Gallery(DIM)
+    other.add(np.eye(2, DIM), ids=[5, 8])
+    assert other.import_from(tmp_path / "g.parquet").tolist() == [3, 9, 100]
+    (message,) = caplog.messages
+    assert message.startswith(
+        "2 rows are left out: the gallery has entries of their ids, the first 5"
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({"metadata": ["[1]", "{}"]}, r"metadata are JSON objects; got \[1\]"),
+        ({"metadata": ["null", "{}"]}, "metadata are JSON objects; got None"),
+        ({"pid": ["anna", "1"], "pid_is_text": [False, True]}, "is no number: .*'anna'"),
+        ({"pid": [1.5, 2.0], "pid_is_text": [False, False]}, "row 0 is 1.5"),
+        ({"fingerprint": [["a"], ["b"]]}, r"a fingerprint is \['a'\], not text"),
+        ({"id": [1, 1]}, "ids must differ"),
+        ({"id": [[1], [2]]}, "ids must be ints"),
+    ],
+)
+def test_columns_of_other_kinds_are_errors(tmp_path, columns, message):
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = pyarrow.array(np.eye(2, DIM).tolist(), pyarrow.list_(pyarrow.float32()))
+    table = pyarrow.table({"embedding": rows, **columns})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "x.parquet")
+    gallery = sanreid.Gallery(DIM)
+    with pytest.raises(InputError, match=message):
+        gallery.import_from(tmp_path / "x.parquet")
+    assert len(gallery) == 0
+
+
+def test_embeddings_of_one_length_are_lists_too(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    rows = [[3.0] * DIM, None, [0.0] * (DIM - 1) + [2.0]]
+    for kind in (pyarrow.list_(pyarrow.float64(), DIM), pyarrow.large_list(pyarrow.float32())):
+        table = pyarrow.table({"embedding": pyarrow.array(rows, kind)})
+        pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "x.parquet")
+        gallery = sanreid.Gallery(DIM)
+        assert len(gallery.import_from(tmp_path / "x.parquet")) == 2
+        np.testing.assert_allclose(gallery.get([1])[0].embedding, np.eye(DIM)[-1])
+    table = pyarrow.table({"embedding": ["a", "b"]})
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "x.parquet")
+    with pytest.raises(InputError, match="holds string; wanted a list of numbers"):
+        gallery.import_from(tmp_path / "x.parquet")
+
+
+def test_a_text_that_is_no_utf8_is_an_error(tmp_path):
+    gallery = sanreid.Gallery(DIM)
+    gallery.add(np.eye(1, DIM), pids=["\ud800"])
+    with pytest.raises(GalleryError, match="cannot be written"):
+        gallery.export(tmp_path / "g.parquet")
+    assert list(tmp_path.iterdir()) == []

@@ -9,22 +9,29 @@ float64 seconds; ``path`` string; ``metadata`` string of JSON; ``fingerprint`` s
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from sanreid.datasets.people import NUMBER
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery.filters import parse
 from sanreid.gallery.store import Store
-from sanreid.gallery.validation import camids_or_none
+from sanreid.gallery.validation import as_embeddings, camids_or_none
+from sanreid.gallery.validation.arrays import shorten
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import atomic_write
 from sanreid.utils.shards import read_shards, shard_files
 
 __all__ = ["is_parquet", "new_rows", "read_parquet", "write_parquet"]
 
+logger = logging.getLogger(__name__)
+
 _BATCH = 8192
+_SAME = 1e-4  # numbers of two unit rows differ by less when they are of one embedding
 
 
 def is_parquet(path: str | Path) -> bool:
@@ -45,12 +52,12 @@ def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:
         if not kept:
             continue
         taken = {name: [values[row] for row in kept] for name, values in columns.items()}
-        fingerprints = set(taken.get("fingerprint", [None])) - {None, ""}
+        fingerprints = {one for one in taken.get("fingerprint", []) if not _is_empty(one, source)}
         if len(fingerprints) > 1:
             raise InputError(f"{source} holds embeddings of {len(fingerprints)} encoders.")
         yield {
             "embeddings": taken["embedding"],
-            "pids": _pids(taken),
+            "pids": _pids(taken, source),
             "metadata": _metadata(taken, source),
             "encoder_fingerprint": next(iter(fingerprints), None),
             **{f"{name}s": taken[name] for name in ("id", "camid", "timestamp") if name in taken},
@@ -60,29 +67,50 @@ def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:
 def new_rows(columns: dict[str, Any], store: Store, *, keep_ids: bool) -> dict[str, Any] | None:
     """Return the rows that a store does not hold, None if it holds all of them.
 
-    A row is known by its id if it has one that is kept, else by its path.
+    A row is known by its id if it has one that is kept, else by its path. Rows of an id whose
+    entry has another embedding are left out too, with a warning: they may be of another gallery.
     """
     columns = columns if keep_ids else {k: v for k, v in columns.items() if k != "ids"}
     if "ids" in columns:
-        names: list[Any] = columns["ids"]
-        held = {number for number in names if number in store}
+        numbers = columns["ids"]
+        held = [row for row, one in enumerate(numbers) if isinstance(one, int) and one in store]
+        _warn_of_others(columns, held, store)
+        kept = sorted(set(range(len(numbers))).difference(held))
     else:
         names = [metadata.get("path") for metadata in columns["metadata"]]
         paths = [name for name in names if name is not None]
         found = store.entries(store.select(parse({"path": {"$in": paths}})))
-        held = {entry.metadata["path"] for entry in found}
-    seen: set[Any] = set(held)
-    kept = []
-    for row, name in enumerate(names):
-        if name is None or name not in seen:
-            kept.append(row)
-            seen.add(name)
+        seen: set[Any] = {entry.metadata["path"] for entry in found}
+        kept = []
+        for row, name in enumerate(names):
+            if name is None or name not in seen:
+                kept.append(row)
+                seen.add(name)
     if not kept:
         return None
     return {
         key: [values[row] for row in kept] if isinstance(values, list) else values
         for key, values in columns.items()
     }
+
+
+def _warn_of_others(columns: dict[str, Any], held: list[int], store: Store) -> None:
+    """Log how many of the rows whose ids are in the gallery have another embedding there."""
+    if not held:
+        return
+    given = as_embeddings(
+        [columns["embeddings"][row] for row in held], store.dim, name="embeddings"
+    )
+    entries = store.entries(np.array([columns["ids"][row] for row in held], dtype=np.int64))
+    stored = np.stack([entry.embedding for entry in entries])
+    others = np.flatnonzero(np.abs(given - stored).max(axis=1) > _SAME)
+    if len(others):
+        logger.warning(
+            "%d rows are left out: the gallery has entries of their ids, the first %d, with "
+            "other embeddings. If they are other crops, import with keep_ids=False.",
+            len(others),
+            entries[others[0]].id,
+        )
 
 
 def write_parquet(path: Path, store: Store) -> None:
@@ -128,11 +156,17 @@ def write_parquet(path: Path, store: Store) -> None:
                         }
                     )
                 )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a text that is no UTF-8, beside what the disk says
         raise GalleryError(f"{path} cannot be written: {error}") from error
 
 
-def _pids(columns: dict[str, list[Any]]) -> list[int | str | None] | None:
+def _is_empty(fingerprint: Any, source: str | Path) -> bool:  # noqa: ANN401 - any value
+    if fingerprint is not None and not isinstance(fingerprint, str):
+        raise InputError(f"{source}: a fingerprint is {shorten(fingerprint)}, not text.")
+    return not fingerprint
+
+
+def _pids(columns: dict[str, list[Any]], source: str | Path) -> list[int | str | None] | None:
     if "pid" not in columns:
         return None
     if "pid_is_text" not in columns:
@@ -140,10 +174,13 @@ def _pids(columns: dict[str, list[Any]]) -> list[int | str | None] | None:
             int(pid) if isinstance(pid, str) and NUMBER.fullmatch(pid) else pid
             for pid in columns["pid"]
         ]
-    return [
-        pid if pid is None or is_text else int(pid)
-        for pid, is_text in zip(columns["pid"], columns["pid_is_text"], strict=True)
-    ]
+    try:
+        return [
+            int(pid) if isinstance(pid, str) and not is_text else pid
+            for pid, is_text in zip(columns["pid"], columns["pid_is_text"], strict=True)
+        ]
+    except ValueError as error:
+        raise InputError(f"{source}: a pid that is no text is no number: {error}") from error
 
 
 def _metadata(columns: dict[str, list[Any]], source: str | Path) -> list[dict[str, Any]]:
@@ -153,7 +190,9 @@ def _metadata(columns: dict[str, list[Any]], source: str | Path) -> list[dict[st
     except (TypeError, ValueError) as error:
         raise InputError(f"{source}: its metadata are not JSON: {error}") from error
     for one, path in zip(found, columns.get("path", [None] * count), strict=True):
-        if path is not None and isinstance(one, dict):
+        if not isinstance(one, dict):
+            raise InputError(f"{source}: metadata are JSON objects; got {shorten(one)}.")
+        if path is not None:
             one.setdefault("path", path)
     return found
 
