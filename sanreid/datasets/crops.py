@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.datasets.people import JUNK, PersonNumbers, people_of
 from sanreid.errors import InputError
+from sanreid.utils.arguments import shown
 
 __all__ = ["CropSet", "Dataset"]
 
@@ -51,10 +53,11 @@ class CropSet:
     ignored_pids: tuple[int, ...] = (-1,)
 
     def __post_init__(self) -> None:
-        paths = tuple(Path(path) for path in self.paths)
+        paths = tuple(map(Path, _texts(self.paths, "paths", (str, os.PathLike))))
+        keys = _texts(self.keys, "keys", (str,))
         _set(self, "paths", paths)
-        _set(self, "keys", tuple(self.keys) or tuple("/".join(p.parts[-2:]) for p in paths))
-        _set(self, "labels", tuple(self.labels))
+        _set(self, "keys", keys or tuple("/".join(p.parts[-2:]) for p in paths))
+        _set(self, "labels", _texts(self.labels, "labels", (str,)))
         for name in ("pids", "camids"):
             _set(self, name, _whole_numbers(getattr(self, name), name, len(paths)))
         for name, wanted in (("keys", (len(paths),)), ("labels", (0, len(paths)))):
@@ -197,10 +200,23 @@ def _as_array(values: ArrayLike, name: str) -> NDArray[Any]:
         raise InputError(f"{name} cannot be read as an array: {error}") from error
 
 
+def _texts(values: Iterable[Any], name: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InputError(f"{name} must be a sequence, one for each crop; got {shown(values)}.")
+    texts = tuple(values)
+    wrong = [one for one in texts if not isinstance(one, kinds)]
+    if wrong:
+        wanted = "paths" if len(kinds) > 1 else "texts"
+        raise InputError(f"{name} must be {wanted}; got {shown(wrong[0])} among them.")
+    return texts
+
+
 def _whole_numbers(values: ArrayLike, name: str, length: int) -> NDArray[np.int64]:
     array = _as_array(values, name)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise InputError(f"{name} must be whole numbers; got {array.dtype}.")
+    if array.dtype.kind == "u" and (array > np.iinfo(np.int64).max).any():
+        raise InputError(f"{name} must fit in 64 bits with a sign; got {array.max()}.")
     if array.shape != (length,):
         raise InputError(
             f"{name} must have shape ({length},), one for each path; got {array.shape}."

@@ -18,6 +18,7 @@ from sanreid.datasets.names import examples
 from sanreid.datasets.people import number_people
 from sanreid.datasets.registry import register_dataset
 from sanreid.errors import DatasetError
+from sanreid.utils.arguments import check_kind
 from sanreid.utils.paths import as_path, shorten
 
 __all__ = ["read_csv", "read_splits_csv"]
@@ -46,7 +47,7 @@ def read_csv(path: str | Path, *, name: str | None = None, encoding: str | None 
     Raises:
         DatasetError: The file is missing, is not in this encoding, lacks a column, has a wrong
             value or names a file that is not there; says which line.
-        InputError: ``path`` is no path.
+        InputError: ``path`` is no path, or ``encoding`` no text.
     """
     return _read_table(path, name, encoding)[0]
 
@@ -83,6 +84,7 @@ def _read_table(
     given: str | Path, name: str | None, encoding: str | None, *, with_splits: bool = False
 ) -> tuple[CropSet, list[str]]:
     path = as_path(given, "a CSV file")
+    check_kind("encoding", encoding, (str, type(None)), "a text encoding's name or None")
     wanted = (*_COLUMNS, "split") if with_splits else _COLUMNS
     rows = _Rows()
     for line, values in _lines(path, _read_text(path, encoding, wanted), wanted):
@@ -114,13 +116,13 @@ def _read_text(path: Path, encoding: str | None, wanted: tuple[str, ...]) -> str
     coding = encoding or next(marked, "utf-8")
     try:
         return data.decode(coding)
-    except LookupError:
-        raise DatasetError(f"There is no text encoding {encoding!r}; {path} is unread.") from None
     except UnicodeError as error:
         raise DatasetError(
             f"{path} is not text in {coding}: {error}. Save it as 'CSV UTF-8', or say which "
             "encoding it is in: encoding='cp1252' for most spreadsheets of western Windows."
         ) from error
+    except (LookupError, ValueError):  # the second for a null character
+        raise DatasetError(f"There is no text encoding {encoding!r}; {path} is unread.") from None
 
 
 def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:

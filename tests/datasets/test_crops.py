@@ -131,3 +131,34 @@ def test_summary_counts_each_split():
     assert lines[0].split() == ["demo", "identities", "crops", "cameras"]
     assert lines[1].split() == ["train", "2", "3", "2"]
     assert lines[3].split() == ["gallery", "1", "2", "2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"paths": 5}, "paths must be a sequence, one for each crop; got 5"),
+        ({"paths": "a.jpg"}, "paths must be a sequence, one for each crop; got 'a.jpg'"),
+        ({"paths": [5]}, "paths must be paths; got 5 among them"),
+        ({"paths": [None]}, "paths must be paths; got None among them"),
+        ({"labels": [7]}, "labels must be texts; got 7 among them"),
+        ({"keys": [7]}, "keys must be texts; got 7 among them"),
+        ({"keys": 7}, "keys must be a sequence"),
+        ({"pids": np.array([2**63], dtype=np.uint64)}, "pids must fit in 64 bits with a sign"),
+        ({"camids": np.array([2**64 - 1], dtype=np.uint64)}, "camids must fit in 64 bits"),
+    ],
+)
+def test_values_of_other_kinds_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        CropSet(**{"name": "a", "paths": ["a.jpg"], "pids": [1], "camids": [0]} | given)
+
+
+@pytest.mark.parametrize("wrong", [5, "ab", [5]])
+def test_only_sets_of_crops_are_merged(wrong):
+    with pytest.raises(InputError, match="must be a"):
+        merge_crops(wrong)
+
+
+@pytest.mark.parametrize("wrong", [5, None, []])
+def test_only_a_set_of_crops_is_split(wrong):
+    with pytest.raises(InputError, match="crops must be a CropSet"):
+        split_by_camera(wrong)

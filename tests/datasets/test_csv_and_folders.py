@@ -3,7 +3,7 @@
 import pytest
 
 from sanreid.datasets import read_csv, read_folders, read_splits_csv
-from sanreid.errors import DatasetError
+from sanreid.errors import DatasetError, InputError
 from tests.datasets.replicas import write
 
 
@@ -188,6 +188,11 @@ def test_files_that_are_no_tables(tmp_path):
         read_csv(tmp_path / "binary.csv")
     with pytest.raises(DatasetError, match="There is no text encoding 'klingon'"):
         read_csv(tmp_path / "binary.csv", encoding="klingon")
+    with pytest.raises(DatasetError, match="There is no text encoding"):
+        read_csv(tmp_path / "binary.csv", encoding="a\0b")
+    for wrong in (5, b"utf-8"):
+        with pytest.raises(InputError, match="encoding must be a text encoding's name or None"):
+            read_csv(tmp_path / "binary.csv", encoding=wrong)
 
 
 def test_a_table_that_may_not_be_read(tmp_path, monkeypatch):
