@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -166,9 +167,15 @@ def test_commands_that_are_not_run_exist_and_accept_their_arguments(block):
 
 
 @pytest.mark.parametrize("block", list(blocks("toml")))
-def test_toml_blocks_are_valid_settings(block, tmp_path):
+def test_toml_blocks_are_valid_settings(block, own_entries, tmp_path, monkeypatch):
     from sanreid.train.config.loader import load_config
 
+    for shown in blocks("python"):  # modules that run.imports may name
+        module = re.match(r"# (\w+)\.py\n", shown.values[0])
+        if module:
+            (tmp_path / f"{module[1]}.py").write_text(shown.values[0], encoding="utf-8")
+            monkeypatch.delitem(sys.modules, module[1], raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
     path = tmp_path / "shown.toml"
     path.write_text(block, encoding="utf-8")
     config = load_config(str(path), [])
