@@ -71,7 +71,7 @@ class SADec(nn.Module):
 
     Args:
         channels: Channels of the encoder's stages, fine to coarse;
-            ``BACKBONES["resnet50"].channels`` of :mod:`sanreid.config`.
+            ``BACKBONES["resnet50"].channels`` of ``sanreid.config``.
         width: Channels after the reduction, a multiple of 32.
         output: ``"tanh"`` or ``"linear"``.
 
