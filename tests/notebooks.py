@@ -33,7 +33,7 @@ _socket.socket.connect = _refuse
 """
 
 
-def run(path: Path, folder: Path, *, timeout_s: int = 540) -> Any:
+def run(path: Path, folder: Path, *, timeout_s: int = 1500) -> Any:
     """Run a notebook without a network, with ``folder`` as its working directory.
 
     Args:
