@@ -55,6 +55,8 @@ def resolve_device(device: str | int | torch.device) -> torch.device:
         InputError: Torch knows no such device, or this machine has none.
     """
     resolved = parse_device(device)
+    if device == "auto":  # torch has said what there is
+        return resolved
     try:
         torch.zeros(0, device=resolved).cpu()  # "meta" makes tensors, but has no values
     except (RuntimeError, TypeError, AssertionError, NotImplementedError) as error:

@@ -176,7 +176,7 @@ def test_files_of_a_moving_branch_are_not_mixed(published, hub, tmp_path, monkey
 
 @pytest.mark.parametrize("revision", ["no-such-branch", "0" * 40])
 def test_wrong_revision(published, tmp_path, revision):
-    with pytest.raises(WeightsError, match=f"no revision '{revision}'. Give one of its branches"):
+    with pytest.raises(WeightsError, match=f"no revision '{revision}'. Name one of its branches"):
         weights.locate(REPO, revision=revision, cache_dir=tmp_path)
 
 

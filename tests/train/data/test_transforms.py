@@ -377,5 +377,5 @@ def test_mirroring_twice_is_nothing_and_no_map_is_the_identity():
 def test_mirroring_wrong_shapes():
     with pytest.raises(InputError, match=r"got \(4, 3, 24, 12\) and \(3,\)"):
         mirror_textures(noise(4), torch.zeros(3, dtype=torch.bool))
-    with pytest.raises(InputError, match="one place for each of 24 x 12 texels"):
+    with pytest.raises(InputError, match="one index for each of 24 x 12 texels"):
         mirror_textures(noise(4), torch.zeros(4, dtype=torch.bool), torch.arange(7))
