@@ -37,6 +37,7 @@ from sanreid.images import (
     iterate_images,
     load_image,
 )
+from sanreid.images.sources import expand_paths
 from sanreid.inference.batches import Batch, Failure, Options, embed_in_batches
 from sanreid.inference.detections import EncodedDetections, crop_boxes
 from sanreid.inference.engines import Engine, ExportedEngine, ModuleEngine
@@ -48,7 +49,6 @@ from sanreid.inference.resumable import (
     check_names_are_text,
     write_embeddings,
 )
-from sanreid.inference.sources import expand_paths
 from sanreid.integrations.boxes import read_boxes
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.gallery.validation.arrays import elements, shorten
-from sanreid.inference.sources import expand_paths
+from sanreid.images.sources import expand_paths
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from sanreid.datasets import (
 )
 from sanreid.errors import SanreidError
 from sanreid.images import find_images, is_one_image, iterate_images, load_crop, load_image
-from sanreid.inference.sources import expand_paths
+from sanreid.images.sources import expand_paths
 from sanreid.metrics import group_near_duplicates
 from sanreid.metrics.splits import find_split
 

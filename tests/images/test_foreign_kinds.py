@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from sanreid.errors import ImageError, InputError
 from sanreid.images import is_one_image, iterate_images, load_crop, load_image
-from sanreid.inference.sources import expand_paths
+from sanreid.images.sources import expand_paths
 from tests.images.test_reading import encoded, picture
 
 h5py = pytest.importorskip("h5py")

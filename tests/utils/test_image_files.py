@@ -12,7 +12,7 @@ from PIL import Image
 from sanreid.datasets import list_images
 from sanreid.errors import DatasetError, InputError
 from sanreid.images import find_images
-from sanreid.inference.sources import expand_paths
+from sanreid.images.sources import expand_paths
 from sanreid.utils.image_files import IMAGE_SUFFIXES, walk_images
 from tests.datasets.replicas import write
 
@@ -186,7 +186,7 @@ import sys
 from pathlib import Path
 from sanreid.datasets import read_crops
 from sanreid.errors import SanreidError
-from sanreid.inference.sources import expand_paths
+from sanreid.images.sources import expand_paths
 root = Path(sys.argv[1])
 (root / "bob").chmod(0)
 try:

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from sanreid.errors import InputError
-from sanreid.images import find_images
+from sanreid.images.sequences import find_images
 from sanreid.utils.paths import as_path
 
 __all__ = ["expand_paths"]
