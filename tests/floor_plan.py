@@ -13,10 +13,12 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-
-import grimp
+from typing import TYPE_CHECKING
 
 import sanreid
+
+if TYPE_CHECKING:
+    from grimp import ImportGraph
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(sanreid.__file__).parent
@@ -29,8 +31,10 @@ _ROW = re.compile(
 
 
 @cache
-def graph(*, with_types: bool) -> grimp.ImportGraph:
+def graph(*, with_types: bool) -> ImportGraph:
     """Return the import graph of the package, with or without imports used by types only."""
+    import grimp  # of the development tools alone
+
     return grimp.build_graph(
         "sanreid", exclude_type_checking_imports=not with_types, cache_dir=None
     )
