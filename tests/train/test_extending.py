@@ -31,6 +31,7 @@ def test_the_loss_of_the_page_trains(tiny_run, tmp_path, monkeypatch):
     (code,) = [code for code in examples() if "register_loss" in code]
     (tmp_path / "my_losses.py").write_text(code, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_losses", raising=False)  # another test's
     monkeypatch.setattr(objective, "_ENTRIES", dict(objective._ENTRIES))
     run = {"imports": ["my_losses"], "max_steps": 2}
     try:
