@@ -30,7 +30,7 @@ from sanreid.utils.extras import require_extra
 from sanreid.utils.files import atomic_write, atomic_write_text
 from sanreid.utils.paths import as_path
 
-__all__ = ["MANIFEST", "ShardRow", "ShardWriter", "read_shards", "shard_files"]
+__all__ = ["MANIFEST", "ShardRow", "ShardWriter", "load_pyarrow", "read_shards", "shard_files"]
 
 MANIFEST = "manifest.json"
 _FORMAT, _KIND = 1, "sanreid-embeddings"
@@ -80,7 +80,7 @@ class ShardWriter:
         resume: bool = False,
         rows_per_shard: int = 4096,
     ) -> None:
-        _pyarrow("pyarrow")
+        load_pyarrow("pyarrow")
         if isinstance(rows_per_shard, bool) or not isinstance(rows_per_shard, int | np.integer):
             raise InputError(
                 f"rows_per_shard must be a whole number; got {shown(rows_per_shard)}."
@@ -125,7 +125,7 @@ class ShardWriter:
         if not self._rows:
             return
         name = f"part-{len(self._shards):05d}.parquet"
-        parquet = _pyarrow("pyarrow.parquet")
+        parquet = load_pyarrow("pyarrow.parquet")
         table = self._table()
         with (
             _writing(self._directory),
@@ -159,7 +159,7 @@ class ShardWriter:
         return shards
 
     def _table(self) -> Any:  # noqa: ANN401 - pyarrow.Table, which has no types
-        pyarrow = _pyarrow("pyarrow")
+        pyarrow = load_pyarrow("pyarrow")
         rows = self._rows
         columns = {
             "path": ([row.path for row in rows], pyarrow.string()),
@@ -205,7 +205,7 @@ def read_shards(
     Raises:
         InputError: A file is not Parquet, is damaged, or lacks ``embedding``.
     """
-    parquet = _pyarrow("pyarrow.parquet")
+    parquet = load_pyarrow("pyarrow.parquet")
     for file in files:
         try:
             with parquet.ParquetFile(file) as opened:
@@ -233,7 +233,7 @@ def _writing(directory: Path) -> Iterator[None]:
 def _check_column(file: Path, schema: Any) -> None:  # noqa: ANN401 - pyarrow.Schema
     if "embedding" not in schema.names:
         raise InputError(f"{file} has no column 'embedding'.")
-    kind, types = schema.field("embedding").type, _pyarrow("pyarrow.types")
+    kind, types = schema.field("embedding").type, load_pyarrow("pyarrow.types")
     is_list = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
     if not is_list or not (
         types.is_floating(kind.value_type) or types.is_integer(kind.value_type)
@@ -245,7 +245,7 @@ def _check_column(file: Path, schema: Any) -> None:  # noqa: ANN401 - pyarrow.Sc
 
 def _rows(column: Any) -> list[NDArray[np.float32] | None]:  # noqa: ANN401 - pyarrow.Array
     """Return list-typed embeddings as arrays, without a Python number for each value."""
-    pyarrow = _pyarrow("pyarrow")
+    pyarrow = load_pyarrow("pyarrow")
     if pyarrow.types.is_fixed_size_list(column.type):  # which has no offsets
         column = column.cast(pyarrow.list_(column.type.value_type))
     values = column.values.to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
@@ -259,7 +259,7 @@ def _rows(column: Any) -> list[NDArray[np.float32] | None]:  # noqa: ANN401 - py
 
 def _read(file: Path, *, columns: list[str]) -> Any:  # noqa: ANN401 - pyarrow.Table
     try:
-        return _pyarrow("pyarrow.parquet").read_table(file, columns=columns)
+        return load_pyarrow("pyarrow.parquet").read_table(file, columns=columns)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read as Parquet: {error}") from error
 
@@ -289,5 +289,6 @@ def _is_shard(value: object) -> bool:
     return isinstance(file, str) and _SHARD.fullmatch(file) is not None
 
 
-def _pyarrow(module: str) -> Any:  # noqa: ANN401 - a module
+def load_pyarrow(module: str) -> Any:  # noqa: ANN401 - a module
+    """Import ``pyarrow`` or one of its modules, of the extra ``parquet``."""
     return require_extra(module, purpose="Reading and writing Parquet", install="sanreid[parquet]")

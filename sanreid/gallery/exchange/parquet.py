@@ -22,9 +22,8 @@ from sanreid.gallery.filters import parse
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import as_embeddings, camids_or_none
 from sanreid.gallery.validation.arrays import shorten
-from sanreid.utils.extras import require_extra
 from sanreid.utils.files import atomic_write
-from sanreid.utils.shards import read_shards, shard_files
+from sanreid.utils.shards import load_pyarrow, read_shards, shard_files
 
 __all__ = ["is_parquet", "new_rows", "read_parquet", "write_parquet"]
 
@@ -119,8 +118,8 @@ def write_parquet(path: Path, store: Store) -> None:
     Raises:
         GalleryError: The disk refuses.
     """
-    pyarrow = _pyarrow("pyarrow")
-    parquet = _pyarrow("pyarrow.parquet")
+    pyarrow = load_pyarrow("pyarrow")
+    parquet = load_pyarrow("pyarrow.parquet")
     kinds = {
         "id": pyarrow.int64(),
         "embedding": pyarrow.list_(pyarrow.float32()),
@@ -195,7 +194,3 @@ def _metadata(columns: dict[str, list[Any]], source: str | Path) -> list[dict[st
         if path is not None:
             one.setdefault("path", path)
     return found
-
-
-def _pyarrow(module: str) -> Any:  # noqa: ANN401 - a module
-    return require_extra(module, purpose="Writing Parquet", install="sanreid[parquet]")
