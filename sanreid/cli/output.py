@@ -11,6 +11,7 @@ from typing import Any
 from sanreid.cli.style import paint, room
 from sanreid.errors import InputError
 from sanreid.utils.files import atomic_write
+from sanreid.utils.paths import is_folder
 
 __all__ = ["check_writable", "print_json", "print_rows", "printable", "say"]
 
@@ -121,9 +122,9 @@ def check_writable(path: Path) -> None:
     Raises:
         InputError: Its folder is missing, the path is a folder, or the system refuses.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise InputError(f"Cannot write {path}: it is a folder. Name a file.")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise InputError(f"Cannot write {path}: the folder {path.parent} does not exist.")
     try:
         with atomic_write(path, keep=False):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from sanreid.datasets.people import number_people
 from sanreid.datasets.registry import register_dataset
 from sanreid.errors import DatasetError
 from sanreid.utils.arguments import check_kind
-from sanreid.utils.paths import as_path, shorten
+from sanreid.utils.paths import as_path, is_file, shorten
 
 __all__ = ["read_csv", "read_splits_csv"]
 
@@ -103,7 +102,7 @@ def _read_table(
 
 
 def _read_text(path: Path, encoding: str | None, wanted: tuple[str, ...]) -> str:
-    if not os.path.isfile(path):  # noqa: PTH113 - pathlib's raises for a name that is too long
+    if not is_file(path):
         raise DatasetError(
             f"There is no file {shorten(str(path))}; wanted a CSV table with the columns "
             f"{', '.join(wanted)}."
@@ -149,7 +148,7 @@ def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int
 
 def _problem(values: dict[str, str], crop: Path) -> str:
     """Return what is wrong with a row, or an empty string."""
-    if not values["path"] or not os.path.isfile(crop):  # noqa: PTH113 - never raises
+    if not values["path"] or not is_file(crop):
         return f"there is no file {shorten(str(crop))!r}"
     camera = values["camid"].removeprefix("-")
     if not values["pid"] or not (camera.isascii() and camera.isdigit()):

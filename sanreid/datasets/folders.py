@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from sanreid.datasets.names import read_crops
 from sanreid.datasets.registry import register_dataset
 from sanreid.datasets.schemes import AUTO, Names
 from sanreid.errors import DatasetError
-from sanreid.utils.paths import as_path
+from sanreid.utils.paths import as_path, is_folder
 
 __all__ = ["SPLITS", "empty_split", "read_folders"]
 
@@ -37,7 +36,7 @@ def read_folders(root: str | Path, *, names: Names = AUTO, name: str | None = No
         DatasetError: None of the three is there, or one cannot be read.
     """
     base = as_path(root, "the folder of the splits")
-    there = [split for split in SPLITS if os.path.isdir(base / split)]  # noqa: PTH112 - never raises
+    there = [split for split in SPLITS if is_folder(base / split)]
     if not there:
         raise DatasetError(
             f"{base} has none of the folders train, query and gallery. For a single folder of "

@@ -7,7 +7,6 @@ warning says what was guessed; where it looks wrong, an error says which option 
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from sanreid.datasets.people import JUNK, NUMBER, number_people
 from sanreid.datasets.schemes import AUTO, SCHEMES, Names, NameScheme, Scheme, find_scheme
 from sanreid.errors import DatasetError
 from sanreid.utils.image_files import FoundImages, suffixes_for_messages, walk_images
-from sanreid.utils.paths import as_path
+from sanreid.utils.paths import as_path, exists, is_folder
 
 __all__ = ["examples", "label_files", "list_images", "read_crops"]
 
@@ -60,8 +59,8 @@ def read_crops(folder: str | Path, *, names: Names = AUTO, name: str | None = No
     """
     scheme = find_scheme(names)
     root = as_path(folder, "a folder of person crops")
-    if not os.path.isdir(root):  # noqa: PTH112 - pathlib's raises for a name that is too long
-        what = "is a file" if os.path.exists(root) else "does not exist"  # noqa: PTH110 - as above
+    if not is_folder(root):
+        what = "is a file" if exists(root) else "does not exist"
         raise DatasetError(f"{root} {what}; a folder of person crops was wanted.")
     found = walk_images(root)
     here = [file for file in found.files if "/" not in file]

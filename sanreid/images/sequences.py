@@ -13,7 +13,7 @@ from sanreid.errors import ImageError, InputError
 from sanreid.images.arrays import TensorLike, as_numpy, is_array_like, shape_and_kind
 from sanreid.images.unreadable import KINDS, UnreadableError, type_of
 from sanreid.utils.image_files import suffixes_for_messages, walk_images
-from sanreid.utils.paths import as_path, shorten
+from sanreid.utils.paths import as_path, is_folder, shorten
 
 __all__ = ["find_images", "is_one_image", "iterate_images"]
 
@@ -85,7 +85,7 @@ def find_images(
             read and there is no ``failures``.
     """
     root = as_path(folder, "a folder")
-    if not os.path.isdir(root):  # noqa: PTH112 - pathlib's raises for a name that is too long
+    if not is_folder(root):
         raise InputError(f"There is no folder '{shorten(str(root))}'.")
     found = walk_images(root)
     if found.failures and failures is None:

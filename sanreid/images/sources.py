@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sanreid.errors import InputError
 from sanreid.images.sequences import find_images
-from sanreid.utils.paths import as_path
+from sanreid.utils.paths import as_path, is_encodable, is_folder
 
 __all__ = ["expand_paths"]
 
@@ -50,11 +50,11 @@ def expand_paths(paths: object, *, collect: bool) -> tuple[list[Path], list[tupl
         text = os.fspath(given)
         if not text:  # pathlib takes it for the current folder
             raise InputError(f"Item {index} of paths is an empty string; wanted a path.")
-        if "\0" in text:
+        if "\0" in text or not is_encodable(text):
             files.append(Path(text))  # reading it says what is wrong with it
             continue
         path = as_path(text)
-        if not os.path.isdir(path):  # noqa: PTH112 - pathlib's raises for a name that is too long
+        if not is_folder(path):
             files.append(path)
             continue
         try:

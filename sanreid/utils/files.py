@@ -13,9 +13,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from sanreid.errors import InputError
 from sanreid.utils.processes import is_running
 
-__all__ = ["atomic_write", "atomic_write_text", "scratch_directory", "sha256_of"]
+__all__ = [
+    "atomic_write",
+    "atomic_write_text",
+    "errors_of_writing",
+    "scratch_directory",
+    "sha256_of",
+]
 
 
 @contextmanager
@@ -79,6 +86,15 @@ def scratch_directory(parent: Path, label: str) -> Iterator[Path]:
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=f"{prefix}{os.getpid()}-", dir=parent) as folder:
         yield Path(folder)
+
+
+@contextmanager
+def errors_of_writing(path: Path) -> Iterator[None]:
+    """Turn what the system says against a write to ``path`` into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"Cannot write to {path}: {error.strerror or error}.") from error
 
 
 def sha256_of(path: Path) -> str:

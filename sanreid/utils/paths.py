@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sanreid.errors import InputError
 
-__all__ = ["as_path", "shorten"]
+__all__ = ["as_path", "exists", "is_encodable", "is_file", "is_folder", "shorten"]
 
 _SHOWN = 200  # characters of a path or text that a message shows
 
@@ -20,7 +20,7 @@ def as_path(value: object, what: str = "a path") -> Path:
         what: What is wanted, for the message: ``"a folder of crops"``.
 
     Raises:
-        InputError: ``value`` is no path, is empty or holds a null character.
+        InputError: ``value`` is no path, is empty, or holds a null or half a character.
     """
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else value
     if not isinstance(text, str):
@@ -29,11 +29,40 @@ def as_path(value: object, what: str = "a path") -> Path:
         raise InputError(f"Expected {what}; got an empty text.")
     if "\0" in text:
         raise InputError(f"Expected {what}; got a text with a null character, {shorten(text)!r}.")
+    if not is_encodable(text):
+        raise InputError(f"Expected {what}; got a text with half a character, {shorten(text)!r}.")
     path = Path(text)
     try:
         return path.expanduser()
     except RuntimeError:  # no such user: a file may well be called ~x
         return path
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a name can hold ``text``: half of a surrogate pair it cannot."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# pathlib's own raise for a name that is too long, or a folder one may not look into.
+
+
+def exists(path: Path) -> bool:
+    """Return whether something is there; False as well where the system cannot say."""
+    return os.path.exists(path)  # noqa: PTH110 - see above
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a file is there; False as well where the system cannot say."""
+    return os.path.isfile(path)  # noqa: PTH113 - see above
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is there; False as well where the system cannot say."""
+    return os.path.isdir(path)  # noqa: PTH112 - see above
 
 
 def shorten(text: str, most: int = _SHOWN) -> str:

@@ -16,7 +16,6 @@ import glob
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +26,8 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.utils.arguments import shown
 from sanreid.utils.extras import require_extra
-from sanreid.utils.files import atomic_write, atomic_write_text
-from sanreid.utils.paths import as_path
+from sanreid.utils.files import atomic_write, atomic_write_text, errors_of_writing
+from sanreid.utils.paths import as_path, is_file, is_folder
 
 __all__ = ["MANIFEST", "ShardRow", "ShardWriter", "load_pyarrow", "read_shards", "shard_files"]
 
@@ -97,7 +96,7 @@ class ShardWriter:
         }
         self._shards: list[dict[str, Any]] = []
         self._rows: list[ShardRow] = []
-        with _writing(directory):
+        with errors_of_writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
             is_new = next(directory.iterdir(), None) is None
         if is_new:
@@ -128,7 +127,7 @@ class ShardWriter:
         parquet = load_pyarrow("pyarrow.parquet")
         table = self._table()
         with (
-            _writing(self._directory),
+            errors_of_writing(self._directory),
             atomic_write(self._directory / name, durable=True) as file,
         ):
             parquet.write_table(table, file)
@@ -144,7 +143,7 @@ class ShardWriter:
 
     def _write_manifest(self) -> None:
         text = json.dumps(self._manifest | {"shards": self._shards}, indent=1)
-        with _writing(self._directory):
+        with errors_of_writing(self._directory):
             atomic_write_text(self._directory / MANIFEST, text + "\n")
 
     def _resumed(self) -> list[dict[str, Any]]:
@@ -185,9 +184,9 @@ def shard_files(source: str | Path) -> list[Path]:
         InputError: There are none, or the directory was not written by :class:`ShardWriter`.
     """
     path = as_path(source, "Parquet files")
-    if path.is_dir():
+    if is_folder(path):
         return [path / shard["file"] for shard in _read_manifest(path)["shards"]]
-    files = [path] if path.is_file() else sorted(Path(one) for one in glob.glob(str(path)))  # noqa: PTH207 - a pattern with its folder
+    files = [path] if is_file(path) else sorted(Path(one) for one in glob.glob(str(path)))  # noqa: PTH207 - a pattern with its folder
     if not files:
         raise InputError(f"There is no Parquet file {source}.")
     return files
@@ -219,15 +218,6 @@ def read_shards(
             raise
         except (OSError, ValueError) as error:  # pyarrow's ArrowInvalid is a ValueError
             raise InputError(f"{file} cannot be read as Parquet: {error}") from error
-
-
-@contextmanager
-def _writing(directory: Path) -> Iterator[None]:
-    """Turn what the system says against a write into an InputError."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(f"Cannot write to {directory}: {error.strerror or error}.") from error
 
 
 def _check_column(file: Path, schema: Any) -> None:  # noqa: ANN401 - pyarrow.Schema

@@ -298,7 +298,7 @@ def _font(font: str | Path | None, size: int) -> _Font:
         return ImageFont.load_default(size)
     try:
         return ImageFont.truetype(font, size)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a null character, half a character
         raise InputError(
             f"The font {str(font)!r} cannot be read ({error}); name a .ttf or .otf file."
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from sanreid.errors import InputError
-from sanreid.utils.files import atomic_write
+from sanreid.utils.files import atomic_write, errors_of_writing
 from sanreid.utils.paths import as_path
 
 __all__ = ["check_suffix", "save_picture"]
@@ -38,8 +38,8 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
         path: The file; its suffix names the format.
 
     Raises:
-        InputError: The suffix is none of a picture, or the picture is too large for its format.
-        OSError: The system does not allow it.
+        InputError: The suffix is none of a picture, the picture is too large for its format, or
+            the system does not allow it.
     """
     path = as_path(path, "the path of a picture")
     kind = check_suffix(path)
@@ -52,5 +52,5 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
     if kind == "JPEG" and picture.mode != "RGB":
         seen = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen).convert("RGB")
-    with atomic_write(path) as file:
+    with errors_of_writing(path), atomic_write(path) as file:
         picture.save(file, format=kind, **({"quality": 92} if kind != "PNG" else {}))

@@ -20,6 +20,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, InputError, WeightsError
 from sanreid.utils.arguments import check_kind, shown
 from sanreid.utils.files import scratch_directory, sha256_of
+from sanreid.utils.paths import is_encodable
 from sanreid.utils.sniffing import describe_text
 from sanreid.weights.card import model_card
 from sanreid.weights.manifest import WeightsEntry, read_json
@@ -68,6 +69,8 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise InputError(f"A path must be a str or a Path; got {type(path).__name__}.")
     if not os.fspath(path):
         raise InputError("A path is empty.")
+    if not is_encodable(os.fspath(path)):
+        raise InputError(f"A path has half a character: {shown(os.fspath(path))}.")
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -214,6 +214,6 @@ def test_wrong_options_write_nothing(gallery, tmp_path, monkeypatch):
     monkeypatch.setattr(page, "_MOST_ENTRIES", 11)
     with pytest.raises(InputError, match=r"12 entries are more than a page can hold \(11\)"):
         write_gallery_page(gallery, tmp_path / "page.html")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(InputError, match="no/page.html: No such file or directory"):
         write_gallery_page(gallery, tmp_path / "no" / "page.html", where={"id": 1})
     assert not list(tmp_path.glob("*.html"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from sanreid.utils.ambient import plain_torch
 from sanreid.utils.arguments import check_choice, check_kind, shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import scratch_directory
+from sanreid.utils.paths import is_file, is_folder
 from sanreid.weights.storage import expanded
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ def _room_for(target: Path) -> Iterator[Path]:
     """Make a temporary folder beside ``target``; a folder made for it goes if nothing came."""
     existed = target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):
+        target.lstat()  # raises if the name is too long
     try:
         with scratch_directory(target.parent, "exporting") as folder:
             yield folder
@@ -170,13 +173,13 @@ def _target(path: str | os.PathLike[str], backend: str) -> Path:
         raise InputError(f"The path of the export has a null character: {shown(path)}.")
     target, suffixes = expanded(path), FORMATS[backend].suffixes
     if target.suffix in suffixes:
-        if target.is_dir():
+        if is_folder(target):
             raise InputError(
                 f"{target} is a directory; a file, or a path without {target.suffix}."
             )
         return target
     of_others = {suffix for row in FORMATS.values() for suffix in row.suffixes}
-    if target.suffix in of_others or target.is_file():
+    if target.suffix in of_others or is_file(target):
         raise InputError(
             f"An export for {backend!r} is a file {suffixes[0]} or a directory; got {target}."
         )

@@ -37,6 +37,7 @@ from sanreid.datasets.published.layouts import Layout, check_counts
 from sanreid.datasets.published.matfile import read_mat
 from sanreid.datasets.registry import register_dataset
 from sanreid.errors import InputError
+from sanreid.utils.paths import is_file, is_folder
 
 __all__ = ["read_cuhk03"]
 
@@ -170,7 +171,7 @@ def _indices(values: Any, count: int, rules: Path) -> NDArray[np.int64]:  # noqa
 def _sorted_copy(root: Path, boxes: str) -> Path | None:
     """Find CUHK03-NP: in the root, in a folder named so, or the root itself."""
     for base in (root / boxes, root / "cuhk03-np" / boxes, root):
-        if all((base / folder).is_dir() for folder in _NP_FOLDERS.values()):
+        if all(is_folder(base / folder) for folder in _NP_FOLDERS.values()):
             return base
     return None
 
@@ -191,11 +192,11 @@ def _read_np(base: Path, boxes: str, *, complete: bool) -> Dataset:
 def _explain_extraction(root: Path, images: str) -> None:
     """Return how to extract the crops if only the original file exists."""
     bases = (root, *(root / name for name in _LAYOUT.inside))
-    if any((base / images).is_dir() for base in bases):
+    if any(is_folder(base / images) for base in bases):
         return
-    for mat in (root, *(base for base in bases if base.is_dir())):
+    for mat in (root, *(base for base in bases if is_folder(base))):
         for file in (mat / "cuhk-03.mat", mat / "cuhk03_release" / "cuhk-03.mat"):
-            if file.is_file():
+            if is_file(file):
                 raise _LAYOUT.error(
                     f"there is no {images}; the crops still lie inside {file}. Take them out once:"
                     f' python -c "from sanreid.train.data import extract_cuhk03; '

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 from sanreid.datasets.crops import CropSet, Dataset
 from sanreid.datasets.names import examples, list_images
 from sanreid.errors import DatasetError
-from sanreid.utils.paths import as_path
+from sanreid.utils.paths import as_path, is_folder
 
 __all__ = ["Layout", "check_counts", "match_names"]
 
@@ -39,9 +38,9 @@ class Layout:
             DatasetError: No such folder; says what is missing and where to get it.
         """
         base = as_path(root, f"the folder of {self.title}")
-        if not os.path.isdir(base):  # noqa: PTH112 - pathlib's raises for a name that is too long
+        if not is_folder(base):
             raise self.error(f"{base} is not a folder", wanted)
-        folders = [base, *(base / name for name in self.inside if (base / name).is_dir())]
+        folders = [base, *(base / name for name in self.inside if is_folder(base / name))]
         for folder in folders:
             if all((folder / name).exists() for name in wanted):
                 return folder

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sanreid.errors import DatasetError
+from sanreid.utils.paths import is_file
 
 __all__ = ["read_mat"]
 
@@ -43,7 +44,7 @@ def read_mat(path: str | Path) -> dict[str, Any]:
         DatasetError: The file is missing or is no level 5 MAT-file.
     """
     file = Path(path)
-    if not file.is_file():
+    if not is_file(file):
         raise DatasetError(f"There is no file {file}; a MATLAB file was wanted.")
     data = file.read_bytes()
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])

@@ -23,6 +23,7 @@ from sanreid.gallery.store import Store
 from sanreid.gallery.validation import as_embeddings, camids_or_none
 from sanreid.gallery.validation.arrays import shorten
 from sanreid.utils.files import atomic_write
+from sanreid.utils.paths import is_folder
 from sanreid.utils.shards import load_pyarrow, read_shards, shard_files
 
 __all__ = ["is_parquet", "new_rows", "read_parquet", "write_parquet"]
@@ -35,7 +36,7 @@ _SAME = 1e-4  # numbers of two unit rows differ by less when they are of one emb
 
 def is_parquet(path: str | Path) -> bool:
     """Return whether a name stands for Parquet: ``x.parquet``, a pattern of such, a directory."""
-    return str(path).endswith(".parquet") or Path(path).expanduser().is_dir()
+    return str(path).endswith(".parquet") or is_folder(Path(path).expanduser())
 
 
 def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ import numpy as np
 from sanreid import __version__
 from sanreid.errors import InputError
 from sanreid.utils import arguments
-from sanreid.utils.files import atomic_write
+from sanreid.utils.files import atomic_write, errors_of_writing
 from sanreid.utils.paths import as_path
 from sanreid.viz.browse import content
 from sanreid.viz.markup import text
@@ -90,8 +90,8 @@ def write_gallery_page(
         What was written.
 
     Raises:
-        InputError: An option is wrong, or there are more than 200,000 entries.
-        OSError: The system does not allow it; what was there before stays.
+        InputError: An option is wrong, there are more than 200,000 entries, or the system does
+            not allow it; what was there before stays.
     """
     path = as_path(path, "the path of a page")
     if path.suffix.lower() not in (".html", ".htm"):
@@ -140,7 +140,7 @@ def write_gallery_page(
         "vectors": vectors,
     }
     data = _filled(slots, linked=pictures == "link").encode()
-    with atomic_write(path) as file:
+    with errors_of_writing(path), atomic_write(path) as file:
         file.write(data)
     return GalleryPage(path, len(entries), sum(map(bool, shown)), len(data), exact)
 
