@@ -9,6 +9,7 @@ SanreidError
 │   ├── UnknownWeightsError          the name is neither in the manifest, a folder nor on the Hub
 │   └── ChecksumError                the bytes on disk are not the released bytes
 ├── GalleryError                     a stored gallery is damaged, foreign, locked or too new
+│   ├── GalleryLockedError           another writer has it open; names the process
 │   └── UnknownIdError (KeyError)    an entry's id is not in the gallery
 ├── MissingExtraError (ImportError)  an optional dependency is not installed; names the extra
 └── TrainingError                    a training run cannot go on: NaN loss, foreign checkpoint
@@ -23,6 +24,7 @@ __all__ = [
     "ConfigError",
     "DatasetError",
     "GalleryError",
+    "GalleryLockedError",
     "ImageError",
     "InputError",
     "MissingExtraError",
@@ -68,6 +70,19 @@ class ChecksumError(WeightsError):
 
 class GalleryError(SanreidError):
     """A stored gallery is damaged, foreign, locked by another writer or of a newer format."""
+
+
+class GalleryLockedError(GalleryError):
+    """Another writer has the gallery open.
+
+    Args:
+        message: What to say.
+        holder: The process id of that writer; None where it is not known.
+    """
+
+    def __init__(self, message: str, holder: int | None = None) -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class UnknownIdError(GalleryError, KeyError):

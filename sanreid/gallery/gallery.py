@@ -90,6 +90,7 @@ class Gallery:
         mode: Literal["rw", "r"] = "rw",
         index: str = "auto",
         encoder_fingerprint: str | None = None,
+        wait: float = 0.0,
     ) -> Self:
         """Open a gallery kept on disk; with ``dim``, create it if it does not exist.
 
@@ -103,10 +104,13 @@ class Gallery:
             mode: "rw" to read and write, "r" to read only.
             index: As in :class:`Gallery`.
             encoder_fingerprint: As in :class:`Gallery`; must agree with the stored one.
+            wait: Seconds to wait for another writer to close the gallery; a reader never waits.
 
         Raises:
+            GalleryLockedError: Another writer has it open, and still had after ``wait`` seconds;
+                ``holder`` is its process id.
             GalleryError: It does not exist (without ``dim``), is damaged, foreign, of a newer
-                format, of another dim or encoder, or open for writing elsewhere.
+                format, or of another dim or encoder.
         """
         store = open_store(
             path,
@@ -114,6 +118,7 @@ class Gallery:
             mode=mode,
             index=index,
             fingerprint=validation.as_fingerprint(encoder_fingerprint),
+            wait_s=validation.as_wait(wait),
         )
         return cls._of_store(store)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 
-from sanreid.errors import GalleryError
+from sanreid.errors import GalleryError, GalleryLockedError
 from sanreid.gallery.index.kinds import as_index_kind
 from sanreid.gallery.storage.directory_store import DirectoryStore
 from sanreid.gallery.storage.files.disk import Disk
@@ -18,6 +19,8 @@ from sanreid.gallery.validation import check_choice, check_encoder
 
 __all__ = ["load_store", "open_store"]
 
+_PAUSE_S = 0.05  # between two tries to get a lock
+
 
 def open_store(
     path: str | os.PathLike[str],
@@ -26,6 +29,7 @@ def open_store(
     mode: str,
     index: str,
     fingerprint: str | None,
+    wait_s: float = 0.0,
     disk: Disk | None = None,
 ) -> Store:
     """Open the store kept in a directory; with ``dim``, create it if it is not there.
@@ -36,11 +40,13 @@ def open_store(
         mode: "rw" or "r".
         index: The kind of index to search with.
         fingerprint: The encoder's; kept if the gallery knows none yet.
+        wait_s: Seconds to wait for another writer to close it.
         disk: How files are touched; tests record and interrupt it.
 
     Raises:
         InputError: Another mode or kind of index, or not a path.
-        GalleryError: Not there, damaged, foreign, locked, or of another dim or encoder.
+        GalleryLockedError: Another writer has it open, and still had after ``wait_s``.
+        GalleryError: Not there, damaged, foreign, or of another dim or encoder.
     """
     check_choice(mode, "mode", ("rw", "r"))
     folder, index, disk = resolved(path), as_index_kind(index), disk or Disk()
@@ -51,7 +57,16 @@ def open_store(
                 + ("" if mode == "r" else " To create one, pass its dim.")
             )
         create_directory(folder, dim, Settings(fingerprint), disk)
-    store = DirectoryStore(folder, write=mode == "rw", index=index, disk=disk)
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            store = DirectoryStore(folder, write=mode == "rw", index=index, disk=disk)
+            break
+        except GalleryLockedError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(_PAUSE_S, left))
     try:
         _check_dim(store, dim)
         _check_encoder(store, fingerprint, keep=mode == "rw")

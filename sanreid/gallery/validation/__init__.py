@@ -26,6 +26,7 @@ from sanreid.gallery.validation.scalars import (
     as_fingerprint,
     as_number,
     as_seed,
+    as_wait,
     check_choice,
     check_encoder,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "as_seconds",
     "as_seed",
     "as_timestamps",
+    "as_wait",
     "as_weights",
     "camids_or_none",
     "check_choice",

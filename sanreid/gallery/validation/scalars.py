@@ -13,11 +13,14 @@ __all__ = [
     "as_fingerprint",
     "as_number",
     "as_seed",
+    "as_wait",
     "check_choice",
     "check_encoder",
     "check_int64",
     "is_finite",
 ]
+
+_LONGEST_WAIT_S = 1e9  # some thirty years
 
 
 def as_count(value: Any, name: str) -> int:  # noqa: ANN401 - as passed
@@ -45,6 +48,15 @@ def as_number(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
     if isinstance(number, bool) or not is_finite(number):
         raise InputError(f"{name} must be a finite number; got {shorten(value)}.")
     return float(number)
+
+
+def as_wait(wait: Any) -> float:  # noqa: ANN401 - as passed
+    """Return how many seconds to wait; infinity waits for ever."""
+    seconds = plain(wait)
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if not is_number or not seconds >= 0:
+        raise InputError(f"wait must be seconds, at least 0; got {shorten(wait)}.")
+    return float(min(seconds, _LONGEST_WAIT_S))
 
 
 def as_fingerprint(fingerprint: Any) -> str | None:  # noqa: ANN401 - as passed

@@ -10,8 +10,9 @@ import time
 import numpy as np
 import pytest
 
-from sanreid.errors import GalleryError, InputError, UnknownIdError
+from sanreid.errors import GalleryError, GalleryLockedError, InputError, UnknownIdError
 from sanreid.gallery import Gallery
+from sanreid.gallery.storage import opening
 from tests.gallery.storage.test_save_load import contents
 
 EYE = np.eye(4)
@@ -109,6 +110,35 @@ def test_one_writer_named_to_the_second(path):
         )
         assert f"open for writing by process {os.getpid()}" in run.stderr
     Gallery.open(path).close()
+
+
+def test_a_locked_gallery_names_its_holder(path):
+    with Gallery.open(path):
+        with pytest.raises(GalleryLockedError, match="wait=seconds") as locked:
+            Gallery.open(path, wait=0.01)
+        assert locked.value.holder == os.getpid()
+        Gallery.open(path, mode="r", wait=5).close()  # a reader does not wait
+
+
+@pytest.mark.parametrize("wait", [20, np.float32(20), float("inf"), 10**400])
+def test_waiting_for_the_other_writer(path, monkeypatch, wait):
+    holder, pauses = Gallery.open(path), []
+
+    def pause(seconds):
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            holder.close()
+
+    monkeypatch.setattr(opening.time, "sleep", pause)
+    with Gallery.open(path, wait=wait) as gallery:
+        gallery.add(EYE[:1])
+    assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("wait", [-1, float("nan"), "5", True, None])
+def test_a_wrong_wait(path, wait):
+    with pytest.raises(InputError, match="wait must be seconds, at least 0; got"):
+        Gallery.open(path, wait=wait)
 
 
 def test_the_lock_dies_with_its_object(path):

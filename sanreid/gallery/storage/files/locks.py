@@ -12,7 +12,7 @@ import stat
 import sys
 import weakref
 
-from sanreid.errors import GalleryError
+from sanreid.errors import GalleryError, GalleryLockedError
 from sanreid.gallery.storage.files.disk import read_at
 from sanreid.gallery.storage.files.filenames import LOCK
 from sanreid.gallery.storage.files.folder import Folder
@@ -38,7 +38,8 @@ class WriterLock:
     gets in by deleting that file.
 
     Raises:
-        GalleryError: Another writer holds it; the message names that process.
+        GalleryLockedError: Another writer holds it; the error names that process.
+        GalleryError: The file system refuses the lock.
     """
 
     def __init__(self, folder: Folder) -> None:
@@ -132,12 +133,14 @@ def _locked_directory(folder: Folder) -> int | None:
     raise _in_use(folder, None)
 
 
-def _in_use(folder: Folder, fd: int | None) -> GalleryError:
-    holder = "" if fd is None else read_at(fd, 20, 0).decode(errors="replace").strip()
-    by = f"by process {holder}" if holder.isdigit() else "by another process"
-    return GalleryError(
-        f"The gallery {folder.path} is open for writing {by}. Close it there, "
-        'or open it here with mode="r".'
+def _in_use(folder: Folder, fd: int | None) -> GalleryLockedError:
+    text = "" if fd is None else read_at(fd, 20, 0).decode(errors="replace").strip()
+    holder = int(text) if text.isascii() and text.isdigit() else None
+    by = "by another process" if holder is None else f"by process {holder}"
+    return GalleryLockedError(
+        f"The gallery {folder.path} is open for writing {by}. Close it there, wait for it "
+        'with Gallery.open(..., wait=seconds), or open it here with mode="r".',
+        holder,
     )
 
 
