@@ -66,6 +66,7 @@ def add_names_option(
     group: argparse._ActionsContainer,
     *,
     more: Sequence[str] = (),
+    default: str | None = None,
     default_means: str = "the scheme that all names fit",
 ) -> None:
     """Add ``--names``, the scheme of the crops' file names.
@@ -73,7 +74,8 @@ def add_names_option(
     Args:
         group: What to add it to.
         more: Other values that the command takes.
-        default_means: What ``auto`` does.
+        default: The default; ``auto`` when None.
+        default_means: What the default does.
     """
     from sanreid.datasets.schemes import AUTO, NameScheme
 
@@ -81,11 +83,11 @@ def add_names_option(
     group.add_argument(
         "--names",
         type=lambda text: text if text in more else naming(text),
-        default=AUTO,
+        default=default or AUTO,
         metavar="SCHEME",
         help=f"how file names tell person and camera: {known}, or a pattern of your own, "
         r"'regex:(?P<pid>\d+)_cam(?P<camid>\d+)' "
-        f"(default: auto, {default_means})",
+        f"(default: {default or AUTO}, {default_means})",
     )
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from sanreid.cli.gallery.query_cameras import add_camera_options, query_files
 from sanreid.cli.gallery.shared import CONTENT, WHERE, add_path, check_is_there
 from sanreid.cli.options import (
     add_encoder_options,
@@ -84,6 +85,7 @@ def _add_queries(parser: argparse.ArgumentParser) -> None:
         "query", nargs="+", type=file_path, metavar="QUERY", help="images or folders"
     )
     parser.add_argument("--where", type=json_object, metavar="JSON", help=WHERE)
+    add_camera_options(parser)
     add_on_error_option(parser)
     add_format_options(parser)
     add_encoder_options(parser)
@@ -98,9 +100,10 @@ def _search(args: argparse.Namespace) -> int:
         check_suffix(args.picture)
         check_writable(args.picture)
     check_is_there(args.path)
+    asked = query_files(args)
     encoder = load_encoder(args)
     with Gallery.open(args.path, mode="r", encoder_fingerprint=encoder.fingerprint) as gallery:
-        encoded = encode_files(encoder, args.query, args)
+        encoded = encode_files(encoder, asked.files, args)
         result = gallery.search(
             encoded.embeddings,
             max(1, min(args.k, len(gallery))),  # more would be printed by nobody
@@ -108,6 +111,7 @@ def _search(args: argparse.Namespace) -> int:
             min_similarity=args.min_similarity,
             rerank=args.rerank,
             expand=args.expand,
+            **asked.keywords(gallery, encoded.paths),
         )
     queries = [str(path) for path in encoded.paths]
     if args.json:
@@ -153,15 +157,17 @@ def _identify(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
     check_is_there(args.path)
+    asked = query_files(args)
     encoder = load_encoder(args)
     with Gallery.open(args.path, mode="r", encoder_fingerprint=encoder.fingerprint) as gallery:
-        encoded = encode_files(encoder, args.query, args)
+        encoded = encode_files(encoder, asked.files, args)
         found = gallery.identify(
             encoded.embeddings,
             group=args.group,
             top=args.top,
             threshold=args.threshold,
             where=args.where,
+            **asked.keywords(gallery, encoded.paths),
         )
     rows = [_person(str(path), one) for path, one in zip(encoded.paths, found, strict=True)]
     if args.json:
