@@ -138,7 +138,7 @@ class CameraNormalizer:
                 camids of another length or kind.
         """
         rows = self._rows(embeddings)
-        rows -= self.means[self.places(camids, len(rows))]
+        rows -= self.means[self.mean_rows(camids, len(rows))]
         return normalize_rows(rows)
 
     @property
@@ -151,7 +151,7 @@ class CameraNormalizer:
         """D, the number of embedding dimensions."""
         return int(self.means.shape[1])
 
-    def places(self, camids: ArrayLike, count: int) -> NDArray[np.int64]:
+    def mean_rows(self, camids: ArrayLike, count: int) -> NDArray[np.int64]:
         """Return the row of :attr:`means` for each of ``count`` camids, (N,) from 0 to C.
 
         Raises:
@@ -171,7 +171,7 @@ class CameraNormalizer:
         query and ``x`` a stored row of norm 1.
         """
         rows = self._rows(embeddings)
-        rows -= self.means[self.places(camids, len(rows))]
+        rows -= self.means[self.mean_rows(camids, len(rows))]
         lengths: Floats = np.linalg.norm(rows, axis=1)
         return lengths
 

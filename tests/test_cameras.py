@@ -165,7 +165,7 @@ def test_offsets_and_lengths_give_normalised_similarities(seed, counts):
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     normalizer = CameraNormalizer.fit(embeddings, camids)
     queries = normalizer(embeddings[:3], [3, 4, 77][: len(embeddings[:3])])
-    place = normalizer.places(camids, len(camids))
+    place = normalizer.mean_rows(camids, len(camids))
     dots = queries @ embeddings.astype(np.float32).T
     found = (dots - normalizer.offsets(queries)[:, place]) / normalizer.lengths(embeddings, camids)
     np.testing.assert_allclose(found, queries @ normalizer(embeddings, camids).T, atol=2e-5)

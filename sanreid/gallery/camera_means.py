@@ -58,7 +58,7 @@ def means_moved(store: Store) -> float | None:
         now = fit_to_entries(store, used.shrinkage)
     except InputError:
         return None
-    moved = now.means[:-1] - used.means[used.places(now.camids, len(now.camids))]
+    moved = now.means[:-1] - used.means[used.mean_rows(now.camids, len(now.camids))]
     return float(np.linalg.norm(moved, axis=1).max())
 
 

@@ -51,7 +51,7 @@ def checked_labels(labels: Sequence[str] | None, count: int) -> list[str]:
     given = checked_count("labels", [""] * count if labels is None else labels, count)
     for index, label in enumerate(given):
         if not isinstance(label, str):
-            raise InputError(f"labels must be texts; got {label!r} at place {index}.")
+            raise InputError(f"labels must be texts; got {label!r} at index {index}.")
     return given
 
 
@@ -65,5 +65,5 @@ def checked_marks(marks: Sequence[Mark] | None, count: int) -> list[Mark]:
     for index, mark in enumerate(given):
         if mark not in get_args(Mark):
             known = ", ".join(get_args(Mark))
-            raise InputError(f"marks are {known}; got {mark!r} at place {index}.")
+            raise InputError(f"marks are {known}; got {mark!r} at index {index}.")
     return given

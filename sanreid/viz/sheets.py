@@ -168,10 +168,10 @@ def cluster_sheet(
         raise InputError(f"columns must be at least 1; got {columns}.")
     numbers = range(len(clustering)) if clusters is None else clusters
     members = [clustering.members(number).tolist() for number in numbers]
-    places = max((min(len(rows) - 1, columns) for rows in members), default=0)
+    shown = max((min(len(rows) - 1, columns) for rows in members), default=0)
     sheet = _Sheet(
-        len(members), 1 + places, crop_size, title=title, font=font,
-        header=["most typical", "surest first"][: 1 + places], first_apart=True,
+        len(members), 1 + shown, crop_size, title=title, font=font,
+        header=["most typical", "surest first"][: 1 + shown], first_apart=True,
     )  # fmt: skip
     for line, (number, rows) in enumerate(zip(numbers, members, strict=True)):
         typical = int(clustering.medoids[number])
@@ -182,15 +182,15 @@ def cluster_sheet(
         cameras = clustering.cameras[number]
         seen = f"{len(cameras)} cams" if len(cameras) > 1 else who(None, *(cameras or [None]))[1]
         about = " · ".join(filter(None, [f"{len(rows)} crops", seen]))
-        for place, row in enumerate([typical, *others]):
+        for column, row in enumerate([typical, *others]):
             confidence = float(clustering.confidence[row])
             lines = f"{confidence:.2f}", who(people[row], None)[0]
-            mark: Mark = "none" if place else "query"
+            mark: Mark = "none" if column else "query"
             sheet.draw(
                 images[row],
                 line,
-                place,
-                lines if place else (f"cluster {number}", about),
+                column,
+                lines if column else (f"cluster {number}", about),
                 "doubtful" if confidence < doubtful else mark,
             )
     return sheet.picture

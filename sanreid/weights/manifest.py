@@ -167,7 +167,7 @@ def _manifest_path() -> Path:
 
 
 def parse_entry(name: str, row: object, path: Path) -> WeightsEntry:
-    """Check a row and give it as an entry.
+    """Return a checked row as an entry.
 
     Raises:
         WeightsError: The row is not in order; the message names ``path``.

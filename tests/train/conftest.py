@@ -63,7 +63,7 @@ def tiny_values(people: Path, output: Path, others: Path | None = None) -> dict[
 
 @pytest.fixture
 def tiny_run(people, others, tmp_path):
-    """Give a function that builds a tiny configuration with some sections changed."""
+    """Return a function that builds a tiny configuration with some sections changed."""
 
     def build(output: str = "run", **changes: dict[str, Any]):
         values = tiny_values(people, tmp_path / output, others)

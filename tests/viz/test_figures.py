@@ -221,7 +221,7 @@ def test_textures_are_shown_next_to_their_crops():
         viz.texture_sheet(crops[:2], [whole])
     with pytest.raises(InputError, match="columns must be at least 1"):
         viz.texture_sheet(crops[:1], [whole], columns=0)
-    with pytest.raises(InputError, match="labels must be texts; got 7 at place 0"):
+    with pytest.raises(InputError, match="labels must be texts; got 7 at index 0"):
         viz.texture_sheet(crops[:1], [whole], labels=[7])
 
 

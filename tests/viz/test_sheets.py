@@ -71,7 +71,7 @@ def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
     ("arguments", "message"),
     [
         ({"labels": ["only one"]}, "labels must be one a picture; got 1 for 2"),
-        ({"labels": ["a", 7]}, "labels must be texts; got 7 at place 1"),
+        ({"labels": ["a", 7]}, "labels must be texts; got 7 at index 1"),
         ({"marks": ["right"] * 3}, "marks must be one a picture; got 3 for 2"),
         (
             {"marks": ["right", "green"]},

@@ -116,9 +116,9 @@ def _pairs_of(
 
 
 def _in_one_frame(
-    batch: EntryBatch, query: int, result: SearchResult, place: tuple[int, int]
+    batch: EntryBatch, query: int, result: SearchResult, position: tuple[int, int]
 ) -> bool:
     """Return whether a query and one of the hits have one camera and one timestamp."""
     camid = int(batch.camids[query])
-    one_camera = camid != NO_CAMID and result.camids[place] == camid
-    return bool(one_camera and result.timestamps[place] == batch.timestamps[query])
+    one_camera = camid != NO_CAMID and result.camids[position] == camid
+    return bool(one_camera and result.timestamps[position] == batch.timestamps[query])

@@ -34,7 +34,7 @@ class CameraTerms:
         for first, block in vectors.spans(start, count, _ROWS):
             own = camids.first(count)[first : first + len(block)]
             lengths = normalizer.lengths(block, own)
-            self._cameras.extend(normalizer.places(own, len(own)).astype(np.int32))
+            self._cameras.extend(normalizer.mean_rows(own, len(own)).astype(np.int32))
             self._inverse_lengths.extend(1 / lengths)
 
     def first(self, normalizer: CameraNormalizer, count: int) -> Normalization:
