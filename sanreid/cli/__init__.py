@@ -23,6 +23,7 @@ from sanreid.cli.evaluate import add_to as add_evaluate
 from sanreid.cli.export import add_to as add_export
 from sanreid.cli.gallery import add_to as add_gallery
 from sanreid.cli.output import printable, say
+from sanreid.cli.serve import add_to as add_serve
 from sanreid.cli.style import paint
 from sanreid.cli.weights import add_to as add_weights
 from sanreid.errors import SanreidError
@@ -36,6 +37,7 @@ start with:
   sanreid gallery build crops/ people.gallery   a gallery on disk
   sanreid gallery search people.gallery query.jpg -k 5
   sanreid gallery browse people.gallery -o people.html
+  sanreid serve people.gallery                  the same over HTTP, on 127.0.0.1
   sanreid evaluate --query query/ --gallery bounding_box_test/
   sanreid weights list                          weights and the terms they come under
 """
@@ -97,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sanreid {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for add_to in (add_demo, add_embed, add_gallery, add_evaluate, add_weights, add_export):
+    for add_to in (
+        add_demo, add_embed, add_gallery, add_serve, add_evaluate, add_weights, add_export,
+    ):  # fmt: skip
         add_to(commands)
     return parser
 

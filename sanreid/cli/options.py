@@ -27,8 +27,8 @@ __all__ = [
 ]
 
 
-def add_encoder_options(parser: argparse.ArgumentParser) -> None:
-    """Add what decides which encoder runs, where and how."""
+def add_encoder_options(parser: argparse.ArgumentParser, *, batches: bool = True) -> None:
+    """Add what decides which encoder runs, where and, with ``batches``, how."""
     group = parser.add_argument_group("encoder")
     group.add_argument(
         "--weights",
@@ -45,10 +45,11 @@ def add_encoder_options(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="arithmetic (default: auto, bfloat16 where the processor has it)",
     )
-    group.add_argument("--batch-size", type=positive_int, default=64, metavar="N")
-    group.add_argument(
-        "--flip", action="store_true", help="average with the mirrored crop: twice the time"
-    )
+    if batches:
+        group.add_argument("--batch-size", type=positive_int, default=64, metavar="N")
+        group.add_argument(
+            "--flip", action="store_true", help="average with the mirrored crop: twice the time"
+        )
     group.add_argument("--offline", action="store_true", help="never reach the network")
 
 

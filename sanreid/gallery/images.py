@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,12 +34,14 @@ class Encoder(Protocol):
         """Identifies weights and preprocessing."""
         ...
 
-    def encode(self, images: Any, **options: Any) -> NDArray[np.float32]:  # noqa: ANN401 - any image
-        """Return (N, D) rows of norm 1."""
+    @property
+    def encode(self) -> Callable[..., NDArray[np.float32]]:
+        """The method that takes images and returns (N, D) rows of norm 1."""
         ...
 
-    def encode_files(self, paths: Any, **options: Any) -> Any:  # noqa: ANN401 - EncodedFiles
-        """Return embeddings, paths and failures."""
+    @property
+    def encode_files(self) -> Callable[..., Any]:
+        """The method that takes paths and returns embeddings, paths and failures."""
         ...
 
 

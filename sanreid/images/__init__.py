@@ -16,6 +16,7 @@ Rules, the same for every kind of source:
 
 from __future__ import annotations
 
+from sanreid.images.headers import picture_size
 from sanreid.images.reading import Color, ImageSource, load_crop, load_image
 from sanreid.images.sequences import find_images, is_one_image, iterate_images
 from sanreid.utils.image_files import IMAGE_SUFFIXES
@@ -29,4 +30,5 @@ __all__ = [
     "iterate_images",
     "load_crop",
     "load_image",
+    "picture_size",
 ]

@@ -1,0 +1,91 @@
+"""``sanreid serve``: a gallery as a service over HTTP."""
+
+from __future__ import annotations
+
+import argparse
+
+from sanreid.cli.options import add_encoder_options, file_path, load_encoder, positive_int
+from sanreid.cli.output import say
+
+__all__ = ["add_to"]
+
+_DESCRIPTION = """\
+Serve one gallery over HTTP: embed, search, identify, enrol, forget, health, metrics. It is reached
+from this machine only unless --host says otherwise, which needs a token. One process writes; start
+others with --read-only for more readers. Ctrl-C or SIGTERM answers requests in progress and ends.
+"""
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "serve",
+        help="serve a gallery over HTTP",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("path", type=file_path, metavar="GALLERY", help="the gallery's directory")
+    parser.add_argument("--create", action="store_true", help="create it if there is none")
+    parser.add_argument(
+        "--read-only", action="store_true", help="read beside another process that writes"
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
+    )
+    parser.add_argument("--port", type=_port, default=8000, help="port (default: 8000)")
+    parser.add_argument(
+        "--token-file",
+        type=file_path,
+        metavar="FILE",
+        help="holds the token that requests must send (default: the variable SANREID_TOKEN)",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=10.0,
+        metavar="SECONDS",
+        help="wait for another writer to end (default: 10)",
+    )
+    limits = parser.add_argument_group("limits")
+    limits.add_argument("--max-body-mb", type=positive_int, default=16, metavar="N")
+    limits.add_argument("--max-crops", type=positive_int, default=64, metavar="N")
+    limits.add_argument("--max-pixels", type=positive_int, default=2**24, metavar="N")
+    limits.add_argument("--max-requests", type=positive_int, default=32, metavar="N")
+    limits.add_argument("--threads", type=positive_int, default=4, metavar="N")
+    add_encoder_options(parser, batches=False)
+    parser.set_defaults(run=_run)
+
+
+def _port(text: str) -> int:
+    """Read a port; 0 lets the system choose one."""
+    number = int(text) if text.isdecimal() else -1
+    if not 0 <= number < 2**16:
+        raise argparse.ArgumentTypeError(f"a port from 0 to 65535 is wanted, not {text!r}")
+    return number
+
+
+def _run(args: argparse.Namespace) -> int:
+    from sanreid.serve import Limits, create_app, read_token, run
+    from sanreid.serve.running import check_exposure
+
+    token = read_token(args.token_file)
+    check_exposure(args.host, token)
+    limits = Limits(
+        max_body_bytes=args.max_body_mb * 2**20,
+        max_crops=args.max_crops,
+        max_pixels=args.max_pixels,
+        max_requests=args.max_requests,
+        threads=args.threads,
+    )
+    options = {"read_only": args.read_only, "create": args.create, "wait": args.wait}
+    app = create_app(args.path, load_encoder(args), token=token, limits=limits, **options)
+    app.state.service.start()
+    where = f"http://{args.host}:{args.port}"
+    say(
+        f"serving {args.path} at {where}, "
+        + ("reading only" if args.read_only else "reading and writing")
+        + (", to whoever has the token" if token else ", to everybody on this machine, no token")
+        + f"; described at {where}/docs"
+    )
+    run(app, host=args.host, port=args.port)
+    return 0

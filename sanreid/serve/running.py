@@ -1,0 +1,71 @@
+"""Running the application with uvicorn until it is told to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import TYPE_CHECKING
+
+from sanreid.errors import ConfigError
+from sanreid.utils.extras import require_extra
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["check_exposure", "run"]
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 30  # for requests in progress, once the service is told to stop
+
+
+def check_exposure(host: str, token: str | None) -> None:
+    """Refuse to be reached from other machines without a token.
+
+    Raises:
+        ConfigError: The address is not this machine's own, and there is no token.
+    """
+    if token is None and not _is_loopback(host):
+        raise ConfigError(
+            f"Listening on {host} lets other machines in, so a token is needed: set "
+            "SANREID_TOKEN, or pass --token-file. 127.0.0.1 is reached from this machine only."
+        )
+
+
+def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serve until SIGINT or SIGTERM; requests in progress are then answered first.
+
+    Requests are not logged: their addresses and times are data of people too.
+
+    Args:
+        app: What :func:`sanreid.serve.create_app` returned.
+        host: Address to listen on; "0.0.0.0" for all of this machine's. Use a reverse proxy with
+            TLS between the service and any network.
+        port: Port to listen on.
+
+    Raises:
+        MissingExtraError: uvicorn is not installed.
+        GalleryError: The gallery cannot be opened.
+        WeightsError: The weights cannot be had.
+    """
+    uvicorn = require_extra("uvicorn", purpose="The service", install="sanreid[serve]")
+    app.state.service.start()  # its errors are ours, not a traceback of the server
+    try:
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            access_log=False,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    finally:
+        app.state.service.stop()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
