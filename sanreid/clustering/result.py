@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,8 @@ class Clustering:
         times: (K, 2) float64, seconds of each cluster's first and last crop; NaN where no
             timestamps were given.
         threshold: The mean similarity down to which clusters were joined.
+        images: N pictures of the crops, which notebooks and sheets show: paths where a gallery's
+            entries have them, or those of :meth:`with_images`. None where none are known.
     """
 
     labels: NDArray[np.int64]
@@ -34,6 +38,7 @@ class Clustering:
     cameras: tuple[tuple[int, ...], ...]
     times: NDArray[np.float64]
     threshold: float
+    images: tuple[Any, ...] | None = field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.medoids)
@@ -58,6 +63,27 @@ class Clustering:
             raise InputError(f"Clusters are numbered 0 to {len(self) - 1}; got {cluster}.")
         rows = np.flatnonzero(self.labels == cluster)
         return rows[np.argsort(-self.confidence[rows], kind="stable")]
+
+    def with_images(self, images: Sequence[Any]) -> Self:
+        """Return the same clustering with the pictures of its crops, which notebooks show.
+
+        Args:
+            images: N crops in the order of the labels, anything that ``SANEncoder.encode`` takes;
+                None where there is none. They are read when they are shown.
+
+        Raises:
+            InputError: There is not one per crop.
+        """
+        if isinstance(images, (str, bytes)) or len(images) != len(self.labels):
+            got = "one image" if isinstance(images, (str, bytes)) else f"{len(images)} images"
+            raise InputError(f"images must be one per crop: {len(self.labels)} crops, {got}.")
+        return replace(self, images=tuple(images))
+
+    def _repr_html_(self) -> str:
+        """Return a row of crops per cluster for notebooks; every value is escaped."""
+        from sanreid.viz.notebook import clustering_html  # noqa: PLC0415 - when one is shown
+
+        return clustering_html(self)
 
     def __repr__(self) -> str:
         return (

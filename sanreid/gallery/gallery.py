@@ -793,7 +793,7 @@ class Gallery:
 
         Args:
             clustering: What :meth:`cluster` returned; or what this method, :meth:`merge`,
-                :meth:`split` or :meth:`rename` returned, to undo that.
+                :meth:`split`, :meth:`rename` or :meth:`decide` returned, to undo that.
 
         Returns:
             The people that the changed entries had before.
@@ -805,8 +805,8 @@ class Gallery:
         ids, pids = getattr(clustering, "ids", None), getattr(clustering, "pids", None)
         if not isinstance(ids, np.ndarray) or not isinstance(pids, tuple):
             raise InputError(
-                "assign() takes what cluster(), assign(), merge(), split() or rename() returned; "
-                f"got {type(clustering).__name__}."
+                "assign() takes what cluster(), assign(), merge(), split(), rename() or decide() "
+                f"returned; got {type(clustering).__name__}."
             )
         return naming.assign(self._store, ids, pids)
 
@@ -848,6 +848,34 @@ class Gallery:
             InputError: The person has no entries, or the name is another person's.
         """
         return naming.rename(self._store, pid, to)
+
+    def decide(self, decisions: str | Path | Mapping[str, Any]) -> Assignment:
+        """Apply what a person decided about entries, in one durable change.
+
+        Entries that are "same" become one person: the one whom most of them have, or a new one.
+        Those with a "name" become that person. Of two that are "different" and have one person,
+        the first becomes a new one. All entries that are named have a person then, and no others
+        are changed. :meth:`assign` undoes it.
+
+        Args:
+            decisions: A JSON file as the browsable page saves it, or its content; see
+                :mod:`sanreid.gallery.people.decisions`.
+
+        Returns:
+            The people that the changed entries had before.
+
+        Raises:
+            InputError: It is no file of decisions, contradicts itself, or is about another
+                gallery; nothing is changed.
+            UnknownIdError: An entry is not in the gallery; nothing is changed.
+        """
+        from sanreid.gallery.people.decisions import (  # noqa: PLC0415 - rarely used
+            read_decisions,
+            resolved,
+        )
+
+        wanted = resolved(self._store, read_decisions(decisions))
+        return naming.assign(self._store, wanted.ids, wanted.pids)
 
     def doubtful(self, k: int = 10, *, threshold: float | None = None) -> list[DoubtfulPair]:
         """Return the pairs of entries whose answer, one person or two, would teach most.

@@ -6,22 +6,32 @@ The classes' ``_repr_html_`` call these; nothing here is loaded before one is sh
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from sanreid.viz.clusters import DOUBTFUL, cluster_row, people_of
 from sanreid.viz.figures.plots import bars, cmc_plot
 from sanreid.viz.markup import block, label, row, table, text, tile, who
 from sanreid.viz.ranked import ranked_crops
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:
-    from sanreid.viz.protocols import Gallery, Hit, Report, SearchResult
+    from numpy.typing import NDArray
 
-__all__ = ["gallery_html", "report_html", "result_html"]
+    from sanreid.viz.markup import Mark
+    from sanreid.viz.protocols import Clustering, Gallery, Hit, Report, SearchResult
+
+__all__ = ["clustering_html", "gallery_html", "report_html", "result_html"]
 
 SHOWN_QUERIES = 10
 SHOWN_TILES = 100  # of hits, over all queries shown
 _SHOWN_GROUPS = 12  # cameras, and people, of a gallery
 _SAMPLES = 10
+_SHOWN_CLUSTERS = 12
+_SHOWN_MEMBERS = 8  # of a cluster, and of the crops in none
+_LISTED_CLUSTERS = 40  # where there are no pictures
 
 
 def result_html(result: SearchResult) -> str:
@@ -46,6 +56,85 @@ def result_html(result: SearchResult) -> str:
             tiles.append('<div style="align-self:center;font-size:12px">no hits</div>')
         rows.append(row(tiles, apart=True))
     return block(caption, *rows)
+
+
+def clustering_html(clustering: Clustering) -> str:
+    """Show a clustering: a row of crops per cluster, or a table where there are no pictures."""
+    alone = np.flatnonzero(clustering.labels < 0)
+    clustered = clustering.confidence[clustering.labels >= 0]
+    doubtful = int((clustered < DOUBTFUL).sum())
+    caption = (
+        f"{len(clustering.labels):,} crops: {len(clustering):,} clusters, {len(alone):,} alone, "
+        f"threshold {clustering.threshold:g}; {doubtful:,} doubtful"
+    )
+    if clustering.images is None:
+        if len(clustering) > _LISTED_CLUSTERS:
+            caption += f"; the first {_LISTED_CLUSTERS} clusters are listed"
+        return block(caption, _cluster_table(clustering))
+    shown = range(min(len(clustering), _SHOWN_CLUSTERS))
+    if len(clustering) > len(shown):
+        caption += f"; the first {len(shown)} clusters are shown"
+    rows = [row(_cluster_tiles(clustering, number), apart=True) for number in shown]
+    if len(alone):
+        rows.append(row(_alone_tiles(clustering, alone), apart=True))
+    return block(caption, *rows)
+
+
+def _cluster_tiles(clustering: Clustering, number: int) -> list[str]:
+    """Return the tiles of a cluster, its most typical crop first."""
+    pids = people_of(clustering)
+    known = cluster_row(
+        clustering, number, _SHOWN_MEMBERS, pids=None if pids is None else list(pids)
+    )
+    tiles = []
+    for column, crop in enumerate(known.crops):
+        lines = [crop.confidence, crop.person]
+        if not column:
+            lines = [*filter(None, (known.name, crop.person, known.size, known.cameras))]
+        facts = [known.name, f"confidence {crop.confidence}", crop.person]
+        facts += ["doubtful"] if crop.mark == "doubtful" else []
+        tiles.append(_crop_tile(clustering, crop.row, crop.mark, lines, facts))
+    return tiles
+
+
+def _alone_tiles(clustering: Clustering, alone: NDArray[np.int64]) -> list[str]:
+    tiles = [label(("alone", f"{len(alone):,} {'crop' if len(alone) == 1 else 'crops'}"))]
+    for crop in alone[:_SHOWN_MEMBERS].tolist():
+        confidence = f"{clustering.confidence[crop]:.2f}"
+        facts = ["alone", f"confidence {confidence}"]
+        tiles.append(_crop_tile(clustering, crop, "none", (confidence,), facts))
+    return tiles
+
+
+def _crop_tile(
+    clustering: Clustering, crop: int, mark: Mark, lines: Sequence[str], facts: Sequence[str]
+) -> str:
+    """Return the tile of one crop; who points at it reads its number, and its path."""
+    source = None if clustering.images is None else clustering.images[crop]
+    ids = getattr(clustering, "ids", None)
+    number = f"row {crop}" if ids is None else f"entry {ids[crop]}"
+    path = str(source) if isinstance(source, (str, PurePath)) else ""
+    about = ", ".join(filter(None, [number, *facts, path]))
+    return tile(thumbnail(source), mark, lines, about=about)
+
+
+def _cluster_table(clustering: Clustering) -> str:
+    head = ("cluster", "crops", "cameras", "first", "last", "confidence", "doubtful", "person")
+    pids = people_of(clustering)
+    rows: list[tuple[object, ...]] = []
+    for number in range(min(len(clustering), _LISTED_CLUSTERS)):
+        members = clustering.members(number)
+        confidence = clustering.confidence[members]
+        people = [] if pids is None else [pids[row] for row in members.tolist()]
+        names = dict.fromkeys(str(pid) for pid in people if pid is not None)
+        rows.append(
+            (
+                number, len(members), ", ".join(map(str, clustering.cameras[number])),
+                *(None if np.isnan(time) else f"{time:g}" for time in clustering.times[number]),
+                f"{confidence.mean():.2f}", int((confidence < DOUBTFUL).sum()), ", ".join(names),
+            )
+        )  # fmt: skip
+    return table(head, rows)
 
 
 def gallery_html(gallery: Gallery) -> str:

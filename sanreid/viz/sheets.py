@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_crop
 from sanreid.viz.checks import check_several, checked_count, checked_labels, checked_marks
+from sanreid.viz.clusters import DOUBTFUL, cluster_row, people_of
 from sanreid.viz.markup import Mark, who
 from sanreid.viz.ranked import checked_rankings, ranked_crops, ranked_header
 
@@ -126,11 +127,11 @@ def ranked_list(
 
 def cluster_sheet(
     clustering: Clustering,
-    images: Sequence[ImageSource],
+    images: Sequence[ImageSource] | None = None,
     *,
     clusters: Sequence[int] | None = None,
     pids: Sequence[int | str | None] | None = None,
-    doubtful: float = 0.5,
+    doubtful: float = DOUBTFUL,
     columns: int = 8,
     crop_size: tuple[int, int] = (192, 96),
     title: str | None = None,
@@ -144,7 +145,7 @@ def cluster_sheet(
     Args:
         clustering: Of :func:`sanreid.cluster_identities` or :meth:`sanreid.Gallery.cluster`.
         images: N crops, one per label, anything that ``SANEncoder.encode`` takes; an unreadable
-            one is shown as an empty field.
+            one is shown as an empty field. Left out: those that the clustering knows.
         clusters: The clusters to draw, in this order; all when None.
         pids: Who the N crops are, for the captions; left out, what a gallery's clustering
             proposes.
@@ -155,44 +156,36 @@ def cluster_sheet(
         font: As in :func:`contact_sheet`.
 
     Raises:
-        InputError: ``images`` or ``pids`` are not one per crop, a cluster does not exist,
-            ``columns`` is below 1, or the font cannot be read.
+        InputError: There are no images, they or ``pids`` are not one per crop, a cluster does
+            not exist, ``columns`` is below 1, or the font cannot be read.
     """
-    check_several("images", images)
+    pictures = clustering.images if images is None else images
+    if pictures is None:
+        raise InputError(
+            "This clustering knows no pictures: pass images, or with_images() to keep them in it."
+        )
+    check_several("images", pictures)
     count = len(clustering.labels)
-    images = checked_count("images", images, count, of="crop")
+    shown = checked_count("images", pictures, count, of="crop")
     people = checked_count(
-        "pids", getattr(clustering, "pids", None) if pids is None else pids, count, of="crop"
+        "pids", people_of(clustering) if pids is None else pids, count, of="crop"
     )
     if columns < 1:
         raise InputError(f"columns must be at least 1; got {columns}.")
-    numbers = range(len(clustering)) if clusters is None else clusters
-    members = [clustering.members(number).tolist() for number in numbers]
-    shown = max((min(len(rows) - 1, columns) for rows in members), default=0)
+    rows = [
+        cluster_row(clustering, number, columns, doubtful=doubtful, pids=people)
+        for number in (range(len(clustering)) if clusters is None else clusters)
+    ]
+    wide = max((len(row.crops) for row in rows), default=1)
     sheet = _Sheet(
-        len(members), 1 + shown, crop_size, title=title, font=font,
-        header=["most typical", "surest first"][: 1 + shown], first_apart=True,
+        len(rows), wide, crop_size, title=title, font=font,
+        header=["most typical", "surest first"][:wide], first_apart=True,
     )  # fmt: skip
-    for line, (number, rows) in enumerate(zip(numbers, members, strict=True)):
-        typical = int(clustering.medoids[number])
-        others = [row for row in rows if row != typical]
-        if len(others) > columns:
-            surest = columns // 2
-            others = others[:surest] + others[len(others) - (columns - surest) :]
-        cameras = clustering.cameras[number]
-        seen = f"{len(cameras)} cams" if len(cameras) > 1 else who(None, *(cameras or [None]))[1]
-        about = " · ".join(filter(None, [f"{len(rows)} crops", seen]))
-        for column, row in enumerate([typical, *others]):
-            confidence = float(clustering.confidence[row])
-            lines = f"{confidence:.2f}", who(people[row], None)[0]
-            mark: Mark = "none" if column else "query"
-            sheet.draw(
-                images[row],
-                line,
-                column,
-                lines if column else (f"cluster {number}", about),
-                "doubtful" if confidence < doubtful else mark,
-            )
+    for line, row in enumerate(rows):
+        about = " · ".join(filter(None, [row.size, row.cameras]))
+        for column, crop in enumerate(row.crops):
+            lines = (crop.confidence, crop.person) if column else (row.name, about)
+            sheet.draw(shown[crop.row], line, column, lines, crop.mark)
     return sheet.picture
 
 

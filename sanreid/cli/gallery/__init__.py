@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from sanreid.cli.browse import add_to as add_browse
-from sanreid.cli.gallery import building, following, searching, unlabelled, upkeep
+from sanreid.cli.gallery import building, deciding, following, searching, unlabelled, upkeep
 from sanreid.cli.gallery.shared import WHERE
 
 __all__ = ["add_to"]
@@ -22,4 +22,5 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     searching.add_to(actions)
     add_browse(actions, WHERE)
     unlabelled.add_to(actions)
+    deciding.add_to(actions)
     upkeep.add_to(actions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -70,13 +71,17 @@ def cluster_entries(
         # a calibrated threshold is one of the similarities that the gallery answers with
         normalize_cameras=normalizer is None and calibration is None,
     )
-    return named(store, found, ids, entries.pids)
+    return named(store, found, ids, entries.pids, _paths(entries.metadata))
 
 
 def named(
-    store: Store, clustering: Clustering, ids: NDArray[np.int64], before: Sequence[Pid]
+    store: Store,
+    clustering: Clustering,
+    ids: NDArray[np.int64],
+    before: Sequence[Pid],
+    images: tuple[str | None, ...] | None = None,
 ) -> EntryClustering:
-    """Return a clustering of entries with the people that it proposes."""
+    """Return a clustering of entries with the people that it proposes, and their pictures."""
     people: list[Counter[Pid]] = [Counter() for _ in range(len(clustering))]
     for label, pid in zip(clustering.labels.tolist(), before, strict=True):
         if label >= 0 and pid is not None:
@@ -88,6 +93,7 @@ def named(
         for label, pid in zip(clustering.labels.tolist(), before, strict=True)
     ]
     columns = {field.name: getattr(clustering, field.name) for field in fields(Clustering)}
+    columns["images"] = images
     return EntryClustering(**columns, ids=ids, pids=tuple(proposed))
 
 
@@ -104,20 +110,28 @@ def _collected(store: Store, condition: Condition | None) -> EntryBatch:
             (
                 batch.embeddings[kept], batch.ids[kept], batch.camids[kept],
                 batch.timestamps[kept], [batch.pids[row] for row in kept.tolist()],
+                [batch.metadata[row] for row in kept.tolist()],
             )
         )  # fmt: skip
     if sum(len(batch[1]) for batch in batches) < 2:
         raise InputError("Clustering needs at least two entries.")
-    embeddings, ids, camids, times, pids = zip(*batches, strict=True)
+    embeddings, ids, camids, times, pids, metadata = zip(*batches, strict=True)
     return EntryBatch(
         embeddings=np.concatenate(embeddings),
         pids=[pid for part in pids for pid in part],
         camids=np.concatenate(camids),
         timestamps=np.concatenate(times),
-        metadata=[],
+        metadata=[raw for part in metadata for raw in part],
         ids=np.concatenate(ids),
         encoder_fingerprint=None,
     )
+
+
+def _paths(metadata: Sequence[bytes]) -> tuple[str | None, ...] | None:
+    """Return the path of each entry's picture; None where no entry has one."""
+    paths = [json.loads(raw).get("path") if raw else None for raw in metadata]
+    texts = tuple(path if isinstance(path, str) else None for path in paths)
+    return None if all(path is None for path in texts) else texts
 
 
 def _tracklets(store: Store, ids: NDArray[np.int64], key: str) -> list[Any]:
