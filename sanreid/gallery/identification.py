@@ -65,7 +65,9 @@ def identify(
         if not steps:
             return [ranking.answer(threshold) for ranking in rankings]
         for step, queries in steps.items():
-            condition = And((named, Leaf("pid", step.operator, tuple(step.pids))))
+            condition = named
+            if step.operator == "$in" or step.pids:
+                condition = And((named, Leaf("pid", step.operator, tuple(step.pids))))
             k = min(step.k, num_entries + 1)  # one more than there are: then all were seen
             part = replace(request, condition=condition, k=k)
             for query, hits in _search(store, part, queries):

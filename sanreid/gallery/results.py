@@ -153,7 +153,7 @@ class SearchResult:
                 )
             kept = values[:_KEPT_IMAGES] if name == "images" else values
             known[f"query_{name}"] = tuple(kept)
-        return replace(self, **known)
+        return replace(self, **known) if known else self
 
     def reordered(self, order: NDArray[np.int64]) -> SearchResult:
         """Return the hits in another order, or the first of them.

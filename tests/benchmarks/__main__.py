@@ -29,6 +29,7 @@ RUNS = {  # file name: module and its options
     "gallery": (
         "bench_gallery --size 100000 --parts search approximate --kinds ivf-sq8 ivf hnsw-sq8"
     ),
+    "latency": "bench_latency",
     "gallery-million": (
         "bench_gallery --size 1000000 --parts scale disk approximate --kinds ivf-sq8 ivf"
     ),

@@ -26,7 +26,7 @@ __all__ = ["exact_search", "nearly_best", "rank_candidates"]
 _BLOCK = 8192  # stored rows multiplied at once; with 64 queries 2 MiB of similarities
 _FIRST_BLOCK = 1024  # a small first block finds a threshold cheaply
 _QUERIES = 256  # queries multiplied at once
-_RESCORE = 2048  # candidates held in float64 at once
+_RESCORE = 128  # candidates held in float64 at once, so that they stay in the cache
 _SPARSE = 0.5  # below this share of admitted rows, gathering beats masking
 
 
@@ -44,11 +44,11 @@ def exact_search(search: RowSearch, *, start: int = 0) -> Candidates:
             )
         pairs = scan.candidates()
         ranked = rank_candidates(queries[part], *pairs, rows, k, search.min_similarity)
+        if len(queries) <= _QUERIES:
+            return ranked
         found.append(Candidates(ranked.queries + first, ranked.rows, ranked.similarities))
     if not found:
         return Candidates(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))
-    if len(found) == 1:
-        return found[0]
     return Candidates(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
@@ -73,16 +73,20 @@ def rank_candidates(
     Returns:
         The kept pairs.
     """
-    similarities = np.empty(len(found), dtype=np.float32)
+    similarities, asked = np.empty(len(found), dtype=np.float32), queries.astype(np.float64)
     for start in range(0, len(found), _RESCORE):
         part = slice(start, start + _RESCORE)
         stored = rows.take(found[part]).astype(np.float64)
-        asked = queries[numbers[part]].astype(np.float64)
-        similarities[part] = np.einsum("ij,ij->i", asked, stored)
-    np.clip(similarities, -1.0, 1.0, out=similarities)
+        beside = asked if len(asked) == 1 else asked[numbers[part]]
+        similarities[part] = np.einsum("ij,ij->i", beside, stored)
+    np.minimum(similarities, 1.0, out=similarities)
+    np.maximum(similarities, -1.0, out=similarities)
     if min_similarity is not None:
         near = similarities >= np.float32(min_similarity)
         numbers, found, similarities = numbers[near], found[near], similarities[near]
+    if len(queries) == 1:
+        order = np.lexsort((rows.ids[found], -similarities))[:k]
+        return Candidates(numbers[: len(order)], found[order], similarities[order])
     order = np.lexsort((rows.ids[found], -similarities, numbers))
     numbers = numbers[order]
     starts = np.searchsorted(numbers, np.arange(len(queries)))
@@ -145,12 +149,12 @@ class _Scan:
             self._terms = normalization.block_terms(queries, float(2 * self._slack))
         floor = -2.0 if min_similarity is None else max(min_similarity, -2.0) - self._slack
         self._threshold = np.full(count, floor, dtype=np.float32)
-        self._best = np.full((count, k), -np.inf, dtype=np.float32)
-        self._buffer = np.empty(0, dtype=np.float32)
+        self._best = self._buffer = np.empty(0, dtype=np.float32)
         self._numbers: list[NDArray[np.int64]] = []
         self._rows: list[NDArray[np.int64]] = []
         self._similarities: list[NDArray[np.float32]] = []
         self._held = 0
+        self._is_first = True
 
     def add(
         self,
@@ -171,32 +175,66 @@ class _Scan:
             similarities[barred] = -np.inf
         if excluded is not None:
             similarities[excluded] = -np.inf
-        near = np.flatnonzero(similarities >= self._threshold)
-        if not len(near):
+        is_first, self._is_first = self._is_first, False
+        if is_first:
+            self._set_threshold(similarities, rows)
+        numbers, found, values = self._near(similarities, rows)
+        if not len(found):
             return
-        numbers, inside = near % count, near // count
-        values = similarities.reshape(-1)[near]
-        order = np.argsort(numbers, kind="stable")
-        numbers, values, inside = numbers[order], values[order], inside[order]
-        found = inside + rows.start if isinstance(rows, slice) else rows[inside]
-        if self._terms is None:
-            self._raise_threshold(numbers, values, self._slack)
-        else:  # the values are upper bounds: a threshold comes from lower ones
-            self._raise_threshold(numbers, values - self._terms.widths(found), np.float32(0))
-        kept = values >= self._threshold[numbers]
-        self._numbers.append(numbers[kept])
-        self._similarities.append(values[kept])
-        self._rows.append(found[kept])
-        self._held += int(kept.sum())
+        if not is_first:
+            if self._terms is None:
+                self._raise_threshold(numbers, values, self._slack)
+            else:  # the values are upper bounds: a threshold comes from lower ones
+                self._raise_threshold(numbers, values - self._terms.widths(found), np.float32(0))
+            kept = values >= self._threshold[numbers]
+            numbers, values, found = numbers[kept], values[kept], found[kept]
+        self._numbers.append(numbers)
+        self._similarities.append(values)
+        self._rows.append(found)
+        self._held += len(found)
         if self._held > 4 * count * self._k + (1 << 18):
             self._prune()
+
+    def _near(
+        self, similarities: NDArray[np.float32], rows: NDArray[np.int64] | slice
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """Return query, row and similarity of what reaches the threshold, ascending by query."""
+        near = np.flatnonzero(similarities >= self._threshold)
+        values, count = similarities.reshape(-1)[near], len(self._threshold)
+        if count == 1:
+            numbers, inside = np.zeros(len(near), dtype=np.int64), near
+        else:
+            numbers, inside = near % count, near // count
+            order = np.argsort(numbers, kind="stable")
+            numbers, values, inside = numbers[order], values[order], inside[order]
+        if isinstance(rows, slice):
+            return numbers, inside + rows.start if rows.start else inside, values
+        return numbers, rows[inside], values
 
     def candidates(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return (query, row) pairs; the k best of each query are among them."""
         if not self._rows:
             return np.empty(0, np.int64), np.empty(0, np.int64)
-        self._prune()
+        if len(self._rows) > 1:  # a single block was kept by the last threshold
+            self._prune()
         return self._numbers[0], self._rows[0]
+
+    def _set_threshold(
+        self, similarities: NDArray[np.float32], rows: NDArray[np.int64] | slice
+    ) -> None:
+        """Take the k best of a first block, (rows, Q), all at once."""
+        slack, columns = self._slack, similarities.T
+        if self._terms is not None:
+            slack, columns = np.float32(0), columns - self._terms.widths(rows)
+        count = columns.shape[1]
+        if count <= self._k:
+            self._best = np.full((len(columns), self._k), -np.inf, dtype=np.float32)
+            self._best[:, :count] = columns
+            worst = self._best.min(axis=1)
+        else:
+            self._best = np.partition(columns, count - self._k, axis=1)[:, count - self._k :]
+            worst = self._best[:, 0]
+        np.maximum(self._threshold, worst - slack, out=self._threshold)
 
     def _raise_threshold(
         self, numbers: NDArray[np.int64], values: NDArray[np.float32], slack: np.float32

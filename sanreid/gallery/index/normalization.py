@@ -77,6 +77,6 @@ class BlockTerms:
         products -= offsets
         products *= self._normalization.inverse_lengths[rows][:, None]
 
-    def widths(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def widths(self, rows: NDArray[np.int64] | slice) -> NDArray[np.float32]:
         """Return (N,) how far below its upper bound the similarity of a row may lie."""
         return 2 * self._error * self._normalization.inverse_lengths[rows]

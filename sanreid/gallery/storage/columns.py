@@ -80,6 +80,18 @@ class MetadataColumn:
         borders, inside = all_borders[batch], row - starts[batch]
         return bytes(blobs[batch][borders[inside] : borders[inside + 1]])
 
+    def take(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """Return the bytes of many rows, in their order."""
+        if not self._any or not len(rows):
+            return [b""] * len(rows)
+        starts, all_borders, blobs = self._batches
+        if len(starts) > 1:
+            return [self[row] for row in rows.tolist()]
+        borders, blob = all_borders[0], blobs[0]  # more may be appended meanwhile
+        inside = rows - starts[0]
+        ends = zip(borders[inside].tolist(), borders[inside + 1].tolist(), strict=True)
+        return [bytes(blob[low:high]) for low, high in ends]
+
     def runs(self, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
         """Yield (row, bytes) of the rows that have metadata."""
         starts, all_borders, blobs = self._batches

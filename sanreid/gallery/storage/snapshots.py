@@ -111,11 +111,14 @@ class Snapshot:
     def row_search(self, request: SearchRequest) -> RowSearch:
         """Return a request as a search among rows."""
         rows = self.rows()
+        admitted = rows.alive if request.condition is None else self.matching(request.condition)
+        if admitted is not None and admitted.all():  # masks cost time at each block
+            admitted = None
         return RowSearch(
             rows,
             self._normalized(request),
             request.k,
-            rows.alive if request.condition is None else self.matching(request.condition),
+            admitted,
             self._exclusion(request),
             request.min_similarity,
         )
@@ -145,30 +148,32 @@ class Snapshot:
     def result(self, found: Candidates, num_queries: int, k: int) -> SearchResult:
         """Lay ranked rows out, k ranks per query, with fills after the last."""
         queries, rows, similarities = found
-        table = self.table
+        table, count, shape = self.table, self.num_rows, (num_queries, k)
         counts = np.bincount(queries, minlength=num_queries).astype(np.int64)
-        ranks = np.arange(len(queries)) - (np.cumsum(counts) - counts)[queries]
-        shape = (num_queries, k)
-        ids, near = np.full(shape, -1, np.int64), np.full(shape, np.nan, np.float32)
-        pids, camids = np.full(shape, None, dtype=object), np.full(shape, None, dtype=object)
-        seconds, metadata = np.full(shape, np.nan), np.full(shape, b"", dtype=object)
-        at = (queries, ranks)
-        ids[at] = table.ids.first(self.num_rows)[rows]
-        near[at] = similarities
-        codes, inverse = np.unique(table.pid_codes.first(self.num_rows)[rows], return_inverse=True)
-        people = np.empty(len(codes), dtype=object)
-        people[:] = [table.pid_values[code] for code in codes.tolist()]
-        pids[at] = people[inverse]
-        found_camids = table.camids.first(self.num_rows)[rows]
-        plain = found_camids.astype(object)
-        plain[found_camids == NO_CAMID] = None
-        camids[at] = plain
-        if table.metadata:
-            raw = np.empty(len(rows), dtype=object)
-            raw[:] = [table.metadata[row] for row in rows.tolist()]
-            metadata[at] = raw
-        seconds[at] = table.timestamps.first(self.num_rows)[rows]
-        return SearchResult(ids, near, pids, camids, seconds, counts, metadata)
+        at = None  # where each hit goes; None where every rank of every query has one
+        if len(queries) < num_queries * k:
+            at = queries, np.arange(len(queries)) - (np.cumsum(counts) - counts)[queries]
+
+        def laid_out(values: NDArray[Any], fill: Any) -> NDArray[Any]:  # noqa: ANN401 - of any type
+            if at is None:
+                return values.reshape(shape)
+            filled = np.full(shape, fill, dtype=values.dtype)
+            filled[at] = values
+            return filled
+
+        codes = table.pid_codes.first(count)[rows].tolist()
+        camids = table.camids.first(count)[rows]
+        plain = camids.astype(object)
+        plain[camids == NO_CAMID] = None
+        return SearchResult(
+            ids=laid_out(table.ids.first(count)[rows], -1),
+            similarities=laid_out(similarities, np.nan),
+            pids=laid_out(_objects([table.pid_values[code] for code in codes]), None),
+            camids=laid_out(plain, None),
+            timestamps=laid_out(table.timestamps.first(count)[rows], np.nan),
+            counts=counts,
+            _metadata=laid_out(_objects(table.metadata.take(rows)), b""),
+        )
 
     def entries(self, rows: NDArray[np.int64]) -> list[Entry]:
         """Return the entries of these rows."""
@@ -207,7 +212,14 @@ class Snapshot:
             pids=[table.pid_values[code] for code in codes],
             camids=table.camids.first(count)[rows],
             timestamps=table.timestamps.first(count)[rows],
-            metadata=[table.metadata[row] for row in rows.tolist()],
+            metadata=table.metadata.take(rows),
             ids=table.ids.first(count)[rows],
             encoder_fingerprint=self.settings.encoder_fingerprint,
         )
+
+
+def _objects(values: list[Any]) -> NDArray[np.object_]:
+    """Return a (N,) array of these very objects."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

@@ -46,7 +46,8 @@ def as_array(values: Any, name: str) -> NDArray[Any] | None:  # noqa: ANN401 - a
                 return None
         except Exception as error:
             raise InputError(f"{name} cannot be read as an array: {error}") from error
-    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+    foreign = array.dtype.isbuiltin != 1  # a name is only made, at a cost, for such types
+    return array.astype(np.float32) if foreign and array.dtype.name == "bfloat16" else array
 
 
 def _from_tensor(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - torch is not imported

@@ -11,6 +11,7 @@ from sanreid.gallery.validation.arrays import as_array
 __all__ = ["as_embeddings"]
 
 _CHUNK_NUMBERS = 1 << 17  # normalised at a time: the float64 copy stays in the cache
+_TINY, _HUGE = 1e-150, 1e150  # squares of norms beyond are lost to float64
 
 
 def as_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray[np.float32]:
@@ -29,8 +30,8 @@ def as_embeddings(embeddings: ArrayLike, dim: int, *, name: str) -> NDArray[np.f
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             part = rows[start : start + step].astype(np.float64)
             norms = np.sqrt(np.einsum("ij,ij->i", part, part))
-            odd = ~((norms > 1e-150) & (norms < 1e150))
-            if odd.any():
+            if not (norms.min() > _TINY and norms.max() < _HUGE):  # NaN is neither
+                odd = ~((norms > _TINY) & (norms < _HUGE))
                 norms[odd] = _odd_norms(part, odd, start, name)
             part /= norms[:, None]
         normalised[start : start + step] = part
