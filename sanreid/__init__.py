@@ -58,6 +58,7 @@ _MODULES = (  # loaded when named
     "metrics",
     "models",
     "rerank",
+    "scale",
     "serve",
     "viz",
     "weights",

@@ -1,9 +1,10 @@
-"""``sanreid embed``: embeddings of files and folders, into one ``.npz`` file."""
+"""``sanreid embed``: embeddings of files and folders, into one ``.npz`` file or into shards."""
 
 from __future__ import annotations
 
 import argparse
 
+from sanreid.cli.on_ray import add_ray_options, embed_with_ray
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
@@ -29,6 +30,9 @@ Read it with numpy.load(FILE)["embeddings"].
 With --shards, embed into Parquet files in the directory DIR, one row per file: path, embedding,
 error, pid, camid, timestamp, fingerprint. A file that cannot be read is a row with its error. If
 the command is interrupted, run it again with --resume; each path is embedded once.
+
+With --ray as well, the actors of a Ray cluster embed (extra "ray"): ADDRESS is host:port, "auto"
+for the cluster of this machine, "local" for one of its own. Every machine must see the files.
 """
 
 
@@ -46,6 +50,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--resume", action="store_true", help="with --shards: continue what DIR holds"
     )
+    add_ray_options(parser)
     add_names_option(
         parser, more=("none",), default_means="as in Market-1501 where all names fit, else none"
     )
@@ -60,8 +65,9 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.shards:
         return _run_shards(args)
-    if args.resume:
-        raise InputError("--resume needs --shards: a .npz file is written in one step.")
+    for option, given in (("--resume", args.resume), ("--ray", args.ray is not None)):
+        if given:
+            raise InputError(f"{option} needs --shards: a .npz file is written in one step.")
     check_writable(args.output)
     encoder = load_encoder(args)
     encoded = encode_files(encoder, args.source, args)
@@ -95,14 +101,17 @@ def _run_shards(args: argparse.Namespace) -> int:
 
     encoder = load_encoder(args)
     labels = read_labels(args.source, args.names, failures=[])  # encode_to() reports them
-    done = encoder.encode_to(
-        args.output,
-        args.source,
-        resume=args.resume,
-        labels=labels,
-        batch_size=args.batch_size,
-        flip=args.flip,
-    )
+    if args.ray is not None:
+        done = embed_with_ray(encoder, labels, args)
+    else:
+        done = encoder.encode_to(
+            args.output,
+            args.source,
+            resume=args.resume,
+            labels=labels,
+            batch_size=args.batch_size,
+            flip=args.flip,
+        )
     for path, reason in done.failures:
         say(f"skipped {path}: {reason}")
     if args.json:

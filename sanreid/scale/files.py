@@ -1,0 +1,160 @@
+"""Image files into Parquet shards, embedded by Ray: it resumes, whatever was killed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sanreid.encoder import SANEncoder
+from sanreid.errors import ImageError, SanreidError
+from sanreid.images.sources import expand_paths
+from sanreid.inference.batches import Batch, Failure
+from sanreid.inference.resumable import (
+    EncodedShards,
+    Label,
+    check_labels,
+    check_names_are_text,
+    write_embeddings,
+)
+from sanreid.scale.columns import embeddings_of
+from sanreid.scale.ray_data import embed, load_ray
+from sanreid.utils.arguments import check_flag, check_kind
+from sanreid.utils.paths import as_path
+from sanreid.utils.progress import progress_bar
+from sanreid.utils.shards import ShardWriter, load_pyarrow
+
+__all__ = ["embed_files"]
+
+
+def embed_files(
+    directory: str | os.PathLike[str],
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    encoder: SANEncoder,
+    resume: bool = False,
+    labels: Mapping[Path, Label] | Mapping[str, Label] | None = None,
+    rows_per_shard: int = 4096,
+    device: str = "auto",
+    dtype: str | None = None,
+    batch_size: int = 64,
+    flip: bool = False,
+    normalize: bool = True,
+    actors: int | tuple[int, int] | None = None,
+    num_cpus: float | None = None,
+    num_gpus: float = 0,
+    progress: bool | None = None,
+) -> EncodedShards:
+    """Do what :meth:`sanreid.SANEncoder.encode_to` does, in the actors of a Ray cluster.
+
+    The directory is the same: what one of the two began, the other resumes. This process writes
+    the shards; actors and machines may die meanwhile, and after this process was killed the next
+    call resumes, so that each path stands once.
+
+    Args:
+        directory: For the shards; only this process writes there.
+        paths: Files and folders, as in :meth:`~sanreid.SANEncoder.encode_files`; every machine
+            of the cluster must see them under the same absolute paths.
+        encoder: What embeds; a copy is sent to the actors.
+        resume: As in :meth:`~sanreid.SANEncoder.encode_to`.
+        labels: As there.
+        rows_per_shard: As there; a driver that is killed loses at most as many.
+        device: As in :func:`embed`.
+        dtype: As in :func:`embed`.
+        batch_size: As in :func:`embed`.
+        flip: As in :func:`embed`.
+        normalize: As in :func:`embed`.
+        actors: As in :func:`embed`.
+        num_cpus: As in :func:`embed`.
+        num_gpus: As in :func:`embed`.
+        progress: As in :meth:`~sanreid.SANEncoder.encode`.
+
+    Returns:
+        How many files this call embedded, how many were there, and what failed.
+
+    Raises:
+        InputError: As :meth:`~sanreid.SANEncoder.encode_to` says.
+        MissingExtraError: Ray is not installed.
+        SanreidError: The work failed inside Ray; the shards written before stay, and ``resume``
+            goes on from them.
+    """
+    load_ray("ray.data")
+    check_kind("encoder", encoder, SANEncoder, "a SANEncoder")
+    check_flag("resume", resume)
+    target = as_path(directory, "a directory for the shards")
+    known = check_labels(labels)
+    files, failures = expand_paths(paths, collect=True)
+    check_names_are_text([*files, *(path for path, _ in failures)])
+
+    def through_ray(pending: Sequence[Path]) -> Generator[Batch | Failure, None, None]:
+        return _rows_of(
+            pending,
+            encoder,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            flip=flip,
+            normalize=normalize,
+            actors=actors,
+            num_cpus=num_cpus,
+            num_gpus=num_gpus,
+        )
+
+    writer = ShardWriter(
+        target,
+        fingerprint=encoder.fingerprint,
+        dim=encoder.embedding_dim,
+        options={"flip": flip, "normalize": normalize},
+        resume=resume,
+        rows_per_shard=rows_per_shard,
+    )
+    held = len(writer.done)
+    with progress_bar(progress, total=len(files)) as bar:
+        embedded, failed = write_embeddings(
+            writer, files, failures, embed=through_ray, labels=known, report=bar.update
+        )
+    return EncodedShards(target, embedded, held, failed)
+
+
+def _rows_of(
+    paths: Sequence[Path],
+    encoder: SANEncoder,
+    **options: Any,  # noqa: ANN401 - those of embed(), checked there
+) -> Generator[Batch | Failure, None, None]:
+    """Yield embeddings and failures of files by their indices, as blocks are done."""
+    if not paths:
+        return
+    pyarrow, ray_data = load_pyarrow("pyarrow"), load_ray("ray.data")
+    exceptions = load_ray("ray.exceptions")
+    table = pyarrow.table(
+        {"index": range(len(paths)), "path": [os.path.abspath(path) for path in paths]}  # noqa: PTH100 - links stay as they are written
+    )
+    dataset = embed(ray_data.from_arrow(table), "path", encoder=encoder, **options)
+    try:
+        for block in dataset.iter_batches(batch_format="pyarrow", batch_size=None):
+            rows = embeddings_of(block.column("embedding"), encoder.embedding_dim)
+            indices = block.column("index").to_pylist()
+            errors = block.column("error").to_pylist()
+            for index, reason in zip(indices, errors, strict=True):
+                if reason is not None:
+                    path = paths[index]
+                    yield Failure(index, ImageError(f"Cannot read '{path}': {reason}"))
+            read = [i for i, reason in zip(indices, errors, strict=True) if reason is None]
+            if read:
+                yield Batch(read, rows)
+    except exceptions.RayError as error:
+        raise SanreidError(
+            f"Ray could not go on: {_reason(error)} What was done is in the directory: resume it."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what an actor said, out of the tracebacks that Ray makes one text of."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in reversed(lines):
+        kind, _, words = line.partition(": ")
+        if kind.startswith("sanreid.errors."):
+            return words
+    last = lines[-1].rstrip(".") if lines else "no reason given"
+    return f"{type(error).__name__}: {last}."
