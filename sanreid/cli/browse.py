@@ -31,6 +31,18 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser], where_h
     parser.add_argument("--title", help="of the page (default: the gallery's name)")
     parser.add_argument("--where", type=json_object, metavar="JSON", help=where_help)
     parser.add_argument(
+        "--clusters",
+        action="store_true",
+        help="group the entries into people, without labels, and let a person say on the page who "
+        "is who: 'sanreid gallery decide' applies what the page saves",
+    )
+    parser.add_argument(
+        "--threshold",
+        type=float,
+        metavar="T",
+        help="with --clusters: as in 'sanreid gallery cluster'",
+    )
+    parser.add_argument(
         "--pictures",
         choices=("embed", "link", "none"),
         default="embed",
@@ -45,20 +57,24 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser], where_h
         help="room for embedded pictures, which become smaller to fit (default: 40)",
     )
     add_format_options(parser, csv=False)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _run(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
     from sanreid.viz import write_gallery_page
 
+    if args.threshold is not None and not args.clusters:
+        args.usage_error("--threshold needs --clusters")
     check_writable(args.output)
     with Gallery.open(args.path, mode="r") as gallery:
+        found = gallery.cluster(args.where, threshold=args.threshold) if args.clusters else None
         page = write_gallery_page(
             gallery,
             args.output,
             title=args.title,
             where=args.where,
+            clustering=found,
             pictures=args.pictures,
             picture_bytes=args.max_mb * 1_000_000,
         )
@@ -74,5 +90,10 @@ def _run(args: argparse.Namespace) -> int:
         f"{printable(page.path)}: {entries}, {page.pictures:,} with a picture, "
         f"{page.size_bytes / 1e6:.1f} MB"
     )
+    if found is not None:
+        print(
+            f"{len(found)} clusters, {found.num_alone} alone: decide on the page who is who, save "
+            "that, and apply the file with 'sanreid gallery decide'."
+        )
     print("Open it in a browser. It holds crops and embeddings: keep it as you keep the gallery.")
     return 0

@@ -12,6 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.cameras import CameraNormalizer
 from sanreid.config import EncoderConfig
 
 __all__ = [
@@ -168,6 +169,9 @@ class Gallery(Protocol):
 
     @property
     def calibration(self) -> Calibration | None: ...
+
+    @property
+    def camera_normalizer(self) -> CameraNormalizer | None: ...
 
     def get(self, ids: NDArray[np.int64], /) -> Sequence[Entry]: ...
 

@@ -17,9 +17,19 @@ from sanreid.utils.progress import progress_bar
 from sanreid.viz.thumbnails import thumbnail
 
 if TYPE_CHECKING:
-    from sanreid.viz.protocols import Entry, Gallery
+    from sanreid.viz.protocols import Clustering, Entry, Gallery
 
-__all__ = ["base64_of", "embedded", "facts", "json_block", "linked", "neighbours", "quantised"]
+__all__ = [
+    "base64_of",
+    "clusters",
+    "compared",
+    "embedded",
+    "facts",
+    "json_block",
+    "linked",
+    "neighbours",
+    "quantised",
+]
 
 NEIGHBOURS = 32  # of each entry, where the embeddings do not travel with the page
 _QUERIES_AT_A_TIME = 1024
@@ -39,6 +49,7 @@ def facts(entries: Sequence[Entry]) -> dict[str, Any]:
     return {
         "ids": [str(entry.id) for entry in entries],  # JavaScript rounds numbers above 2^53
         "people": [str(name) for _, name in numbers],
+        "numbered": [kind is int for kind, _ in numbers],
         "pids": [
             None if entry.pid is None else numbers[type(entry.pid), entry.pid] for entry in entries
         ],
@@ -47,6 +58,37 @@ def facts(entries: Sequence[Entry]) -> dict[str, Any]:
         "paths": [str(entry.metadata.get("path", ""))[:300] for entry in entries],
         "notes": [_note(entry.metadata) for entry in entries],
     }
+
+
+def clusters(clustering: Clustering, entries: Sequence[Entry]) -> dict[str, Any]:
+    """Return clusters as lists of indices of entries, and the confidence of each entry.
+
+    The most typical crop of a cluster is its first, then come the surest; crops that are alone
+    follow the clusters, each by itself. Entries that are not on the page are left out.
+    """
+    index_of = {entry.id: index for index, entry in enumerate(entries)}
+    ids: NDArray[np.int64] = clustering.ids  # type: ignore[attr-defined] # of a gallery's
+    indices = [index_of.get(number, -1) for number in ids.tolist()]
+    rows = [
+        [medoid, *(row for row in clustering.members(number).tolist() if row != medoid)]
+        for number, medoid in enumerate(clustering.medoids.tolist())
+    ]
+    rows += [[row] for row in np.flatnonzero(clustering.labels < 0).tolist()]
+    shown = [[indices[row] for row in members if indices[row] >= 0] for members in rows]
+    confidence: list[float | None] = [None] * len(entries)
+    for index, value in zip(indices, clustering.confidence.tolist(), strict=True):
+        if index >= 0:
+            confidence[index] = round(value, 3)
+    return {"clusters": [members for members in shown if members], "confidence": confidence}
+
+
+def compared(entries: Sequence[Entry], gallery: Gallery) -> NDArray[np.float32]:
+    """Return (N, D) the embeddings of the entries as the gallery compares them."""
+    rows = np.array([entry.embedding for entry in entries], np.float32).reshape(-1, gallery.dim)
+    normalizer = gallery.camera_normalizer
+    if normalizer is None or not len(rows):
+        return rows
+    return normalizer(rows, np.array([entry.camid for entry in entries], dtype=object))
 
 
 def _note(metadata: dict[str, Any]) -> str:

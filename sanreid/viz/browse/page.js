@@ -5,17 +5,19 @@
   const pictures = JSON.parse(byId("pictures").textContent);
   const count = data.ids.length;
   const CHUNK = 150; // crops laid out at a time
+  const ROWS = 30; // clusters laid out at a time
   const MOST_OFFERED = 2000; // people offered while typing
 
   const grid = byId("grid");
   const controls = {
-    camera: byId("camera"), person: byId("person"),
+    camera: byId("camera"), person: byId("person"), view: byId("view"), doubtful: byId("doubtful"),
     elsewhere: byId("elsewhere"), least: byId("least"),
   };
   const placeOf = new Map(data.ids.map((id, place) => [id, place]));
-  let shown = []; // places in data, in the order of the grid
+  let shown = []; // places in data, or clusters, in the order of the grid
   let similarities = null; // by place, in a search
   let query = null; // a place, or null: all crops
+  const inClusters = () => clusters !== null && query === null && controls.view.value === "clusters";
 
   // ------------------------------------------------------------- similarity
 
@@ -91,6 +93,12 @@
       }
       shown.push(place);
     }
+    if (inClusters()) {
+      const fitting = new Set(shown);
+      shown = [...Array(clusters.count).keys()].filter((number) => (
+        clusters.places(number).some((place) => fitting.has(place))
+        && (!controls.doubtful.checked || clusters.isDoubtful(number))));
+    }
     if (query !== null) shown.sort((a, b) => similarities[b] - similarities[a] || a - b);
   }
 
@@ -137,31 +145,50 @@
     return data.pids[place] === data.pids[query] ? "right" : "wrong";
   }
 
-  function tile(place) {
+  /** What stands below a crop of the grid, and what is told of it. */
+  function wordsOf(place) {
+    const who = personOf(place) || `#${data.ids[place]}`;
+    if (query === null) return { mark: "", first: who, second: cameraOf(place), told: [] };
     const mark = markOf(place);
     const sign = { right: " ✓", wrong: " ✗" }[mark] ?? "";
-    const who = personOf(place) || `#${data.ids[place]}`;
+    const similarity = similarities[place].toFixed(2);
+    const second = [who, cameraOf(place)].filter(Boolean).join(" · ");
+    return { mark, first: similarity + sign, second, told: [`similarity ${similarity}`, mark] };
+  }
+
+  function tile(place, { mark, first, second, told } = wordsOf(place)) {
     const button = element("button", `tile ${mark}`);
     button.type = "button";
     button.dataset.place = place;
-    const similarity = query === null ? "" : similarities[place].toFixed(2);
-    const first = query === null ? who : similarity + sign;
-    const second = query === null ? cameraOf(place) : [who, cameraOf(place)].filter(Boolean).join(" · ");
     button.append(frame(place), element("span", "first", first), element("span", "second", second));
-    const told = [`entry ${data.ids[place]}`, personOf(place), cameraOf(place),
-      similarity && `similarity ${similarity}`, mark, data.paths[place]];
-    button.title = told.filter(Boolean).join(", ");
+    const facts = [`entry ${data.ids[place]}`, personOf(place), cameraOf(place), ...told, data.paths[place]];
+    button.title = facts.filter(Boolean).join(", ");
     button.setAttribute("aria-label", button.title);
     const item = element("li");
     item.append(button);
     return item;
   }
 
+  const clusters = data.clusters
+    ? clusterRows(data, { element, tile, personOf, cameraOf, changed: showDecided }) : null;
+
+  function showDecided() {
+    const number = clusters.decided();
+    byId("save").textContent = number ? `Save decisions (${number.toLocaleString("en")})` : "Save decisions";
+    byId("save").disabled = !number;
+  }
+
   let laidOut = 0;
   let ruled = false;
   function more() {
     const part = document.createDocumentFragment();
-    for (const place of shown.slice(laidOut, laidOut + CHUNK)) {
+    const rows = inClusters();
+    for (const place of shown.slice(laidOut, laidOut + (rows ? ROWS : CHUNK))) {
+      if (rows) {
+        part.append(clusters.row(place));
+        laidOut++;
+        continue;
+      }
       if (query !== null && data.threshold !== null && !ruled && similarities[place] < data.threshold) {
         part.append(element("li", "rule", `below the calibrated threshold of ${data.threshold.toFixed(2)}`));
         ruled = true;
@@ -188,7 +215,7 @@
     for (const [name, value] of facts) {
       if (value !== "" && value !== null) list.append(element("dt", "", name), element("dd", "", value));
     }
-    const back = element("button", "", "Show all crops");
+    const back = element("button", "", clusters ? "Back" : "Show all crops");
     back.id = "back";
     back.type = "button";
     back.addEventListener("click", () => searchFor(null));
@@ -200,6 +227,7 @@
   function render() {
     similarities = query === null ? null : similaritiesOf(query);
     document.body.classList.toggle("search", query !== null);
+    document.body.classList.toggle("clusters", inClusters());
     const least = Number(controls.least.value);
     byId("least-value").textContent = least > -1 ? least.toFixed(2) : "any";
     select();
@@ -208,6 +236,18 @@
     laidOut = 0;
     ruled = false;
     more();
+    byId("status").textContent = inClusters() ? clusterStatus() : cropStatus();
+  }
+
+  function clusterStatus() {
+    if (shown.length === 0) return "No cluster fits. Clear the filters to see more.";
+    const alone = shown.filter(clusters.isAlone).length;
+    const groups = shown.length - alone;
+    const words = `${groups.toLocaleString("en")} ${groups === 1 ? "cluster" : "clusters"}, ${alone.toLocaleString("en")} alone`;
+    return shown.length < clusters.count ? `${words}, of ${clusters.count.toLocaleString("en")} in all` : words;
+  }
+
+  function cropStatus() {
     const number = `${shown.length.toLocaleString("en")} ${shown.length === 1 ? "crop" : "crops"}`;
     let words = shown.length < count ? `${number} of ${count.toLocaleString("en")}` : number;
     if (query !== null) words = `${number}, most like #${data.ids[query]} first`;
@@ -215,7 +255,7 @@
     else if (count === 1 && query !== null) words = "There is no other crop.";
     else if (shown.length === 0) words = "No crop fits. Clear the filters to see more.";
     if (query !== null && data.neighbours) words += ` (of its ${data.neighbours} nearest)`;
-    byId("status").textContent = words;
+    return words;
   }
 
   // ------------------------------------------------------------- the address says what is shown
@@ -225,6 +265,8 @@
     if (query !== null) parts.set("like", data.ids[query]);
     if (controls.camera.value) parts.set("camera", controls.camera.value);
     if (controls.person.value.trim()) parts.set("person", controls.person.value.trim());
+    if (clusters && controls.view.value !== "clusters") parts.set("view", controls.view.value);
+    if (controls.doubtful.checked) parts.set("doubtful", "1");
     if (controls.elsewhere.checked) parts.set("elsewhere", "1");
     if (Number(controls.least.value) > -1) parts.set("least", controls.least.value);
     return `#${parts}`;
@@ -236,6 +278,8 @@
     controls.camera.value = parts.get("camera") ?? "";
     if (controls.camera.selectedIndex < 0) controls.camera.value = "";
     controls.person.value = parts.get("person") ?? "";
+    controls.view.value = parts.get("view") === "crops" ? "crops" : "clusters";
+    controls.doubtful.checked = parts.get("doubtful") === "1";
     controls.elsewhere.checked = parts.get("elsewhere") === "1";
     controls.least.value = parts.get("least") ?? "-1";
     render();
@@ -312,6 +356,8 @@
       controls.person.focus();
     } else if (event.key === "c") {
       controls.camera.focus();
+    } else if (event.key === "x" && inClusters() && event.target.closest?.(".tile")) {
+      clusters.toggle(event.target);
     } else if (event.key === "o" && query !== null) {
       const focused = grid.contains(document.activeElement);
       controls.elsewhere.checked = !controls.elsewhere.checked;
@@ -329,11 +375,13 @@
   byId("reset").addEventListener("click", () => {
     controls.camera.value = "";
     controls.person.value = "";
+    controls.doubtful.checked = false;
     controls.elsewhere.checked = false;
     controls.least.value = "-1";
     update({ remember: true });
   });
   byId("more").addEventListener("click", more);
+  byId("save").addEventListener("click", () => clusters.save());
   new IntersectionObserver((seen) => {
     if (seen.some((one) => one.isIntersecting) && laidOut < shown.length) more();
   }, { rootMargin: "600px" }).observe(byId("more"));
@@ -359,6 +407,10 @@
     const option = element("option");
     option.value = name;
     byId("people").append(option);
+  }
+  if (clusters) {
+    document.body.classList.add("grouped");
+    showDecided();
   }
   readAddress();
   current = location.hash;

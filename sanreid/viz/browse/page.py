@@ -14,8 +14,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 from sanreid import __version__
 from sanreid.errors import InputError
 from sanreid.utils import arguments
@@ -25,7 +23,7 @@ from sanreid.viz.browse import content
 from sanreid.viz.markup import text
 
 if TYPE_CHECKING:
-    from sanreid.viz.protocols import Gallery
+    from sanreid.viz.protocols import Clustering, Gallery
 
 __all__ = ["GalleryPage", "write_gallery_page"]
 
@@ -61,6 +59,7 @@ def write_gallery_page(
     *,
     title: str | None = None,
     where: dict[str, Any] | None = None,
+    clustering: Clustering | None = None,
     pictures: Pictures = "embed",
     picture_bytes: int = 40_000_000,
     progress: bool | None = None,
@@ -80,6 +79,9 @@ def write_gallery_page(
         path: The file to write, ``.html``.
         title: Of the page; the gallery's name when None.
         where: Only entries that match, as in :meth:`sanreid.Gallery.search`.
+        clustering: Of :meth:`sanreid.Gallery.cluster`: the page shows a row of crops per cluster,
+            where a person says who is who, and saves these decisions as a file for
+            :meth:`sanreid.Gallery.decide`.
         pictures: "embed": small copies inside the file. "link": the files where they are, by
             paths relative to the page. "none": grey fields.
         picture_bytes: At most this much for embedded pictures; they are made smaller before
@@ -90,8 +92,8 @@ def write_gallery_page(
         What was written.
 
     Raises:
-        InputError: An option is wrong, there are more than 200,000 entries, or the system does
-            not allow it; what was there before stays.
+        InputError: An option is wrong, there are more than 200,000 entries, the clustering is
+            not that of a gallery, or the system does not allow it; what was there before stays.
     """
     path = as_path(path, "the path of a page")
     if path.suffix.lower() not in (".html", ".htm"):
@@ -101,6 +103,11 @@ def write_gallery_page(
         raise InputError(f"pictures is one of {kinds}; got {arguments.shown(pictures)}.")
     if picture_bytes < 0:
         raise InputError(f"picture_bytes must be at least 0; got {picture_bytes}.")
+    if clustering is not None and not hasattr(clustering, "ids"):
+        raise InputError(
+            "clustering must be what gallery.cluster() returned, which knows its entries; got "
+            f"{type(clustering).__name__}."
+        )
     ids = gallery.ids if where is None else gallery.find(where)
     if len(ids) > _MOST_ENTRIES:
         raise InputError(
@@ -117,7 +124,7 @@ def write_gallery_page(
             shown = [""] * len(entries)
     exact = len(entries) * gallery.dim <= _MOST_VECTOR_BYTES
     if exact:
-        rows = np.array([e.embedding for e in entries], np.float32).reshape(-1, gallery.dim)
+        rows = content.compared(entries, gallery)
         vectors, factors = (content.base64_of(array) for array in content.quantised(rows))
     else:
         vectors, factors = (
@@ -130,6 +137,8 @@ def write_gallery_page(
         "neighbours": 0 if exact else content.NEIGHBOURS,
         "threshold": None if calibration is None else calibration.threshold,
     }
+    if clustering is not None:
+        known |= content.clusters(clustering, entries)
     slots = {
         "data": content.json_block(known),
         "factors": factors,
@@ -174,8 +183,8 @@ def _filled(slots: dict[str, str], *, linked: bool) -> str:
     """Fill the template, each slot once, with nothing read twice."""
     files = resources.files("sanreid.viz.browse")
     parts = {
-        name: (files / f"page.{kind}").read_text(encoding="utf-8")
-        for name, kind in (("style", "css"), ("script", "js"))
+        slot: "".join((files / name).read_text(encoding="utf-8") for name in names)
+        for slot, names in (("style", ["page.css"]), ("script", ["clusters.js", "page.js"]))
     }
     sources = "data: 'self' file:" if linked else "data:"
     policy = (
