@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         evaluate_clustering,
         evaluate_distances,
     )
+    from sanreid.quality import CropQuality, crop_quality
     from sanreid.rerank import k_reciprocal_rerank
     from sanreid.weights import list_weights
 
@@ -57,6 +58,7 @@ _MODULES = (  # loaded when named
     "integrations",
     "metrics",
     "models",
+    "quality",
     "rerank",
     "scale",
     "serve",
@@ -70,6 +72,7 @@ _HOME = {
     "Clustering": "sanreid.clustering",
     "ClusteringReport": "sanreid.metrics",
     "ConfigError": "sanreid.errors",
+    "CropQuality": "sanreid.quality",
     "DatasetError": "sanreid.errors",
     "EncodedFiles": "sanreid.encoder",
     "EvaluationReport": "sanreid.metrics",
@@ -87,6 +90,7 @@ _HOME = {
     "UnknownWeightsError": "sanreid.errors",
     "WeightsError": "sanreid.errors",
     "cluster_identities": "sanreid.clustering",
+    "crop_quality": "sanreid.quality",
     "evaluate": "sanreid.metrics",
     "evaluate_clustering": "sanreid.metrics",
     "evaluate_distances": "sanreid.metrics",
@@ -108,6 +112,8 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "Clustering",
     "evaluate_clustering",
     "ClusteringReport",
+    "crop_quality",
+    "CropQuality",
     "list_weights",
     "SanreidError",
     "InputError",

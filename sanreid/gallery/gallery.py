@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sanreid.gallery.people.clusters import EntryClustering
     from sanreid.gallery.people.doubt import DoubtfulPair
     from sanreid.gallery.people.person import Person
+    from sanreid.quality import CropQuality
 
 __all__ = ["Gallery"]
 
@@ -506,7 +507,7 @@ class Gallery:
         camids: Iterable[Any] | None = None,
         timestamps: Iterable[Any] | None = None,
         metadata: Sequence[Mapping[str, Any] | None] | None = None,
-        quality: Sequence[float] | None = None,
+        quality: CropQuality | Sequence[float] | None = None,
         encoder_fingerprint: str | None = None,
     ) -> NDArray[np.int64]:
         """Pool the crops of each tracklet into one entry that refers to its crops.
@@ -522,7 +523,8 @@ class Gallery:
             camids: (N,) as in :meth:`add`; the same throughout a tracklet.
             timestamps: (N,) as in :meth:`add`.
             metadata: (N,) as in :meth:`add`, of the crops.
-            quality: (N,) weights of at least 0 for the mean.
+            quality: (N,) weights of at least 0 for the mean, or what
+                :func:`sanreid.crop_quality` returned for the crops, whose scores are the weights.
             encoder_fingerprint: As in :meth:`add`.
 
         Returns:

@@ -15,6 +15,8 @@ from sanreid.gallery.validation.arrays import shorten
 
 __all__ = ["agreed", "grouped", "linked", "pooled"]
 
+_LEAST_WEIGHT = 1e-6
+
 
 def grouped(tracklets: Sequence[Any], count: int) -> dict[Hashable, list[int]]:
     """Return the rows of each tracklet, tracklets in the order of their first row."""
@@ -30,7 +32,7 @@ def grouped(tracklets: Sequence[Any], count: int) -> dict[Hashable, list[int]]:
 def pooled(
     embeddings: NDArray[np.float32],
     rows: dict[Hashable, list[int]],
-    quality: Sequence[float] | None,
+    quality: Any,  # noqa: ANN401 - weights, or what has scores
 ) -> NDArray[np.float64]:
     """Return the (weighted) mean of each tracklet's rows.
 
@@ -39,7 +41,7 @@ def pooled(
             of a tracklet cancel out.
     """
     count = len(embeddings)
-    weights = np.ones(count) if quality is None else as_weights(quality, count, name="quality")
+    weights = _weights(quality, count)
     means = np.empty((len(rows), embeddings.shape[1]))
     for number, (name, members) in enumerate(rows.items()):
         total = weights[members].sum()
@@ -50,6 +52,16 @@ def pooled(
                 "crops cancel out."
             )
     return means
+
+
+def _weights(quality: Any, count: int) -> NDArray[np.float64]:  # noqa: ANN401 - as passed
+    """Return the crops' weights; crops that all score 0 count alike."""
+    if quality is None:
+        return np.ones(count)
+    scores = getattr(quality, "score", None)  # of a CropQuality, which is not imported here
+    if isinstance(scores, np.ndarray):
+        return np.maximum(as_weights(scores, count, name="quality"), _LEAST_WEIGHT)
+    return as_weights(quality, count, name="quality")
 
 
 def agreed(values: Sequence[Any], rows: dict[Hashable, list[int]], name: str) -> list[Any]:

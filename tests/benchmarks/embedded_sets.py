@@ -30,6 +30,11 @@ def load_sets(args):
     return encoder.fingerprint, {name: _load(name, encoder, args) for name in TITLES}
 
 
+def crop_paths(name, root):
+    """The files of a set, in the order of its embeddings."""
+    return [path for part in _crops(name, Path(root)) for path in part.paths]
+
+
 def _load(name, encoder, args):
     kept = args.folder / f"{name}.npz" if args.folder else None
     if kept and kept.is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import sanreid
 from sanreid import datasets
 from sanreid.cli import main
 from sanreid.gallery import Gallery
@@ -349,3 +350,68 @@ def test_new_only_adds_what_the_gallery_does_not_hold(run, built, people, tiny, 
     status, text, err = run(*add)
     assert (status, err) == (0, "sanreid: 17 files that the gallery holds already are left out\n")
     assert text.endswith("17 entries\n")
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """Three good crops, one that lies, one without detail."""
+    write_people(tmp_path / "mixed", identities=3, cameras=1, size=(128, 64))
+    for name, size, colour in (
+        ("0004_c1_lying_0", (128, 60), None),
+        ("0005_c1_flat_0", (64, 128), 9),
+    ):
+        crop = (
+            rendered_person(4).resize(size) if colour is None else Image.new("RGB", size, "gray")
+        )
+        crop.save(tmp_path / "mixed" / f"{name}.jpg")
+    return tmp_path / "mixed"
+
+
+def test_min_quality_leaves_crops_out(run, run_json, mixed, tiny, tmp_path):
+    path = tmp_path / "g"
+    status, text, err = run(
+        "gallery", "build", mixed, path, "--weights", tiny, "--min-quality", 0.3
+    )
+    assert status == 0
+    assert text == f"{path}: 3 added (3 people by their file names), 3 entries\n"
+    assert "2 of 5 crops are left out, of a quality below 0.3: 1 for shape, 1 for sharpness" in err
+    entries = Gallery.load(path).get([0, 1, 2])
+    for entry in entries:
+        expected = sanreid.crop_quality(entry.metadata["path"]).score[0]
+        assert entry.metadata["quality"] == pytest.approx(expected, abs=1e-3)
+    least = min(entry.metadata["quality"] for entry in entries)
+    query = entries[0].metadata["path"]
+    (row,) = run_json(
+        "gallery", "search", path, query, "--weights", tiny, "--where",
+        f'{{"quality": {{"$gt": {least}}}}}',
+    )  # fmt: skip
+    assert len(row["hits"]) == 2
+    answer = run_json("gallery", "add", mixed, path, "--weights", tiny, "--new-only",
+                      "--min-quality", 0)  # fmt: skip
+    assert (answer["added"], answer["entries"]) == (2, 5)
+    assert Gallery.load(path).get([4])[0].metadata["quality"] == 0
+    answer = run_json("gallery", "sync", mixed, path, "--weights", tiny, "--min-quality", 1)
+    assert (answer["added"], answer["removed"], answer["entries"]) == (0, 0, 5)
+
+
+def test_min_quality_does_not_hide_what_cannot_be_read(run, mixed, tiny, tmp_path):
+    (mixed / "0006_c1_bad_0.jpg").write_bytes(b"no picture")
+    build = ("gallery", "build", mixed, tmp_path / "g", "--weights", tiny, "--min-quality", 1)
+    status, _, err = run(*build)
+    assert status == 1
+    assert "0006_c1_bad_0.jpg" in err
+    with pytest.raises(SystemExit) as stopped:
+        run(*build[:-1], 1.5)
+    assert stopped.value.code == 2
+
+
+def test_a_changed_picture_is_scored_again(run_json, mixed, tiny, tmp_path):
+    path = tmp_path / "g"
+    run_json("gallery", "build", mixed, path, "--weights", tiny, "--min-quality", 0)
+    before = {Path(e.metadata["path"]).name: e for e in Gallery.load(path).get(range(5))}
+    assert before["0005_c1_flat_0.jpg"].metadata["quality"] == 0
+    rendered_person(5, size=(128, 64)).save(mixed / "0005_c1_flat_0.jpg")
+    answer = run_json("gallery", "sync", mixed, path, "--weights", tiny)
+    assert answer["changed"] == 1
+    after = {Path(e.metadata["path"]).name: e for e in Gallery.load(path).get(range(5))}
+    assert after["0005_c1_flat_0.jpg"].metadata["quality"] > 0.5

@@ -70,6 +70,7 @@ def test_a_page_contains_every_entry(gallery, tmp_path):
     assert data["times"][:2] == [1.5, None]
     assert data["notes"][:2] == ['{"floor": 2}', ""]
     assert data["threshold"] is None
+    assert data["qualities"] is None
     (title,) = tree.iter("title")
     assert title.text == "Mine & <yours>"
     pictures = json.loads(block(tree, "pictures"))
@@ -217,3 +218,11 @@ def test_wrong_options_write_nothing(gallery, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no/page.html: No such file or directory"):
         write_gallery_page(gallery, tmp_path / "no" / "page.html", where={"id": 1})
     assert not list(tmp_path.glob("*.html"))
+
+
+def test_qualities_of_the_entries(tmp_path):
+    gallery = Gallery(4)
+    given = [0.25, 1, None, "high", True, 1.5]
+    gallery.add(np.eye(6, 4) + 1, metadata=[{"quality": one} for one in given])
+    _, _, tree = written(gallery, tmp_path / "page.html", pictures="none")
+    assert json.loads(block(tree, "data"))["qualities"] == [0.25, 1, None, None, None, None]

@@ -108,7 +108,7 @@ def gallery(tmp_path_factory):
                 pids=[person],
                 camids=[camera],
                 timestamps=[1.7e9],
-                metadata=[{"path": str(path), "floor": camera}],
+                metadata=[{"path": str(path), "floor": camera, "quality": person / 10}],
             )
     gallery.add(rng.standard_normal((1, 32)), metadata=[{"path": "gone.jpg"}])
     rows = np.stack([entry.embedding for entry in gallery.get(range(32))])
@@ -164,7 +164,7 @@ def test_a_click_searches_by_example(opened, gallery):
     above = rule.find_elements("xpath", "preceding-sibling::li")
     assert len(above) == sum(value >= gallery.calibration.threshold for value in by_id.values())
     words = opened.one("#query").text
-    for part in ("#5", "2023-11-14 22:13:20 UTC", '{"floor": 2}', "2_2.jpg"):
+    for part in ("#5", "2023-11-14 22:13:20 UTC", '{"floor": 2, "quality": 0.2}', "2_2.jpg"):
         assert part in words
     opened.one("#back").click()
     assert len(opened.ids()) == 33
@@ -184,6 +184,23 @@ def test_filters(opened, gallery):
     assert opened.status() == "No crop fits. Clear the filters to see more."
     opened.one("#reset").click()
     assert len(opened.ids()) == 33
+
+
+def test_the_quality_filter(browser, opened, gallery, tmp_path):
+    opened.run(
+        "const quality = document.getElementById('quality'); quality.value = 0.5;"
+        "quality.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    assert opened.one("#quality-value").text == "0.50"
+    assert opened.ids() == gallery.find({"quality": {"$gte": 0.5}}).tolist()
+    assert "quality=0.5" in opened.driver.current_url
+    opened.one("#reset").click()
+    assert len(opened.ids()) == 33
+    plain = Gallery(2)
+    plain.add(np.eye(2))
+    write_gallery_page(plain, tmp_path / "plain.html")
+    browser.open(tmp_path / "plain.html")
+    assert not browser.one("#by-quality").is_displayed()
 
 
 def test_a_search_with_other_cameras_and_a_minimum_similarity(opened, gallery):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sanreid.cli.gallery.following import content_of, follow, report_changes
+from sanreid.cli.gallery.gating import gated, noted
 from sanreid.cli.gallery.shared import (
     CONTENT,
     add_sources,
@@ -59,8 +60,9 @@ def _build(args: argparse.Namespace) -> int:
     labels, failures = label_sources(args)
     if args.normalize_cameras:
         _check_cameras(labels)
-    encoded = encode_files(encoder, list(labels), args)
-    _add_rows(gallery, encoded.embeddings, encoded.paths, labels)
+    files, scores = gated(list(labels), args)
+    encoded = encode_files(encoder, files, args)
+    _add_rows(gallery, encoded.embeddings, encoded.paths, labels, scores)
     if args.normalize_cameras:
         gallery.normalize_cameras()
     gallery.save(args.path)
@@ -84,20 +86,28 @@ def _add(args: argparse.Namespace) -> int:
                 f"{again} of these files are in the gallery already and are added once more; "
                 "--new-only leaves them out"
             )
-        encoded = encode_files(encoder, list(labels), args)
-        _add_rows(gallery, encoded.embeddings, encoded.paths, labels)
+        files, scores = gated(list(labels), args)
+        encoded = encode_files(encoder, files, args)
+        _add_rows(gallery, encoded.embeddings, encoded.paths, labels, scores)
         return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
 
 
 def _add_rows(
-    gallery: Gallery, embeddings: object, paths: Sequence[Path], labels: dict[Path, Label]
+    gallery: Gallery,
+    embeddings: object,
+    paths: Sequence[Path],
+    labels: dict[Path, Label],
+    scores: dict[Path, float],
 ) -> None:
     people = [labels.get(Path(path), UNKNOWN) for path in paths]
     gallery.add(
         embeddings,  # type: ignore[arg-type] # an array, whose type is not imported here
         pids=[pid for pid, _ in people],
         camids=[camid for _, camid in people],
-        metadata=[{"path": str(path), CONTENT: content_of(path)} for path in paths],
+        metadata=[
+            {"path": str(path), CONTENT: content_of(path), **noted(Path(path), scores)}
+            for path in paths
+        ],
         encoder_fingerprint=gallery.encoder_fingerprint,
     )
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sanreid.cli.gallery.gating import gated, noted, renoted
 from sanreid.cli.gallery.shared import (
     CONTENT,
     add_sources,
@@ -101,6 +102,7 @@ def follow(
         dry_run: Find out what would change, and change nothing.
     """
     changes = _plan(gallery, labels, failures, args.source, embed_unknown=embed_unknown)
+    changes.added, scores = gated(changes.added, args)
     if dry_run:
         return changes
     entries_of: dict[Path, list[int]] = {}
@@ -122,7 +124,10 @@ def follow(
                 encoded.embeddings[[row_of[path] for path in changes.added]],
                 pids=[labels[path][0] for path in changes.added],
                 camids=[labels[path][1] for path in changes.added],
-                metadata=[{"path": str(p), CONTENT: contents[p]} for p in changes.added],
+                metadata=[
+                    {"path": str(p), CONTENT: contents[p], **noted(p, scores)}
+                    for p in changes.added
+                ],
                 encoder_fingerprint=encoder.fingerprint,
             )
     if changes.moved:
@@ -225,6 +230,7 @@ def _update(
         camids=[before[1] if now[1] is None else now[1] for before, now in both],
         metadata=[
             {**entry.metadata, "path": str(path), CONTENT: contents[path]}
+            | ({} if embeddings is None else renoted(path, entry.metadata))
             for entry, path in zip(entries, paths.values(), strict=True)
         ],
         encoder_fingerprint=gallery.encoder_fingerprint,

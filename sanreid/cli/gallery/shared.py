@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from sanreid.cli.gallery.gating import add_min_quality
 from sanreid.cli.labels import Label, read_labels
 from sanreid.cli.options import (
     add_encoder_options,
@@ -52,6 +53,7 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         default_means="as in Market-1501 where all names of a folder fit, else nobody is named; "
         "a person named by a number is that number, 0007 is 7",
     )
+    add_min_quality(parser)
     add_on_error_option(parser)
     add_format_options(parser, csv=False)
     add_encoder_options(parser)

@@ -57,6 +57,7 @@ def facts(entries: Sequence[Entry]) -> dict[str, Any]:
         "times": times if any(time is not None for time in times) else None,
         "paths": [str(entry.metadata.get("path", ""))[:300] for entry in entries],
         "notes": [_note(entry.metadata) for entry in entries],
+        "qualities": _qualities(entries),
     }
 
 
@@ -89,6 +90,18 @@ def compared(entries: Sequence[Entry], gallery: Gallery) -> NDArray[np.float32]:
     if normalizer is None or not len(rows):
         return rows
     return normalizer(rows, np.array([entry.camid for entry in entries], dtype=object))
+
+
+def _qualities(entries: Sequence[Entry]) -> list[float | None] | None:
+    """Return the number under "quality" in each entry's metadata; None where no entry has one."""
+    found = [entry.metadata.get("quality") for entry in entries]
+    numbers = [
+        float(one)
+        if isinstance(one, (int, float)) and not isinstance(one, bool) and 0 <= one <= 1
+        else None
+        for one in found
+    ]
+    return numbers if any(number is not None for number in numbers) else None
 
 
 def _note(metadata: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@
   const grid = byId("grid");
   const controls = {
     camera: byId("camera"), person: byId("person"), view: byId("view"), doubtful: byId("doubtful"),
-    elsewhere: byId("elsewhere"), least: byId("least"),
+    elsewhere: byId("elsewhere"), least: byId("least"), quality: byId("quality"),
   };
   const placeOf = new Map(data.ids.map((id, place) => [id, place]));
   let shown = []; // places in data, or clusters, in the order of the grid
@@ -81,11 +81,13 @@
     const isPerson = personFilter(controls.person.value);
     const camera = controls.camera.value;
     const least = Number(controls.least.value);
+    const worth = Number(controls.quality.value);
     shown = [];
     for (let place = 0; place < count; place++) {
       const camid = data.camids[place];
       if (camera && String(camid ?? "none") !== camera) continue;
       if (!isPerson(place)) continue;
+      if (worth > 0 && !(data.qualities?.[place] >= worth)) continue; // unknown is not enough
       if (query !== null) {
         if (place === query || Number.isNaN(similarities[place])) continue;
         if (least > -1 && similarities[place] < least) continue;
@@ -230,6 +232,8 @@
     document.body.classList.toggle("clusters", inClusters());
     const least = Number(controls.least.value);
     byId("least-value").textContent = least > -1 ? least.toFixed(2) : "any";
+    const worth = Number(controls.quality.value);
+    byId("quality-value").textContent = worth > 0 ? worth.toFixed(2) : "any";
     select();
     showQuery();
     grid.replaceChildren();
@@ -269,6 +273,7 @@
     if (controls.doubtful.checked) parts.set("doubtful", "1");
     if (controls.elsewhere.checked) parts.set("elsewhere", "1");
     if (Number(controls.least.value) > -1) parts.set("least", controls.least.value);
+    if (Number(controls.quality.value) > 0) parts.set("quality", controls.quality.value);
     return `#${parts}`;
   }
 
@@ -282,6 +287,7 @@
     controls.doubtful.checked = parts.get("doubtful") === "1";
     controls.elsewhere.checked = parts.get("elsewhere") === "1";
     controls.least.value = parts.get("least") ?? "-1";
+    controls.quality.value = data.qualities ? parts.get("quality") ?? "0" : "0";
     render();
   }
 
@@ -378,6 +384,7 @@
     controls.doubtful.checked = false;
     controls.elsewhere.checked = false;
     controls.least.value = "-1";
+    controls.quality.value = "0";
     update({ remember: true });
   });
   byId("more").addEventListener("click", more);
@@ -403,6 +410,7 @@
     option.value = String(camid ?? "none");
     controls.camera.append(option);
   }
+  byId("by-quality").hidden = data.qualities === null;
   for (const name of data.people.slice(0, MOST_OFFERED)) {
     const option = element("option");
     option.value = name;
