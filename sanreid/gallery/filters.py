@@ -11,6 +11,7 @@ Meanings:
   and strings with strings, and an order comparison across kinds is false.
 - A missing metadata key matches nothing but ``$ne``, ``$nin`` and ``$not``. A pid, camid or
   timestamp that was never given has the value None: ``{"pid": None}`` finds it.
+- A camera that was added by its name is compared with the name: ``{"camid": "north gate"}``.
 - A field is ``id``, ``pid``, ``camid``, ``timestamp`` or a metadata key; ``metadata.pid`` is the
   metadata key named like a column. A dotted name is the key of that very name if the row has
   it, else the path through nested dicts.
@@ -19,6 +20,8 @@ Meanings:
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -30,7 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation import as_seconds, plain
+from sanreid.gallery.validation import as_seconds, camera_number, plain
 from sanreid.gallery.validation.arrays import elements, shorten
 
 __all__ = [
@@ -47,8 +50,11 @@ __all__ = [
     "select",
 ]
 
+logger = logging.getLogger(__name__)
+
 Scalar = int | float | str | bool | None
 COLUMNS = ("id", "pid", "camid", "timestamp")
+_BY_VALUE = ("$eq", "$ne", "$in", "$nin")
 _MAX_DEPTH = 50
 
 
@@ -242,6 +248,10 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
     given, value = value, as_seconds(value) if field == "timestamp" else plain(value)
     if isinstance(value, PurePath):
         value = str(value)  # as metadata keeps it
+    if isinstance(value, str) and field in ("id", "camid", "timestamp"):
+        if field == "camid" and operator in _BY_VALUE and value and not value.isdigit():
+            return camera_number(value)
+        _warn_of_text(field)
     if isinstance(value, float) and math.isnan(value):
         raise InputError(f"{operator} on {field!r} cannot compare with NaN.")
     ordered = operator in ("$gt", "$gte", "$lt", "$lte")
@@ -256,6 +266,13 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
             f" of type {type(given).__name__}.{hint}"
         )
     return str.__str__(value) if isinstance(value, str) else value  # plain: types are strict
+
+
+@functools.cache
+def _warn_of_text(field: str) -> None:
+    """Log, once per field, that numbers never equal a text."""
+    hint = "; compare seconds, or a datetime with a time zone" if field == "timestamp" else ""
+    logger.warning("where compares %s, which are numbers, with a text%s.", field, hint)
 
 
 def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # noqa: ANN401 - any
@@ -312,7 +329,7 @@ def _select_leaf(leaf: Leaf, source: FieldSource) -> NDArray[np.bool_]:
     if numeric is not None:
         return _select_numbers(leaf, *numeric)
     coded = source.codes(leaf.field)
-    if leaf.operator in ("$eq", "$ne", "$in", "$nin"):  # looked up, however many values there are
+    if leaf.operator in _BY_VALUE:  # looked up, however many values there are
         operands = leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
         wanted = [code for one in operands for code in coded.find(one)]
         mask = coded.codes == wanted[0] if len(wanted) == 1 else np.isin(coded.codes, wanted)

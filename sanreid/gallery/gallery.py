@@ -26,6 +26,13 @@ from sanreid.gallery.camera_means import (
     fit_to_entries,
     normalized,
 )
+from sanreid.gallery.camera_names import (
+    keep_names,
+    named,
+    named_entries,
+    named_result,
+    read_names,
+)
 from sanreid.gallery.filters import parse
 from sanreid.gallery.identification import Group, Identification, identify
 from sanreid.gallery.open_set import OpenSetReport, open_set_report
@@ -252,7 +259,9 @@ class Gallery:
             pids: (N,) int, str or None, mixed; 7 and "7" are different people. This and every
                 other column may be a list, an array, a tensor or a pandas Series, whose
                 missing values are None.
-            camids: (N,) int or None.
+            camids: (N,) int, a text or None. A camera that was added by its name, such as
+                "north gate", is returned by it, and found by it in ``where`` and
+                ``query_camids``.
             timestamps: (N,) seconds, datetimes with a time zone, or None; kept as seconds of UTC.
             metadata: One JSON-serialisable dict or None per row; it is copied. The path of a
                 crop's image belongs under "path".
@@ -270,6 +279,7 @@ class Gallery:
                 written.
         """
         self._check_fingerprint(encoder_fingerprint)
+        camids, names = read_names(camids)
         rows = requests.new_rows(
             embeddings,
             self.dim,
@@ -280,6 +290,7 @@ class Gallery:
             ids=ids,
             encoder_fingerprint=encoder_fingerprint,
         )
+        keep_names(self._store, names)
         return self._store.add(rows)
 
     def update(
@@ -303,6 +314,7 @@ class Gallery:
             InputError: As in :meth:`add`, or an id is given twice.
         """
         self._check_fingerprint(encoder_fingerprint)
+        camids, names = read_names(camids)
         update = requests.entry_update(
             ids,
             embeddings,
@@ -313,6 +325,7 @@ class Gallery:
             metadata=metadata,
             encoder_fingerprint=encoder_fingerprint,
         )
+        keep_names(self._store, names)
         self._store.update(update)
 
     def remove(self, ids: Iterable[Any] | int | None = None, *, where: Where | None = None) -> int:
@@ -330,7 +343,8 @@ class Gallery:
         Raises:
             UnknownIdError: An id is not in the gallery.
         """
-        return self._store.entries(validation.as_ids(ids))
+        entries = self._store.entries(validation.as_ids(ids))
+        return named_entries(entries, self._store.settings.camera_names)
 
     def find(self, where: Where) -> NDArray[np.int64]:
         """Return the ids of the entries that match, rising; see :mod:`sanreid.gallery.filters`."""
@@ -396,9 +410,11 @@ class Gallery:
             request.query_camids,
             *requests.looks(request.k, rerank, expand),
         )
-        return self._search(request, candidates, expand).with_queries(
+        result = self._search(request, candidates, expand)
+        names = self._store.settings.camera_names  # after the search, whose hits it must name
+        return named_result(result, names).with_queries(
             pids=request.query_pids,
-            camids=None if camids is None else validation.camids_or_none(camids),
+            camids=None if camids is None else named(validation.camids_or_none(camids), names),
         )
 
     def _search(self, request: SearchRequest, candidates: int, expand: int) -> SearchResult:
@@ -537,7 +553,8 @@ class Gallery:
         rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
         count = len(rows)
         groups = tracklets.grouped(tracklet_names, count)
-        camid_column = validation.as_camids(camids, count).tolist()
+        camids, names = read_names(camids)
+        camid_column = validation.camids_or_none(validation.as_camids(camids, count))
         seconds = validation.as_timestamps(timestamps, count)
         known = validation.as_metadata(metadata, count)
         firsts = [
@@ -547,10 +564,7 @@ class Gallery:
         return self.add(
             tracklets.pooled(rows, groups, quality),
             pids=tracklets.agreed(validation.as_pids(pids, count), groups, "pids"),
-            camids=[
-                None if camid == validation.NO_CAMID else camid
-                for camid in tracklets.agreed(camid_column, groups, "camids")
-            ],
+            camids=tracklets.agreed(named(camid_column, names), groups, "camids"),
             timestamps=firsts,
             metadata=tracklets.linked(groups, known, seconds),
             encoder_fingerprint=encoder_fingerprint,
@@ -943,7 +957,11 @@ class Gallery:
             InputError: Another field.
         """
         validation.check_choice(field, "field", ("pid", "camid"))
-        return self._store.counts(field)
+        counts = self._store.counts(field)
+        if field == "pid":
+            return counts
+        names = self._store.settings.camera_names
+        return dict(zip(named(counts, names), counts.values(), strict=True))
 
     def save(self, path: str | Path) -> None:
         """Write a snapshot to ``path``; an existing gallery is replaced in one step.

@@ -29,7 +29,7 @@ class Entry:
     id: int
     embedding: NDArray[np.float32] = field(repr=False)  # (D,), L2 norm 1
     pid: Pid
-    camid: int | None
+    camid: int | str | None  # a text where cameras have names
     timestamp: float | None  # seconds
     metadata: dict[str, Any]
 
@@ -41,7 +41,7 @@ class Hit:
     id: int
     similarity: float  # cosine, -1 to 1
     pid: Pid
-    camid: int | None
+    camid: int | str | None  # a text where cameras have names
     timestamp: float | None  # seconds
     metadata: dict[str, Any]
 
@@ -57,7 +57,7 @@ class SearchResult:
         ids: (Q, k) int64.
         similarities: (Q, k) float32, cosine, falling.
         pids: (Q, k) object: int, str or None.
-        camids: (Q, k) object: int or None.
+        camids: (Q, k) object: int, or str where cameras have names, or None.
         timestamps: (Q, k) float64 seconds, NaN where there is none.
         counts: (Q,) int64, hits of each query.
         query_pids: (Q,) the person of each query, if the search or :meth:`with_queries` got it.
@@ -73,7 +73,7 @@ class SearchResult:
     counts: NDArray[np.int64]
     _metadata: NDArray[np.object_]  # (Q, k) JSON as bytes, read when a hit is made
     query_pids: tuple[Pid, ...] | None = None
-    query_camids: tuple[int | None, ...] | None = None
+    query_camids: tuple[Pid, ...] | None = None
     query_images: tuple[Any, ...] | None = None
 
     def __len__(self) -> int:

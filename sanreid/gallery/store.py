@@ -9,8 +9,8 @@ machine can have a vector database behind the same calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -32,6 +32,7 @@ class Settings:
     encoder_fingerprint: str | None = None
     calibration: dict[str, Any] | None = None
     camera_normalizer: CameraNormalizer | None = None
+    camera_names: Mapping[int, str] = field(default_factory=dict)  # by the numbers kept for them
 
 
 @dataclass(frozen=True, slots=True)

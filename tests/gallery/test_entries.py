@@ -136,8 +136,11 @@ def test_pids_of_numpy_become_plain(gallery):
             {"pids": np.ones((2, 2), dtype=int)},
             r"pids must have one dimension; got shape \(2, 2\)",
         ),
-        ({"camids": [1, "2"]}, "camids must be int or None; row 1 is '2' of type str"),
-        ({"camids": [1, False]}, "camids must be int or None; row 1 is False"),
+        (
+            {"camids": [1, "2"]},
+            "camids must be int, a name or None; row 1 is '2' of type str",
+        ),
+        ({"camids": [1, False]}, "camids must be int, a name or None; row 1 is False"),
         ({"camids": [1, -(2**63)]}, "camids must fit in 64 bits; row 1"),
         ({"camids": np.array([1, -(2**63)])}, "camids must fit in 64 bits; row 1"),
         ({"timestamps": [1, float("nan")]}, "timestamps must be finite seconds.*row 1 is nan"),

@@ -191,7 +191,10 @@ def test_a_rule_that_bars_thousands_still_fills_k():
         ({"query_pids": [1]}, "query_pids need query_camids"),
         ({"query_pids": [1, 2], "query_camids": [1]}, "query_pids must have one value per row"),
         ({"query_camids": [1, 2]}, "query_camids must have one value per row: 1 rows, 2 values"),
-        ({"query_camids": ["1"]}, "query_camids must be int or None; row 0 is '1'"),
+        (
+            {"query_camids": ["1"]},
+            "query_camids must be int, a name or None; row 0 is '1'",
+        ),
         ({"min_similarity": float("nan")}, "min_similarity must be a finite number"),
         ({"min_similarity": 10**400}, "min_similarity must be a finite number"),
         ({"min_similarity": "0.5"}, "min_similarity must be a finite number"),

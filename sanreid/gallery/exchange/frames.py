@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sanreid.errors import InputError
+from sanreid.gallery.camera_names import named
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import camids_or_none, plain
 from sanreid.gallery.validation.arrays import as_array, shorten
@@ -83,7 +84,7 @@ def to_frame(store: Store, *, embeddings: bool) -> pd.DataFrame:
         assert batch.ids is not None  # noqa: S101 - stored entries have ids
         ids += batch.ids.tolist()
         pids += batch.pids
-        camids += camids_or_none(batch.camids)
+        camids += named(camids_or_none(batch.camids), store.settings.camera_names)
         seconds += batch.timestamps.tolist()
         rows += list(batch.embeddings) if embeddings else []
         metadata += [_flattened(json.loads(raw)) if raw else {} for raw in batch.metadata]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import GalleryError
 from sanreid.gallery.store import Store
-from sanreid.gallery.validation import NO_CAMID
+from sanreid.gallery.validation import NO_CAMID, camera_number
 from sanreid.utils.files import atomic_write
 
 __all__ = ["read_npz", "write_npz"]
@@ -54,6 +54,9 @@ def write_npz(path: Path, store: Store) -> None:
                 pids=np.array(pids, dtype=np.bytes_),
                 metadata=np.frombuffer(b"".join(metadata), dtype=np.uint8),
                 metadata_ends=np.cumsum([len(text) for text in metadata], dtype=np.int64),
+                camera_names=np.array(
+                    [json.dumps(name) for name in store.settings.camera_names.values()], dtype="S"
+                ),
                 encoder_fingerprint=np.array(store.settings.encoder_fingerprint or ""),
             )
     except OSError as error:
@@ -84,8 +87,10 @@ def read_npz(path: Path) -> dict[str, Any]:
             columns["pids"] = _texts(arrays["pids"])
         if "camids" in arrays:
             given = arrays.get("camids_given", np.ones(len(embeddings), dtype=bool))
+            names = _texts(arrays.get("camera_names", np.empty(0, dtype="S")))
+            by_number = {camera_number(name): name for name in names}
             columns["camids"] = [
-                camid if known else None
+                by_number.get(camid, camid) if known else None
                 for camid, known in zip(arrays["camids"].tolist(), given.tolist(), strict=True)
             ]
         if "timestamps" in arrays:

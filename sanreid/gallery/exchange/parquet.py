@@ -2,7 +2,8 @@
 
 Files that :meth:`sanreid.SANEncoder.encode_to` wrote, or :meth:`sanreid.Gallery.export`, or any
 with a column ``embedding`` of lists. Read where they are there: ``id`` int64; ``pid`` string,
-where digits are a number unless ``pid_is_text`` says otherwise; ``camid`` int64; ``timestamp``
+where digits are a number unless ``pid_is_text`` says otherwise; ``camid`` int64 and ``camera``
+string for cameras that have a name; ``timestamp``
 float64 seconds; ``path`` string; ``metadata`` string of JSON; ``fingerprint`` string.
 """
 
@@ -60,7 +61,8 @@ def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:
             "pids": _pids(taken, source),
             "metadata": _metadata(taken, source),
             "encoder_fingerprint": next(iter(fingerprints), None),
-            **{f"{name}s": taken[name] for name in ("id", "camid", "timestamp") if name in taken},
+            **{f"{name}s": taken[name] for name in ("id", "timestamp") if name in taken},
+            **_camids(taken),
         }
 
 
@@ -127,6 +129,7 @@ def write_parquet(path: Path, store: Store) -> None:
         "pid": pyarrow.string(),
         "pid_is_text": pyarrow.bool_(),
         "camid": pyarrow.int64(),
+        "camera": pyarrow.string(),
         "timestamp": pyarrow.float64(),
         "metadata": pyarrow.string(),
         "fingerprint": pyarrow.string(),
@@ -138,12 +141,14 @@ def write_parquet(path: Path, store: Store) -> None:
             parquet.ParquetWriter(file, schema) as writer,
         ):
             for batch in store.scan(_BATCH):
+                camids, names = camids_or_none(batch.camids), store.settings.camera_names
                 rows = {
                     "id": batch.ids,
                     "embedding": list(batch.embeddings),
                     "pid": [None if pid is None else str(pid) for pid in batch.pids],
                     "pid_is_text": [isinstance(pid, str) for pid in batch.pids],
-                    "camid": camids_or_none(batch.camids),
+                    "camid": camids,
+                    "camera": [names.get(camid) for camid in camids],  # type: ignore[call-overload] # None has none
                     "timestamp": batch.timestamps,
                     "metadata": [(one or b"{}").decode() for one in batch.metadata],
                     "fingerprint": [store.settings.encoder_fingerprint] * len(batch.embeddings),
@@ -181,6 +186,14 @@ def _pids(columns: dict[str, list[Any]], source: str | Path) -> list[int | str |
         ]
     except ValueError as error:
         raise InputError(f"{source}: a pid that is no text is no number: {error}") from error
+
+
+def _camids(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    if "camid" not in columns:
+        return {}
+    names = columns.get("camera", [None] * len(columns["camid"]))
+    pairs = zip(columns["camid"], names, strict=True)
+    return {"camids": [camid if name is None else name for camid, name in pairs]}
 
 
 def _metadata(columns: dict[str, list[Any]], source: str | Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.gallery.camera_means import normalized
+from sanreid.gallery.camera_names import named, named_entries
 from sanreid.gallery.filters import Leaf
 from sanreid.gallery.results import Entry
 from sanreid.gallery.store import Store
@@ -25,7 +26,7 @@ class Person:
     Attributes:
         pid: The person.
         ids: (N,) int64, the entries, rising.
-        camids: The cameras, rising.
+        camids: The cameras, numbers rising, then names.
         first_seen: The earliest timestamp, seconds; None where none is known.
         last_seen: The latest, likewise.
         best: The entry closest to the mean of all: the most typical crop.
@@ -33,7 +34,7 @@ class Person:
 
     pid: Pid
     ids: NDArray[np.int64]
-    camids: tuple[int, ...]
+    camids: tuple[int | str, ...]
     first_seen: float | None
     last_seen: float | None
     best: Entry
@@ -56,12 +57,14 @@ def person_of(store: Store, pid: Any) -> Person:  # noqa: ANN401 - as passed
     camids = np.array([NO_CAMID if one.camid is None else one.camid for one in entries])
     rows = np.stack([one.embedding for one in entries])
     rows = normalized(rows, camids, store.settings.camera_normalizer)
+    names, seen = store.settings.camera_names, {one.camid for one in entries}
+    cameras = [one for one in named(seen, names) if one is not None]
     times = [one.timestamp for one in entries if one.timestamp is not None]
     return Person(
         pid=name,
         ids=ids,
-        camids=tuple(sorted({one.camid for one in entries if one.camid is not None})),
+        camids=tuple(sorted(cameras, key=lambda one: (isinstance(one, str), one))),
         first_seen=min(times, default=None),
         last_seen=max(times, default=None),
-        best=entries[int(np.argmax(rows @ rows.mean(axis=0)))],
+        best=named_entries([entries[int(np.argmax(rows @ rows.mean(axis=0)))]], names)[0],
     )

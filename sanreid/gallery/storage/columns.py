@@ -113,6 +113,7 @@ class MetadataDictionary:
         self.values: list[Any] = [MISSING]
         self.column = Column(np.int32)
         self.code_of: dict[tuple[type, Any], int] = {}
+        self.is_missed = False  # whether it was said that no row has the key
 
     def first(self, count: int) -> DictionaryColumn:
         """Return the first ``count`` rows as a column."""

@@ -7,6 +7,7 @@ v sees exactly the rows below its length that were deleted after v, whatever is 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from sanreid.gallery.store import Settings
 from sanreid.gallery.validation import Pid
 
 __all__ = ["Change", "Numbering", "Table"]
+
+logger = logging.getLogger(__name__)
 
 ALIVE = np.iinfo(np.int64).max
 _NO_ROWS = np.empty(0, dtype=np.int64)
@@ -190,6 +193,9 @@ class Table:
             dictionary = self._dictionaries.pop(key, None) or MetadataDictionary()
             if len(dictionary.column) < count:
                 dictionary.extend(self.metadata, key, count)
+            if count and len(dictionary.values) == 1 and not dictionary.is_missed:
+                dictionary.is_missed = True
+                logger.warning("No entry has the metadata key %r, which where compares.", key)
             self._dictionaries[key] = dictionary  # the key used last stands last
             while len(self._dictionaries) > _MAX_DICTIONARIES:
                 del self._dictionaries[next(iter(self._dictionaries))]

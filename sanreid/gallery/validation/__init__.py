@@ -16,6 +16,7 @@ from sanreid.gallery.validation.columns import (
     as_new_ids,
     as_pids,
     as_weights,
+    camera_number,
     camids_or_none,
     listed,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "as_timestamps",
     "as_wait",
     "as_weights",
+    "camera_number",
     "camids_or_none",
     "check_choice",
     "check_encoder",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "as_new_ids",
     "as_pids",
     "as_weights",
+    "camera_number",
     "camids_or_none",
     "listed",
 ]
@@ -54,7 +56,11 @@ def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> li
 def as_camids(
     camids: Iterable[Any] | None, count: int, *, name: str = "camids"
 ) -> NDArray[np.int64]:
-    """Return (count,) int64 camids; None becomes :data:`NO_CAMID`, 2.0 is 2."""
+    """Return (count,) int64 camids; None becomes :data:`NO_CAMID`, 2.0 is 2, a name its number.
+
+    Digits in a text are refused: they are far more often a number that was read as text than a
+    camera that is not the one of that number.
+    """
     if isinstance(camids, np.ndarray) and camids.dtype.kind == "i" and camids.shape == (count,):
         column = camids.astype(np.int64)
         if not (column == NO_CAMID).any():
@@ -65,10 +71,19 @@ def as_camids(
         value = whole(plain(given))
         if value is None:
             continue
+        if isinstance(value, str) and value and not value.isdigit():
+            column[row] = camera_number(value)
+            continue
         if isinstance(value, bool) or not isinstance(value, int):
-            raise _wrong_label(name, "int or None", row, value)
+            raise _wrong_label(name, "int, a name or None", row, value)
         column[row] = _check_int64(int(value), row, name)
     return column
+
+
+def camera_number(name: str) -> int:
+    """Return the number that stands for a camera's name: between -2**63 and -2**62."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return -(2**62) - (int.from_bytes(digest[:8], "big") >> 2)
 
 
 def camids_or_none(camids: NDArray[np.int64]) -> list[Pid]:

@@ -17,6 +17,7 @@ from sanreid.gallery.storage.files.records import Record
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 from sanreid.gallery.store import Settings
+from sanreid.gallery.validation import camera_number
 from sanreid.gallery.validation.scalars import is_finite
 
 __all__ = ["change_columns", "replay", "snapshot_columns", "table_columns"]
@@ -105,6 +106,8 @@ def _fields(
         "calibration": settings.calibration,
         "camera_normalizer": None if normalizer is None else normalizer.to_dict(),
     }
+    if settings.camera_names:
+        fields["camera_names"] = sorted(settings.camera_names.values())
     arrays: dict[str, NDArray[Any]] = {
         "ids": ids.astype("<i8", copy=False),
         "pid_codes": codes.astype("<i4", copy=False),
@@ -154,10 +157,22 @@ def replay(record: Record, table: Table, vectors: MappedVectors, path: Path) -> 
             if normalizer is not None and normalizer.dim != table.vectors.dim:
                 raise ValueError("its camera means have another dim")  # noqa: TRY301 - caught just below
         _check_calibration(fields["calibration"])
-        settings = Settings(fields["encoder_fingerprint"], fields["calibration"], normalizer)
+        settings = Settings(
+            fields["encoder_fingerprint"],
+            fields["calibration"],
+            normalizer,
+            _camera_names(fields.get("camera_names", [])),
+        )
         table.finish(deleted, int(fields["next_id"]), settings)
     except (KeyError, ValueError, TypeError) as error:
         raise GalleryError(f"{path}: commit {record.seq} cannot be read: {error}.") from error
+
+
+def _camera_names(names: Any) -> dict[int, str]:  # noqa: ANN401 - as stored
+    """Return names by their numbers, or raise ValueError unless they are a list of texts."""
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("its cameras have names that are no texts")
+    return {camera_number(name): name for name in names}
 
 
 def _check_calibration(fields: Any) -> None:  # noqa: ANN401 - as stored
