@@ -7,6 +7,7 @@ import dataclasses
 
 from sanreid.cli.options import add_format_options, file_path, json_object, positive_int
 from sanreid.cli.output import check_writable, print_json, printable, say
+from sanreid.utils.words import counted
 
 __all__ = ["add_to"]
 
@@ -85,7 +86,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(dataclasses.asdict(page) | {"path": str(page.path)})
         return 0
-    entries = f"{page.entries:,} {'entry' if page.entries == 1 else 'entries'}"
+    entries = counted(page.entries, "entry", "entries")
     print(
         f"{printable(page.path)}: {entries}, {page.pictures:,} with a picture, "
         f"{page.size_bytes / 1e6:.1f} MB"

@@ -44,7 +44,7 @@ def keep_names(store: Store, names: Mapping[int, str]) -> None:
 
 def named(camids: Iterable[Pid], names: Mapping[int, str]) -> list[Pid]:
     """Return cameras as the caller named them."""
-    return [names.get(camid, camid) for camid in camids]  # type: ignore[call-overload] # None stays
+    return [names.get(one, one) if isinstance(one, int) else one for one in camids]
 
 
 def named_entries(entries: list[Entry], names: Mapping[int, str]) -> list[Entry]:

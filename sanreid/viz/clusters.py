@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sanreid.utils.words import counted
 from sanreid.viz.markup import Mark, who
 
 if TYPE_CHECKING:
@@ -91,8 +92,4 @@ def cluster_row(
         )
     cameras = clustering.cameras[number]
     seen = f"{len(cameras)} cams" if len(cameras) > 1 else who(None, *(cameras or [None]))[1]
-    return ClusterRow(f"cluster {number}", _crops(len(rows)), seen, crops)
-
-
-def _crops(number: int) -> str:
-    return f"{number:,} {'crop' if number == 1 else 'crops'}"
+    return ClusterRow(f"cluster {number}", counted(len(rows), "crop", "crops"), seen, crops)

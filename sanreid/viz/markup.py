@@ -36,9 +36,10 @@ def mark_of(found: int | str | None, asked: int | str | None) -> Mark:
     return "right" if found == asked else "wrong"
 
 
-def who(pid: int | str | None, camid: int | None) -> tuple[str, str]:
+def who(pid: int | str | None, camid: int | str | None) -> tuple[str, str]:
     """Return the captions of a person and a camera, "" for one that is not known."""
-    return "" if pid is None else f"id {pid}", "" if camid is None else f"cam {camid}"
+    camera = f"cam {camid}" if isinstance(camid, int) else camid or ""
+    return "" if pid is None else f"person {pid}", camera
 
 
 def text(value: object, longest: int = _LONGEST) -> str:

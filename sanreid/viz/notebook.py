@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sanreid.utils.words import counted
 from sanreid.viz.clusters import DOUBTFUL, cluster_row, people_of
 from sanreid.viz.figures.plots import bars, cmc_plot
 from sanreid.viz.markup import block, label, row, table, text, tile, who
@@ -98,7 +99,7 @@ def _cluster_tiles(clustering: Clustering, number: int) -> list[str]:
 
 
 def _alone_tiles(clustering: Clustering, alone: NDArray[np.int64]) -> list[str]:
-    tiles = [label(("alone", f"{len(alone):,} {'crop' if len(alone) == 1 else 'crops'}"))]
+    tiles = [label(("alone", counted(len(alone), "crop", "crops")))]
     for crop in alone[:_SHOWN_MEMBERS].tolist():
         confidence = f"{clustering.confidence[crop]:.2f}"
         facts = ["alone", f"confidence {confidence}"]
@@ -142,8 +143,9 @@ def gallery_html(gallery: Gallery) -> str:
     stats = gallery.stats()
     where = f"at {stats['path']}" if stats["path"] else "in memory"
     caption = (
-        f"Gallery {where}: {stats['entries']:,} entries, {stats['pids']:,} people, "
-        f"{stats['camids']:,} cameras, dim {gallery.dim}"
+        f"Gallery {where}: {counted(stats['entries'], 'entry', 'entries')}, "
+        f"{counted(stats['pids'], 'person', 'people')}, "
+        f"{counted(stats['camids'], 'camera', 'cameras')}, dim {gallery.dim}"
     )
     calibration = gallery.calibration
     if calibration is not None:
@@ -163,14 +165,13 @@ def gallery_html(gallery: Gallery) -> str:
             about = f"entry {entry.id}, {_path(entry.metadata)}"
             tiles.append(tile(picture, "none", (person or f"#{entry.id}", camera), about=about))
     charts = []
-    for counted, name, nobody in (
+    for numbers, name, nobody in (
         (gallery.counts("camid"), "camera", "no camera"),
         (gallery.counts("pid"), "person", "nobody"),
     ):
-        counts = list(counted.items())
+        counts = list(numbers.items())
         groups = [
-            (nobody if value is None else f"{name} {value}", number)
-            for value, number in counts[:_SHOWN_GROUPS]
+            (_group(name, nobody, value), number) for value, number in counts[:_SHOWN_GROUPS]
         ]
         if len(counts) > _SHOWN_GROUPS:
             rest = sum(number for _, number in counts[_SHOWN_GROUPS:])
@@ -178,6 +179,13 @@ def gallery_html(gallery: Gallery) -> str:
         charts.append(bars(f"Entries by {name}", groups))
     side = '<div style="display:flex;flex-wrap:wrap;gap:28px">' + "".join(charts) + "</div>"
     return block(caption, *([row(tiles)] if tiles else []), side)
+
+
+def _group(name: str, nobody: str, value: int | str | None) -> str:
+    """Return what a bar is called: a named camera by its name alone."""
+    if value is None:
+        return nobody
+    return str(value) if name == "camera" and isinstance(value, str) else f"{name} {value}"
 
 
 def report_html(report: Report) -> str:

@@ -20,7 +20,7 @@ class Ranking(NamedTuple):
 
     query: ImageSource
     pid: int | str | None
-    camid: int | None
+    camid: int | str | None
     hits: list[Hit]
 
 
@@ -76,7 +76,7 @@ def checked_rankings(
     queries: Sequence[ImageSource],
     result: SearchResult | Sequence[Sequence[Hit]],
     query_pids: Sequence[int | str | None] | None,
-    query_camids: Sequence[int | None] | None,
+    query_camids: Sequence[int | str | None] | None,
 ) -> list[Ranking]:
     """Put together what belongs to each query; what is not given, as the result knows it.
 

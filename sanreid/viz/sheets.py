@@ -88,7 +88,7 @@ def ranked_list(
     result: SearchResult | Sequence[Sequence[Hit]],
     *,
     query_pids: Sequence[int | str | None] | None = None,
-    query_camids: Sequence[int | None] | None = None,
+    query_camids: Sequence[int | str | None] | None = None,
     images: Mapping[int, ImageSource] | None = None,
     crop_size: tuple[int, int] = (192, 96),
     title: str | None = None,

@@ -346,7 +346,7 @@ def test_new_only_adds_what_the_gallery_does_not_hold(run, built, people, tiny, 
     add = ("gallery", "add", people, new, built, "--weights", tiny, "--new-only")
     status, text, err = run(*add)
     assert (status, err) == (0, "sanreid: 16 files that the gallery holds already are left out\n")
-    assert text == f"{built}: 1 added (1 people by their file names), 17 entries\n"
+    assert text == f"{built}: 1 added (1 person by their file names), 17 entries\n"
     status, text, err = run(*add)
     assert (status, err) == (0, "sanreid: 17 files that the gallery holds already are left out\n")
     assert text.endswith("17 entries\n")

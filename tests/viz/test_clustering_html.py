@@ -84,9 +84,9 @@ def test_a_gallery_fills_in_paths_and_people(tmp_path):
     found = gallery.cluster()
     assert found.images == (path, None, None, None)
     shown = words(found._repr_html_())
-    assert shown[1:3] == ["cluster 0", "id anna"]
-    assert shown.count("id 1") == 2
-    assert f"entry 0, cluster 0, confidence 1.00, id anna, {path}" in found._repr_html_()
+    assert shown[1:3] == ["cluster 0", "person anna"]
+    assert shown.count("person 1") == 2
+    assert f"entry 0, cluster 0, confidence 1.00, person anna, {path}" in found._repr_html_()
     assert cluster_sheet(found, crop_size=(16, 8)).size > (0, 0)
     bare = Gallery(4)
     bare.add(rows, metadata=[{"path": 7}, {}, {}, {}])

@@ -182,7 +182,7 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     assert (pictures[2] == 241).all()
     words = [text.get_text() for text in ax.texts]
     assert words.count("no picture") == 2
-    assert {"query", "1", "3", "0.500 ✓", "0.500 ✗", "id 8 · cam 2"} <= set(words)
+    assert {"query", "1", "3", "0.500 ✓", "0.500 ✗", "person 8 · cam 2"} <= set(words)
     unknown = viz.ranked_list_figure([crop], [hits])
     assert to_hex(unknown.axes[0].patches[1].get_edgecolor()).upper() == GREY
     assert viz.ranked_list_figure([], []).axes

@@ -59,10 +59,12 @@ def test_right_and_wrong_are_framed(crops):
     assert html.count("no picture") == 2
     tree = parsed_fragment(html)
     words = [text.strip() for text in tree.itertext() if text.strip()]
-    assert words[1:6] == ["1 query, k=10, 4 hits", "query", "id 7", "cam 1", "1.000 ✓"]
-    assert words[words.index("id 8") + 1] == "cam 2"
+    assert words[1:6] == ["1 query, k=10, 4 hits", "query", "person 7", "cam 1", "1.000 ✓"]
+    assert words[words.index("person 8") + 1] == "cam 2"
     alt = [image.get("alt") for image in tree.iter("img")]
-    assert alt[1] == f"rank 1, similarity 1.0000, entry 0, id 7, cam 2, right, {crops[0]}"[:300]
+    assert (
+        alt[1] == f"rank 1, similarity 1.0000, entry 0, person 7, cam 2, right, {crops[0]}"[:300]
+    )
     plain = gallery.search([[1, 0]])._repr_html_()
     assert set(re.findall(r"border:3px solid (#\w+)", plain)) == {GREY}
     gone = result.with_queries(["gone.jpg"])._repr_html_()

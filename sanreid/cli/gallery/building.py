@@ -20,6 +20,7 @@ from sanreid.cli.labels import UNKNOWN, Label
 from sanreid.cli.options import encode_files, load_encoder
 from sanreid.cli.output import print_json, printable, say
 from sanreid.errors import InputError
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -147,7 +148,8 @@ def _report(
             }
         )
         return 0
-    who = f"{len(people)} people by their file names" if people else "nobody named, see --names"
+    named = counted(len(people), "person", "people")
+    who = f"{named} by their file names" if people else "nobody named, see --names"
     normalizer = gallery.camera_normalizer
     how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"
     print(f"{printable(args.path)}: {len(added)} added ({who}), {len(gallery)} entries{how}")

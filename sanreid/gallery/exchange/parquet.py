@@ -148,7 +148,7 @@ def write_parquet(path: Path, store: Store) -> None:
                     "pid": [None if pid is None else str(pid) for pid in batch.pids],
                     "pid_is_text": [isinstance(pid, str) for pid in batch.pids],
                     "camid": camids,
-                    "camera": [names.get(camid) for camid in camids],  # type: ignore[call-overload] # None has none
+                    "camera": [names.get(one) if isinstance(one, int) else None for one in camids],
                     "timestamp": batch.timestamps,
                     "metadata": [(one or b"{}").decode() for one in batch.metadata],
                     "fingerprint": [store.settings.encoder_fingerprint] * len(batch.embeddings),

@@ -104,8 +104,8 @@
     if (query !== null) shown.sort((a, b) => similarities[b] - similarities[a] || a - b);
   }
 
-  const personOf = (place) => (data.pids[place] === null ? "" : `id ${data.people[data.pids[place]]}`);
-  const cameraOf = (place) => (data.camids[place] === null ? "" : `cam ${data.camids[place]}`);
+  const personOf = (place) => (data.pids[place] === null ? "" : `person ${data.people[data.pids[place]]}`);
+  const cameraOf = (place) => (data.camids[place] === null ? "" : typeof data.camids[place] === "number" ? `cam ${data.camids[place]}` : data.camids[place]);
 
   function timeOf(place) {
     const seconds = data.times ? data.times[place] : null;

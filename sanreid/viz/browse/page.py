@@ -19,6 +19,7 @@ from sanreid.errors import InputError
 from sanreid.utils import arguments
 from sanreid.utils.files import atomic_write, errors_of_writing
 from sanreid.utils.paths import as_path
+from sanreid.utils.words import counted
 from sanreid.viz.browse import content
 from sanreid.viz.markup import text
 
@@ -162,11 +163,11 @@ def _name(gallery: Gallery) -> str:
 def _summary(known: dict[str, Any]) -> str:
     cameras = {camid for camid in known["camids"] if camid is not None}
     numbers = (
-        (len(known["ids"]), "entry", "entries"),
-        (len(known["people"]), "person", "people"),
-        (len(cameras), "camera", "cameras"),
+        counted(len(known["ids"]), "entry", "entries"),
+        counted(len(known["people"]), "person", "people"),
+        counted(len(cameras), "camera", "cameras"),
     )
-    return ", ".join(f"{n:,} {one if n == 1 else many}" for n, one, many in numbers)
+    return ", ".join(numbers)
 
 
 def _note(entries: int, pictures: int, *, exact: bool) -> str:

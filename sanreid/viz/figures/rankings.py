@@ -40,7 +40,7 @@ def ranked_list_figure(
     result: SearchResult | Sequence[Sequence[Hit]],
     *,
     query_pids: Sequence[int | str | None] | None = None,
-    query_camids: Sequence[int | None] | None = None,
+    query_camids: Sequence[int | str | None] | None = None,
     images: Mapping[int, ImageSource] | None = None,
     ax: Axes | None = None,
     title: str | None = None,
