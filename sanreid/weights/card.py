@@ -120,7 +120,10 @@ def _supervision(entry: WeightsEntry | None) -> str:
     loss = settings.get("loss", {})
     if loss.get("reconstruction"):
         return f"{painted}, but without the Triplet ReID constraint: SAN in part."
-    if start := settings.get("init", {}).get("weights"):
+    start = settings.get("init", {}).get("weights")
+    if start and settings.get("clusters", {}).get("enabled"):
+        return f"It was adapted from `{start}` to the cameras of crops without labels."
+    if start:
         return f"This training had no texture supervision; it started from `{start}`."
     if loss:
         return "It is a baseline: trained without texture supervision."
@@ -169,6 +172,8 @@ def _describe_settings(settings: Mapping[str, Any]) -> list[str]:
         parts.append(", ".join([f"{epochs} epochs", *steps]))
     if weights := settings.get("init", {}).get("weights"):
         parts.append(f"started from `{weights}`")
+    if settings.get("clusters", {}).get("enabled"):
+        parts.append("without labels: clusters of the first crops named above stood for people")
     terms = ("identity", "triplet", "reconstruction", "tr", "cross_camera")
     loss = settings.get("loss", {})
     if weighed := [f"{term} {loss[term]:g}" for term in terms if loss.get(term)]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from sanreid.errors import SanreidError
 from sanreid.train.commands import (
+    adapt,
     balance,
     evaluate,
     export,
@@ -30,6 +31,7 @@ __all__ = ["COMMANDS", "build_parser", "main"]
 
 COMMANDS = {
     "run": run,
+    "adapt": adapt,
     "evaluate": evaluate,
     "export": export,
     "textures": textures,
@@ -41,7 +43,8 @@ COMMANDS = {
 }
 
 _DESCRIPTION = """\
-Train an encoder, measure it, export it; make the textures and pairs that the method needs.
+Train an encoder, adapt one to your own cameras, measure it, export it; make the textures and
+pairs that the method needs.
 
   python -m sanreid.train CONFIG.toml [--set key=value]... [--resume]
 

@@ -8,6 +8,7 @@ identification), the docstring says so.
 
 from __future__ import annotations
 
+from sanreid.train.config.clusters import ClustersConfig
 from sanreid.train.config.data import AugmentationConfig, DataConfig, PitConfig, SourceConfig
 from sanreid.train.config.learning import (
     DecoderConfig,
@@ -22,6 +23,7 @@ from sanreid.train.config.run import RunConfig, SizeStep, TrainConfig
 
 __all__ = [
     "AugmentationConfig",
+    "ClustersConfig",
     "DataConfig",
     "DecoderConfig",
     "EmaConfig",

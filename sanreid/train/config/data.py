@@ -22,7 +22,8 @@ class SourceConfig:
     """One folder of crops; the identities of different sources are different people.
 
     Args:
-        folder: The folder of the crops, or of the data set if ``dataset`` is set.
+        folder: The folder of the crops, or of the data set if ``dataset`` is set; or a table of
+            crops, ``.csv``, as ``sanreid.datasets.read_csv`` takes it.
         names: How the files are named, as ``sanreid.datasets.read_crops`` takes it.
         dataset: A whole data set by name, as ``sanreid.datasets.read_split`` takes it
             (``"market1501"``, ``"cuhk03"``, ``"msmt17"``..., or one of your own); empty:

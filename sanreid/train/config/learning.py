@@ -25,7 +25,8 @@ class InitConfig:
     """The first weights, and which of them stay frozen.
 
     Args:
-        weights: A ``.safetensors`` file, or a weights directory, with torchvision's ResNet
+        weights: The name of released weights (``"san-r50"``), a ``.safetensors`` file, or a
+            weights directory, with torchvision's ResNet
             names, ours (``trunk.*``) or a whole SAN-PG; a checkpoint, or a run's folder, of
             which the last one; empty: random. Of an encoder with another pooling or head, only
             the trunk is loaded.

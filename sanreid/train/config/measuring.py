@@ -30,6 +30,8 @@ class EvaluationSetConfig:
         gallery: ``"rest"``: the crops that are not queries; ``"all"``: every crop;
             ``"other_cameras"``: for each query, only the crops of all other cameras. In every
             case the same person under the query's camera is ignored (Market-1501's rule).
+        camera_norm: Take each camera's mean out of the embeddings first, by
+            :class:`sanreid.CameraNormalizer` fitted to all crops of the set.
     """
 
     name: str
@@ -38,6 +40,7 @@ class EvaluationSetConfig:
     protocol: Literal["market1501", "cuhk03"] = "market1501"
     queries: Literal["first_of_camera", "first-per-camera", "all"] = "first_of_camera"
     gallery: Literal["rest", "all", "other_cameras", "cross-camera"] = "rest"
+    camera_norm: bool = False
 
     def __post_init__(self) -> None:
         require(bool(self.sources), f"evaluation set {self.name!r} has no sources.")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from sanreid.config import EncoderConfig
 from sanreid.train.config.checks import require
+from sanreid.train.config.clusters import ClustersConfig
 from sanreid.train.config.data import AugmentationConfig, DataConfig, PitConfig
 from sanreid.train.config.learning import (
     DecoderConfig,
@@ -107,6 +108,7 @@ class TrainConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     init: InitConfig = field(default_factory=InitConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    clusters: ClustersConfig = field(default_factory=ClustersConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     loss: LossConfig = field(default_factory=LossConfig)
@@ -128,6 +130,11 @@ class TrainConfig:
         require(
             bool(self.data.sources) or not self.pit.folder or not loss.teacher.weights,
             "loss.teacher is for crops: without data.sources (SAN-PG) there are none.",
+        )
+        require(
+            not self.clusters.enabled or (bool(self.data.sources) and not loss.identity),
+            "clusters.enabled needs crops in data.sources, and loss.identity = 0: the number of "
+            "clusters changes from epoch to epoch, that of a classifier's classes cannot.",
         )
         require(
             not loss.tr or loss.tr_pairing == "batch_hard" or self.data.k == 4,

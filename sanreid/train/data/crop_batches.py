@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
+from sanreid.datasets import CropSet
 from sanreid.errors import ConfigError, InputError
 from sanreid.train import runtime
 from sanreid.train.config import TrainConfig
@@ -66,16 +68,7 @@ class CropBatches:
                 f"data.p must be divisible by the number of processes, "
                 f"{runtime.world_size()}; got {data.p}."
             )
-        self.sampler = PKSampler(
-            np.unique(crops.pids, return_inverse=True)[1],
-            crops.camids,
-            p=data.p,
-            k=data.k,
-            seed=config.run.seed,
-            rank=runtime.rank(),
-            world_size=runtime.world_size(),
-        )
-        self._length = len(self.sampler)
+        self._prepare(crops)
         self.digest = data_digest(crops)
         on_device = device if data.store == "device" else torch.device("cpu")
         self._textures: TextureSource | None = None
@@ -103,23 +96,43 @@ class CropBatches:
         if self._textures is not None and data.store == "device":
             self._decoded = DecodedTextures(self._textures, device, workers=os.cpu_count() or 1)
         self.num_classes: int = self.store.num_classes
-        self.labels = self.store.labels.to(device)
-        sightings = torch.stack([self.store.labels, self.store.camids], dim=1)
-        people, own = torch.unique(sightings, dim=0, return_inverse=True)
-        self.proxy_pids: Tensor | None = people[:, 0]
-        self._proxies = own.to(device)
+        self._assign(self.store.labels)
         self._colors: CameraColorStats | None = None
         if config.augmentation.camera_style:
             colors, cameras = camera_color_stats(self.store)
             self._colors = CameraColorStats(*(one.to(device) for one in colors))
             self._cameras = cameras.to(device)
 
+    def _prepare(self, crops: CropSet) -> None:
+        """Deal the crops into batches, before they are decoded."""
+        self._sampler = self._dealt(np.unique(crops.pids, return_inverse=True)[1], crops.camids)
+        self._length = len(self._sampler)
+
+    def _dealt(self, labels: NDArray[np.int64], camids: NDArray[np.int64]) -> PKSampler:
+        return PKSampler(
+            labels,
+            camids,
+            p=self.config.data.p,
+            k=self.config.data.k,
+            seed=self.config.run.seed,
+            rank=runtime.rank(),
+            world_size=runtime.world_size(),
+        )
+
+    def _assign(self, labels: Tensor) -> None:
+        """Set the identity of each crop, (N,) int64, and the proxy of each under its camera."""
+        self.labels = labels.to(self.device)
+        sightings = torch.stack([labels, self.store.camids], dim=1)
+        people, own = torch.unique(sightings, dim=0, return_inverse=True)
+        self.proxy_pids: Tensor | None = people[:, 0]
+        self._proxies = own.to(self.device)
+
     def __len__(self) -> int:
         return self._length
 
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""
-        return list(self.sampler.epoch(epoch))
+        return list(self._sampler.epoch(epoch))
 
     def read(self, indices: Tensor, *, number: int) -> Raw:
         """Read one batch; ``number`` decides the synthetic pairs."""

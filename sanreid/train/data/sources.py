@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.datasets import CropSet, merge_crops, read_crops, read_split
+from sanreid.datasets import CropSet, merge_crops, read_crops, read_csv, read_split
 from sanreid.datasets.combining import number_together
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
@@ -36,6 +36,8 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
     """
     if source.dataset:
         every = read_split(source.dataset, source.folder, source.split, source.options)
+    elif Path(source.folder).suffix.lower() == ".csv":
+        every = read_csv(source.folder)
     else:
         every = read_crops(source.folder, names=source.names)
     if source.name:  # for display only: the keys, and so the textures, do not depend on it

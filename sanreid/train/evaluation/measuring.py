@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sanreid.cameras import CameraNormalizer
 from sanreid.config import EncoderConfig
 from sanreid.metrics import EvaluationReport, evaluate, joined_report
 from sanreid.train.config import TrainConfig
@@ -92,7 +93,10 @@ def measure(embeddings: NDArray[np.float32], one: EvaluationSet) -> EvaluationRe
 
     Raises:
         DatasetError: No query has a match.
+        InputError: The set wants camera normalisation and has one camera.
     """
+    if one.config.camera_norm:
+        embeddings = CameraNormalizer.fit(embeddings, one.camids)(embeddings, one.camids)
     reports = [
         evaluate(
             embeddings[query],

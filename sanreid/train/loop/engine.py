@@ -26,8 +26,8 @@ from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batch, Batches
-from sanreid.train.data.crop_batches import CropBatches
-from sanreid.train.data.pair_batches import PairBatches
+from sanreid.train.data.building import build_batches
+from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.data.prefetch import Prefetcher
 from sanreid.train.evaluation.sets import EvaluationSet, load_sets
@@ -37,6 +37,7 @@ from sanreid.train.loop.optimizer import learning_rate
 from sanreid.train.loop.pictures import write_sheet
 from sanreid.train.loop.progress import Progress, state_to_resume
 from sanreid.train.loop.provenance import commit, inherited_training_data
+from sanreid.train.loop.pseudo_labels import PseudoLabels
 from sanreid.train.loop.reports import describe, draw, figures
 from sanreid.train.loop.stopping import StopRequest
 from sanreid.train.runtime import resolve_device
@@ -56,11 +57,14 @@ class Outcome:
         step: Optimizer steps taken in all.
         stopped_by: The signal that stopped it; None if it ran to its end.
         metrics: The last evaluation, by evaluation set.
+        clusters: Of a run without labels: the figures of its clusters, epoch by epoch, see
+            :class:`~sanreid.train.loop.pseudo_labels.PseudoLabels`.
     """
 
     step: int
     stopped_by: int | None
     metrics: dict[str, dict[str, float]]
+    clusters: list[dict[str, float]]
 
 
 class _PendingStep(NamedTuple):
@@ -110,9 +114,7 @@ class Engine:
         self.held_out: Pairs | None = None
         if config.pit.held_out and config.loss.reconstruction > 0 and is_main:
             self.held_out = Pairs(config.pit, size=config.encoder.input_size, split="val")
-        self.batches: Batches = (PairBatches if config.is_san_pg else CropBatches)(
-            config, self.device
-        )
+        self.batches: Batches = build_batches(config, self.device)
         self.learner = Learner(
             config,
             num_classes=self.batches.num_classes,
@@ -121,6 +123,9 @@ class Engine:
             teacher_dim=self.batches.teacher_dim,
             load_start=state is None,
         )
+        self.clusters: PseudoLabels | None = None
+        if isinstance(self.batches, ClusterBatches):
+            self.clusters = PseudoLabels(config, self.batches, self.learner)
         self.progress = Progress()
         self.commit = commit()
         if state is not None:
@@ -167,7 +172,10 @@ class Engine:
                 self._run()
         finally:
             self.journal.close()
-        return Outcome(self.progress.step, self.stop_request.signal, self.progress.metrics)
+        history = [] if self.clusters is None else self.clusters.history
+        return Outcome(
+            self.progress.step, self.stop_request.signal, self.progress.metrics, history
+        )
 
     def _run(self) -> None:
         config = self.config
@@ -176,6 +184,9 @@ class Engine:
         while self.progress.epoch < config.run.epochs and not self._is_over():
             if self._is_due():  # a signal or a crash came between the epoch and its evaluation
                 self._measure()
+                continue
+            if self.clusters is not None and self.clusters.epoch < self.progress.epoch:
+                self._cluster(self.clusters)
                 continue
             if self._epoch():
                 self.progress.epoch += 1
@@ -187,6 +198,12 @@ class Engine:
         if not self.stop_request.is_set() and self.progress.measured_step != self.progress.step:
             self._measure()
         self._save()
+
+    def _cluster(self, clusters: PseudoLabels) -> None:
+        """Make the clusters of the epoch; they say whether it is worth taking."""
+        if clusters.make(self.progress.epoch, self.stop_request.is_set):
+            self._save()
+            self.journal.write("clusters", self.progress.step, clusters.history[-1])
 
     def _epoch(self) -> bool:
         """Take the remaining steps of the epoch; return whether it was finished."""
@@ -380,6 +397,8 @@ class Engine:
         self._saved_at = time.monotonic()
         if runtime.is_main():
             state = {**self.learner.state_dict(), "progress": asdict(self.progress)}
+            if self.clusters is not None:
+                state["clusters"] = self.clusters.state_dict()
             save_checkpoint(self.folder / "last.ckpt", {**self._about(), **state})
 
     def _save_best(self) -> None:
@@ -406,12 +425,16 @@ class Engine:
                 "teacher is another; check the data folders and loss.teacher, or start another "
                 "run."
             )
-        self.learner.load_state_dict(state)
         self.batches.training_data = state["training_data"]
+        if self.clusters is not None:
+            self.clusters.load_state_dict(state["clusters"])
+        self.learner.load_state_dict(state)
         self.progress = Progress(**state["progress"])
 
     def _is_over(self) -> bool:
         limit = self.config.run.max_steps
         if limit and self.progress.step >= limit:
+            return True
+        if self.clusters is not None and self.clusters.settled:
             return True
         return self.stop_request.is_set_anywhere(self.device)

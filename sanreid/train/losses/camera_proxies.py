@@ -65,10 +65,23 @@ class CameraProxies:
         self.temperature = temperature
         self.negatives = negatives
         self.momentum = momentum
+        self._device = device
         self.pids = pids.to(device)
         self.vectors = torch.zeros(len(pids), dim, device=device)
         self.seen = torch.zeros(len(pids), dtype=torch.bool, device=device)
         self._indices = torch.arange(len(pids), device=device)
+
+    def restart(self, pids: Tensor, vectors: Tensor) -> None:
+        """Forget everybody and remember other people.
+
+        Args:
+            pids: (M,) int, the person of each proxy.
+            vectors: (M, D) float, its embedding; a row of zeros: not seen yet.
+        """
+        self.pids = pids.to(self._device)
+        self.vectors = F.normalize(vectors.to(self.vectors), dim=1)
+        self.seen = self.vectors.any(1)
+        self._indices = torch.arange(len(pids), device=self._device)
 
     def loss(self, embeddings: Tensor, pids: Tensor, own: Tensor) -> Tensor:
         """Return the loss of a batch.
@@ -163,6 +176,10 @@ class _CrossCamera:
         loss = self._proxies.loss(inputs.embeddings, inputs.pids, own)
         self._proxies.update(inputs.embeddings, own)
         return loss
+
+    def restart(self, pids: Tensor, vectors: Tensor) -> None:
+        if self._proxies is not None:
+            self._proxies.restart(pids, vectors)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {} if self._proxies is None else self._proxies.state_dict()

@@ -222,6 +222,17 @@ class Objective:
                 weighted.append(term * (weight * decoder_share if of_decoder else weight))
         return torch.stack(weighted).sum(), terms
 
+    def restart(self, proxy_pids: Tensor, vectors: Tensor) -> None:
+        """Give the terms with a memory other people to remember.
+
+        Args:
+            proxy_pids: (M,) int64, the person of each proxy.
+            vectors: (M, D) float, its embedding.
+        """
+        for _, compute, *_ in self._terms:
+            if hasattr(compute, "restart"):
+                compute.restart(proxy_pids, vectors)
+
     def state_dict(self) -> dict[str, dict[str, Any]]:
         """Return the states of the terms that keep one, by name."""
         return {

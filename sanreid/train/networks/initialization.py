@@ -15,6 +15,8 @@ from sanreid.errors import ConfigError, WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.networks.san import SAN, SANPG, build_san, build_san_pg
+from sanreid.weights.lookup import fetch
+from sanreid.weights.manifest import read_manifest
 
 __all__ = ["build_network", "freeze", "keep_frozen_in_eval", "load_first_weights", "weights_files"]
 
@@ -107,18 +109,22 @@ def _parts(trunk: nn.Module, parts: tuple[str, ...]) -> Iterator[nn.Module]:
 
 
 def weights_files(path: Path) -> list[Path]:
-    """Return where the weights of ``path`` may be: the file, or those in a folder, best first."""
+    """Return where the weights of ``path`` may be: the file, or those in a folder, best first.
+
+    A path that does not exist may be the name of released weights.
+    """
     known = ("model.safetensors", "last.ckpt")
+    if not path.exists() and (entry := read_manifest().weights.get(str(path))):
+        return [fetch(entry)]
     return [path / name for name in known] if path.is_dir() else [path]
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    if path.is_dir():
-        files = weights_files(path)
-        found = next((file for file in files if file.is_file()), None)
-        if found is None:
-            raise WeightsError(f"{path} has neither {files[0].name} nor {files[1].name}.")
-        path = found
+    files = weights_files(path)
+    found = next((file for file in files if file.is_file()), None)
+    if found is None and path.is_dir():
+        raise WeightsError(f"{path} has neither {files[0].name} nor {files[1].name}.")
+    path = found or path
     if not path.is_file():
         raise WeightsError(f"There are no weights at {path}; check init.weights, init.decoder.")
     if path.suffix == ".ckpt":

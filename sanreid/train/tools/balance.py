@@ -61,6 +61,8 @@ def gradient_balance(
         raise ConfigError(f"{folder} has neither identity nor triplet loss to compare with.")
     if config.loss.needs_decoder and not before.loss.needs_decoder:
         raise ConfigError(f"{folder} was trained without SA-Dec, which loss.tr asks about.")
+    if config.clusters.enabled:
+        raise ConfigError(f"{folder} learns from clusters, which its batches cannot do without.")
     device = resolve_device(config.run.device)
     source = CropBatches(config, device)
     learner = Learner(

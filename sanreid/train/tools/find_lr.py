@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from sanreid.errors import InputError, TrainingError
+from sanreid.errors import ConfigError, InputError, TrainingError
 from sanreid.train.config import TrainConfig
 from sanreid.train.data.prefetch import Prefetcher
 from sanreid.train.loop.engine import Engine
@@ -57,6 +57,8 @@ def find_lr(
             f"find_lr() needs at least 10 steps and 0 < low < high; got {steps} steps, "
             f"{low:g} and {high:g}."
         )
+    if config.clusters.enabled:
+        raise ConfigError("find-lr is for runs with labels; this configuration has clusters.")
     with tempfile.TemporaryDirectory(prefix="find-lr-") as folder:
         quiet = replace(
             config,

@@ -78,7 +78,8 @@ def _protocol(one: EvaluationSetConfig | None) -> str:
         return "unknown"
     if one.query_sources:
         return f"query and gallery splits, {one.protocol}"
-    return f"queries {one.queries}, gallery {one.gallery}, {one.protocol} rule"
+    norm = ", camera means taken out" if one.camera_norm else ""
+    return f"queries {one.queries}, gallery {one.gallery}, {one.protocol} rule{norm}"
 
 
 def _command(one: EvaluationSetConfig | None, weights: str) -> str:
@@ -100,6 +101,7 @@ def _command(one: EvaluationSetConfig | None, weights: str) -> str:
         parts += [option, _portable_path(file)] if file else []
     if one.protocol != "market1501":
         parts += ["--protocol", one.protocol]
+    parts += ["--camera-norm"] if one.camera_norm else []
     return shlex.join(parts)
 
 

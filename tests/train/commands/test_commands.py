@@ -11,7 +11,9 @@ from sanreid.train.commands import COMMANDS, build_parser, main
 
 
 def test_the_commands_are_those_of_the_design():
-    assert " ".join(COMMANDS) == "run evaluate export textures pairs pit find-lr balance list"
+    assert (
+        " ".join(COMMANDS) == "run adapt evaluate export textures pairs pit find-lr balance list"
+    )
 
 
 @pytest.mark.parametrize("name", COMMANDS)
