@@ -162,7 +162,7 @@ class Engine:
         self.journal = Journal(
             self.folder,
             resume_step=self.progress.step if self._resumed else None,
-            is_measured=self.progress.measured_step == self.progress.step,
+            repeated=self._repeated(),
             tensorboard=self.config.run.tensorboard,
             enabled=runtime.is_main(),
         )
@@ -199,10 +199,18 @@ class Engine:
             self._measure()
         self._save()
 
+    def _repeated(self) -> set[str]:
+        """Return the kinds of log lines that a checkpoint came too early for."""
+        kinds = set()
+        if self.progress.measured_step != self.progress.step:
+            kinds.add("evaluation")
+        if self.clusters is not None and self.clusters.epoch < self.progress.epoch:
+            kinds.add("clusters")
+        return kinds
+
     def _cluster(self, clusters: PseudoLabels) -> None:
         """Make the clusters of the epoch; they say whether it is worth taking."""
         if clusters.make(self.progress.epoch, self.stop_request.is_set):
-            self._save()
             self.journal.write("clusters", self.progress.step, clusters.history[-1])
 
     def _epoch(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,8 @@ class Journal:
         folder: The run's folder.
         resume_step: Keep the lines up to this step and drop later ones, whose steps will be
             taken again; None: start a new log.
-        is_measured: Whether the evaluation at ``resume_step`` is complete; otherwise it is
-            repeated, and its lines are dropped.
+        repeated: Kinds of lines that are written again at ``resume_step``, because the
+            evaluation there, say, is not complete; those at that step are dropped.
         tensorboard: Also write TensorBoard files.
         enabled: Whether to write at all; only one of several processes does.
 
@@ -50,7 +50,7 @@ class Journal:
         *,
         resume_step: int | None,
         tensorboard: bool,
-        is_measured: bool = True,
+        repeated: Collection[str] = (),
         enabled: bool = True,
     ) -> None:
         self._file = None
@@ -65,7 +65,7 @@ class Journal:
         kept = [
             row for row in kept
             if row["step"] < last
-            or (row["step"] == last and (is_measured or row["kind"] != "evaluation"))
+            or (row["step"] == last and row["kind"] not in repeated)
         ]  # fmt: skip
         atomic_write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = path.open("a", encoding="utf-8")

@@ -1,0 +1,138 @@
+"""``python -m sanreid.train adapt``: the whole way, its card, wrong input."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+
+import pytest
+import torch
+
+from sanreid import SANEncoder
+from sanreid.config import EncoderConfig
+from sanreid.models import build_sa_enc
+from sanreid.train.commands import main
+from sanreid.train.config.loader import load_config
+from sanreid.train.loop import pseudo_labels
+from sanreid.weights.storage import save_directory
+from tests.train.conftest import paint_people
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Crops without labels, one folder for each camera, and an encoder that never saw them."""
+    root = tmp_path_factory.mktemp("adapt")
+    for n, file in enumerate(sorted(paint_people(root / "p", people=6, crops=4).rglob("*.png"))):
+        home = root / "crops" / file.name.split("_")[0].replace("c", "cam")
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, home / f"{n:04d}.png")
+    config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(96, 48))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        state = build_sa_enc(config).state_dict()
+    save_directory(root / "start", state_dict=state, config=config)
+    return root
+
+
+def adapt(site, run, *more, crops="crops"):
+    settings = (
+        "data.p=3", "data.k=4", "clusters.threshold=1.4", "run.epochs=1", "init.freeze=[]",
+        "ema.decay=0",
+    )  # fmt: skip
+    given = [str(site / crops), "--output", str(run), "--weights", str(site / "start")]
+    given += ["--size", "64x32", "--terms", "our own", "--quiet"]
+    return main(["adapt", *given, *(part for one in settings for part in ("--set", one)), *more])
+
+
+def test_the_whole_way(site, tmp_path, capsys):
+    assert adapt(site, tmp_path / "run") == 0
+    said = capsys.readouterr().out
+    assert said.startswith("epoch  clusters  under several cameras  in none  agreement\n    1 ")
+    assert "from_pretrained" in said
+    encoder = SANEncoder.from_pretrained(tmp_path / "run" / "weights", device="cpu")
+    assert encoder.input_size == (64, 32)
+    card = (tmp_path / "run" / "weights" / "README.md").read_text()
+    assert "# adapted-from-start" in card
+    assert "| crops, without labels, 2 cameras; identities: clusters | our own |" in card
+    assert "to the cameras of crops without labels" in card
+    assert "clusters of the first crops named above" in card
+    assert adapt(site, tmp_path / "run") == 1  # it holds a run already
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_stopped_by_a_signal_and_resumed(site, tmp_path, capsys, monkeypatch):
+    make = pseudo_labels.PseudoLabels.make
+
+    def stopped(self, epoch, stop):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return make(self, epoch, stop)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pseudo_labels.PseudoLabels, "make", stopped)
+        assert adapt(site, tmp_path / "run") == 128 + signal.SIGTERM
+    assert "continue with --resume" in capsys.readouterr().out
+    assert not (tmp_path / "run" / "weights").exists()
+    assert adapt(site, tmp_path / "run", "--resume") == 0
+    assert (tmp_path / "run" / "weights" / "model.safetensors").is_file()
+
+
+def test_crops_in_a_table(site, tmp_path, capsys):
+    files = sorted((site / "crops").rglob("*.png"))
+    rows = [f"{file},t{n // 2},{file.parent.name[3:]}" for n, file in enumerate(files)]
+    table = tmp_path / "crops.csv"
+    table.write_text("\n".join(["path,pid,camid", *rows]) + "\n")
+    assert adapt(site, tmp_path / "run", "--tracklets", crops=table) == 0
+    assert "    1 " in capsys.readouterr().out
+
+
+def test_wrong_input_is_one_line_and_changes_nothing(site, tmp_path, capsys):
+    nowhere = tmp_path / "crops"
+    nowhere.mkdir()
+    for n in range(3):
+        shutil.copy(site / "crops" / "cam1" / "0000.png", nowhere / f"{n}.png")
+    for more, crops, message in (
+        ((), tmp_path / "none", "does not exist"),
+        ((), nowhere, "3 of 3 images"),  # no camera in the names
+        ((), site / "crops" / "cam1", "images in"),
+        (("--names", "nothing"), "crops", "names must be one of"),
+        (("--weights", "san-r5"), "crops", "No weights"),
+        (("--set", "init.weights=none"), "crops", "There are no weights at none"),
+    ):
+        assert adapt(site, tmp_path / "run", *more, crops=crops) == 1
+        told = capsys.readouterr().err
+        assert message in told
+        assert told.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(SystemExit) as stopped:
+        adapt(site, tmp_path / "run", "--size", "64")
+    assert stopped.value.code == 2
+
+
+def test_the_configuration_reads_cameras_from_names(monkeypatch):
+    monkeypatch.setenv("SANREID_CROPS", "crops")
+    config = load_config("adapt")
+    assert config.clusters.enabled
+    assert config.init.weights == "san-r50"
+    from sanreid.datasets.schemes import find_scheme
+
+    scheme = find_scheme(config.data.sources[0].names)
+    for file, camid in (
+        ("cam2/0001.jpg", "2"),
+        ("site/Camera_11/x.png", "11"),
+        ("0002_c3s1_000451_03.jpg", "3"),
+        ("c7/c8_1.jpg", "8"),
+        ("1.jpg", None),
+        ("abc12.jpg", None),
+    ):
+        read = scheme.read(file)
+        assert (read and read[1]) == camid, file
+
+
+def test_released_weights_may_be_named(tmp_path):
+    from sanreid.train.networks.initialization import weights_files
+
+    found = weights_files(type(tmp_path)("san-r50"))
+    assert [file.name for file in found] == ["san-r50.safetensors"]
