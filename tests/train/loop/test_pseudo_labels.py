@@ -20,6 +20,8 @@ from sanreid.train.evaluation.sets import EvaluationSet
 from sanreid.train.loop import pseudo_labels
 from sanreid.train.loop.engine import Engine
 from sanreid.train.loop.journal import read_journal
+from sanreid.train.textures.generator import load_generator
+from sanreid.train.tools.textures import make_textures_of_run
 from tests.train.conftest import paint_people, tiny_values
 
 CPU = torch.device("cpu")
@@ -220,6 +222,22 @@ def test_tracklets_are_one_person_for_certain(crowd, tmp_path, monkeypatch):
         pids = engine.batches.store.pids.tolist()
         assert asked["tracklets"] == (pids if tracklets else None)
     assert asked["threshold"] == 1.4
+
+
+@pytest.mark.slow
+def test_textures_of_the_crops_are_learned_beside_clusters(crowd, tmp_path, tiny_generator):
+    values = {
+        "data": {"sources": [{"folder": str(crowd), "textures": str(tmp_path / "t.tex")}]},
+        "loss": {"reconstruction": 1.0},
+        "decoder": {"width": 32},
+        "run": {"max_steps": 1},
+    }
+    textured = config(crowd, tmp_path / "run", **values)
+    make_textures_of_run(textured, load_generator(tiny_generator, device=CPU))
+    Engine(textured).run()
+    row = read_journal(tmp_path / "run" / "log.jsonl")[-1]
+    assert row["reconstruction"] > 0
+    assert {"triplet", "cross_camera"} <= row.keys()
 
 
 def test_evaluation_with_camera_means_taken_out():
