@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sanreid.cli.gallery.following import content_of, follow, report_changes
-from sanreid.cli.gallery.gating import gated, noted
+from sanreid.cli.gallery.following import follow, report_changes
+from sanreid.cli.gallery.gating import gated
+from sanreid.cli.gallery.resuming import Build, add_rows
 from sanreid.cli.gallery.shared import (
-    CONTENT,
     add_sources,
     check_is_there,
     check_may_go,
@@ -28,10 +28,23 @@ if TYPE_CHECKING:
 
 __all__ = ["add_to"]
 
+_BUILD = """\
+Embed image files, and all images under folders, into a new gallery at PATH.
+
+While it works, the entries so far are kept in PATH.building. If the command is interrupted, run it
+again: it resumes. PATH appears when it is complete, and PATH.building is removed. Remove that
+folder to forget an interrupted build.
+"""
+
 
 def add_to(actions: Actions) -> None:
     """Add the commands."""
-    build = actions.add_parser("build", help="embed files and folders into a new gallery")
+    build = actions.add_parser(
+        "build",
+        help="embed files and folders into a new gallery",
+        description=_BUILD,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     build.add_argument("--overwrite", action="store_true", help="replace a gallery that is there")
     build.add_argument(
         "--normalize-cameras",
@@ -57,17 +70,24 @@ def _build(args: argparse.Namespace) -> int:
     if args.path.exists():
         check_may_go(args.path, overwrite=args.overwrite)
     encoder = load_encoder(args)
-    gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
     labels, failures = label_sources(args)
     if args.normalize_cameras:
         _check_cameras(labels)
     files, scores = gated(list(labels), args)
-    encoded = encode_files(encoder, files, args)
-    _add_rows(gallery, encoded.embeddings, encoded.paths, labels, scores)
-    if args.normalize_cameras:
-        gallery.normalize_cameras()
-    gallery.save(args.path)
-    return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
+    build = Build(args.path, encoder, {file: labels[file] for file in files}, scores, args)
+    with build.gallery() as gallery:
+        failed = build.embed(gallery, build.resume(gallery))
+        for path, reason in failed:
+            say(f"skipped {path}: {reason}")
+        if args.normalize_cameras:
+            gallery.normalize_cameras()
+        elif gallery.camera_normalizer is not None:  # of the build that was interrupted
+            gallery.normalize_cameras(None)
+        build.finish(gallery)
+    unread = {path for path, _ in failed}
+    added = [path for path in files if path not in unread]
+    with Gallery.open(args.path, mode="r") as built:
+        return _report(built, added, labels, [*failures, *failed], args)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -89,28 +109,8 @@ def _add(args: argparse.Namespace) -> int:
             )
         files, scores = gated(list(labels), args)
         encoded = encode_files(encoder, files, args)
-        _add_rows(gallery, encoded.embeddings, encoded.paths, labels, scores)
+        add_rows(gallery, encoded.embeddings, encoded.paths, labels, scores)
         return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
-
-
-def _add_rows(
-    gallery: Gallery,
-    embeddings: object,
-    paths: Sequence[Path],
-    labels: dict[Path, Label],
-    scores: dict[Path, float],
-) -> None:
-    people = [labels.get(Path(path), UNKNOWN) for path in paths]
-    gallery.add(
-        embeddings,  # type: ignore[arg-type] # an array, whose type is not imported here
-        pids=[pid for pid, _ in people],
-        camids=[camid for _, camid in people],
-        metadata=[
-            {"path": str(path), CONTENT: content_of(path), **noted(Path(path), scores)}
-            for path in paths
-        ],
-        encoder_fingerprint=gallery.encoder_fingerprint,
-    )
 
 
 def _check_cameras(labels: dict[Path, Label]) -> None:

@@ -14,7 +14,7 @@ from sanreid.errors import ImageError
 if TYPE_CHECKING:
     from sanreid.quality import CropQuality
 
-__all__ = ["add_min_quality", "gated", "noted", "renoted"]
+__all__ = ["QUALITY", "add_min_quality", "gated", "noted", "renoted"]
 
 QUALITY = "quality"  # the metadata key of a crop's score
 
