@@ -1,12 +1,12 @@
 """Where a run computes: its device, its precision, and the processes it is shared among.
 
-Several processes are started by ``torchrun``, which sets RANK, WORLD_SIZE and LOCAL_RANK. Without
-it there is one process, and every collective function here is the identity.
+Several processes are started by ``torchrun``, by Slurm's ``srun`` or by Ray Train, see
+:mod:`sanreid.train.launcher`. Without these there is one process, and every collective function
+here is the identity.
 """
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 from sanreid.backends.device import parse_device
 from sanreid.errors import ConfigError, InputError
 from sanreid.train.config import TrainConfig
+from sanreid.train.launcher import launched
 
 __all__ = [
     "all_sum",
@@ -50,7 +51,10 @@ def resolve_device(name: str) -> torch.device:
         return device
     if not torch.cuda.is_available():
         raise ConfigError("run.device is 'cuda', but torch finds no CUDA device here.")
-    number = local_rank() if ":" not in str(device) else device.index
+    number = device.index
+    if number is None:  # srun may lend each process one GPU, which is all that it sees
+        is_own = launched().by_slurm and torch.cuda.device_count() == 1
+        number = 0 if is_own else local_rank()
     if number >= torch.cuda.device_count():
         raise ConfigError(
             f"There is no CUDA device {number}: torch finds {torch.cuda.device_count()}, "
@@ -73,31 +77,48 @@ def to_device(x: Tensor, device: torch.device) -> Tensor:
 
 def local_rank() -> int:
     """Return the rank of this process on its machine, which is the number of its CUDA device."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return launched().local_rank
 
 
-def join_group(device: torch.device) -> None:
-    """Join the process group that ``torchrun`` announced in the environment, if any."""
+def join_group(device: torch.device) -> bool:
+    """Join the process group that the environment announces, if any.
+
+    A group that this process is in already, such as that of Ray Train, is used as it is.
+
+    Returns:
+        Whether this call joined it: who joins it leaves it.
+
+    Raises:
+        ConfigError: A variable of the environment is no number.
+    """
     if device.type == "cuda":
         torch.cuda.set_device(device)  # what asks for no device in particular asks for this one
-    if "WORLD_SIZE" in os.environ and int(os.environ["WORLD_SIZE"]) > 1:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    launch = launched()
+    if _is_in_group() or launch.world_size < 2:
+        return False
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        init_method=launch.init_method,
+        rank=launch.rank,
+        world_size=launch.world_size,
+    )
+    return True
 
 
 def leave_group() -> None:
     """Leave the process group."""
-    if dist.is_available() and dist.is_initialized():
+    if _is_in_group():
         dist.destroy_process_group()
 
 
 def rank() -> int:
     """Return the rank of this process, from 0."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if _is_in_group() else 0
 
 
 def world_size() -> int:
     """Return the number of processes."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if _is_in_group() else 1
 
 
 def is_main() -> bool:
@@ -125,6 +146,10 @@ def all_sum(x: Tensor) -> Tensor:
     total = x.detach().clone()
     dist.all_reduce(total)
     return total
+
+
+def _is_in_group() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 class _Gather(torch.autograd.Function):

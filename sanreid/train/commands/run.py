@@ -30,11 +30,12 @@ def _run(args: argparse.Namespace) -> int:
     config = load_config(args.config, args.overrides)
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    runtime.join_group(runtime.resolve_device(config.run.device))
+    joined = runtime.join_group(runtime.resolve_device(config.run.device))
     if not runtime.is_main():  # only one process logs
         logging.getLogger("sanreid").setLevel(logging.WARNING)
     try:
         outcome = Engine(config, resume=args.resume).run()
     finally:
-        runtime.leave_group()
+        if joined:
+            runtime.leave_group()
     return 0 if outcome.stopped_by is None else 128 + outcome.stopped_by

@@ -86,17 +86,27 @@ def free_port():
 
 def run(command, world):
     """Run a command as ``torchrun`` would; give what each process wrote to stderr."""
-    port = free_port()
+    port = str(free_port())
+    meeting = {"WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return run_all(
+        [
+            ([sys.executable, *command], {"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting})
+            for rank in range(world)
+        ]
+    )
+
+
+def run_all(started):
+    """Run commands, each with its variables, at once; give what each wrote to stderr."""
     processes = [
         subprocess.Popen(
-            [sys.executable, *command],
-            env={**os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1",
-                 "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
+            command,
+            env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(world)
-    ]  # fmt: skip
+        for command, variables in started
+    ]
     told = [process.communicate(timeout=300)[1] for process in processes]
     for process, errors in zip(processes, told, strict=True):
         assert process.returncode == 0, errors
@@ -139,6 +149,48 @@ def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
     for key, x in whole["model"].items():
         assert torch.equal(x, cut["model"][key]), key
     assert main(["evaluate", str(tmp_path / "whole"), "--quiet"]) == 0
+
+
+@pytest.mark.slow
+def test_two_nodes_and_two_tasks_of_slurm_train_as_two_processes_do(tiny_run, tmp_path):
+    def command(name):
+        path = write_toml(tiny_run(name, run={"max_steps": 2}), tmp_path / f"{name}.toml")
+        return ["-m", "sanreid.train", str(path)]
+
+    run(command("processes"), 2)
+    port, agents, tasks = str(free_port()), [], []
+    for node in range(2):
+        agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
+                 "--node-rank", str(node), "--nproc-per-node", "1",
+                 "--master-addr", "127.0.0.1", "--master-port", port]  # fmt: skip
+        agents.append(([*agent, *command("nodes")], {}))
+        slurm = {"SLURM_PROCID": str(node), "SLURM_LOCALID": str(node), "SLURM_NTASKS": "2",
+                 "SLURM_STEP_ID": "0", "SLURM_JOB_NODELIST": "localhost",
+                 "MASTER_PORT": str(free_port()) if not tasks else
+                 tasks[0][1]["MASTER_PORT"]}  # fmt: skip
+        tasks.append(([sys.executable, *command("tasks")], slurm))
+    run_all(agents)
+    told = run_all(tasks)
+    assert told[1] == ""  # one run, of which one process tells
+    whole = load_checkpoint(tmp_path / "processes" / "last.ckpt")
+    for name in ("nodes", "tasks"):
+        rows = read_journal(tmp_path / name / "log.jsonl")
+        assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2]
+        found = load_checkpoint(tmp_path / name / "last.ckpt")
+        for key, x in whole["model"].items():
+            assert torch.equal(x, found["model"][key]), key
+
+
+def test_a_group_that_is_there_is_used_and_left_as_it_is(tmp_path, monkeypatch):
+    dist = torch.distributed
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        monkeypatch.setenv("WORLD_SIZE", "1")
+        assert runtime.join_group(torch.device("cpu")) is False
+        assert dist.is_initialized()
+    finally:
+        runtime.leave_group()
+    assert not dist.is_initialized()
 
 
 def test_one_process_is_the_identity():
