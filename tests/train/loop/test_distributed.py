@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -152,33 +153,30 @@ def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_nodes_and_two_tasks_of_slurm_train_as_two_processes_do(tiny_run, tmp_path):
+def test_two_nodes_of_torchrun_and_two_tasks_of_srun_are_one_run_each(tiny_run, tmp_path):
     def command(name):
         path = write_toml(tiny_run(name, run={"max_steps": 2}), tmp_path / f"{name}.toml")
         return ["-m", "sanreid.train", str(path)]
 
-    run(command("processes"), 2)
-    port, agents, tasks = str(free_port()), [], []
-    for node in range(2):
-        agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2",
-                 "--node-rank", str(node), "--nproc-per-node", "1",
-                 "--master-addr", "127.0.0.1", "--master-port", port]  # fmt: skip
-        agents.append(([*agent, *command("nodes")], {}))
-        slurm = {"SLURM_PROCID": str(node), "SLURM_LOCALID": str(node), "SLURM_NTASKS": "2",
-                 "SLURM_STEP_ID": "0", "SLURM_JOB_NODELIST": "localhost",
-                 "MASTER_PORT": str(free_port()) if not tasks else
-                 tasks[0][1]["MASTER_PORT"]}  # fmt: skip
-        tasks.append(([sys.executable, *command("tasks")], slurm))
-    run_all(agents)
-    told = run_all(tasks)
-    assert told[1] == ""  # one run, of which one process tells
-    whole = load_checkpoint(tmp_path / "processes" / "last.ckpt")
-    for name in ("nodes", "tasks"):
-        rows = read_journal(tmp_path / name / "log.jsonl")
+    agent = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+    agent += ["--nproc-per-node", "1", "--master-addr", "127.0.0.1"]
+    agent += ["--master-port", str(free_port()), "--node-rank"]
+    run_all([([*agent, str(node), *command("nodes")], {}) for node in range(2)])
+
+    slurm = {"SLURM_NTASKS": "2", "SLURM_STEP_ID": "0", "SLURM_JOB_NODELIST": "localhost"}
+    slurm["MASTER_PORT"] = str(free_port())
+    task = [sys.executable, *command("tasks")]
+    told = run_all([(task, {"SLURM_PROCID": str(number), **slurm}) for number in range(2)])
+    assert told[1] == ""  # one of them tells of the run
+
+    one, other = (tmp_path / name for name in ("nodes", "tasks"))
+    for folder in (one, other):
+        assert json.loads((folder / "run.json").read_text())["processes"] == 2
+        rows = read_journal(folder / "log.jsonl")
         assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2]
-        found = load_checkpoint(tmp_path / name / "last.ckpt")
-        for key, x in whole["model"].items():
-            assert torch.equal(x, found["model"][key]), key
+    one, other = (load_checkpoint(folder / "last.ckpt")["model"] for folder in (one, other))
+    for key, x in one.items():
+        assert torch.equal(x, other[key]), key
 
 
 def test_a_group_that_is_there_is_used_and_left_as_it_is(tmp_path, monkeypatch):
