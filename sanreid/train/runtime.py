@@ -52,7 +52,7 @@ def resolve_device(name: str) -> torch.device:
     if not torch.cuda.is_available():
         raise ConfigError("run.device is 'cuda', but torch finds no CUDA device here.")
     number = device.index
-    if number is None:  # srun may lend each process one GPU, which is all that it sees
+    if ":" not in str(device):  # srun may lend each process one GPU, which is all that it sees
         is_own = launched().by_slurm and torch.cuda.device_count() == 1
         number = 0 if is_own else local_rank()
     if number >= torch.cuda.device_count():
