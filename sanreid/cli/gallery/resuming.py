@@ -2,8 +2,8 @@
 
 While PATH is built, the entries so far are a durable gallery in ``PATH.building``, with the
 options that decide the embeddings beside it. The same command resumes: a file is embedded again
-only if its content, its label or its score is another. When all are embedded, the gallery takes its
-place in one step, and ``PATH.building`` is removed.
+only if its content, its label or its score is another. When all are embedded, the gallery takes
+its place in one step, and ``PATH.building`` is removed.
 """
 
 from __future__ import annotations
