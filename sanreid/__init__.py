@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         TrainingError,
         UnknownIdError,
         UnknownWeightsError,
+        UnsupportedError,
         WeightsError,
     )
     from sanreid.gallery import Gallery, SearchResult
@@ -87,6 +88,7 @@ _HOME = {
     "SearchResult": "sanreid.gallery",
     "TrainingError": "sanreid.errors",
     "UnknownIdError": "sanreid.errors",
+    "UnsupportedError": "sanreid.errors",
     "UnknownWeightsError": "sanreid.errors",
     "WeightsError": "sanreid.errors",
     "cluster_identities": "sanreid.clustering",
@@ -126,6 +128,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "GalleryError",
     "GalleryLockedError",
     "UnknownIdError",
+    "UnsupportedError",
     "MissingExtraError",
     "TrainingError",
     "__version__",

@@ -10,7 +10,8 @@ SanreidError
 │   └── ChecksumError                the bytes on disk are not the released bytes
 ├── GalleryError                     a stored gallery is damaged, foreign, locked or too new
 │   ├── GalleryLockedError           another writer has it open; names the process
-│   └── UnknownIdError (KeyError)    an entry's id is not in the gallery
+│   ├── UnknownIdError (KeyError)    an entry's id is not in the gallery
+│   └── UnsupportedError             where the gallery is kept, this cannot be done
 ├── MissingExtraError (ImportError)  an optional dependency is not installed; names the extra
 └── TrainingError                    a training run cannot go on: NaN loss, foreign checkpoint
 
@@ -32,6 +33,7 @@ __all__ = [
     "TrainingError",
     "UnknownIdError",
     "UnknownWeightsError",
+    "UnsupportedError",
     "WeightsError",
 ]
 
@@ -90,6 +92,10 @@ class UnknownIdError(GalleryError, KeyError):
 
     def __str__(self) -> str:  # KeyError would show the message in quotes
         return str(self.args[0]) if self.args else ""
+
+
+class UnsupportedError(GalleryError):
+    """The place where this gallery is kept cannot do what was asked; the message says why."""
 
 
 class MissingExtraError(SanreidError, ImportError):

@@ -45,6 +45,9 @@ __all__ = [
     "Leaf",
     "Not",
     "Or",
+    "comparable",
+    "float_bound",
+    "integer_bound",
     "matches_all",
     "parse",
     "select",
@@ -348,7 +351,7 @@ def _select_numbers(
         return ~_select_numbers(opposite, column, given)
     if operator == "$in":
         assert isinstance(operand, tuple)  # noqa: S101 - the parser made it so
-        numbers = [_comparable(one, column) for one in operand if _kind(one) == "number"]
+        numbers = [comparable(one, column.dtype.kind) for one in operand if _kind(one) == "number"]
         mask = np.isin(column, [one for one in numbers if one is not None]) & given
         return mask | ~given if None in operand else mask
     if operand is None:
@@ -357,12 +360,12 @@ def _select_numbers(
         return np.zeros(len(column), dtype=bool)
     assert isinstance(operand, (int, float))  # noqa: S101 - its kind is number
     if operator == "$eq":
-        number = _comparable(operand, column)
+        number = comparable(operand, column.dtype.kind)
         return np.zeros(len(column), dtype=bool) if number is None else (column == number) & given
     if column.dtype.kind == "i":  # exact beyond 2**53: compare integers with integers
-        operator, operand = _integer_bound(operator, operand)
+        operator, operand = integer_bound(operator, operand)
     else:
-        operator, operand = _float_bound(operator, operand)
+        operator, operand = float_bound(operator, operand)
     with np.errstate(invalid="ignore"):
         match operator:
             case "$gt":
@@ -376,9 +379,9 @@ def _select_numbers(
     return np.asarray(mask & given)
 
 
-def _comparable(operand: Any, column: NDArray[Any]) -> int | float | None:  # noqa: ANN401 - number
-    """Return the operand in the column's type, or None if the column cannot hold it."""
-    if column.dtype.kind == "i":
+def comparable(operand: Any, kind: str) -> int | float | None:  # noqa: ANN401 - number
+    """Return the operand as an int64 ("i") or float64 ("f"), or None if that cannot hold it."""
+    if kind == "i":
         if isinstance(operand, float) and not operand.is_integer():
             return None
         return int(operand) if -(2**63) <= operand < 2**63 else None
@@ -386,7 +389,7 @@ def _comparable(operand: Any, column: NDArray[Any]) -> int | float | None:  # no
     return number if number == operand else None
 
 
-def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
+def integer_bound(operator: str, operand: float) -> tuple[str, int]:
     """Return an int64 column beyond, or not beyond, a number, as a comparison with an int64."""
     low, high = -(2**63), 2**63 - 1
     if isinstance(operand, float):
@@ -403,7 +406,7 @@ def _integer_bound(operator: str, operand: float) -> tuple[str, int]:
     return operator, operand
 
 
-def _float_bound(operator: str, operand: float) -> tuple[str, float]:
+def float_bound(operator: str, operand: float) -> tuple[str, float]:
     """Return a float64 column beyond, or not beyond, a number, as a comparison with a float64."""
     nearest = _as_float(operand)
     if math.isinf(nearest):

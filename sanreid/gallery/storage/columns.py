@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sanreid.gallery.filters import MISSING, DictionaryColumn
 
-__all__ = ["Column", "MetadataColumn", "MetadataDictionary", "pack_metadata"]
+__all__ = ["Column", "MetadataColumn", "MetadataDictionary", "look_up", "pack_metadata"]
 
 
 class Column:
@@ -124,7 +124,7 @@ class MetadataDictionary:
         start = len(self.column)
         codes = np.zeros(stop - start, dtype=np.int32)
         for row, raw in metadata.runs(start, stop):
-            value = _look_up(json.loads(raw), key)
+            value = look_up(json.loads(raw), key)
             if value is not MISSING:
                 codes[row - start] = self._encode(value)
         self.column.extend(codes)
@@ -149,7 +149,7 @@ def pack_metadata(metadata: Sequence[bytes]) -> tuple[NDArray[np.int64], bytes]:
     return borders, b"".join(metadata)
 
 
-def _look_up(metadata: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
+def look_up(metadata: Any, key: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return the value of this very key, else of the path its dots spell, else MISSING."""
     if key in metadata:
         return metadata[key]

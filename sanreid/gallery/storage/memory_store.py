@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import InputError, UnknownIdError
+from sanreid.errors import InputError
 from sanreid.gallery.camera_means import means_moved
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.index.faiss_index import FaissIndex
@@ -27,6 +27,7 @@ from sanreid.gallery.storage.files.disk import Disk
 from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.files.rewriting import save_snapshot
 from sanreid.gallery.storage.forking import watch_forks
+from sanreid.gallery.storage.ids import check_distinct, check_free, check_known
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.statistics import count_by, statistics
 from sanreid.gallery.storage.table import Change, Numbering, Table
@@ -321,28 +322,13 @@ class MemoryStore:
         return table.row_of() if snapshot.table is table and whole else snapshot.row_of()
 
     def _rows(self, row_of: dict[int, int], ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        rows = [row_of.get(number, -1) for number in ids.tolist()]
-        unknown = [number for number, row in zip(ids.tolist(), rows, strict=True) if row < 0]
-        if unknown:
-            shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            raise UnknownIdError(
-                f"The gallery has no entry {shown} ({len(unknown)} of {len(rows)} ids are "
-                "unknown). Nothing was changed."
-            )
-        return np.array(rows, dtype=np.int64)
+        check_known(ids, row_of)
+        return np.array([row_of[number] for number in ids.tolist()], dtype=np.int64)
 
     def _check_new(self, ids: NDArray[np.int64]) -> None:
-        values, counts = np.unique(ids, return_counts=True)
-        if len(values) < len(ids):
-            raise InputError(f"ids must differ; {values[counts > 1][0]} is given more than once.")
-        if not len(ids) or int(values[0]) >= self._table.next_id:
-            return
-        row_of = self._table.row_of()
-        for number in ids.tolist():
-            if number in row_of:
-                raise InputError(
-                    f"The id {number} is in the gallery already. Use update() to change it."
-                )
+        check_distinct(ids)
+        if len(ids) and int(ids.min()) < self._table.next_id:
+            check_free(ids, self._table.row_of())
 
     def _with_fingerprint(self, fingerprint: str | None) -> Settings:
         """Return settings that know the encoder: the first fingerprint given is kept."""

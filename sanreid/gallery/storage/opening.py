@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sanreid.errors import GalleryError, GalleryLockedError
 from sanreid.gallery.index.kinds import as_index_kind
+from sanreid.gallery.milvus.address import is_address
 from sanreid.gallery.storage.directory_store import DirectoryStore
 from sanreid.gallery.storage.files.disk import Disk
 from sanreid.gallery.storage.files.filenames import is_gallery
@@ -19,6 +20,7 @@ from sanreid.gallery.validation import check_choice, check_encoder
 
 __all__ = ["load_store", "open_store"]
 
+_BATCH = 4096
 _PAUSE_S = 0.05  # between two tries to get a lock
 
 
@@ -32,10 +34,10 @@ def open_store(
     wait_s: float = 0.0,
     disk: Disk | None = None,
 ) -> Store:
-    """Open the store kept in a directory; with ``dim``, create it if it is not there.
+    """Open the store in a directory or on Milvus; with ``dim``, create it if it is not there.
 
     Args:
-        path: The gallery's directory.
+        path: The gallery's directory, or its address (see :mod:`sanreid.gallery.milvus.address`).
         dim: Needed to create a gallery; compared with that of an existing one.
         mode: "rw" or "r".
         index: The kind of index to search with.
@@ -49,6 +51,10 @@ def open_store(
         GalleryError: Not there, damaged, foreign, or of another dim or encoder.
     """
     check_choice(mode, "mode", ("rw", "r"))
+    if is_address(path):
+        return _opened_on_milvus(
+            path, dim=dim, write=mode == "rw", index=index, fingerprint=fingerprint
+        )
     folder, index, disk = resolved(path), as_index_kind(index), disk or Disk()
     if not is_gallery(folder):
         if dim is None or mode == "r":
@@ -67,13 +73,7 @@ def open_store(
             if left <= 0:
                 raise
             time.sleep(min(_PAUSE_S, left))
-    try:
-        _check_dim(store, dim)
-        _check_encoder(store, fingerprint, keep=mode == "rw")
-    except BaseException:
-        store.close()
-        raise
-    return store
+    return _checked(store, dim, fingerprint, keep=mode == "rw")
 
 
 def load_store(
@@ -84,6 +84,8 @@ def load_store(
     Raises:
         GalleryError: As in :func:`open_store`.
     """
+    if is_address(path):
+        return _loaded_from_milvus(path, index=index, fingerprint=fingerprint)
     index, folder = as_index_kind(index), resolved(path)
     if not is_gallery(folder):
         raise GalleryError(f"There is no gallery at {folder}.")
@@ -94,6 +96,45 @@ def load_store(
     finally:
         stored.close()
     _check_encoder(store, fingerprint, keep=True)
+    return store
+
+
+def _opened_on_milvus(
+    path: str | os.PathLike[str],
+    *,
+    dim: int | None,
+    write: bool,
+    index: str,
+    fingerprint: str | None,
+) -> Store:
+    from sanreid.gallery.milvus.opening import open_milvus  # noqa: PLC0415 - with its extra only
+
+    store = open_milvus(path, dim=dim, write=write, index=index, fingerprint=fingerprint)
+    return _checked(store, dim, fingerprint, keep=write)
+
+
+def _loaded_from_milvus(
+    path: str | os.PathLike[str], *, index: str, fingerprint: str | None
+) -> MemoryStore:
+    stored = _opened_on_milvus(path, dim=None, write=False, index="auto", fingerprint=fingerprint)
+    try:
+        store = MemoryStore(stored.dim, settings=stored.settings, index=index)
+        for batch in stored.scan(_BATCH):
+            store.add(batch)
+    finally:
+        stored.close()
+    _check_encoder(store, fingerprint, keep=True)
+    return store
+
+
+def _checked(store: Store, dim: int | None, fingerprint: str | None, *, keep: bool) -> Store:
+    """Return a store that has this dim and encoder; close any other."""
+    try:
+        _check_dim(store, dim)
+        _check_encoder(store, fingerprint, keep=keep)
+    except BaseException:
+        store.close()
+        raise
     return store
 
 

@@ -1,0 +1,258 @@
+"""What is particular to galleries on Milvus, with a server in a dict."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from sanreid.errors import GalleryError, InputError, MissingExtraError, UnsupportedError
+from sanreid.gallery import Gallery
+from sanreid.gallery.milvus import connection, search
+from sanreid.gallery.milvus.address import parse_address
+from sanreid.utils import extras
+
+ADDRESS = "milvus://someone:secret@host/people"
+
+
+def rows(count, dim=8, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, dim)).astype(np.float32)
+
+
+@pytest.fixture
+def gallery(fake_server):
+    with Gallery.open(ADDRESS, dim=8) as gallery:
+        yield gallery
+
+
+def client(gallery):
+    return gallery._store._connection._client
+
+
+def twins(count):
+    """Return entries and queries of which the nearest are all of the query's own camera."""
+    embeddings = rows(count)
+    embeddings[: count // 2] = embeddings[0] + 0.01 * embeddings[: count // 2]
+    return embeddings, [1] * (count // 2) + [2] * (count - count // 2)
+
+
+@pytest.mark.parametrize("noise", [0.0, 4e-7])
+def test_rules_are_exact_though_the_server_knows_none(gallery, fake_server, noise, monkeypatch):
+    monkeypatch.setattr(fake_server, "noise", noise)
+    embeddings, camids = twins(200)
+    embeddings[120:140] = embeddings[119]  # ties, across the border of k
+    here = Gallery(8)
+    for one in (gallery, here):
+        one.add(embeddings, pids=[n % 5 for n in range(200)], camids=camids)
+    client(gallery).calls.clear()
+    queries = embeddings[[0, 1, 119, 150]]
+    for rules in (
+        {}, {"query_camids": [1, 1, 2, None]},
+        {"query_camids": [1, 1, 2, 2], "query_pids": [0, 1, None, 9]},
+        {"min_similarity": 0.9}, {"where": {"camid": 2}, "query_camids": [1, 1, 1, 1]},
+    ):  # fmt: skip
+        found, wanted = gallery.search(queries, k=5, **rules), here.search(queries, k=5, **rules)
+        assert found.ids.tolist() == wanted.ids.tolist(), rules
+        np.testing.assert_array_equal(found.similarities, wanted.similarities)
+        assert found.camids.tolist() == wanted.camids.tolist()
+    asked = client(gallery).calls
+    assert asked[0] == (4, 13), "all queries in one call, a few rows more than k"
+    assert max(limit for _, limit in asked) > 100, "asked again for twice as many"
+
+
+def test_what_no_limit_suffices_for_is_read_page_by_page(gallery, monkeypatch):
+    monkeypatch.setattr(search, "MAX_LIMIT", 20)
+    monkeypatch.setattr(connection, "PAGE", 7)
+    embeddings, camids = twins(100)
+    here = Gallery(8)
+    for one in (gallery, here):
+        one.add(embeddings, camids=camids, metadata=[{"n": 2**60 + n} for n in range(100)])
+    for arguments in (
+        {"k": 60}, {"k": 3, "query_camids": [1, 2]}, {"k": 3, "where": {"n": {"$gte": 2**60 + 7}}},
+    ):  # fmt: skip
+        found = gallery.search(embeddings[[0, 70]], **arguments)
+        assert found.ids.tolist() == here.search(embeddings[[0, 70]], **arguments).ids.tolist()
+    assert gallery.find({"n": {"$gt": 2**60 + 90}}).tolist() == list(range(91, 100))
+    assert gallery.ids.tolist() == list(range(100))
+
+
+def test_it_is_there_when_it_is_opened_again(gallery):
+    gallery.add(rows(4), pids=["a", 1, None, 1], encoder_fingerprint="f" * 64)
+    gallery.normalize_cameras(None)
+    gallery.remove([3])
+    gallery.close()
+    with Gallery.open(ADDRESS) as again:
+        assert again.encoder_fingerprint == "f" * 64
+        assert again.ids.tolist() == [0, 1, 2]
+        assert again.add(rows(1)).tolist() == [4], "the id of a removed entry is not used again"
+    with Gallery.open(ADDRESS) as again:
+        assert again.add(rows(1)).tolist() == [5], "nor one that no removal told of"
+    with pytest.raises(GalleryError, match="dim=9 was asked for"):
+        Gallery.open(ADDRESS, dim=9)
+    with pytest.raises(GalleryError, match="no gallery at milvus://host:19530/other"):
+        Gallery.open("milvus://host/other")
+
+
+def test_large_camera_means_are_kept_in_parts(gallery, fake_server):
+    wide = Gallery.open("milvus://host/wide", dim=256)
+    wide.add(rows(60, 256), camids=[n % 30 for n in range(60)])
+    fitted = wide.normalize_cameras(shrinkage=0.0) or wide.camera_normalizer
+    again = Gallery.open("milvus://host/wide", mode="r")
+    np.testing.assert_array_equal(again.camera_normalizer.means, fitted.means)
+    texts = client(wide).collections["wide__settings"].rows
+    assert len(texts) > 3
+    assert max(len(row["text"]) for row in texts.values()) < 65_535
+    wide.normalize_cameras(None)
+    assert len(texts) == 2, "the old settings are gone"
+    assert again.camera_normalizer is not None
+    again.refresh()
+    assert again.camera_normalizer is None
+
+
+def test_the_last_writer_is_the_only_one(gallery):
+    gallery.add(rows(1))
+    with Gallery.open(ADDRESS) as other:
+        for change in (
+            lambda: gallery.add(rows(1)), lambda: gallery.remove([0]),
+            lambda: gallery.update([0], pids=[1]), lambda: gallery.normalize_cameras(None),
+        ):  # fmt: skip
+            with pytest.raises(GalleryError, match="opened for writing elsewhere"):
+                change()
+        other.add(rows(1))
+        assert len(gallery.search(rows(1), k=5)[0]) == 2, "but it may read"
+    with (
+        Gallery.open(ADDRESS, mode="r") as reader,
+        pytest.raises(GalleryError, match='open with mode="r"'),
+    ):
+        reader.add(rows(1))
+
+
+def test_bad_rows_are_refused_before_any_is_sent(gallery):
+    gallery.add(rows(2))
+    with pytest.raises(InputError, match="Row 1 does not fit into Milvus"):
+        gallery.add(rows(2), pids=["a", "b" * 70_000], encoder_fingerprint="f" * 64)
+    with pytest.raises(InputError, match="Row 0 does not fit"):
+        gallery.update([1], metadata=[{"x": "y" * 70_000}])
+    assert gallery.ids.tolist() == [0, 1]
+    assert gallery.encoder_fingerprint is None
+
+
+def test_a_failed_addition_is_taken_back(gallery, fake_server, monkeypatch):
+    monkeypatch.setattr("sanreid.gallery.milvus.rows._PART_BYTES", 1000)
+    gallery.add(rows(2))
+    fake_server.fails["insert"] = 1
+    with pytest.raises(GalleryError, match=r"insert is out of order. Nothing was added"):
+        gallery.add(rows(100))
+    assert len(gallery) == 2
+    fake_server.fails |= {"insert": 1, "delete": 0}
+    with pytest.raises(GalleryError, match="Some of the entries 102 to 201 may have been added"):
+        gallery.add(rows(100))
+    fake_server.fails.clear()
+    fake_server.fails["upsert"] = 1
+    ids = gallery.ids[:20]
+    with pytest.raises(GalleryError, match=r"\d+ of 20 entries were changed before"):
+        gallery.update(ids, pids=["new"] * 20)
+
+
+def test_indexes_have_the_names_of_milvus(gallery, fake_server):
+    gallery.add(rows(40))
+    assert gallery.stats()["index_in_use"] == "flat"
+    assert gallery.recall(k=3) == 1.0
+    gallery.close()
+    with Gallery.open(ADDRESS, index="hnsw") as other:
+        assert other.stats()["exact"] is True, "until it is built"
+        other.build_index()
+        assert (other.stats()["index_in_use"], other.stats()["exact"]) == ("hnsw", False)
+        assert other.recall(k=3, sample=8) == 1.0
+        assert other.search(rows(1), k=50).counts.tolist() == [40]
+    with pytest.raises(InputError, match="flat, ivf, ivf-sq8, hnsw, diskann for a gallery on"):
+        Gallery.open(ADDRESS, index="ivf-pq")
+
+
+def test_what_a_server_cannot_do_is_an_error_by_name(gallery, tmp_path):
+    gallery.add(rows(3), pids=[1, 2, 3])
+    with pytest.raises(UnsupportedError, match="Milvus shows no checksums"):
+        gallery.verify()
+    with pytest.raises(GalleryError, match="cannot be pickled"):
+        pickle.dumps(gallery)
+    gallery.save(tmp_path / "copy")
+    for copy in (Gallery.load(tmp_path / "copy"), Gallery.load(ADDRESS)):
+        assert copy.ids.tolist() == [0, 1, 2]
+        np.testing.assert_array_equal(copy.get([2])[0].embedding, gallery.get([2])[0].embedding)
+
+
+def test_compaction_waits_for_the_segments(gallery, monkeypatch):
+    from types import SimpleNamespace
+
+    segments = iter([7, 5, 3])
+    gallery.add(rows(3))
+    monkeypatch.setattr("time.sleep", lambda _: None)
+    made = type(client(gallery))
+    for name, answer in {
+        "flush": None, "compact": 1, "get_compaction_state": "Completed",
+    }.items():  # fmt: skip
+        monkeypatch.setattr(made, name, lambda *_, answer=answer, **__: answer, raising=False)
+    monkeypatch.setattr(
+        made,
+        "list_persistent_segments",
+        lambda _, name, timeout: [
+            SimpleNamespace(num_rows=2 if "__" in name else next(segments), state="Flushed")
+        ],
+        raising=False,
+    )
+    gallery.compact()
+    assert next(segments, None) is None
+
+
+def test_a_token_is_in_no_message_and_no_repr(gallery):
+    for text in (repr(gallery), repr(gallery._store._connection), str(gallery.stats())):
+        assert "secret" not in text
+    assert client(gallery).options["token"] == "someone:secret"
+    with pytest.raises(GalleryError, match="cannot be reached") as raised:
+        Gallery.open("milvus://someone:secret@nowhere/people", dim=8)
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
+    gallery.close()
+    with pytest.raises(GalleryError, match="is closed"):
+        gallery.search(rows(1))
+
+
+def test_a_collection_of_something_else_is_refused(gallery):
+    held = client(gallery).collections
+    held["people"].fields = held["people"].fields[:2]
+    with pytest.raises(GalleryError, match="is no sanreid gallery: it has the fields"):
+        Gallery.open(ADDRESS)
+    del held["people"]
+    held["people__settings"].rows.clear()
+    with Gallery.open(ADDRESS, dim=8) as fresh:
+        assert len(fresh) == 0
+        held["people__settings"].rows["head"]["text"] = '{"format": 2}'
+        with pytest.raises(GalleryError, match="format 2; this sanreid reads 1"):
+            Gallery.open(ADDRESS)
+        held["people__settings"].rows["head"]["text"] = "{"
+        with pytest.raises(GalleryError, match="cannot be read"):
+            Gallery.open(ADDRESS)
+
+
+@pytest.mark.parametrize("module", ["pymilvus", "milvus_lite"])
+def test_without_the_extra(module, monkeypatch, tmp_path):
+    real = extras.import_module
+
+    def without(name):
+        if name == module:
+            raise ImportError(name)
+        return real("json") if name == "pymilvus" else real(name)
+
+    monkeypatch.setattr(extras, "import_module", without)
+    with pytest.raises(MissingExtraError, match=r"pip install 'sanreid\[milvus\]'"):
+        Gallery.open(f"milvus-lite:{tmp_path}/x.db", dim=8)
+    assert not (tmp_path / "x.db").exists()
+
+
+def test_the_filter_of_the_noise_of_lite_passes_other_messages():
+    import logging
+
+    record = logging.LogRecord("grpc._server", logging.ERROR, "", 0, "out of memory", None, None)
+    assert connection._is_of_interest(record)
+    assert parse_address(ADDRESS).token
