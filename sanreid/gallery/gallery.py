@@ -44,6 +44,7 @@ from sanreid.gallery.storage.files.folder import resolved
 from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.storage.opening import load_store, open_store
 from sanreid.gallery.store import SearchRequest, Settings, Store
+from sanreid.gallery.travel import Gap
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
@@ -359,6 +360,9 @@ class Gallery:
         query_pids: Iterable[Any] | None = None,
         query_camids: Iterable[Any] | None = None,
         same_camera: Literal["exclude", "keep"] = "exclude",
+        query_timestamps: Iterable[Any] | None = None,
+        min_gap_s: Gap | None = None,
+        max_gap_s: Gap | None = None,
         min_similarity: float | None = None,
         rerank: bool | int = False,
         expand: int = 0,
@@ -380,6 +384,14 @@ class Gallery:
                 by the mean over cameras.
             same_camera: "keep" leaves nothing out: the rules above do not hold, and
                 ``query_camids`` only says which cameras the queries come from.
+            query_timestamps: (Q,) with ``query_camids`` and a gap: when the queries were taken, as
+                ``timestamps`` of :meth:`add`.
+            min_gap_s: The least seconds on the way between two cameras: entries of another
+                camera nearer in time than that are left out. One number for all pairs of two
+                cameras, or a mapping of pairs ``(camid, camid)``, in either order, to seconds;
+                pairs that it does not name have no rule. Entries and queries without a time or
+                a camera are not left out.
+            max_gap_s: The most seconds on the way, likewise.
             min_similarity: Only entries at least this similar.
             rerank: Re-rank each query's best hits by whether they have the same neighbours as
                 the query, among each other: as many as this number says, or 5 k and at least 100
@@ -404,8 +416,9 @@ class Gallery:
         """
         self._check_fingerprint(encoder_fingerprint)
         request = self._request(
-            queries, k, where, query_pids, query_camids, same_camera, min_similarity
-        )
+            queries, k, where, query_pids, query_camids, same_camera, min_similarity,
+            query_timestamps=query_timestamps, min_gap_s=min_gap_s, max_gap_s=max_gap_s,
+        )  # fmt: skip
         camids, candidates, expand = (
             request.query_camids,
             *requests.looks(request.k, rerank, expand),
@@ -433,6 +446,7 @@ class Gallery:
         query_camids: Iterable[Any] | None,
         same_camera: str,
         min_similarity: float | None = None,
+        **travel: Any,  # noqa: ANN401 - see search()
     ) -> SearchRequest:
         return requests.search_request(
             queries,
@@ -444,6 +458,7 @@ class Gallery:
             same_camera=same_camera,
             min_similarity=min_similarity,
             num_entries=len(self),
+            **travel,
         )
 
     def add_images(

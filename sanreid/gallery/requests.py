@@ -12,6 +12,7 @@ from sanreid.errors import InputError
 from sanreid.gallery import validation
 from sanreid.gallery.filters import Condition, matches_all, parse
 from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest
+from sanreid.gallery.travel import Gap, travel_times
 
 __all__ = ["Where", "entry_update", "looks", "new_rows", "removal", "search_request"]
 
@@ -106,6 +107,9 @@ def search_request(
     same_camera: str,
     min_similarity: float | None,
     num_entries: int,
+    query_timestamps: Iterable[Any] | None = None,
+    min_gap_s: Gap | None = None,
+    max_gap_s: Gap | None = None,
 ) -> SearchRequest:
     """Check the arguments of :meth:`sanreid.Gallery.search`."""
     k = validation.as_count(k, "k")
@@ -138,6 +142,7 @@ def search_request(
         min_similarity=least,
         query_pids=pids,
         query_camids=camids,
+        travel=travel_times(query_timestamps, camids, min_gap_s, max_gap_s, len(rows)),
     )
 
 

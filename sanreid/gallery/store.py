@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sanreid.cameras import CameraNormalizer
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.results import Entry, SearchResult
+from sanreid.gallery.travel import TravelTimes
 from sanreid.gallery.validation import Pid
 
 __all__ = ["EntryBatch", "EntryUpdate", "SearchRequest", "Settings", "Store"]
@@ -78,7 +79,10 @@ class SearchRequest:
     ``exclude_camids`` with ``exclude_pids`` excludes a query's person under its camera, without
     it the whole camera; the value None of a query excludes nothing. ``query_pids`` and
     ``query_camids`` are what is known of the queries; in a gallery that normalises by cameras,
-    they are normalised by theirs.
+    they are normalised by theirs. ``travel`` excludes entries that a query's person cannot have
+    been at in the time between the two; see :class:`~sanreid.gallery.travel.TravelTimes`, whose
+    ``excluded`` answers for pairs. Like ``condition``, these rules act before ranking: k entries
+    are found whenever that many are left.
     """
 
     queries: NDArray[np.float32]  # (Q, D), norm 1
@@ -90,6 +94,7 @@ class SearchRequest:
     query_pids: Sequence[Pid] | None = None
     query_camids: NDArray[np.int64] | None = None
     is_normalized: bool = False  # whether the queries are normalised by their cameras already
+    travel: TravelTimes | None = None
 
 
 class Store(Protocol):

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.index.exclusion import Exclusion
+from sanreid.gallery.index.exclusion import Rule
 from sanreid.gallery.index.normalization import Normalization
 
 __all__ = ["Candidates", "RowSearch", "Rows", "Vectors"]
@@ -81,7 +81,7 @@ class RowSearch:
     queries: NDArray[np.float32]
     k: int
     admitted: NDArray[np.bool_] | None = None
-    exclusion: Exclusion | None = None
+    exclusion: Rule | None = None
     min_similarity: float | None = None
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sanreid.gallery.camera_means import normalized
 from sanreid.gallery.filters import Condition, DictionaryColumn, select
-from sanreid.gallery.index.exclusion import Exclusion
+from sanreid.gallery.index.exclusion import Exclusion, Exclusions, Rule, TravelExclusion
 from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.storage.table import Table
@@ -119,7 +119,7 @@ class Snapshot:
             self._normalized(request),
             request.k,
             admitted,
-            self._exclusion(request),
+            self._rule(request),
             request.min_similarity,
         )
 
@@ -127,6 +127,16 @@ class Snapshot:
         """Return the queries, normalised by their cameras if the gallery is."""
         normalizer = None if request.is_normalized else self.settings.camera_normalizer
         return normalized(request.queries, request.query_camids, normalizer)
+
+    def _rule(self, request: SearchRequest) -> Rule | None:
+        """Return the rules for single queries as one."""
+        exclusion = self._exclusion(request)
+        if request.travel is None:
+            return exclusion
+        camids = self.table.camids.first(self.num_rows)
+        seconds = self.table.timestamps.first(self.num_rows)
+        travel = TravelExclusion(request.travel, camids, seconds)
+        return travel if exclusion is None else Exclusions([exclusion, travel])
 
     def _exclusion(self, request: SearchRequest) -> Exclusion | None:
         if request.exclude_camids is None:

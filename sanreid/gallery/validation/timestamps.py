@@ -22,7 +22,9 @@ _NAIVE = (
 )
 
 
-def as_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[np.float64]:
+def as_timestamps(
+    timestamps: Iterable[Any] | None, count: int, *, name: str = "timestamps"
+) -> NDArray[np.float64]:
     """Return (count,) float64 seconds; None and missing times become NaN.
 
     Datetimes become seconds since 1970-01-01 UTC. They must have a time zone, NumPy's
@@ -33,17 +35,17 @@ def as_timestamps(timestamps: Iterable[Any] | None, count: int) -> NDArray[np.fl
     """
     dtype = getattr(timestamps, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind == "M" and hasattr(timestamps, "isna"):
-        raise InputError(f"timestamps: the column of type {dtype} {_NAIVE}")
+        raise InputError(f"{name}: the column of type {dtype} {_NAIVE}")
     column = np.full(count, np.nan)
-    for row, value in enumerate(listed(timestamps, count, "timestamps")):
+    for row, value in enumerate(listed(timestamps, count, name)):
         seconds = as_seconds(value)
         if isinstance(seconds, dt.datetime):
-            raise InputError(f"timestamps: row {row}, {shorten(value)}, {_NAIVE}")
+            raise InputError(f"{name}: row {row}, {shorten(value)}, {_NAIVE}")
         if seconds is None:
             continue
         if isinstance(seconds, bool) or not is_finite(seconds):
             raise InputError(
-                "timestamps must be finite seconds (float), datetimes with a time zone, or None; "
+                f"{name} must be finite seconds (float), datetimes with a time zone, or None; "
                 f"row {row} is {shorten(value)} of type {type(value).__name__}."
             )
         column[row] = float(seconds)
