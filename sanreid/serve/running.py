@@ -16,6 +16,7 @@ __all__ = ["check_exposure", "run"]
 
 logger = logging.getLogger(__name__)
 
+KEEP_ALIVE_S = 75  # longer than proxies keep idle connections, so that they close them
 GRACE_S = 30  # for requests in progress, once the service is told to stop
 
 
@@ -58,6 +59,7 @@ def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
             access_log=False,
             log_level="warning",
             server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
     finally:

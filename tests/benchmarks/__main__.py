@@ -33,6 +33,7 @@ RUNS = {  # file name: module and its options
     "gallery-million": (
         "bench_gallery --size 1000000 --parts scale disk approximate --kinds ivf-sq8 ivf"
     ),
+    "serve": "bench_serve",
 }
 
 

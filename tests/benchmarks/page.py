@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "docs" / "benchmarks"
 IMAGES = ROOT / "docs" / "images"
-ORDER = ("encode", "backends", "stream", "evaluate", "rerank", "gallery", "latency")
+ORDER = ("encode", "backends", "stream", "evaluate", "rerank", "gallery", "latency", "serve")
 
 INTRODUCTION = """\
 # Benchmarks

@@ -1,0 +1,19 @@
+"""Eight clients of two real processes over loopback: no acknowledgement is lost."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.benchmarks.bench_serve import measure
+
+pytest.importorskip("uvicorn", reason="the extra serve is not installed")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends processes without a signal")
+def test_no_acknowledgement_is_lost(tiny_weights):
+    rows = measure(str(tiny_weights), seconds=5, clients=8)
+    assert {row["route"] for row in rows} == {"/enrol", "/search", "/forget"}
+    assert all(row["requests"] >= 8 for row in rows)
