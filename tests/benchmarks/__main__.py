@@ -21,6 +21,8 @@ RUNS = {  # file name: module and its options
     "encode": "bench_encode",
     "backends": "bench_backends",
     "stream": "bench_stream",
+    "scale": "bench_scale",
+    "scale-tiny": "bench_scale --tiny",
     "evaluate": "bench_evaluate",
     "evaluate-msmt17": f"bench_evaluate {MSMT17}",
     "evaluate-large": "bench_evaluate --queries 10000 --gallery 500000 --only sanreid --repeats 1",

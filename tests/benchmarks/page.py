@@ -21,7 +21,17 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "benchmarks.md"
 RESULTS = ROOT / "docs" / "benchmarks"
 IMAGES = ROOT / "docs" / "images"
-ORDER = ("encode", "backends", "stream", "evaluate", "rerank", "gallery", "latency", "serve")
+ORDER = (
+    "encode",
+    "backends",
+    "stream",
+    "scale",
+    "evaluate",
+    "rerank",
+    "gallery",
+    "latency",
+    "serve",
+)
 
 INTRODUCTION = """\
 # Benchmarks

@@ -25,7 +25,16 @@ from pathlib import Path
 from typing import Any
 
 LOCAL_OPTIONS = ("--json", "--plot", "--folder")  # paths on this machine, not reported
-PACKAGES = ("sanreid", "numpy", "torch", "torchvision", "faiss-cpu", "onnxruntime", "openvino")
+PACKAGES = (
+    "sanreid",
+    "numpy",
+    "torch",
+    "torchvision",
+    "faiss-cpu",
+    "onnxruntime",
+    "openvino",
+    "ray",
+)
 
 
 def machine() -> dict[str, Any]:

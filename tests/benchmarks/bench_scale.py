@@ -1,0 +1,190 @@
+"""Ray Data beside plain ``encode``: what the engine costs, once its actors are up.
+
+    python -m tests.benchmarks.bench_scale [--crops 5000] [--tiny] [--json FILE]
+
+The same JPEG files, embedded by ``encode`` with one thread and by ``scale.embed`` with one actor
+of one thread. Start-up is left out: timing begins when the first block is done, and those crops do
+not count. Wall time depends on what else runs; CPU time, that of Ray's own processes included,
+hardly does, so the overhead is told in both. With ``--tiny`` the network is a ResNet-18 for
+64 x 32, which takes next to nothing, so that what is left is the engine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sanreid import SANEncoder
+from sanreid.config import EncoderConfig
+from sanreid.models import build_sa_enc
+from tests.benchmarks.report import in_fresh_process, write_report
+from tests.benchmarks.tables import table
+
+
+def make_crops(folder: Path, count: int) -> list[str]:
+    """Write JPEG files of 64 x 128 pixels, noise that is smooth enough to be of a usual size."""
+    rng = np.random.default_rng(0)
+    paths = []
+    for index in range(count):
+        coarse = Image.fromarray(rng.integers(0, 256, (16, 8, 3), dtype=np.uint8))
+        paths.append(str(folder / f"{index:06d}.jpg"))
+        coarse.resize((64, 128), Image.Resampling.BICUBIC).save(paths[-1], quality=90)
+    return paths
+
+
+def load(*, tiny: bool) -> SANEncoder:
+    """Return the encoder that both contestants use."""
+    if not tiny:
+        return SANEncoder.from_pretrained(device="cpu")
+    torch.manual_seed(0)
+    config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+    return SANEncoder(build_sa_enc(config), config, device="cpu", dtype="float32")
+
+
+def plain(paths: list[str], batch_size: int, *, tiny: bool) -> dict[str, Any]:
+    """Measure ``encode``."""
+    torch.set_num_threads(1)
+    encoder = load(tiny=tiny)
+    encoder.encode(paths[:batch_size], batch_size=batch_size)  # warm-up
+    start, busy = time.perf_counter(), time.process_time()
+    encoder.encode(paths[batch_size:], batch_size=batch_size, progress=False)
+    count = len(paths) - batch_size
+    return row("encode", count, time.perf_counter() - start, time.process_time() - busy)
+
+
+def with_ray(paths: list[str], batch_size: int, *, tiny: bool) -> dict[str, Any]:
+    """Measure ``scale.embed``, from the first block to the last."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import pyarrow as pa
+    import ray
+    import ray.data
+
+    from sanreid.scale import embed
+
+    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="error")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    data = ray.data.from_arrow(pa.table({"path": paths}))
+    data = embed(data, "path", encoder=load(tiny=tiny), actors=1, batch_size=batch_size)
+    done = 0
+    blocks = data.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0)
+    for block in blocks:
+        assert block["error"].null_count == len(block)
+        if not done:
+            start, busy, first = time.perf_counter(), cpu_seconds(), len(block)
+        done += len(block)
+    assert done == len(paths)
+    found = row("Ray Data", done - first, time.perf_counter() - start, cpu_seconds() - busy)
+    ray.shutdown()
+    return found
+
+
+def row(contestant: str, count: int, wall_s: float, cpu_s: float) -> dict[str, Any]:
+    """Return one line of the table."""
+    return {
+        "contestant": contestant,
+        "timed": count,
+        "images_per_s": round(count / wall_s, 2),
+        "cpu_ms_per_image": round(1e3 * cpu_s / count, 3),
+        "median_s": round(wall_s, 3),
+    }
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time so far of this process and all below it, those that ended left out."""
+    ticks: dict[int, int] = {}
+    parents: dict[int, int] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:  # it ended meanwhile
+                continue
+            parents[int(entry.name)] = int(fields[1])
+            ticks[int(entry.name)] = int(fields[11]) + int(fields[12])
+    below = {os.getpid()}
+    while more := {process for process, parent in parents.items() if parent in below} - below:
+        below |= more
+    return sum(ticks[process] for process in below) / os.sysconf("SC_CLK_TCK")
+
+
+def section(reports: list[dict[str, Any]]) -> str:
+    """Return the page's section."""
+    lines = []
+    for report in reports:
+        peer, ours = report["rows"]
+        for one in (peer, ours):
+            wall = peer["images_per_s"] / one["images_per_s"] - 1
+            cpu = one["cpu_ms_per_image"] / peer["cpu_ms_per_image"] - 1
+            lines.append(
+                [
+                    f"{report['encoder']}, {one['contestant']}",
+                    f"{one['timed']:,}",
+                    f"{one['images_per_s']:,.1f}",
+                    "" if one is peer else f"{wall:+.0%}",
+                    f"{one['cpu_ms_per_image']:,.1f} ms",
+                    "" if one is peer else f"{cpu:+.0%}",
+                ]
+            )
+    return "\n\n".join(
+        [
+            "## On a cluster: what Ray Data costs",
+            (
+                "The same JPEG files of 64 x 128, through `encode` with one thread and through "
+                "`sanreid.scale.embed` with one actor of one thread; start-up is left out. CPU "
+                "time is that of all processes, Ray's own included; on a busy machine it says "
+                "more than wall time. The tiny network shows the engine's share at its largest."
+            ),
+            table(
+                [
+                    "encoder",
+                    "crops",
+                    "images/s",
+                    "overhead",
+                    "CPU per image",
+                    "overhead in CPU time",
+                ],
+                lines,
+            ),
+        ]
+    )
+
+
+def main() -> None:
+    """Measure both and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--crops", type=int, default=5_000)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--tiny", action="store_true", help="a network that takes no time")
+    parser.add_argument("--json", type=Path, help="write the results here")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = make_crops(Path(folder), args.crops)
+        rows = [
+            in_fresh_process(contestant, paths, args.batch_size, tiny=args.tiny)
+            for contestant in (plain, with_ray)
+        ]
+    for one in rows:
+        print(
+            "{contestant:<10} {images_per_s:>8,.1f} images/s  {cpu_ms_per_image:>8,.1f} ms of CPU "
+            "per image".format(**one)
+        )
+    write_report(
+        args.json,
+        "scale",
+        rows,
+        encoder="ResNet-18 at 64 x 32" if args.tiny else "`san-r50`",
+        crops=args.crops,
+        batch_size=args.batch_size,
+    )
+
+
+if __name__ == "__main__":
+    main()
