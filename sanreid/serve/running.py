@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
+import signal
+import threading
 from typing import TYPE_CHECKING
 
 from sanreid.errors import ConfigError
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 __all__ = ["check_exposure", "run"]
-
-logger = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75  # longer than proxies keep idle connections, so that they close them
 GRACE_S = 30  # for requests in progress, once the service is told to stop
@@ -51,6 +50,9 @@ def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     """
     uvicorn = require_extra("uvicorn", purpose="The service", install="sanreid[serve]")
     app.state.service.start()  # its errors are ours, not a traceback of the server
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    # uvicorn ends in order, then raises the signal again; that must not end the process as well.
+    before = signal.signal(signal.SIGTERM, _ignore) if in_main_thread else None
     try:
         uvicorn.run(
             app,
@@ -64,6 +66,12 @@ def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         )
     finally:
         app.state.service.stop()
+        if in_main_thread:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+
+
+def _ignore(*_: object) -> None:
+    """Take a signal without ending."""
 
 
 def _is_loopback(host: str) -> bool:

@@ -190,7 +190,7 @@ class Service:
                 if not removed:
                     raise UnknownIdError("The gallery has no entries of that person.")
             finally:
-                if gallery.stats()["removed_rows"]:
+                if gallery.stats().get("removed_rows", 1):
                     gallery.compact()
         self.metrics.count("entries_removed", removed)
         return removed
