@@ -20,11 +20,25 @@ from sanreid.errors import GalleryError
 from sanreid.gallery import Gallery
 
 START_S = 180
+ETCD_PORT = 2380
 
 
 def server_command() -> str | None:
     """Return the command, or None where it is not installed."""
     return shutil.which(os.environ.get("SANREID_MILVUS_SERVER") or "milvus-server")
+
+
+def why_not() -> str | None:
+    """Return why no server can be started; None if one can."""
+    if server_command() is None:
+        return "no milvus-server: set SANREID_MILVUS_SERVER to that of PyPI's package milvus"
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", ETCD_PORT))
+        except OSError:
+            return f"port {ETCD_PORT}, which a milvus-server always takes, is taken"
+    return None
 
 
 class Server:
@@ -37,9 +51,9 @@ class Server:
         self.port = _free_port()
         self._process = self._started()
 
-    def address(self, name: str) -> str:
-        """Return the address of a gallery; its calls do not wait long for a dead server."""
-        return f"milvus://127.0.0.1:{self.port}/{name}?timeout=20"
+    def address(self, name: str, *, timeout: int = 120) -> str:
+        """Return the address of a gallery; loading takes a recovering server long."""
+        return f"milvus://127.0.0.1:{self.port}/{name}?timeout={timeout}"
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
@@ -68,6 +82,7 @@ class Server:
             if process.poll() is not None or time.monotonic() > until:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
                 raise RuntimeError(f"Milvus does not start; see {self._folder / 'logs'}.")
             time.sleep(0.5)
         return process

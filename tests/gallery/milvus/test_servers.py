@@ -13,7 +13,7 @@ import pytest
 from sanreid.errors import GalleryError, UnsupportedError
 from sanreid.gallery import Gallery
 from tests.gallery.milvus.filters import random_columns, random_filter, rng_of
-from tests.gallery.milvus.server import Server, server_command
+from tests.gallery.milvus.server import Server, why_not
 
 pytestmark = pytest.mark.slow
 DIM = 32
@@ -39,7 +39,7 @@ def both(address, count, columns):
 
 def assert_equal_searches(there, here, **arguments):
     queries = embeddings(16, seed=1)
-    queries[0] = here.get([0])[0].embedding
+    queries[0] = here.get(here.ids[:1])[0].embedding
     found, wanted = there.search(queries, **arguments), here.search(queries, **arguments)
     assert found.ids.tolist() == wanted.ids.tolist(), arguments
     np.testing.assert_allclose(found.similarities, wanted.similarities, rtol=0, atol=1e-5)
@@ -101,8 +101,9 @@ def test_lite_searches_as_memory_does(lite):
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     pytest.importorskip("pymilvus")
-    if server_command() is None:
-        pytest.skip("no milvus-server: set SANREID_MILVUS_SERVER to that of PyPI's 'milvus'")
+    reason = why_not()
+    if reason is not None:
+        pytest.skip(reason)
     with Server(tmp_path_factory.mktemp("milvus")) as server:
         yield server
 
@@ -145,7 +146,7 @@ while True:
 
 def test_acknowledged_rows_survive_kill_9_of_the_server(server, record_property):
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITER, server.address("crash")],
+        [sys.executable, "-c", WRITER, server.address("crash", timeout=20)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     deadline = threading.Timer(120, writer.kill)
