@@ -78,7 +78,7 @@ class Searcher:
         pending = list(range(len(found)))
         if self._normalizer is None:
             limit = self._request.k + _MARGIN
-            if self._request.exclude_camids is not None:
+            if self._request.exclude_camids is not None or self._request.travel is not None:
                 limit += self._request.k
             while pending and limit <= MAX_LIMIT:
                 pending = self._ask(pending, limit, found)
@@ -156,6 +156,14 @@ class Searcher:
             for one in scored
             if one.similarity >= self._least and not self._is_excluded(query, one.row)
         ]
+        travel = self._request.travel
+        if travel is not None and kept:
+            impossible = travel.excluded(
+                np.full(len(kept), query),
+                np.array([one.row.camid for one in kept], dtype=np.int64),
+                np.array([one.row.seconds for one in kept]),
+            )
+            kept = [one for one, is_out in zip(kept, impossible, strict=True) if not is_out]
         kept.sort(key=lambda one: (-one.similarity, one.row.id))
         return kept[: self._request.k]
 

@@ -18,6 +18,7 @@ from sanreid.cameras import CameraNormalizer
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery.milvus.connection import Connection
 from sanreid.gallery.store import Settings
+from sanreid.gallery.validation import camera_number
 
 __all__ = ["Head", "SettingsTable"]
 
@@ -152,6 +153,7 @@ def _text(settings: Settings) -> str:
         "encoder_fingerprint": settings.encoder_fingerprint,
         "calibration": settings.calibration,
         "camera_normalizer": None if normalizer is None else normalizer.to_dict(),
+        "camera_names": sorted(settings.camera_names.values()),
     }
     return json.dumps(fields)
 
@@ -164,6 +166,7 @@ def _settings(text: str, shown: str) -> Settings:
             fields["encoder_fingerprint"],
             fields["calibration"],
             None if means is None else CameraNormalizer.from_dict(means),
+            {camera_number(name): name for name in fields["camera_names"]},
         )
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise GalleryError(

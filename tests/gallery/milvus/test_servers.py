@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 import subprocess
 import sys
 import threading
@@ -144,7 +144,7 @@ while True:
 """
 
 
-def test_acknowledged_rows_survive_kill_9_of_the_server(server, record_property):
+def test_acknowledged_rows_survive_kill_9_of_the_server(server):
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, server.address("crash", timeout=20)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -164,7 +164,7 @@ def test_acknowledged_rows_survive_kill_9_of_the_server(server, record_property)
         found = set(gallery.ids.tolist())
         lost = set(acknowledged) - found
         report = {"acknowledged": len(acknowledged), "found": len(found), "lost": len(lost)}
-        record_property("kill -9", json.dumps(report))
+        logging.getLogger(__name__).warning("kill -9 while rows are added: %s", report)
         assert not lost
         assert len(found) - len(acknowledged) <= 20, "at most the call that was cut off"
         rows = np.random.default_rng(0).standard_normal((2000, 32))

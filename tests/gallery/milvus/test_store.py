@@ -44,12 +44,13 @@ def test_rules_are_exact_though_the_server_knows_none(gallery, fake_server, nois
     embeddings[120:140] = embeddings[119]  # ties, across the border of k
     here = Gallery(8)
     for one in (gallery, here):
-        one.add(embeddings, pids=[n % 5 for n in range(200)], camids=camids)
+        one.add(embeddings, pids=[n % 5 for n in range(200)], camids=camids, timestamps=range(200))
     client(gallery).calls.clear()
     queries = embeddings[[0, 1, 119, 150]]
     for rules in (
         {}, {"query_camids": [1, 1, 2, None]},
         {"query_camids": [1, 1, 2, 2], "query_pids": [0, 1, None, 9]},
+        {"query_camids": [1, 1, 2, 2], "query_timestamps": [0, 50, 100, None], "min_gap_s": 60.0},
         {"min_similarity": 0.9}, {"where": {"camid": 2}, "query_camids": [1, 1, 1, 1]},
     ):  # fmt: skip
         found, wanted = gallery.search(queries, k=5, **rules), here.search(queries, k=5, **rules)
@@ -92,6 +93,27 @@ def test_it_is_there_when_it_is_opened_again(gallery):
         Gallery.open(ADDRESS, dim=9)
     with pytest.raises(GalleryError, match="no gallery at milvus://host:19530/other"):
         Gallery.open("milvus://host/other")
+
+
+def test_names_of_cameras_are_kept(gallery):
+    gallery.add(rows(2), camids=["north gate", None])
+    with Gallery.open(ADDRESS, mode="r") as again:
+        assert again.get([0])[0].camid == "north gate"
+        assert again.find({"camid": "north gate"}).tolist() == [0]
+
+
+def test_nothing_of_the_protocol_is_passed_over():
+    from dataclasses import fields
+
+    from sanreid.gallery.store import SearchRequest, Settings
+
+    known = {"encoder_fingerprint", "calibration", "camera_normalizer", "camera_names"}
+    assert {one.name for one in fields(Settings)} == known, "settings.py keeps these"
+    known = {
+        "queries", "k", "condition", "exclude_pids", "exclude_camids", "min_similarity",
+        "query_pids", "query_camids", "is_normalized", "travel",
+    }  # fmt: skip
+    assert {one.name for one in fields(SearchRequest)} == known, "search.py heeds these"
 
 
 def test_large_camera_means_are_kept_in_parts(gallery, fake_server):
