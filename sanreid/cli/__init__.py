@@ -25,6 +25,8 @@ from sanreid.cli.gallery import add_to as add_gallery
 from sanreid.cli.output import printable, say
 from sanreid.cli.serve import add_to as add_serve
 from sanreid.cli.style import paint
+from sanreid.cli.train import add_to as add_train
+from sanreid.cli.train import run_training
 from sanreid.cli.weights import add_to as add_weights
 from sanreid.errors import SanreidError
 
@@ -57,7 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _print_any_path(sys.stdout)
     _print_any_path(sys.stderr)
-    args = _parser().parse_args(argv)
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] == ["train"]:
+        return run_training(arguments[1:])
+    args = _parser().parse_args(arguments)
     log, notes = logging.getLogger("sanreid"), _Notes(logging.WARNING)
     log.addHandler(notes)
     try:
@@ -101,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for add_to in (
         add_demo, add_embed, add_gallery, add_serve, add_evaluate, add_weights, add_export,
+        add_train,
     ):  # fmt: skip
         add_to(commands)
     return parser

@@ -28,7 +28,9 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser], where_h
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
-    parser.add_argument("-o", "--output", type=file_path, required=True, metavar="FILE.html")
+    parser.add_argument(
+        "-o", "--output", type=file_path, required=True, metavar="FILE.html", help="the page"
+    )
     parser.add_argument("--title", help="of the page (default: the gallery's name)")
     parser.add_argument("--where", type=json_object, metavar="JSON", help=where_help)
     parser.add_argument(

@@ -44,8 +44,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
-    parser.add_argument("-o", "--output", type=file_path, required=True, metavar="FILE.npz|DIR")
+    parser.add_argument(
+        "source", nargs="+", type=file_path, metavar="SOURCE", help="image files and folders"
+    )
+    parser.add_argument(
+        "-o", "--output", type=file_path, required=True, metavar="FILE.npz|DIR",
+        help="where to write: one file, or with --shards a directory",
+    )  # fmt: skip
     parser.add_argument("--shards", action="store_true", help="write Parquet files into DIR")
     parser.add_argument(
         "--resume", action="store_true", help="with --shards: continue what DIR holds"

@@ -53,8 +53,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     data = parser.add_argument_group("data")
-    data.add_argument("--query", type=file_path, metavar="DIR")
-    data.add_argument("--gallery", type=file_path, metavar="DIR")
+    data.add_argument("--query", type=file_path, metavar="DIR", help="folder of query crops")
+    data.add_argument("--gallery", type=file_path, metavar="DIR", help="folder of gallery crops")
     data.add_argument(
         "--folder",
         type=file_path,

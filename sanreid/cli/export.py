@@ -47,7 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("weights", metavar="NAME_OR_DIR", help="as --weights of other commands")
-    parser.add_argument("out", type=file_path, metavar="OUT")
+    parser.add_argument("out", type=file_path, metavar="OUT", help="the file to write")
     parser.add_argument(
         "--format",
         choices=(
@@ -55,6 +55,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
             "tensorrt", "coreml",
         ),
         required=True,
+        help="what it becomes",
     )  # fmt: skip
     parser.add_argument(
         "--input",

@@ -46,7 +46,10 @@ def add_encoder_options(parser: argparse.ArgumentParser, *, batches: bool = True
         help="arithmetic (default: auto, bfloat16 where the processor has it)",
     )
     if batches:
-        group.add_argument("--batch-size", type=positive_int, default=64, metavar="N")
+        group.add_argument(
+        "--batch-size", type=positive_int, default=64, metavar="N",
+        help="crops in the network at once (default: 64)",
+    )  # fmt: skip
         group.add_argument(
             "--flip", action="store_true", help="average with the mirrored crop: twice the time"
         )

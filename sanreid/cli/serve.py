@@ -47,11 +47,26 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="wait for another writer to end (default: 10)",
     )
     limits = parser.add_argument_group("limits")
-    limits.add_argument("--max-body-mb", type=positive_int, default=16, metavar="N")
-    limits.add_argument("--max-crops", type=positive_int, default=64, metavar="N")
-    limits.add_argument("--max-pixels", type=positive_int, default=2**24, metavar="N")
-    limits.add_argument("--max-requests", type=positive_int, default=32, metavar="N")
-    limits.add_argument("--threads", type=positive_int, default=4, metavar="N")
+    limits.add_argument(
+        "--max-body-mb", type=positive_int, default=16, metavar="N",
+        help="megabytes of one request (default: %(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-crops", type=positive_int, default=64, metavar="N",
+        help="crops of one request (default: %(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-pixels", type=positive_int, default=2**24, metavar="N",
+        help="pixels of one picture (default: %(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--max-requests", type=positive_int, default=32, metavar="N",
+        help="requests at once; more are answered with 503 (default: %(default)s)",
+    )  # fmt: skip
+    limits.add_argument(
+        "--threads", type=positive_int, default=4, metavar="N",
+        help="threads that embed and search (default: %(default)s)",
+    )  # fmt: skip
     add_encoder_options(parser, batches=False)
     parser.set_defaults(run=_run)
 

@@ -45,8 +45,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Read a checkpoint of SAN's released code, of torchreid's resnet50_fc512 or "
         "of torchvision's ResNet-50, and write a weights directory for --weights.",
     )
-    convert.add_argument("source", type=file_path, metavar="IN")
-    convert.add_argument("directory", type=file_path, metavar="OUT_DIR")
+    convert.add_argument("source", type=file_path, metavar="IN", help="the checkpoint")
+    convert.add_argument(
+        "directory", type=file_path, metavar="OUT_DIR", help="the weights directory to write"
+    )
     convert.add_argument(
         "--input-size",
         type=positive_int,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -271,7 +272,7 @@ def test_a_map_shows_each_entry_in_its_color(tmp_path):
     assert len(chosen.axes[0].artists) == 2
     with pytest.raises(InputError, match="at least 2 entries; got 0"):
         viz.gallery_map(Gallery(2))
-    for wrong in ({"method": "tsne"}, {"color": "hat"}, {"max_entries": 1}):
+    for wrong in ({"method": "mds"}, {"color": "hat"}, {"max_entries": 1}):
         with pytest.raises(InputError, match="must be"):
             viz.gallery_map(gallery, **wrong)
 
@@ -316,3 +317,49 @@ def test_umap_is_called_with_cosine(monkeypatch):
     assert fake.options["metric"] == "cosine"
     assert fake.options["random_state"] == 5
     assert figure.axes[0].get_xlabel() == "UMAP 1"
+
+
+@pytest.mark.slow
+def test_a_map_is_drawn_by_what_is_installed(monkeypatch):
+    pytest.importorskip("sklearn")
+    gallery = Gallery(6)
+    rows = np.repeat(np.eye(6)[:3], 12, axis=0) + np.random.default_rng(0).random((36, 6)) / 9
+    gallery.add(rows, pids=np.repeat([1, 2, 3], 12))
+    monkeypatch.setitem(sys.modules, "umap", None)
+    ax = viz.gallery_map(gallery).axes[0]
+    assert ax.get_xlabel() == "t-SNE 1"
+    points = np.concatenate([one.get_offsets() for one in ax.collections])
+    groups = points.reshape(3, 12, 2)  # neighbours stay together: people do not mix
+    centres = groups.mean(axis=1)
+    nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+    assert nearest.tolist() == [0] * 12 + [1] * 12 + [2] * 12
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    assert viz.gallery_map(gallery).axes[0].get_xlabel().startswith("component 1")
+    few = viz.gallery_map(gallery, ids=range(29)).axes[0]
+    assert few.get_xlabel().startswith("component 1")
+
+
+@pytest.mark.parametrize(
+    ("lowest", "highest", "wanted"),
+    [
+        (0.31, 0.83, (0.3, 0.9)),
+        (0.1, 0.95, (0.0, 1.0)),
+        (0.92, 0.985, (0.9, 1.0)),
+        (0.981, 0.992, (0.98, 1.0)),
+        (1.0, 1.0, (0.99, 1.0)),
+        (0.0, 0.0, (0.0, 0.01)),
+        (0.62, 0.78, (0.6, 0.8)),
+    ],
+)
+def test_the_axis_of_a_cmc_fits_its_curves(lowest, highest, wanted):
+    from sanreid.viz.figures.plots import cmc_range
+
+    assert cmc_range(lowest, highest) == wanted
+
+
+def test_curves_that_differ_fill_the_axis(report):
+    curves = {"a": np.array([0.90, 0.95]), "b": np.array([0.92, 0.96])}
+    near = {name: replace(report, cmc=cmc) for name, cmc in curves.items()}
+    low, high = viz.cmc_figure(near).axes[0].get_ylim()
+    assert 0.88 <= low < 0.9
+    assert 0.96 < high < 0.99

@@ -45,7 +45,9 @@ def add_path(parser: argparse.ArgumentParser) -> None:
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
     """Add SOURCE, PATH and how the sources are read and embedded."""
-    parser.add_argument("source", nargs="+", type=file_path, metavar="SOURCE")
+    parser.add_argument(
+        "source", nargs="+", type=file_path, metavar="SOURCE", help="image files and folders"
+    )
     add_path(parser)
     add_names_option(
         parser,

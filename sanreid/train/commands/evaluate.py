@@ -23,7 +23,10 @@ def add_to(commands: Commands, name: str) -> None:
         "--sets", metavar="CONFIG", help="use the evaluation sets of this configuration or run"
     )
     parser.add_argument(
-        "--against", type=Path, metavar="RUN", help="also print the gain in mAP over this run"
+        "--against",
+        metavar="RUN|WEIGHTS",
+        help="also print the gain in mAP over this run, weights directory, or name of "
+        "'sanreid weights list'",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=_run)
@@ -31,7 +34,7 @@ def add_to(commands: Commands, name: str) -> None:
 
 def _run(args: argparse.Namespace) -> int:
     from sanreid.train.evaluation.measuring import Measurement  # noqa: PLC0415 - fast --help
-    from sanreid.train.tools.evaluate import evaluate_run  # noqa: PLC0415 - as above
+    from sanreid.train.tools.evaluate import evaluate_run, evaluate_weights  # noqa: PLC0415 - as above
 
     options: dict[str, Any] = {
         "which": args.which, "overrides": args.overrides, "sets": args.sets
@@ -40,7 +43,10 @@ def _run(args: argparse.Namespace) -> int:
     found = {name: Measurement.of(report).to_dict() for name, report in reports.items()}
     if args.against is not None:
         options["sets"] = args.sets or args.folder  # both on the same sets
-        others = evaluate_run(args.against, **options)
+        if _is_run(args.against):
+            others = evaluate_run(Path(args.against), **options)
+        else:
+            others = evaluate_weights(args.against, args.folder, **options)
         for name, report in reports.items():
             gain, low, high = report.mAP_gain(others[name])
             found[name] |= {"gain": gain, "gain_low": low, "gain_high": high}
@@ -59,3 +65,8 @@ def _run(args: argparse.Namespace) -> int:
                 f"(95 %: {one['gain_low']:+.4f} to {one['gain_high']:+.4f})"
             )
     return 0
+
+
+def _is_run(name: str) -> bool:
+    """Return whether it is the folder of a run, rather than weights."""
+    return any(Path(name).glob("*.ckpt")) if Path(name).is_dir() else False

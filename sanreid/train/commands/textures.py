@@ -43,7 +43,9 @@ def add_to(commands: Commands, name: str) -> None:
     where = "a name in the manifest, a weights directory or the folder of a run"
     parser.add_argument("--weights", required=True, metavar="SAN_PG", help=where)
     parser.add_argument("--names", default="auto", help="how the files of CROPS are named")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N")
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="crops painted at once"
+    )
     parser.add_argument("--quality", type=int, default=85, metavar="Q", help="JPEG quality")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")

@@ -61,6 +61,10 @@ class Batches(Protocol):
         """Return the number of batches in an epoch."""
         ...
 
+    def summary(self) -> str:
+        """Return in a few words what there is to train on."""
+        ...
+
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""
         ...

@@ -34,6 +34,7 @@ from sanreid.train.textures.targets import (
     mirrored_targets,
     open_atlas,
 )
+from sanreid.utils.words import counted
 
 __all__ = ["Augmenter", "CropBatches", "check_share", "share", "step_generator"]
 
@@ -129,6 +130,18 @@ class CropBatches:
 
     def __len__(self) -> int:
         return self._length
+
+    def summary(self) -> str:
+        """Return in a few words what there is to train on."""
+        cameras = len(torch.unique(self.store.camids))
+        numbers = [
+            counted(self.num_classes, "person", "people"),
+            counted(len(self.store.labels), "crop", "crops"),
+            counted(cameras, "camera", "cameras"),
+        ]
+        if self.pairs is not None:
+            numbers.append(counted(len(self.pairs), "synthetic pair", "synthetic pairs"))
+        return ", ".join(numbers)
 
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""

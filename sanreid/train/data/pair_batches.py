@@ -14,6 +14,7 @@ from sanreid.train.data.pairs import Pairs
 from sanreid.train.losses.objective import Targets
 from sanreid.train.runtime import to_device
 from sanreid.train.textures.targets import mirrored_targets, open_atlas
+from sanreid.utils.words import counted
 
 __all__ = ["PairBatches"]
 
@@ -42,6 +43,10 @@ class PairBatches:
 
     def __len__(self) -> int:
         return max(1, len(self.pairs) // self.config.pit.per_batch)
+
+    def summary(self) -> str:
+        """Return in a few words what there is to train on."""
+        return counted(len(self.pairs), "synthetic pair", "synthetic pairs")
 
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import statistics
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -38,15 +39,18 @@ from sanreid.train.loop.pictures import write_sheet
 from sanreid.train.loop.progress import Progress, state_to_resume
 from sanreid.train.loop.provenance import commit, inherited_training_data
 from sanreid.train.loop.pseudo_labels import PseudoLabels
-from sanreid.train.loop.reports import describe, draw, figures
+from sanreid.train.loop.reports import beginning, describe, draw, ending, figures
 from sanreid.train.loop.stopping import StopRequest
 from sanreid.train.runtime import resolve_device
 from sanreid.utils.files import atomic_write_text
 from sanreid.utils.progress import progress_bar
+from sanreid.utils.words import duration
 
 __all__ = ["Engine", "Outcome"]
 
 logger = logging.getLogger(__name__)
+
+_TIMED_STEPS = 10  # before the time to come is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,7 @@ class Engine:
         self.stop_request = StopRequest()
         self.lag = 1 if self.device.type == "cuda" else 0  # steps that are reported later
         self._pending: deque[_PendingStep] = deque()
+        self._paces: list[float] = []  # seconds of the first steps of this process
         self._meter = Meter()
         self._reported_at = 0.0
         self._saved_at = time.monotonic()
@@ -153,12 +158,18 @@ class Engine:
         """Optimizer steps in the whole run."""
         return self.steps_per_epoch * self.config.run.epochs
 
+    @property
+    def last_step(self) -> int:
+        """The optimizer step that the run ends with."""
+        return min(self.total_steps, self.config.run.max_steps or self.total_steps)
+
     def run(self) -> Outcome:
         """Train to the end, or until a signal; checkpoints are in the run's folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if runtime.is_main():
             describe(self.folder, self.config, self.batches, self.device,
                      {"commit": self.commit, "total_steps": self.total_steps})  # fmt: skip
+            logger.info("%s", beginning(self.config, self.batches, self.device, self.last_step))
         self.journal = Journal(
             self.folder,
             resume_step=self.progress.step if self._resumed else None,
@@ -172,6 +183,8 @@ class Engine:
                 self._run()
         finally:
             self.journal.close()
+        if runtime.is_main():
+            logger.info("%s", ending(self.folder, self.progress, self.stop_request.signal))
         history = [] if self.clusters is None else self.clusters.history
         return Outcome(
             self.progress.step, self.stop_request.signal, self.progress.metrics, history
@@ -303,11 +316,24 @@ class Engine:
             seconds = now - max(pending.started, self._reported_at)
             self._reported_at = now
             self.progress.seconds += seconds
+            self._tell_the_time_to_come(seconds, pending.step)
             del values["gradient"]
             self._meter.add({**values, "lr": pending.lr}, crops=pending.crops, seconds=seconds)
             if pending.step % self.config.run.log_every == 0:
                 self._log(pending)
                 self._meter = Meter()
+
+    def _tell_the_time_to_come(self, seconds: float, step: int) -> None:
+        """Log once, after some steps, how long the others will take at this pace."""
+        if len(self._paces) < _TIMED_STEPS:
+            self._paces.append(seconds)
+            if len(self._paces) == _TIMED_STEPS and step < self.last_step:
+                to_come = (self.last_step - step) * statistics.median(self._paces)
+                logger.info(
+                    "%.3g s a step: about %s to come, evaluations aside",
+                    statistics.median(self._paces),
+                    duration(to_come),
+                )
 
     def _not_finite(self, values: dict[str, float], pending: _PendingStep) -> TrainingError:
         bad = [name for name, value in values.items() if not math.isfinite(value)]

@@ -21,14 +21,44 @@ from sanreid.train.data.pairs import Pairs
 from sanreid.train.evaluation.measuring import Measurement, measure_all
 from sanreid.train.evaluation.pair_quality import measure_pairs
 from sanreid.train.evaluation.sets import EvaluationSet
+from sanreid.train.loop.curves import write_curves
 from sanreid.train.loop.pictures import sheet
+from sanreid.train.loop.progress import Progress
 from sanreid.train.networks.san import SAN, SANPG
 from sanreid.train.textures.targets import open_atlas
 from sanreid.utils.files import atomic_write_text
+from sanreid.utils.words import counted
 
-__all__ = ["describe", "draw", "figures"]
+__all__ = ["beginning", "describe", "draw", "ending", "figures"]
 
 _SHEET_ROWS = 8
+
+
+def beginning(config: TrainConfig, batches: Batches, device: torch.device, steps: int) -> str:
+    """Return a line on what a run trains on, and how long it is in steps."""
+    size = " x ".join(map(str, config.encoder.input_size))
+    return (
+        f"{batches.summary()}; crops of {size}; {counted(len(batches), 'batch', 'batches')} an "
+        f"epoch, {counted(config.run.epochs, 'epoch', 'epochs')}, "
+        f"{counted(steps, 'step', 'steps')} on {device} in {config.run.precision}; "
+        f"output {config.run.output}"
+    )
+
+
+def ending(folder: Path, progress: Progress, stopped_by: int | None) -> str:
+    """Return a line on where a run's weights are, and what to do with them."""
+    command = f"python -m sanreid.train evaluate {folder}"
+    if stopped_by is not None:
+        return f"saved in {folder}; next: the same command with --resume"
+    if not (folder / "best.ckpt").is_file():  # nothing was measured
+        command = f"python -m sanreid.train export {folder} OUT --which last"
+        return f"saved in {folder}; next: {command}"
+    curves = write_curves(folder)
+    shown = "" if curves is None else f", curves in {curves.name}"
+    return (
+        f"saved in {folder} (best: epoch {progress.best_epoch}{shown}); next: {command}, or "
+        f"python -m sanreid.train export {folder} OUT"
+    )
 
 
 def figures(

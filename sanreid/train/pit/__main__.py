@@ -37,7 +37,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     render = command(
         "render", "render a data set of image-texture pairs", identities=929, images=10
     )
-    render.add_argument("out", type=Path, metavar="OUT")
+    render.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     render.add_argument("--processes", type=int, metavar="N", help=_PROCESSES)
     render.add_argument("--adults-only", action="store_true", help="render no children or youths")
     render.set_defaults(pit=_render)
@@ -46,7 +46,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     preview = command(
         "preview", "write a contact sheet of rendered adults", identities=60, images=1
     )
-    preview.add_argument("out", type=Path, metavar="OUT_PICTURE")
+    preview.add_argument("out", type=Path, metavar="OUT_PICTURE", help="the picture to write")
     beside = "show each crop's texture, seen texels and a neutral body with the texture"
     preview.add_argument("--textures", action="store_true", help=beside)
     preview.set_defaults(pit=_preview)
@@ -57,15 +57,19 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
         identities=6,
         images=3,
     )
-    crops.add_argument("out", type=Path, metavar="OUT")
-    crops.add_argument("--height", type=int, default=256, choices=(128, 256))
+    crops.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
+    crops.add_argument(
+        "--height", type=int, default=256, choices=(128, 256), help="of a crop, in pixels"
+    )
     only = "write only these identities, numbered from 1; default: all"
     crops.add_argument("--people", type=int, nargs="+", metavar="NUMBER", help=only)
     crops.set_defaults(pit=_crops)
 
     judge = commands.add_parser("judge", help=_JUDGE, description=_JUDGE)
     judge.add_argument("pairs", type=Path, metavar="PAIRS", help="a folder of pairs")
-    judge.add_argument("--weights", required=True, metavar="SAN_PG")
+    judge.add_argument(
+        "--weights", required=True, metavar="SAN_PG", help="the generator: a name, or a directory"
+    )
     judge.add_argument(
         "--held-out",
         type=int,
@@ -81,7 +85,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     judge.set_defaults(pit=_judge)
 
     tables = commands.add_parser("atlas", help=_ATLAS, description=_ATLAS)
-    tables.add_argument("out", type=Path, metavar="OUT.npz")
+    tables.add_argument("out", type=Path, metavar="OUT.npz", help="the file to write")
     tables.set_defaults(pit=_atlas)
 
 
@@ -89,7 +93,7 @@ def _add_people(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     """Add the commands of people under rendered cameras."""
     text = "render people as many cameras see them: crops with reID names, and their textures"
     people = commands.add_parser("people", help=text, description=text)
-    people.add_argument("out", type=Path, metavar="OUT")
+    people.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
     people.add_argument("--identities", type=int, default=5000, metavar="N", help=_PEOPLE)
     cameras = "number of cameras; default %(default)s"
     people.add_argument("--cameras", type=int, default=60, metavar="N", help=cameras)
@@ -100,7 +104,7 @@ def _add_people(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     text = "write a sheet of rendered people: one row per identity, one column per camera"
     sheet = commands.add_parser("people-sheet", help=text, description=text)
     sheet.add_argument("crops", type=Path, metavar="CROPS", help="OUT/crops of the command people")
-    sheet.add_argument("out", type=Path, metavar="OUT_PICTURE")
+    sheet.add_argument("out", type=Path, metavar="OUT_PICTURE", help="the picture to write")
     rows, columns = "rows; default %(default)s", "columns; default %(default)s"
     sheet.add_argument("--identities", type=int, default=12, metavar="N", help=rows)
     sheet.add_argument("--cameras", type=int, default=12, metavar="N", help=columns)

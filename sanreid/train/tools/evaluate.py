@@ -10,14 +10,16 @@ import torch
 
 from sanreid.errors import ConfigError
 from sanreid.metrics import EvaluationReport
-from sanreid.models import build_sa_enc
+from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.checkpoint import encoder_state, load_run
+from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import load_config, override
 from sanreid.train.evaluation.measuring import measure_all
 from sanreid.train.evaluation.sets import load_sets
 from sanreid.train.runtime import resolve_device
+from sanreid.weights import list_weights, load_into, locate, read_state_dict
 
-__all__ = ["evaluate_run"]
+__all__ = ["evaluate_run", "evaluate_weights"]
 
 
 def evaluate_run(
@@ -42,20 +44,60 @@ def evaluate_run(
         TrainingError: The folder holds no run, or no such checkpoint yet.
     """
     config, state = load_run(folder, which=which)
-    if sets is not None:
-        other = Path(sets)
-        theirs = load_run(other, which=which)[0] if other.is_dir() else load_config(sets)
-        measured = replace(config.evaluation, sets=theirs.evaluation.sets)  # flip stays the run's
-        config = replace(config, evaluation=measured)
-    config = override(config, overrides)
+    config = override(_with_sets(config, sets, which), overrides)
+    encoder = build_sa_enc(config.encoder)
+    encoder.load_state_dict(encoder_state(state))
+    return _measured(encoder, config, sets or folder)
+
+
+def evaluate_weights(
+    name_or_path: str,
+    folder: Path,
+    *,
+    which: str = "best",
+    overrides: Sequence[str] = (),
+    sets: str | Path | None = None,
+) -> dict[str, EvaluationReport]:
+    """Measure released weights, or a weights directory, on the evaluation sets of a run.
+
+    Args:
+        name_or_path: A name of :func:`sanreid.list_weights`, or a weights directory.
+        folder: The run's folder; its evaluation settings are used.
+        which: As in :func:`evaluate_run`.
+        overrides: As in :func:`evaluate_run`.
+        sets: As in :func:`evaluate_run`.
+
+    Raises:
+        ConfigError: There is no evaluation set.
+        DatasetError: Crops are missing, or no query of a set has a match.
+        WeightsError: There are no such weights.
+    """
+    located = locate(name_or_path if name_or_path in list_weights() else Path(name_or_path))
+    config = _with_sets(load_run(folder, which=which)[0], sets, which)
+    config = replace(override(config, overrides), encoder=located.config)
+    encoder = build_sa_enc(located.config)
+    load_into(encoder, read_state_dict(located.path), origin=located.name)
+    return _measured(encoder, config, sets or folder)
+
+
+def _with_sets(config: TrainConfig, sets: str | Path | None, which: str) -> TrainConfig:
+    if sets is None:
+        return config
+    other = Path(sets)
+    theirs = load_run(other, which=which)[0] if other.is_dir() else load_config(sets)
+    measured = replace(config.evaluation, sets=theirs.evaluation.sets)  # flip stays the run's
+    return replace(config, evaluation=measured)
+
+
+def _measured(
+    encoder: SAEnc, config: TrainConfig, source: str | Path
+) -> dict[str, EvaluationReport]:
     if not config.evaluation.sets:
         raise ConfigError(
-            f"{sets or folder} has no evaluation sets, so there is nothing to measure: name a "
+            f"{source} has no evaluation sets, so there is nothing to measure: name a "
             "configuration that has some with --sets CONFIG."
         )
     device = resolve_device(config.run.device)
-    encoder = build_sa_enc(config.encoder)
-    encoder.load_state_dict(encoder_state(state))
     encoder.to(device).to(memory_format=torch.channels_last)
     found = measure_all(encoder, load_sets(config.evaluation.sets, config.encoder.input_size),
                         config, device=device)  # fmt: skip

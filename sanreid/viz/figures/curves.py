@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.metrics import EvaluationReport
 from sanreid.viz.drawing import BLUE, SERIES, VERMILION, Axes, Figure, axes_for, label_axes
-from sanreid.viz.figures.plots import cmc_floor, rank_ticks
+from sanreid.viz.figures.plots import cmc_range, rank_ticks
 
 if TYPE_CHECKING:
     from sanreid.viz.protocols import Calibration
@@ -45,11 +45,9 @@ def cmc_figure(
         raise InputError(f"max_rank must be at least 1; got {max_rank}.")
     named = _named(reports)
     figure, ax = axes_for(ax, (6.4, 4.0))
-    lowest = 1.0
     for index, (name, report) in enumerate(named.items()):
         cmc = report.cmc[:max_rank]
         ranks = np.arange(1, len(cmc) + 1)
-        lowest = min(lowest, float(cmc.min()))
         ax.plot(
             ranks,
             cmc,
@@ -60,7 +58,9 @@ def cmc_figure(
             **_line(index),
         )
     label_axes(ax, x="rank k", y="queries with a match in the first k", title=title)
-    ax.set_ylim(cmc_floor(lowest), 1.01)
+    shown = np.concatenate([report.cmc[:max_rank] for report in named.values()])
+    low, high = cmc_range(float(shown.min()), float(shown.max()))
+    ax.set_ylim(low, high + 0.01 * (high - low))  # a line along the top is drawn whole
     ax.set_xticks(rank_ticks(max(len(report.cmc[:max_rank]) for report in named.values())))
     _percent(ax.yaxis)
     ax.legend(loc="lower right", frameon=False)

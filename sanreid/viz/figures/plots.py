@@ -6,7 +6,7 @@ Lines and text take the color of their surroundings, so they fit light and dark.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
+from math import ceil, floor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from sanreid.viz.markup import text
 from sanreid.viz.palette import BLUE
 
-__all__ = ["bars", "cmc_floor", "cmc_plot", "rank_ticks"]
+__all__ = ["bars", "cmc_plot", "cmc_range", "rank_ticks"]
 
 _WIDTH, _HEIGHT = 360, 190
+_STEPS = ((10, 0.25), (20, 0.1), (50, 0.04), (100, 0.0))  # of an axis in one unit, from a span on
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 10, 34
 
 
 def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
     """Draw a CMC curve: (max_rank,) shares of queries with a match among the first k."""
     values = cmc[:max_rank]
-    low = cmc_floor(values[0])
+    low, high = cmc_range(values[0], values[-1])
     across, down = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
     steps = max(len(values) - 1, 1)
 
@@ -31,7 +32,7 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
         return _LEFT + across * index / steps
 
     def y(value: float) -> float:
-        return _TOP + down * (1 - (value - low) / (1 - low))
+        return _TOP + down * (1 - (value - low) / (high - low))
 
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{_HEIGHT}" '
@@ -42,7 +43,7 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
         f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y(tick):.1f}" y2="{y(tick):.1f}" '
         'stroke="currentColor" stroke-opacity=".18"/>'
         + _label(_LEFT - 6, y(tick) + 4, f"{tick * 100:.4g} %", "end")
-        for tick in np.linspace(low, 1, 5)
+        for tick in np.linspace(low, high, 5)
     ]
     parts += [
         _label(x(rank - 1), _HEIGHT - 18, str(rank), "middle") for rank in rank_ticks(len(values))
@@ -58,9 +59,13 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
     return head + "".join(parts) + "</svg>"
 
 
-def cmc_floor(rank1: float) -> float:
-    """Return where the axis of a CMC curve begins: 0, or just below a rank-1 of at least 0.5."""
-    return 0.0 if rank1 < 0.5 else floor(rank1 * 10 - 0.5) / 10
+def cmc_range(lowest: float, highest: float) -> tuple[float, float]:
+    """Return where the axis of CMC curves begins and ends: just around them, at round shares."""
+    span = highest - lowest
+    per_unit = next(steps for steps, least in _STEPS if span >= least)
+    low = max(0, floor(lowest * per_unit - 0.1))
+    high = min(per_unit, ceil(highest * per_unit + 0.1))
+    return low / per_unit, high / per_unit
 
 
 def rank_ticks(ranks: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 
 __all__ = ["gallery_map"]
 
-Method = Literal["pca", "umap"]
+Method = Literal["auto", "pca", "tsne", "umap"]
 
 _MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 _EDGES = ("-", "--", ":", "-.")  # of crops: with the colors, one for each group in the legend
 _MOST_NAMED = 24  # more groups than this have no legend
 _MOST_PICTURES = 60
+_FEW = 30  # entries that have no neighbourhoods worth keeping
 
 
 def gallery_map(
     gallery: Gallery,
     *,
-    method: Method = "pca",
+    method: Method = "auto",
     color: Literal["pid", "camid"] = "pid",
     ids: Iterable[int] | None = None,
     max_entries: int = 5000,
@@ -41,23 +43,25 @@ def gallery_map(
 
     Args:
         gallery: The entries.
-        method: "pca": the two directions of largest spread, exact. "umap": neighbourhoods are
-            kept rather than distances; needs the package umap-learn.
+        method: "pca": the two directions of largest spread, exact. "umap" and "tsne":
+            neighbourhoods are kept rather than distances; they need the package umap-learn, or
+            scikit-learn of the extra ``cluster``. "auto": the first of "umap", "tsne" and "pca"
+            that is installed, and "pca" for fewer than 30 entries; the axes say which.
         color: What the color of a point, or of a crop's frame, says; with it its sign, or the
             frame's dashes.
         ids: Only these entries.
         max_entries: Of more entries as many are drawn at random.
         pictures: Draw the crops instead of points; None: up to 60 entries with readable paths.
-        seed: Of the draw, and of UMAP.
+        seed: Of the draw, of UMAP and of t-SNE.
         ax: Draw here; a new figure when None.
         title: A line above.
 
     Raises:
         InputError: Fewer than 2 entries, or an argument is out of range.
-        MissingExtraError: umap-learn is not installed.
+        MissingExtraError: What the method needs is not installed.
     """
-    if method not in ("pca", "umap"):
-        raise InputError(f'method must be "pca" or "umap"; got {method!r}.')
+    if method not in ("auto", "pca", "tsne", "umap"):
+        raise InputError(f'method must be "auto", "pca", "tsne" or "umap"; got {method!r}.')
     if color not in ("pid", "camid"):
         raise InputError(f'color must be "pid" or "camid"; got {color!r}.')
     if max_entries < 2:
@@ -70,11 +74,14 @@ def gallery_map(
         raise InputError(f"A map needs at least 2 entries; got {len(chosen)}.")
     entries = gallery.get(chosen)
     rows = np.stack([entry.embedding for entry in entries])
+    method = _installed(len(rows)) if method == "auto" else method
     if method == "pca":
         points, shares = principal_components(rows)
         names = [
             f"component {i + 1} ({share:.0%} of the spread)" for i, share in enumerate(shares)
         ]
+    elif method == "tsne":
+        points, names = _tsne(rows, seed), ["t-SNE 1", "t-SNE 2"]
     else:
         points, names = _umap(rows, seed), ["UMAP 1", "UMAP 2"]
     figure, ax = axes_for(ax, (7.2, 5.4))
@@ -104,6 +111,28 @@ def principal_components(
     signs = np.sign(points[np.abs(points).argmax(axis=0), [0, 1]])
     total = max(float(np.trace(scatter)), 1e-300)
     return points * np.where(signs == 0, 1, signs), np.maximum(values[:-3:-1], 0) / total
+
+
+def _installed(entries: int) -> Method:
+    """Return the method of "auto"; what is installed is found without loading it."""
+    if entries < _FEW:
+        return "pca"
+    if find_spec("umap") is not None:
+        return "umap"
+    return "pca" if find_spec("sklearn") is None else "tsne"
+
+
+def _tsne(rows: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
+    manifold = require_extra(
+        "sklearn.manifold", purpose='method="tsne" (not method="pca")', install="sanreid[cluster]"
+    )
+    model = manifold.TSNE(
+        metric="cosine",
+        init="pca",
+        perplexity=min(30.0, (len(rows) - 1) / 3),
+        random_state=seed,
+    )
+    return np.asarray(model.fit_transform(rows), dtype=np.float64)
 
 
 def _umap(rows: NDArray[np.float32], seed: int) -> NDArray[np.float64]:
