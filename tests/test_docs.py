@@ -8,6 +8,7 @@ environment, hours); for these, only the existence of the commands and their arg
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -66,6 +67,8 @@ def prepared(tmp_path_factory):
     frame.paste(rendered_person(1), (8, 4))
     frame.paste(rendered_person(2), (160, 4))
     frame.save(root / "frame.png")
+    decisions = {"format": "sanreid-decisions", "version": 1, "decisions": [{"same": [0, 1]}]}
+    (root / "decisions.json").write_text(json.dumps(decisions), encoding="utf-8")
     if PAIRS.is_dir():
         shutil.copytree(PAIRS, root / "pairs")
     return root

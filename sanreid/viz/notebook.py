@@ -110,12 +110,14 @@ def _alone_tiles(clustering: Clustering, alone: NDArray[np.int64]) -> list[str]:
 def _crop_tile(
     clustering: Clustering, crop: int, mark: Mark, lines: Sequence[str], facts: Sequence[str]
 ) -> str:
-    """Return the tile of one crop; who points at it reads its number, and its path."""
+    """Return the tile of one crop; with the id that corrects it, where it is an entry."""
     source = None if clustering.images is None else clustering.images[crop]
     ids = getattr(clustering, "ids", None)
     number = f"row {crop}" if ids is None else f"entry {ids[crop]}"
     path = str(source) if isinstance(source, (str, PurePath)) else ""
     about = ", ".join(filter(None, [number, *facts, path]))
+    if ids is not None:
+        lines = [*lines, f"#{ids[crop]}"]
     return tile(thumbnail(source), mark, lines, about=about)
 
 

@@ -166,7 +166,7 @@ def write(picture: Image.Image, path: Path) -> None:
 
 
 def screenshots(gallery: sanreid.Gallery, out: Path) -> None:
-    """Show the page after a click, in both schemes."""
+    """Show the page after a click, and with clusters while they are decided, in both schemes."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
@@ -179,28 +179,48 @@ def screenshots(gallery: sanreid.Gallery, out: Path) -> None:
     driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
     try:
         with tempfile.TemporaryDirectory() as folder:
-            entries = gallery.get(gallery.ids)
-            shown = sanreid.Gallery(gallery.dim)
-            shown.add(
-                np.stack([entry.embedding for entry in entries]),
-                pids=[entry.pid for entry in entries],
-                camids=[entry.camid for entry in entries],
-                metadata=[
-                    {"path": entry.metadata["path"], "location": "entrance"} for entry in entries
-                ],
-            )
-            page = viz.write_gallery_page(shown, Path(folder, "people.html"), title="people").path
-            # Do not show the folders of this machine on the page.
-            page.write_text(page.read_text().replace(str(SAMPLES), "crops"))
+            shown, unnamed = copied(gallery, named=True), copied(gallery, named=False)
+            like = f"#like={shown.ids[3]}"
+            page = page_of(shown, Path(folder, "people.html"))
+            clusters = page_of(unnamed, Path(folder, "clusters.html"), unnamed.cluster())
             for scheme in ("light", "dark"):
                 features = [{"name": "prefers-color-scheme", "value": scheme}]
                 driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-                driver.get("about:blank")
-                driver.get(f"{page.as_uri()}#like={shown.ids[3]}")
-                with Image.open(io.BytesIO(driver.get_screenshot_as_png())) as image:
-                    write(image.convert("RGB"), out / f"browse-{scheme}.jpg")
+                for name, address in (
+                    ("browse", f"{page.as_uri()}{like}"),
+                    ("clusters", clusters.as_uri()),
+                ):
+                    driver.get("about:blank")
+                    driver.get(address)
+                    if name == "clusters":
+                        driver.find_element("css selector", "input.name").send_keys("anna")
+                        for other in (3, 4, 5):  # in the first row; it is drawn anew each time
+                            driver.find_elements("css selector", ".not")[other].click()
+                        driver.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
+                    with Image.open(io.BytesIO(driver.get_screenshot_as_png())) as image:
+                        write(image.convert("RGB"), out / f"{name}-{scheme}.jpg")
     finally:
         driver.quit()
+
+
+def copied(gallery: sanreid.Gallery, *, named: bool) -> sanreid.Gallery:
+    """Copy a gallery, with one more key of metadata, with its people or without."""
+    entries = gallery.get(gallery.ids)
+    shown = sanreid.Gallery(gallery.dim)
+    shown.add(
+        np.stack([entry.embedding for entry in entries]),
+        pids=[entry.pid for entry in entries] if named else None,
+        camids=[entry.camid for entry in entries],
+        metadata=[{"path": entry.metadata["path"], "location": "entrance"} for entry in entries],
+    )
+    return shown
+
+
+def page_of(gallery: sanreid.Gallery, path: Path, clustering=None) -> Path:
+    """Write a page without the folders of this machine."""
+    viz.write_gallery_page(gallery, path, title="people", clustering=clustering)
+    path.write_text(path.read_text().replace(str(SAMPLES), "crops"))
+    return path
 
 
 if __name__ == "__main__":

@@ -84,7 +84,7 @@ def test_a_gallery_fills_in_paths_and_people(tmp_path):
     found = gallery.cluster()
     assert found.images == (path, None, None, None)
     shown = words(found._repr_html_())
-    assert shown[1:3] == ["cluster 0", "person anna"]
+    assert shown[1:6] == ["cluster 0", "person anna", "2 crops", "#0", "no picture"]
     assert shown.count("person 1") == 2
     assert f"entry 0, cluster 0, confidence 1.00, person anna, {path}" in found._repr_html_()
     assert cluster_sheet(found, crop_size=(16, 8)).size > (0, 0)
