@@ -35,6 +35,7 @@ RUNS = {  # file name: module and its options
     "gallery-million": (
         "bench_gallery --size 1000000 --parts scale disk approximate --kinds ivf-sq8 ivf"
     ),
+    "cameras": "bench_cameras",
     "serve": "bench_serve",
 }
 

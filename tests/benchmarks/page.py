@@ -29,6 +29,7 @@ ORDER = (
     "evaluate",
     "rerank",
     "gallery",
+    "cameras",
     "latency",
     "serve",
 )

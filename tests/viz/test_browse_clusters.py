@@ -80,7 +80,7 @@ def test_clusters_are_rows(page, gallery):
     assert int(first) == found.medoids[0]
     about = [element.text for element in page.all(".cluster .faint")]
     assert about[0].startswith("4 crops · 3 cameras")
-    assert about[3].startswith("id 7 · 3 crops · 3 cameras")
+    assert about[3].startswith("person 7 · 3 crops · 3 cameras")
     names = [field.get_attribute("placeholder") for field in page.all("input.name")]
     assert names == ["new person", "new person", "new person", "7", "new person"]
     assert not page.one("#save").is_enabled()
