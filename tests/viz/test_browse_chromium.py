@@ -229,7 +229,7 @@ def test_the_focused_entry_is_not_hidden_by_the_header(opened):
         "return tile.top - document.querySelector('header').getBoundingClientRect().bottom"
     )
     try:
-        opened.driver.set_window_size(700, 500)
+        opened.driver.set_window_size(700, 620)
         opened.press(Keys.ARROW_DOWN, Keys.END)
         for _ in range(6):
             opened.press(Keys.ARROW_UP)
