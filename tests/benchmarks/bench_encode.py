@@ -31,7 +31,7 @@ from PIL import Image
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from tests.benchmarks.exports import CONTESTANTS, INPUT_SIZE, crops, load, released
+from tests.benchmarks.exports import CALIBRATION, CONTESTANTS, INPUT_SIZE, crops, load, released
 from tests.benchmarks.floors import above_floor, measure_rates
 from tests.benchmarks.report import peak_memory_mib, spread, write_report
 from tests.benchmarks.tables import floor_text, memory_text, table
@@ -203,13 +203,16 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=2, help="turns per contestant")
+    parser.add_argument(
+        "--calibration", type=int, default=CALIBRATION, help="crops that int8 exports see"
+    )
     parser.add_argument("--only", nargs="+", choices=list(CONTESTANTS), metavar="CONTESTANT")
     parser.add_argument("--folder", type=Path, help="keep the exports here, or reuse those there")
     parser.add_argument("--json", type=Path, help="write the results here")
     args = parser.parse_args()
 
     with tempfile.TemporaryDirectory() as temporary:
-        paths, others, what = crops(args.images, Path(temporary))
+        paths, others, what = crops(args.images, Path(temporary), args.calibration)
         for path in paths:
             path.read_bytes()
         rows = compete(

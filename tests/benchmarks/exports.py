@@ -31,13 +31,16 @@ def released(dtype: str = "float32") -> SANEncoder:
     return SANEncoder.from_pretrained("san-r50", device="cpu", dtype=dtype)
 
 
-def crops(count: int, folder: Path) -> tuple[list[Path], list[Path], str]:
+def crops(
+    count: int, folder: Path, calibration: int = CALIBRATION
+) -> tuple[list[Path], list[Path], str]:
     """Return ``count`` JPEG files of 64 x 128 pixels (width x height), others, and their kind.
 
+    The others are ``calibration`` many, to quantise by.
     If SANREID_DATA is set, they are spread evenly over Market-1501's training folder, and so over
     people and cameras; otherwise they are rendered people, written into ``folder``.
     """
-    total = count + CALIBRATION
+    total = count + calibration
     if "SANREID_DATA" in os.environ:
         market = Path(os.environ["SANREID_DATA"]) / "market1501" / "bounding_box_train"
         paths = sorted(market.glob("*.jpg"))
@@ -48,7 +51,7 @@ def crops(count: int, folder: Path) -> tuple[list[Path], list[Path], str]:
         for index, path in enumerate(paths):
             rendered_person(index + 1, index % 6 + 1, size=(128, 64)).save(path, quality=92)
         what = "rendered people"
-    others = paths[:: total // CALIBRATION][:CALIBRATION]
+    others = paths[:: total // calibration][:calibration]
     taken = set(others)
     return [path for path in paths if path not in taken][:count], others, what
 

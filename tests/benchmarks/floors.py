@@ -4,7 +4,7 @@ The floor of a piece of work is its operations over the rate of a large matrix p
 bytes over the rate at which memory is read, whichever takes longer. Nothing can be faster than its
 floor.
 
-    rates = measure_rates()                                # 3 seconds, both kinds of rate
+    rates = measure_rates()                                # some seconds, both kinds of rate
     row |= above_floor(row["median_s"], rates, gflop=26.4)  # floor_s, bound_by, times_floor
 """
 
@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from tests.benchmarks.report import in_fresh_process
 
-_SIDE = 3072  # of the square matrices multiplied
+_SIDES = (384, 768, 1536, 3072)  # of the square matrices multiplied
+_MOST_S = 1.0  # a product that would take longer is measured on smaller matrices
 _BYTES = 512 << 20  # read once, far more than any cache holds
 _REPEATS = 5
 
@@ -68,27 +70,45 @@ def above_floor(
 
 def _measure(precisions: tuple[str, ...]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
-    square = rng.standard_normal((_SIDE, _SIDE), dtype=np.float32)
-    out = np.empty_like(square)
-    work = 2 * _SIDE**3 / 1e9
-    rates = {"float32_gflops": work / _best(lambda: np.matmul(square, square, out=out))}
+
+    def numpy_product(side: int) -> Callable[[], object]:
+        square = rng.standard_normal((side, side), dtype=np.float32)
+        out = np.empty_like(square)
+        return lambda: np.matmul(square, square, out=out)
+
+    rates = {"float32_gflops": _rate(numpy_product)}
     if precisions:
         import torch  # benchmarks of NumPy code do not need it
 
+        def torch_product(name: str, side: int) -> Callable[[], object]:
+            if name == "int8":
+                whole = torch.ones(side, side, dtype=torch.int8)
+                return lambda: torch._int_mm(whole, whole)
+            one = torch.randn(side, side).to(getattr(torch, name.removeprefix("torch_")))
+            return lambda: torch.mm(one, one)
+
         with torch.inference_mode():
             for name in precisions:
-                if name == "int8":
-                    whole = torch.ones(_SIDE, _SIDE, dtype=torch.int8)
-                    rates["int8_gflops"] = work / _best(
-                        lambda whole=whole: torch._int_mm(whole, whole)
-                    )
-                    continue
-                one = torch.from_numpy(square).to(getattr(torch, name.removeprefix("torch_")))
-                rates[f"{name}_gflops"] = work / _best(lambda one=one: torch.mm(one, one))
+                rates[f"{name}_gflops"] = _rate(partial(torch_product, name))
     rows = np.ones((_BYTES // 4096, 1024), dtype=np.float32)
     vector = np.ones(1024, dtype=np.float32)
     rates["read_gb_per_s"] = rows.nbytes / 1e9 / _best(lambda: rows @ vector)
-    return {name: round(rate, 1) for name, rate in rates.items()}
+    return {name: float(f"{rate:.4g}") for name, rate in rates.items()}
+
+
+def _rate(product: Callable[[int], Callable[[], object]]) -> float:
+    """Return the rate of a matrix product in 1e9 operations per second.
+
+    The matrices are as large as time allows: a processor without instructions for a precision
+    takes minutes for what another does in a second.
+    """
+    rate = 0.0
+    for side in _SIDES:
+        work = 2 * side**3 / 1e9
+        if rate and work / rate > _MOST_S:
+            break
+        rate = work / _best(product(side))
+    return rate
 
 
 def _best(work: Callable[[], object]) -> float:

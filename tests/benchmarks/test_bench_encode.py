@@ -19,6 +19,7 @@ def test_benchmark_runs_at_a_small_size(tmp_path):
     output = tmp_path / "results.json"
     command = [sys.executable, "-m", "tests.benchmarks.bench_encode", "--images", "6"]
     command += ["--batch-size", "4", "--repeats", "1", "--json", str(output)]
+    command += ["--calibration", "8"]
     environment = {key: value for key, value in os.environ.items() if key != "SANREID_DATA"}
     root = Path(__file__).parents[2]
     subprocess.run(command, check=True, cwd=root, env=environment, capture_output=True)

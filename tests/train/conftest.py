@@ -15,6 +15,7 @@ from sanreid.train.config import DecoderConfig
 from sanreid.train.config.loader import config_from_dict
 from sanreid.train.networks.san import build_san_pg
 from sanreid.train.textures.generator import save_generator
+from tests.thin import THIN
 
 
 def paint_people(folder: Path, *, people: int, crops: int, seed: int = 0) -> Path:
@@ -46,11 +47,11 @@ def others(tmp_path_factory) -> Path:
 
 
 def tiny_values(people: Path, output: Path, others: Path | None = None) -> dict[str, Any]:
-    """Plain values of a run of a few seconds: ResNet-18 at 64 x 32 in float32."""
+    """Plain values of a run of a second: a thin ResNet at 64 x 32 in float32."""
     values: dict[str, Any] = {
         "run": {"output": str(output), "epochs": 2, "precision": "fp32", "log_every": 1,
-                "checkpoint_every_s": 1e6, "seed": 3},
-        "encoder": {"backbone": "resnet18", "embedding_dim": 16, "input_size": [64, 32]},
+                "checkpoint_every_s": 1e6, "seed": 3, "imports": ["tests.thin"]},
+        "encoder": {"backbone": THIN, "embedding_dim": 16, "input_size": [64, 32]},
         "data": {"sources": [{"folder": str(people), "names": "folders"}], "p": 4, "k": 2},
         "optimizer": {"lr": 1e-3, "schedule": "constant", "warmup_epochs": 0.0},
         "evaluation": {"at_start": False, "sets": []},
@@ -86,7 +87,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def tiny_generator(tmp_path_factory):
     """The folder of an untrained texture generator for crops of 64 x 32."""
-    encoder = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+    encoder = EncoderConfig(backbone=THIN, embedding_dim=16, input_size=(64, 32))
     decoder = DecoderConfig(width=32)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

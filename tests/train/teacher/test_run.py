@@ -17,6 +17,7 @@ from sanreid.train.loop.engine import Engine
 from sanreid.train.loop.journal import read_journal
 from sanreid.train.tools.export import export_run
 from sanreid.weights import read_state_dict
+from tests.thin import THIN
 
 CPU = torch.device("cpu")
 
@@ -26,7 +27,7 @@ def teachers(tmp_path_factory):
     """Two small encoders of sanreid with other sizes and dimensions than the student."""
     folders = []
     for seed in (0, 1):
-        config = EncoderConfig(backbone="resnet18", embedding_dim=24, input_size=(32, 32))
+        config = EncoderConfig(backbone=THIN, embedding_dim=24, input_size=(32, 32))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = build_sa_enc(config)
