@@ -6,6 +6,11 @@ import os
 from functools import cache
 from pathlib import Path
 
+# Before anything loads OpenMP, here and in the processes that tests start: the tests are small and
+# run side by side, and threads that wait for a core cost more than they give.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 

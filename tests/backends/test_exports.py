@@ -133,6 +133,7 @@ def test_weights_are_exported_in_memory(tiny_weights, tiny_encoder, crops):
 # ------------------------------------------------------------------- int8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_int8(backend, tiny_encoder, crops, tmp_path):
     pytest.importorskip("onnxruntime")

@@ -33,6 +33,7 @@ def test_onnx(run, tiny, people, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_int8_says_what_it_costs(run, tiny, people, tmp_path):
     pytest.importorskip("openvino")
     options = ("--format", "openvino", "--int8", "--calibration", people, "--max-loss", "0.3")

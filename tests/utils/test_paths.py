@@ -22,7 +22,7 @@ def test_the_home_folder_is_expanded(tmp_path, monkeypatch):
 WRONG = [None, 7, b"a.jpg", ["a"], "", "a\0b", 3.5, object()]
 
 
-@pytest.mark.parametrize("value", WRONG, ids=repr)
+@pytest.mark.parametrize("value", WRONG, ids=lambda value: repr(value)[:20])
 def test_what_is_no_path_is_refused(value):
     with pytest.raises(InputError, match="Expected a folder; got"):
         as_path(value, "a folder")

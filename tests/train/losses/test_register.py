@@ -74,7 +74,10 @@ def test_a_run_with_own_losses_logs_them_and_resumes_to_the_bit(tiny_run, tmp_pa
     loss = {"custom": {"length": 0.01, "drift": 0.1, "colors": 0.5}}
 
     def config(name, **run):
-        return tiny_run(name, loss=loss, run={"imports": [own_losses], **run})
+        return tiny_run(
+            name, loss=loss, run={"imports": ["tests.thin", own_losses], **run},
+            optimizer={"lr": 1e-2},
+        )  # fmt: skip
 
     Engine(config("whole")).run()
     rows = [r for r in read_journal(tmp_path / "whole" / "log.jsonl") if r["kind"] == "train"]

@@ -33,7 +33,8 @@ def test_one_term_alone_is_the_whole(trained):
 
 
 def test_terms_are_unweighted_and_may_be_asked_for(trained):
-    folder = trained(loss={"tr": 0.01}, decoder={"width": 32})
+    # The margin is so wide that the triplets of a network this thin pull as well.
+    folder = trained(loss={"tr": 0.01, "margin": 10.0}, decoder={"width": 32})
     found = gradient_balance(folder, batches=1)
     assert list(found) == ["identity", "triplet", "tr"]
     heavier = gradient_balance(folder, overrides=["loss.tr=100.0"], batches=1)
@@ -61,6 +62,7 @@ def test_wrong_input_is_refused(trained, tmp_path):
         gradient_balance(tmp_path, batches=0)
     with pytest.raises(TrainingError, match="it holds no run"):
         gradient_balance(tmp_path)
-    folder = trained(loss={"tr": 0.01}, decoder={"width": 32})
+    # The margin is so wide that the triplets of a network this thin pull as well.
+    folder = trained(loss={"tr": 0.01, "margin": 10.0}, decoder={"width": 32})
     with pytest.raises(ConfigError, match="to compare with"):
         gradient_balance(folder, overrides=["loss.identity=0.0", "loss.triplet=0.0"])
