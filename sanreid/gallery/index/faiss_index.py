@@ -223,9 +223,13 @@ def _fix_training(faiss: Any, index: Any) -> None:  # noqa: ANN401 - FAISS has n
     lists = faiss.extract_index_ivf(index).cp if isinstance(index, faiss.IndexIVF) else None
     parts = [] if lists is None else [lists]
     for owner in (index, getattr(index, "storage", None)):
-        quantiser = getattr(faiss.downcast_index(owner) if owner is not None else None, "pq", None)
+        inner = None if owner is None else faiss.downcast_index(owner)
+        quantiser = getattr(inner, "pq", None)
         if quantiser is not None:
             parts.append(quantiser.cp)
+        if hasattr(inner, "do_polysemous_training"):
+            # Seconds per part of a code, for an order of centroids that no search here uses.
+            inner.do_polysemous_training = False
     for parameters in parts:
         parameters.min_points_per_centroid = 1
         parameters.max_points_per_centroid = 256
