@@ -387,23 +387,23 @@ class MeanColour(torch.nn.Module):
 
 @pytest.mark.slow
 def test_memory_stays_constant_over_a_long_stream():
-    """100,000 pictures through the full pipeline: the peak is reached in the first tenth."""
+    """50,000 pictures through the full pipeline: the peak is reached in the first tenth."""
     resource = pytest.importorskip("resource")
     config = EncoderConfig(embedding_dim=3, input_size=(32, 32))
     encoder = SANEncoder(MeanColour(), config, device="cpu", dtype="float32")
     picture = io.BytesIO()
     rendered_person(1, size=(32, 32)).save(picture, "JPEG")
-    stream = (picture.getvalue() for _ in range(100_000))
+    stream = (picture.getvalue() for _ in range(50_000))
 
     def peak_mib():
         scale = 2**20 if sys.platform == "darwin" else 2**10
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
     for index, _ in encoder.encode_stream(stream, batch_size=64):
-        if index == 10_000:
+        if index == 5_000:
             early = peak_mib()
-    assert index == 99_999
-    assert peak_mib() - early < 24  # the crops of 90,000 pictures would take 264 MiB
+    assert index == 49_999
+    assert peak_mib() - early < 24  # the crops of 45,000 pictures would take 132 MiB
 
 
 def test_the_number_of_decoding_threads(monkeypatch):
@@ -422,7 +422,9 @@ def test_real_crops(real_data):
     full = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="float32")
     wanted = full.encode(paths)
     lower = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="bfloat16")
-    assert (lower.encode(paths) * wanted).sum(axis=1).min() >= 0.999
+    # A few: a processor without instructions for bfloat16 is slow at it.
+    some = paths[::6]
+    assert (lower.encode(some) * wanted[::6]).sum(axis=1).min() >= 0.999
     by_bytes = full.encode([path.read_bytes() for path in paths], batch_size=5)
     np.testing.assert_allclose(by_bytes, wanted, atol=1e-5)
 

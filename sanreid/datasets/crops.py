@@ -156,15 +156,25 @@ class CropSet:
 
     def of_pids(self, pids: Iterable[int]) -> CropSet:
         """Return the crops of these people."""
-        return self.select(np.isin(self.pids, list(pids)))
+        return self.select(self._are_of(pids))
 
     def without_pids(self, pids: Iterable[int]) -> CropSet:
         """Return the crops of everybody else."""
-        return self.select(~np.isin(self.pids, list(pids)))
+        return self.select(~self._are_of(pids))
 
     def without_ignored(self) -> CropSet:
         """Return the crops without junk and distractors; training needs this."""
         return self.without_pids(self.ignored_pids)
+
+    def _are_of(self, pids: Iterable[int]) -> NDArray[np.bool_]:
+        """Return (N,) bool, which crops are of these people."""
+        try:
+            wanted = np.array(list(pids))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"pids must be several pids; got {shown(pids)}.") from error
+        if wanted.size and (wanted.ndim != 1 or wanted.dtype.kind not in "iu"):
+            raise InputError(f"pids must be whole numbers; got {shown(pids)}.")
+        return np.isin(self.pids, wanted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

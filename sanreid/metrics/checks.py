@@ -13,9 +13,17 @@ __all__ = ["as_array", "check_fraction", "check_whole"]
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
-    """View ``values`` as an array, whatever it holds; InputError where NumPy sees none in it."""
+    """View ``values`` as an array, whatever it holds; InputError where NumPy sees none in it.
+
+    Tensors of a type that NumPy lacks, such as bfloat16, become float32.
+    """
     try:
-        return np.asarray(values)
+        try:
+            return np.asarray(values)
+        except TypeError:
+            if not hasattr(values, "float") or not hasattr(values, "cpu"):
+                raise
+            return np.asarray(values.float())
     except Exception as error:  # ragged lists, tensors with gradients, arrays of other libraries
         raise InputError(f"{name} cannot be read as an array: {error}") from error
 

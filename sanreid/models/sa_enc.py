@@ -112,7 +112,13 @@ class SAEnc(nn.Module):
 
 
 def build_sa_enc(config: EncoderConfig) -> SAEnc:
-    """Build the SA-Enc that ``config`` describes, freshly initialised, in ``train()`` mode."""
+    """Build the SA-Enc that ``config`` describes, freshly initialised, in ``train()`` mode.
+
+    Raises:
+        ConfigError: ``config`` is no configuration.
+    """
+    if not isinstance(config, EncoderConfig):
+        raise ConfigError(f"An encoder is built from an EncoderConfig; got {config!r}."[:300])
     return SAEnc(
         trunk=_trunk(config),
         pooling=AveragePooling() if config.pooling == "avg" else GeMPooling(),

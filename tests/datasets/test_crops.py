@@ -63,7 +63,7 @@ def test_select_by_mask_by_place_and_by_person():
     assert crops.select([3, 0]).paths == (Path("set/3.jpg"), Path("set/0.jpg"))
     assert crops.of_pids([9, 8]).keys == ("set/1.jpg", "set/3.jpg")
     assert crops.without_pids([9, 8]).keys == ("set/0.jpg", "set/2.jpg")
-    assert len(crops.select([])) == 0
+    assert len(crops.of_pids([])) == len(crops.select([])) == 0
     assert len(crops.select(np.zeros(4, dtype=bool))) == 0
 
 
@@ -162,3 +162,11 @@ def test_only_sets_of_crops_are_merged(wrong):
 def test_only_a_set_of_crops_is_split(wrong):
     with pytest.raises(InputError, match="crops must be a CropSet"):
         split_by_camera(wrong)
+
+
+@pytest.mark.parametrize("pids", [5, None, "78", ["7"], [7.5], [[7], [8, 9]], object()])
+def test_people_are_selected_by_whole_numbers(pids):
+    crops = crops_of([7, 8], [0, 1])
+    for select in (crops.of_pids, crops.without_pids):
+        with pytest.raises(InputError, match="pids must be"):
+            select(pids)

@@ -168,5 +168,6 @@ def test_nothing_but_our_errors(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_nothing_but_our_errors_in_many_calls(tmp_path, monkeypatch):
-    run(tmp_path, monkeypatch, seed=2, count=5000)
+@pytest.mark.parametrize("seed", [2, 3])
+def test_nothing_but_our_errors_in_five_thousand_calls(tmp_path, monkeypatch, seed):
+    run(tmp_path, monkeypatch, seed=seed, count=2500)

@@ -567,3 +567,9 @@ def test_nan_in_a_later_block_is_named_by_its_place(monkeypatch):
 def test_wrong_options(options, message):
     with pytest.raises(InputError, match=message):
         evaluate(*ONE, **options)
+
+
+def test_tensors_of_a_type_that_numpy_lacks():
+    rows = torch.eye(3, dtype=torch.bfloat16)
+    report = evaluate(rows, [1, 2, 3], [0, 0, 0], rows, [1, 2, 4], [1, 1, 1])
+    assert (report.mAP, report.num_valid_queries) == (1.0, 2)

@@ -11,6 +11,7 @@ import torchvision
 from torchvision.models import resnet18, resnet50
 
 from sanreid.config import EncoderConfig
+from sanreid.errors import ConfigError
 from sanreid.models import ResNetTrunk, build_sa_enc
 from sanreid.models.sa_enc import GeMPooling
 
@@ -133,3 +134,9 @@ def test_gem_gradient():
 def test_gem_encoder_is_built_by_configuration():
     config = EncoderConfig(backbone="resnet18", pooling="gem")
     assert "pooling.exponent" in build_sa_enc(config).state_dict()
+
+
+@pytest.mark.parametrize("config", [None, "resnet50", {"backbone": "resnet50"}, EncoderConfig])
+def test_an_encoder_is_built_from_a_configuration(config):
+    with pytest.raises(ConfigError, match="built from an EncoderConfig; got"):
+        build_sa_enc(config)
