@@ -310,6 +310,22 @@ def test_any_module_that_returns_embeddings_works(crop):
     np.testing.assert_allclose(encoder.encode(red), [[1, 0, 0]], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("module", "told"),
+    [
+        (torch.nn.Linear(4, 3), "a Linear, must map .* to embeddings .N, 3.; it raised: "),
+        (torch.nn.Identity(), r"for N = 1 it gave \(1, 3, 64, 32\)"),
+        (torch.nn.Flatten(), r"for N = 1 it gave \(1, 6144\)"),
+        (torch.nn.LSTM(32, 3), "it raised: "),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_module_that_returns_no_embeddings_is_named(module, told, crop):
+    config = EncoderConfig(backbone="resnet18", embedding_dim=3, input_size=(64, 32))
+    with pytest.raises(InputError, match=told):
+        SANEncoder(module, config, device="cpu", dtype="float32").encode(crop)
+
+
 # --------------------------------------------------------------------------- files
 
 

@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from sanreid.backends.packed import PackedTrunk, is_usable
 from sanreid.config import EncoderConfig
+from sanreid.errors import InputError
 from sanreid.models import SAEnc
 from sanreid.models.backbone import ResNetTrunk
 from sanreid.utils.ambient import plain_torch
@@ -122,6 +123,9 @@ class TorchBackend:
         config: For the normalisation and the size of the crops.
         device: Where to run.
         dtype: Precision of the convolutions.
+
+    Raises:
+        InputError: The module is no SA-Enc and does not map a crop to an embedding.
     """
 
     def __init__(
@@ -137,6 +141,23 @@ class TorchBackend:
                 shape = CROPS_AT_ONCE, *config.input_size
                 network.features = PackedTrunk(trunk, dtype=dtype, crops=shape)
         self._network = network.to(memory_format=torch.channels_last)
+        if not isinstance(module, SAEnc):
+            self._try(type(module).__name__, config)
+
+    def _try(self, name: str, config: EncoderConfig) -> None:
+        """Embed one black crop by a module that may be of any kind."""
+        wanted = (
+            f"map normalised crops (N, 3, {config.input_size[0]}, {config.input_size[1]}) to "
+            f"embeddings (N, {config.embedding_dim})"
+        )
+        try:
+            shape = self(np.zeros((1, *config.input_size, 3), dtype=np.uint8)).shape
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # whatever another's code raises
+            raise InputError(f"The module, a {name}, must {wanted}; it raised: {error}") from error
+        if shape != (1, config.embedding_dim):
+            raise InputError(f"The module, a {name}, must {wanted}; for N = 1 it gave {shape}.")
 
     def __call__(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map crops (N, H, W, 3) to embeddings (N, D), not normalised."""
