@@ -227,7 +227,7 @@ def _fix_training(faiss: Any, index: Any) -> None:  # noqa: ANN401 - FAISS has n
         quantiser = getattr(inner, "pq", None)
         if quantiser is not None:
             parts.append(quantiser.cp)
-        if hasattr(inner, "do_polysemous_training"):
+        if inner is not None and hasattr(inner, "do_polysemous_training"):
             # Seconds per part of a code, for an order of centroids that no search here uses.
             inner.do_polysemous_training = False
     for parameters in parts:
