@@ -25,7 +25,6 @@ from sanreid.cli.labels import Label
 from sanreid.cli.output import printable, say
 from sanreid.errors import GalleryError, ImageError
 from sanreid.utils.files import atomic_write_text
-from sanreid.utils.progress import progress_bar
 
 if TYPE_CHECKING:
     from sanreid.encoder import SANEncoder
@@ -132,6 +131,8 @@ class Build:
             ImageError: A file cannot be read, or under ``collect`` none of them can.
         """
         import numpy as np
+
+        from sanreid.utils.progress import progress_bar
 
         failures: list[tuple[Path, str]] = []
         rows, paths, since = [], [], time.monotonic()
