@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils.words import counted
 
 __all__ = ["Clustering"]
 
@@ -75,9 +76,13 @@ class Clustering:
         Raises:
             InputError: There is not one per crop.
         """
-        if isinstance(images, (str, bytes)) or len(images) != len(self.labels):
-            got = "one image" if isinstance(images, (str, bytes)) else f"{len(images)} images"
-            raise InputError(f"images must be one per crop: {len(self.labels)} crops, {got}.")
+        if isinstance(images, (str, bytes)) or not isinstance(images, Sized):
+            raise InputError(
+                f"images must be one per crop, a sequence; got {type(images).__name__}."
+            )
+        if len(images) != len(self.labels):
+            got = counted(len(images), "image", "images")
+            raise InputError(f"images must be one per crop: {self._crops()}, {got}.")
         return replace(self, images=tuple(images))
 
     def _repr_html_(self) -> str:
@@ -88,6 +93,9 @@ class Clustering:
 
     def __repr__(self) -> str:
         return (
-            f"<Clustering of {len(self.labels)} crops: {len(self)} clusters, "
+            f"<Clustering of {self._crops()}: {counted(len(self), 'cluster', 'clusters')}, "
             f"{self.num_alone} alone, threshold {self.threshold:g}>"
         )
+
+    def _crops(self) -> str:
+        return counted(len(self.labels), "crop", "crops")

@@ -586,6 +586,11 @@ class Gallery:
         )
 
     @property
+    def camera_names(self) -> dict[int, str]:
+        """The names of cameras that have one, by the numbers that stand for them in arrays."""
+        return dict(self._store.settings.camera_names)
+
+    @property
     def camera_normalizer(self) -> CameraNormalizer | None:
         """What takes the cameras' means out of similarities; None while it is off."""
         return self._store.settings.camera_normalizer

@@ -89,6 +89,8 @@ def evaluate_clustering(labels: ArrayLike, pids: ArrayLike) -> ClusteringReport:
     >>> report.pairwise_precision, report.pairwise_recall, report.bcubed_recall
     (1.0, 0.5, 0.75)
     """
+    if hasattr(labels, "labels"):
+        raise InputError("labels are those of a clustering: pass its .labels, not the clustering.")
     clusters = _checked_labels(labels)
     people, known = _checked_pids(pids, len(clusters))
     clusters, people = clusters[known], people[known]

@@ -10,7 +10,7 @@ import pytest
 from sanreid.cli import main
 from sanreid.gallery import Gallery
 
-UNKNOWN = "queries count as of an unknown camera"
+UNKNOWN = "as of an unknown camera"
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +67,36 @@ def test_identify_knows_the_camera(run_json, normalised, queries, tiny):
         )
 
 
+def test_cameras_with_names(run, run_json, normalised, queries, tiny, tmp_path):
+    plain = Gallery.load(normalised)
+    entries = plain.get(plain.ids)
+    gallery = Gallery(16)
+    gallery.add(
+        [entry.embedding for entry in entries],
+        camids=["hall" if entry.camid == 1 else "yard" for entry in entries],
+    )
+    gallery.normalize_cameras()
+    assert sorted(gallery.camera_names.values()) == ["hall", "yard"]
+    gallery.save(tmp_path / "named")
+    search = ("gallery", "search", tmp_path / "named", queries[0], "--weights", tiny)
+    answer = run_json(*search, "--camid", "hall", "--same-camera", "exclude")
+    wanted = gallery.search(embedded(plain, queries[:1]), query_camids=["hall"])
+    assert similarities(answer) == pytest.approx(wanted.similarities[0, :8].tolist(), abs=1e-4)
+    assert {hit["camid"] for hit in answer[0]["hits"]} == {"yard"}
+    assert run(*search, "--camid", "hall")[2] == ""
+    listed = run_json("gallery", "normalize-cameras", tmp_path / "named")["cameras"]
+    assert {row["camid"] for row in listed} == {"hall", "yard"}
+
+
 def test_what_is_not_known_is_said_once(run, normalised, queries, tiny, tmp_path):
     search = ("gallery", "search", normalised, "--weights", tiny)
     odd = Path(shutil.copy(queries[0], tmp_path / "odd.jpg"))
     for told, words in (
-        ((*queries,), f"all {UNKNOWN}; --camid or --names"),
-        ((odd, "--names", "auto"), f"all {UNKNOWN};"),
-        ((odd, *queries, "--names", "auto"), f"1 of {len(queries) + 1} {UNKNOWN};"),
-        ((odd, "--camid", 7), f"all {UNKNOWN} (it has no mean of camera 7)"),
+        ((*queries,), f"all queries count {UNKNOWN}; --camid or --names"),
+        ((odd, "--names", "auto"), f"the query counts {UNKNOWN};"),
+        ((odd, *queries, "--names", "auto"), f"1 of {len(queries) + 1} queries counts {UNKNOWN};"),
+        ((odd, "--camid", 7), f"the query counts {UNKNOWN} (it has no mean of camera 7)"),
+        ((odd, "--camid", "hall"), f"the query counts {UNKNOWN} (it has no mean of camera hall)"),
         ((odd, "--camid", 1), ""),
         ((*queries, "--names", "market1501"), ""),
     ):
@@ -98,7 +120,7 @@ def test_a_plain_gallery_needs_no_camera(run, people, queries, tiny, tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [("--same-camera", "exclude"), ("--camid", "x"), ("--camid", 1, "--names", "auto"),
+    [("--same-camera", "exclude"), ("--camid", " "), ("--camid", 1, "--names", "auto"),
      ("--same-camera", "other")],
 )  # fmt: skip
 def test_wrong_options_are_usage(run, normalised, queries, wrong):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -99,3 +100,9 @@ def test_labels_and_pids_are_not_changed():
 def test_wrong_input_is_refused(labels, pids, message):
     with pytest.raises(InputError, match=message):
         evaluate_clustering(labels, pids)
+
+
+def test_a_clustering_in_place_of_its_labels_is_told():
+    found = SimpleNamespace(labels=np.array([0, 0]))
+    with pytest.raises(InputError, match=r"pass its \.labels"):
+        evaluate_clustering(found, [1, 1])

@@ -58,6 +58,21 @@ def written(gallery, path, **options):
     return result, text, parsed(text)
 
 
+@pytest.mark.parametrize("camids", [[1, 2, None], ["hall", "yard", None]])
+def test_a_page_compares_as_the_gallery_does(gallery, tmp_path, camids):
+    gallery.update(gallery.ids, camids=camids * 4)
+    gallery.normalize_cameras()
+    _, _, tree = written(gallery, tmp_path / "page.html")
+    codes = numbers(tree, "vectors", np.int8).reshape(12, 16).astype(np.float32)
+    rows = codes * numbers(tree, "factors", np.float32)[:, None]
+    (first,) = gallery.get(0)
+    found = gallery.search(first.embedding, 12, query_camids=camids[:1], same_camera="keep")
+    order = found.ids[0]
+    np.testing.assert_allclose(rows[order] @ rows[0], found.similarities[0], atol=0.02)
+    raw = np.stack([entry.embedding for entry in gallery.get(order)]) @ first.embedding
+    assert not np.allclose(raw, found.similarities[0], atol=0.05)
+
+
 def test_a_page_contains_every_entry(gallery, tmp_path):
     gallery.remove([3])
     result, _, tree = written(gallery, tmp_path / "page.html", title="Mine & <yours>")

@@ -117,9 +117,9 @@ def test_nothing_and_everything_in_one(tmp_path):
     assert one._repr_html_().count("<img") == 9
 
 
-@pytest.mark.parametrize("wrong", ["crop.jpg", [CROP] * 6, []])
+@pytest.mark.parametrize("wrong", ["crop.jpg", [CROP] * 6, [], None, 3])
 def test_one_picture_per_crop(wrong):
-    with pytest.raises(InputError, match="one per crop: 7 crops"):
+    with pytest.raises(InputError, match="one per crop"):
         FOUND.with_images(wrong)
     with pytest.raises(InputError, match="knows no pictures"):
         cluster_sheet(FOUND)

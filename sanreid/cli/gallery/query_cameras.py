@@ -22,7 +22,7 @@ class QueryFiles(NamedTuple):
 
     files: Sequence[Path]
     labels: dict[Path, Label]
-    camid: int | None  # of all of them
+    camid: int | str | None  # of all of them
     same_camera: Literal["keep", "exclude"]
 
     def keywords(self, gallery: Gallery, paths: Sequence[Path | str]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class QueryFiles(NamedTuple):
             return {}
         return {"query_camids": camids, "same_camera": self.same_camera}
 
-    def _camid(self, path: Path) -> int | None:
+    def _camid(self, path: Path) -> int | str | None:
         return self.labels.get(path, UNKNOWN)[1] if self.camid is None else self.camid
 
 
@@ -46,7 +46,9 @@ def add_camera_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--camid``, ``--names`` and ``--same-camera``."""
     group = parser.add_argument_group("cameras of the queries")
     either = group.add_mutually_exclusive_group()
-    either.add_argument("--camid", type=int, metavar="N", help="the camera of all queries")
+    either.add_argument(
+        "--camid", type=_camera, metavar="N", help="the camera of all queries, a number or a name"
+    )
     add_names_option(
         either,
         more=("none",),
@@ -79,18 +81,34 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
     return QueryFiles(list(labels) or args.query, labels, None, args.same_camera)
 
 
-def _say_unknown(gallery: Gallery, camids: Sequence[int | None]) -> None:
+def _camera(text: str) -> int | str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a camera is wanted, not an empty text")
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def _say_unknown(gallery: Gallery, camids: Sequence[int | str | None]) -> None:
     normalizer = gallery.camera_normalizer
     if normalizer is None:
         return
-    known = set(normalizer.counts)
+    names = gallery.camera_names
+    known = {names.get(number, number) for number in normalizer.counts}
     without = [camid for camid in camids if camid not in known]
     if not without:
         return
-    others = sorted({camid for camid in without if camid is not None})
-    which = f" (it has no mean of camera {', '.join(map(str, others))})" if others else ""
-    many = "all" if len(without) == len(camids) else f"{len(without)} of {len(camids)}"
+    others = sorted({str(camid) for camid in without if camid is not None})
+    which = f" (it has no mean of camera {', '.join(others)})" if others else ""
+    many = "all queries count"
+    if len(without) < len(camids):
+        many = (
+            f"{len(without)} of {len(camids)} queries {'counts' if len(without) == 1 else 'count'}"
+        )
+    elif len(camids) == 1:
+        many = "the query counts"
     say(
-        f"the gallery's cameras are normalised, and {many} queries count as of an unknown camera"
-        f"{which}; --camid or --names tells it"
+        f"the gallery's cameras are normalised, and {many} as of an unknown camera{which}; "
+        "--camid or --names tells it"
     )

@@ -77,9 +77,12 @@ def _normalize(args: argparse.Namespace) -> int:
         normalizer = gallery.normalize_cameras(
             None if args.off else "fit", shrinkage=args.shrinkage
         )
+        names = gallery.camera_names
     counts = {} if normalizer is None else normalizer.counts
     if args.json:
-        cameras = [{"camid": camid, "entries": count} for camid, count in counts.items()]
+        cameras = [
+            {"camid": names.get(camid, camid), "entries": count} for camid, count in counts.items()
+        ]
         print_json({"path": str(args.path), "cameras": cameras})
     elif normalizer is None:
         print(f"{printable(args.path)}: camera normalisation is off")

@@ -89,7 +89,9 @@ def compared(entries: Sequence[Entry], gallery: Gallery) -> NDArray[np.float32]:
     normalizer = gallery.camera_normalizer
     if normalizer is None or not len(rows):
         return rows
-    return normalizer(rows, np.array([entry.camid for entry in entries], dtype=object))
+    numbers: dict[Any, int] = {name: number for number, name in gallery.camera_names.items()}
+    camids = [numbers.get(entry.camid, entry.camid) for entry in entries]
+    return normalizer(rows, np.array(camids, dtype=object))
 
 
 def _qualities(entries: Sequence[Entry]) -> list[float | None] | None:
