@@ -184,6 +184,7 @@ def follow(
             taken = any(track is one for one in chosen.values())
             if strength > LEAST_LINK and row not in chosen and not taken:
                 chosen[row] = track
+        weights = quality(frame, found)
         for row, (box, embedding) in enumerate(zip(found, embeddings, strict=True)):
             if row not in chosen:
                 chosen[row] = Tracklet(camid, box[:4], seconds)
@@ -191,7 +192,7 @@ def follow(
             track = chosen[row]
             track.box, track.seen = box[:4], seconds
             track.embeddings.append(embedding)
-            track.quality.append(quality(box, frame))
+            track.quality.append(weights[row])
             track.seconds.append(seconds)
             track.boxes.append([round(float(side), 1) for side in box[:4]])
     yield from tracks
@@ -205,11 +206,14 @@ def link(track: Tracklet, box: np.ndarray, embedding: np.ndarray) -> float:
     return float(overlap + track.embeddings[-1] @ embedding) if overlap > 0 else 0.0
 
 
-def quality(box: np.ndarray, frame: np.ndarray) -> float:
-    """Return the weight of a crop: confidence, share inside the frame, size up to 128 rows."""
-    height, width = frame.shape[:2]
-    inside = np.clip(box[:4], 0, [width, height, width, height])
-    return float(box[4] * area(inside) / area(box) * min(1.0, (box[3] - box[1]) / 128)) + 1e-6
+def quality(frame: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return the weight of each box's crop: its quality times the detector's confidence."""
+    corners = np.maximum(boxes[:, :4], 0).astype(int) + np.array([0, 0, 1, 1])
+    crops = [frame[top:bottom, left:right] for left, top, right, bottom in corners]
+    judged = sanreid.crop_quality(
+        crops, boxes=boxes[:, :4], frame_size=frame.shape[:2], color="bgr"
+    )
+    return judged.score * boxes[:, 4] + 1e-6  # a track of bad crops still has a mean
 
 
 def area(box: np.ndarray) -> float:

@@ -191,9 +191,11 @@ def test_boxes_become_tracklets_and_tracklets_people(video, capsys):
 
 
 def test_the_weight_of_a_crop(video):
-    frame, box = np.zeros((288, 640, 3), np.uint8), np.array([0, 16, 128, 272, 1.0])
-    whole = video["quality"](box, frame)
-    cut_off = video["quality"](box - [64, 0, 64, 0, 0], frame)
-    doubtful = video["quality"](box * [1, 1, 1, 1, 0.5], frame)
-    small = video["quality"](np.array([0, 0, 32, 64, 1.0]), frame)
-    np.testing.assert_allclose([whole, cut_off, doubtful, small], [1, 0.5, 0.5, 0.5], rtol=1e-5)
+    frame = np.random.default_rng(0).integers(0, 256, (288, 640, 3), dtype=np.uint8)
+    whole = [100, 16, 228, 272, 1.0]
+    boxes = np.array([whole, [-64, 16, 64, 272, 1.0], [*whole[:4], 0.5], [100, 16, 132, 80, 1.0]])
+    weights = video["quality"](frame, boxes)
+    assert weights[0] > 2 * weights[1]  # cut off by the frame's border
+    np.testing.assert_allclose(weights[2], weights[0] / 2, rtol=1e-4)  # doubtful
+    assert weights[0] > weights[3]  # small
+    assert len(video["quality"](frame, boxes[:0])) == 0

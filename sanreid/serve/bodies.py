@@ -22,12 +22,16 @@ __all__ = [
 ]
 
 Pid = StrictInt | StrictStr
+Camid = StrictInt | StrictStr  # a text where cameras have names
 Images = Annotated[list[str], Field(description="Image files, each as base64 text.")]
 Camids = Annotated[
-    list[StrictInt | None] | None,
+    list[Camid | None] | None,
     Field(
         description="Camera of each image; with same_camera 'exclude' its entries are left out."
     ),
+]
+Timestamps = Annotated[
+    list[float | None] | None, Field(description="Seconds of UTC of each image.")
 ]
 Where = Annotated[dict[str, Any] | None, Field(description="Only entries that match this filter.")]
 SameCamera = Literal["exclude", "keep"]
@@ -51,6 +55,9 @@ class SearchBody(_Body):
     where: Where = None
     camids: Camids = None
     same_camera: SameCamera = "exclude"
+    timestamps: Timestamps = None
+    min_gap_s: float | None = Field(None, description="Least seconds between two cameras.")
+    max_gap_s: float | None = Field(None, description="Most seconds between two cameras.")
     min_similarity: float | None = None
     rerank: bool | int = False
     expand: int = 0
@@ -75,8 +82,8 @@ class EnrolBody(_Body):
 
     images: Images
     pid: Pid | None = Field(description="The person; null for somebody not known yet.")
-    camids: list[StrictInt | None] | None = None
-    timestamps: list[float | None] | None = Field(None, description="Seconds of UTC.")
+    camids: list[Camid | None] | None = None
+    timestamps: Timestamps = None
     metadata: list[dict[str, Any] | None] | None = None
 
 
@@ -106,7 +113,7 @@ class Match(BaseModel):
     id: int
     similarity: float
     pid: Pid | None
-    camid: int | None
+    camid: Camid | None
     timestamp: float | None
     metadata: dict[str, Any]
 

@@ -57,6 +57,16 @@ def test_enrol_search_identify_forget(client, enrol, tmp_path):
     }  # fmt: skip
 
 
+def test_named_cameras_and_travel_times(client, enrol):
+    enrol(client, 7, 1, camids=["gate"], timestamps=[100.0])
+    enrol(client, 7, 1, camids=["hall"], timestamps=[160.0])
+    query = {"images": base64_of(jpeg(1)), "camids": ["roof"], "timestamps": [90.0]}
+    (hits,) = client.post("/search", json=query | {"min_gap_s": 30}).json()["hits"]
+    assert [hit["camid"] for hit in hits] == ["hall"]
+    (hits,) = client.post("/search", json=query | {"max_gap_s": 30}).json()["hits"]
+    assert [hit["camid"] for hit in hits] == ["gate"]
+
+
 def test_one_image_as_it_is_with_fields_as_the_query_string(client, enrol):
     enrol(client, 7, 1, camids=[1])
     enrol(client, 8, 2, camids=[2])
