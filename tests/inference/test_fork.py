@@ -87,8 +87,28 @@ SAME = "return int(abs(encoder.encode([image] * 9) @ encoder.encode(image)[0] - 
             marks=slow,
         ),
         pytest.param(WARM, SAME, "float32", "onnx", marks=slow),
+        pytest.param(
+            "import io, tempfile; from PIL import Image; from sanreid.serve import create_app; "
+            "file = io.BytesIO(); Image.fromarray(image).save(file, 'PNG'); "
+            "app = create_app(tempfile.mkdtemp() + '/gallery', encoder, create=True); " + WARM,
+            "app.state.service.start(); "
+            "return int(len(app.state.service.embed([file.getvalue()])[0]) != 1)",
+            "float32",
+            "torch",
+            marks=slow,
+        ),
     ],
-    ids=["cold", "warm", "bfloat16", "fingerprint", "to", "loaded anew", "lock held", "onnx"],
+    ids=[
+        "cold",
+        "warm",
+        "bfloat16",
+        "fingerprint",
+        "to",
+        "loaded anew",
+        "lock held",
+        "onnx",
+        "service",
+    ],
 )
 def test_a_forked_process_computes(parent, child, dtype, backend):
     program = PROGRAM.replace("PARENT", parent).replace("CHILD", child)

@@ -9,9 +9,6 @@ import pytest
 
 from tests.people import rendered_person
 
-pytest.importorskip("fastapi", reason="the extra serve is not installed")
-pytest.importorskip("httpx", reason="httpx is not installed (extra dev)")
-
 
 def jpeg(person=1, camera=1, shot=0, size=(64, 32), form="JPEG"):
     """Return the bytes of a rendered person's picture."""

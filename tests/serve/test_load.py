@@ -8,6 +8,7 @@ import pytest
 
 from tests.benchmarks.bench_serve import measure
 
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("uvicorn", reason="the extra serve is not installed")
 
 

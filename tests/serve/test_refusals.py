@@ -19,6 +19,9 @@ from sanreid.serve import Limits, create_app, read_token
 from sanreid.serve.running import check_exposure
 from tests.serve.conftest import base64_of, jpeg
 
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed (extra dev)")
+
 TOKEN = "0123456789abcdef-secret"
 JPEG_HEADERS = {"Content-Type": "image/jpeg"}
 

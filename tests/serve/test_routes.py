@@ -11,6 +11,9 @@ import pytest
 from sanreid.gallery import Gallery
 from tests.serve.conftest import base64_of, jpeg
 
+pytest.importorskip("fastapi", reason="the extra serve is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed (extra dev)")
+
 
 def test_embed_answers_what_the_encoder_does(client, tiny_encoder):
     pictures = [jpeg(1), jpeg(2, form="PNG")]
