@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     level = logging.WARNING if args.quiet else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it was loaded
     try:
         status: int = args.run(args)
     except (SanreidError, OSError) as error:  # OSError: a full disk, a folder without permission

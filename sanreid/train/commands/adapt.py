@@ -55,8 +55,14 @@ def add_to(commands: Commands, name: str) -> None:
         "certain; without it they are not used",
     )  # fmt: skip
     parser.add_argument(
-        "--size", type=_size, metavar="HxW", help="the input of the adapted encoder"
+        "--network",
+        action="store_true",
+        help="train the network, not only a map on its embeddings: hours in place of minutes",
     )
+    parser.add_argument(
+        "--size", type=_size, metavar="HxW",
+        help="with --network, the input of the adapted encoder (default 128x64)",
+    )  # fmt: skip
     parser.add_argument(
         "--terms", default="", metavar="TEXT", help="the terms of the crops, for the model card"
     )
@@ -71,7 +77,8 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
     from sanreid.train.tools.export import export_run  # noqa: PLC0415 - as above
 
-    config = load_config("adapt", [*_settings(args), *args.overrides])
+    preset = "adapt-network" if args.network else "adapt"
+    config = load_config(preset, [*_settings(args), *args.overrides])
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
     outcome = Engine(config, resume=args.resume).run()
@@ -92,7 +99,7 @@ def _settings(args: argparse.Namespace) -> list[str]:
     given = Path(args.weights)
     found = locate(given if given.is_dir() else args.weights)
     is_released = not given.exists() and found.entry is not None and "/" not in args.weights
-    start = args.weights if is_released else str(found.path)
+    start = args.weights if is_released else str(found.path.parent)
     crops = {"folder": str(args.crops), "terms": args.terms}
     settings: dict[str, Any] = {
         "run.output": str(args.output),
@@ -102,11 +109,11 @@ def _settings(args: argparse.Namespace) -> list[str]:
         **{f"data.sources.0.{key}": value for key, value in crops.items()},
     }
     for key, value in found.config.to_dict().items():
-        if key != "input_size":
+        if key != "input_size" or not args.network:
             settings[f"encoder.{key}"] = value
     if args.names is not None:
         settings["data.sources.0.names"] = args.names
-    if args.size is not None:
+    if args.size is not None and args.network:
         settings["encoder.input_size"] = list(args.size)
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from sanreid.train.config.checks import require
 
@@ -19,6 +20,10 @@ class ClustersConfig:
 
     Args:
         enabled: Learn from clusters; the identities of the file names are not used.
+        learn: ``"network"``: all of it that is not frozen. ``"map"``: a linear map on the
+            embeddings of ``init.weights``, which are computed once and kept in the run's folder;
+            it becomes part of the exported head. That needs the head ``"bnneck"``, and no
+            evaluation sets: nothing but the crops' embeddings is at hand.
         threshold: As ``cluster_identities`` takes it; 0: its default.
         tracklets: What the file names (or the column ``pid`` of a table) call a person is a
             tracklet: crops of one are one person for certain.
@@ -27,6 +32,7 @@ class ClustersConfig:
     """
 
     enabled: bool = False
+    learn: Literal["network", "map"] = "network"
     threshold: float = 0.0
     tracklets: bool = False
     settled: float = 0.98

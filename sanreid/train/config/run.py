@@ -136,6 +136,8 @@ class TrainConfig:
             "clusters.enabled needs crops in data.sources, and loss.identity = 0: the number of "
             "clusters changes from epoch to epoch, that of a classifier's classes cannot.",
         )
+        if self.clusters.learn == "map":
+            self._check_map()
         require(
             not loss.tr or loss.tr_pairing == "batch_hard" or self.data.k == 4,
             f"loss.tr_pairing = 'fixed_positions' needs data.k = 4; got {self.data.k}.",
@@ -167,6 +169,28 @@ class TrainConfig:
             self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),
             f"run.name is {self.run.name!r}, but names that begin with 'san-' are reserved for "
             "encoders trained with reconstruction and the TR constraint.",
+        )
+
+    def _check_map(self) -> None:
+        require(self.clusters.enabled, "clusters.learn = 'map' needs clusters.enabled.")
+        require(
+            bool(self.init.weights) and self.encoder.head == "bnneck" and not self.init.freeze,
+            "clusters.learn = 'map' needs init.weights of an encoder with the head 'bnneck', and "
+            f"an empty init.freeze; got the head {self.encoder.head!r}, the weights "
+            f"{self.init.weights!r}, freeze {list(self.init.freeze)}. For other heads use "
+            "'network'.",
+        )
+        require(
+            not self.loss.needs_decoder
+            and not self.loss.teacher.weights
+            and (not self.loss.triplet or self.loss.triplet_on == "embedding"),
+            "clusters.learn = 'map' takes losses of the embedding alone: set "
+            "loss.triplet_on = 'embedding', and leave out reconstruction, tr and the teacher.",
+        )
+        require(
+            not self.evaluation.sets,
+            "clusters.learn = 'map' has no network to measure with: leave evaluation.sets out, "
+            "and measure the exported weights.",
         )
 
     @property

@@ -8,6 +8,7 @@ from sanreid.train.config import TrainConfig
 from sanreid.train.data.batches import Batches
 from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.crop_batches import CropBatches
+from sanreid.train.data.map_batches import MapBatches
 from sanreid.train.data.pair_batches import PairBatches
 
 __all__ = ["build_batches"]
@@ -22,4 +23,6 @@ def build_batches(config: TrainConfig, device: torch.device) -> Batches:
     """
     if config.is_san_pg:
         return PairBatches(config, device)
+    if config.clusters.learn == "map":
+        return MapBatches(config, device)
     return (ClusterBatches if config.clusters.enabled else CropBatches)(config, device)

@@ -83,17 +83,14 @@ class CropBatches:
                 check_share(config)
                 self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
                 self.training_data.append(self.pairs.describe())
-        cache_dir = Path(data.cache_dir) if data.cache_dir else None
         self._taught: Tensor | None = None
         self.teacher_dim = 0
         if config.loss.teacher.weights:
-            taught = teacher_embeddings(config.loss.teacher, crops, cache_dir)
+            taught = teacher_embeddings(config.loss.teacher, crops, _cache_dir(config))
             self._taught = taught.rows.to(device)
             self.teacher_dim = self._taught.shape[1]
             self.digest = f"{self.digest} {taught.digest}"
-        self.store = CropStore.from_crops(
-            crops, size=config.encoder.input_size, cache_dir=cache_dir, device=on_device
-        )
+        self.store = self._open_store(crops, config)
         if self._textures is not None and data.store == "device":
             self._decoded = DecodedTextures(self._textures, device, workers=os.cpu_count() or 1)
         self.num_classes: int = self.store.num_classes
@@ -103,6 +100,15 @@ class CropBatches:
             colors, cameras = camera_color_stats(self.store)
             self._colors = CameraColorStats(*(one.to(device) for one in colors))
             self._cameras = cameras.to(device)
+
+    def _open_store(self, crops: CropSet, config: TrainConfig) -> CropStore:
+        """Decode the crops."""
+        return CropStore.from_crops(
+            crops,
+            size=config.encoder.input_size,
+            cache_dir=_cache_dir(config),
+            device=self.device if config.data.store == "device" else torch.device("cpu"),
+        )
 
     def _prepare(self, crops: CropSet) -> None:
         """Deal the crops into batches, before they are decoded."""
@@ -195,6 +201,10 @@ class CropBatches:
     def names(self, indices: Tensor) -> list[str]:
         """Return the files of the crops at ``indices``."""
         return [str(self.store.paths[index]) for index in indices.tolist()]
+
+
+def _cache_dir(config: TrainConfig) -> Path | None:
+    return Path(config.data.cache_dir) if config.data.cache_dir else None
 
 
 class Augmenter:

@@ -24,6 +24,7 @@ from sanreid.metrics.vectors import unit_rows
 from sanreid.train import runtime
 from sanreid.train.config import TrainConfig
 from sanreid.train.data.cluster_batches import ClusterBatches
+from sanreid.train.data.map_batches import MapBatches
 from sanreid.train.evaluation.measuring import embed
 from sanreid.train.loop.learner import Learner
 
@@ -64,18 +65,8 @@ class PseudoLabels:
             TrainingError: There is too little to learn from: the clusters are fewer than a batch
                 takes, or none of them spans two cameras.
         """
-        encoder = self._learner.averaged.encoder.eval()
-        found = embed(
-            encoder,
-            self._batches.store.images,
-            self._config.encoder,
-            device=self._learner.device,
-            autocast=runtime.autocast_dtype(self._config),
-            batch_size=self._config.evaluation.batch_size,
-            flip=self._config.evaluation.flip,
-            stop=stop,
-        )
-        if found is None:
+        found = self._embedded(stop)
+        if found is None or stop():
             return False
         rows = unit_rows(found, "embeddings")
         clustering = cluster_identities(
@@ -113,6 +104,22 @@ class PseudoLabels:
         assert self._batches.proxy_pids is not None  # noqa: S101 - crops have people
         zeros = torch.zeros(len(self._batches.proxy_pids), self._config.encoder.embedding_dim)
         self._learner.objective.restart(self._batches.proxy_pids, zeros)
+
+    def _embedded(self, stop: Callable[[], bool]) -> NDArray[np.float32] | None:
+        encoder = self._learner.averaged.encoder.eval()
+        if isinstance(self._batches, MapBatches):
+            with torch.inference_mode():
+                return np.asarray(encoder(self._batches.rows).embedding.cpu().numpy())
+        return embed(
+            encoder,
+            self._batches.store.images,
+            self._config.encoder,
+            device=self._learner.device,
+            autocast=runtime.autocast_dtype(self._config),
+            batch_size=self._config.evaluation.batch_size,
+            flip=self._config.evaluation.flip,
+            stop=stop,
+        )
 
     def _take(self, labels: NDArray[np.int64]) -> None:
         self._labels = labels

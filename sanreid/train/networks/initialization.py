@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sanreid.errors import ConfigError, WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig, TrainConfig
+from sanreid.train.networks.embedding_map import EmbeddingMap
 from sanreid.train.networks.san import SAN, SANPG, build_san, build_san_pg
 from sanreid.weights import list_weights
 from sanreid.weights.lookup import fetch
@@ -49,8 +50,10 @@ def build_network(
             build_san_pg(config.encoder, config.decoder)
             if config.is_san_pg
             else build_san(config.encoder, num_classes=num_classes, decoder=decoder, heads=heads)
+            if config.clusters.learn == "network"
+            else _mapped(config, num_classes)
         )
-    if load_start:
+    if load_start and config.clusters.learn == "network":
         load_first_weights(network, config.init)
         _warn_of_size(config)
     if config.is_san_pg:  # painting reads the stage maps; pooling and head stay as they are
@@ -59,6 +62,11 @@ def build_network(
     if config.run.channels_last:
         network.to(memory_format=torch.channels_last)
     return network.to(device)
+
+
+def _mapped(config: TrainConfig, num_classes: int) -> SAN:
+    dim = config.encoder.embedding_dim
+    return SAN(EmbeddingMap(dim), embedding_dim=dim, num_classes=num_classes)
 
 
 def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:

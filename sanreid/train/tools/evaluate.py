@@ -44,6 +44,11 @@ def evaluate_run(
         TrainingError: The folder holds no run, or no such checkpoint yet.
     """
     config, state = load_run(folder, which=which)
+    if config.clusters.learn == "map":
+        raise ConfigError(
+            f"{folder} has learned a map on embeddings, not a network: export it, then measure "
+            "the weights with sanreid evaluate --weights."
+        )
     config = override(_with_sets(config, sets, which), overrides)
     encoder = build_sa_enc(config.encoder)
     encoder.load_state_dict(encoder_state(state))

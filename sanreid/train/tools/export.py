@@ -7,14 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors.torch import load_file
+from torch import Tensor
+
 from sanreid.train.checkpoint import encoder_state, load_run, network_state
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.loop.provenance import MANIFEST_ROW
+from sanreid.train.networks.embedding_map import with_map
 from sanreid.train.networks.san import build_san_pg
 from sanreid.train.textures.generator import save_generator
 from sanreid.train.tools.manifest_row import manifest_row, trained_with
 from sanreid.utils.files import atomic_write_text, sha256_of
+from sanreid.weights.lookup import locate
 from sanreid.weights.manifest import WeightsEntry
 from sanreid.weights.storage import save_directory
 
@@ -41,9 +46,12 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
     config, state = load_run(run, which=which)
     if config.is_san_pg:
         return _export_generator(out, config, state)
+    learned = encoder_state(state)
+    if config.clusters.learn == "map":
+        learned = with_map(_first_weights(config), learned["head.weight"])
     tensors = {
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
-        for key, x in encoder_state(state).items()
+        for key, x in learned.items()
     }
     row = manifest_row(config, state)
     draft = WeightsEntry(sha256="0" * 64, size_bytes=0, file="model.safetensors", **row)
@@ -52,6 +60,12 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
     row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
     atomic_write_text(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")
     return out
+
+
+def _first_weights(config: TrainConfig) -> dict[str, Tensor]:
+    """Return the encoder that a map was learned on, in float32."""
+    state = load_file(locate(config.init.weights).path)
+    return {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
 
 
 def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) -> Path:

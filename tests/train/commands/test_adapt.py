@@ -6,12 +6,14 @@ import os
 import shutil
 import signal
 
+import numpy as np
 import pytest
 import torch
 
 from sanreid import SANEncoder
 from sanreid.config import EncoderConfig
 from sanreid.models import build_sa_enc
+from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.commands import main
 from sanreid.train.config.loader import load_config
 from sanreid.train.loop import pseudo_labels
@@ -29,7 +31,9 @@ def site(tmp_path_factory):
         home = root / "crops" / file.name.split("_")[0].replace("c", "cam")
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, home / f"{n:04d}.png")
-    config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(96, 48))
+    config = EncoderConfig(
+        backbone="resnet18", head="bnneck", embedding_dim=16, input_size=(96, 48)
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         state = build_sa_enc(config).state_dict()
@@ -38,17 +42,41 @@ def site(tmp_path_factory):
 
 
 def adapt(site, run, *more, crops="crops"):
-    settings = (
-        "data.p=3", "data.k=4", "clusters.threshold=1.4", "run.epochs=1", "init.freeze=[]",
-        "ema.decay=0",
-    )  # fmt: skip
+    settings = ("data.p=3", "data.k=4", "clusters.threshold=1.4", "run.epochs=1", "ema.decay=0")
     given = [str(site / crops), "--output", str(run), "--weights", str(site / "start")]
-    given += ["--size", "64x32", "--terms", "our own", "--quiet"]
+    given += ["--terms", "our own", "--quiet"]
     return main(["adapt", *given, *(part for one in settings for part in ("--set", one)), *more])
+
+
+def embedded(weights, crops):
+    encoder = SANEncoder.from_pretrained(weights, device="cpu", dtype="float32")
+    return encoder.encode_files([crops]).embeddings
 
 
 def test_the_whole_way(site, tmp_path, capsys):
     assert adapt(site, tmp_path / "run") == 0
+    # The exported head holds the map that was learned on the embeddings.
+    matrix = load_checkpoint(tmp_path / "run" / "last.ckpt")["model"]["encoder.head.weight"]
+    assert (matrix - torch.eye(16)).abs().max() > 1e-4
+    mapped = embedded(site / "start", site / "crops") @ matrix.numpy().T
+    mapped /= np.linalg.norm(mapped, axis=1, keepdims=True)
+    found = embedded(tmp_path / "run" / "weights", site / "crops")
+    np.testing.assert_allclose(found, mapped, atol=2e-3)  # half precision on disk
+    card = (tmp_path / "run" / "weights" / "README.md").read_text()
+    assert "clusters of the first crops named above" in card
+    assert adapt(site, tmp_path / "run", "--network", "--resume") == 1
+    assert "another configuration" in capsys.readouterr().err
+    assert main(["evaluate", str(tmp_path / "run"), "--which", "last", "--quiet"]) == 1
+    assert "export it, then measure" in capsys.readouterr().err
+
+
+def network(site, run, *more, **options):
+    more = ("--network", "--size", "64x32", "--set", "init.freeze=[]", *more)
+    return adapt(site, run, *more, **options)
+
+
+def test_the_whole_way_of_the_network(site, tmp_path, capsys):
+    assert network(site, tmp_path / "run") == 0
     said = capsys.readouterr().out
     assert said.startswith("epoch  clusters  under several cameras  in none  agreement\n    1 ")
     assert "from_pretrained" in said
@@ -59,7 +87,7 @@ def test_the_whole_way(site, tmp_path, capsys):
     assert "| crops, without labels, 2 cameras; identities: clusters | our own |" in card
     assert "to the cameras of crops without labels" in card
     assert "clusters of the first crops named above" in card
-    assert adapt(site, tmp_path / "run") == 1  # it holds a run already
+    assert network(site, tmp_path / "run") == 1  # it holds a run already
     assert "--resume" in capsys.readouterr().err
 
 
@@ -99,7 +127,9 @@ def test_wrong_input_is_one_line_and_changes_nothing(site, tmp_path, capsys):
         ((), site / "crops" / "cam1", "images in"),
         (("--names", "nothing"), "crops", "names must be one of"),
         (("--weights", "san-r5"), "crops", "No weights"),
-        (("--set", "init.weights=none"), "crops", "There are no weights at none"),
+        (("--network", "--set", "init.weights=x"), "crops", "There are no weights at x"),
+        (("--set", "encoder.head=fc"), "crops", "the head 'bnneck'"),
+        (("--set", "loss.triplet_on=pooled"), "crops", "losses of the embedding alone"),
     ):
         assert adapt(site, tmp_path / "run", *more, crops=crops) == 1
         told = capsys.readouterr().err
@@ -114,8 +144,10 @@ def test_wrong_input_is_one_line_and_changes_nothing(site, tmp_path, capsys):
 def test_the_configuration_reads_cameras_from_names(monkeypatch):
     monkeypatch.setenv("SANREID_CROPS", "crops")
     config = load_config("adapt")
-    assert config.clusters.enabled
-    assert config.init.weights == "san-r50"
+    assert config.clusters.learn == "map"
+    other = load_config("adapt-network")
+    assert other.clusters.learn == "network"
+    assert other.data == config.data
     from sanreid.datasets.schemes import find_scheme
 
     scheme = find_scheme(config.data.sources[0].names)
