@@ -37,6 +37,7 @@ RUNS = {  # file name: module and its options
     ),
     "cameras": "bench_cameras",
     "serve": "bench_serve",
+    "milvus": "bench_milvus",
 }
 
 

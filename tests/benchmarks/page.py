@@ -31,6 +31,7 @@ ORDER = (
     "gallery",
     "cameras",
     "latency",
+    "milvus",
     "serve",
 )
 

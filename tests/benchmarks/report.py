@@ -34,6 +34,8 @@ PACKAGES = (
     "onnxruntime",
     "openvino",
     "ray",
+    "pymilvus",
+    "milvus-lite",
 )
 
 

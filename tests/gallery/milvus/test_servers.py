@@ -150,14 +150,15 @@ def test_acknowledged_rows_survive_kill_9_of_the_server(server):
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     deadline = threading.Timer(120, writer.kill)
-    deadline.start()
     acknowledged = []
-    for line in writer.stdout:
-        acknowledged += map(int, line.split())
-        if len(acknowledged) == 2000:
-            server.kill()  # while the writer goes on adding
-    deadline.cancel()
-    assert writer.wait() == 1, "the writer got an error"
+    with writer:
+        deadline.start()
+        for line in writer.stdout:
+            acknowledged += map(int, line.split())
+            if len(acknowledged) == 2000:
+                server.kill()  # while the writer goes on adding
+        deadline.cancel()
+    assert writer.returncode == 1, "the writer got an error"
     assert len(acknowledged) >= 2000
     server.restart()
     with Gallery.open(server.address("crash")) as gallery:
