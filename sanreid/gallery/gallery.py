@@ -108,12 +108,14 @@ class Gallery:
         readers, which see the state at opening until they :meth:`refresh`.
 
         Args:
-            path: The gallery's directory.
+            path: The gallery's directory, or its address on Milvus (extra ``milvus``), such as
+                ``"milvus://host:19530/people"``; what differs there is in *A gallery on Milvus*.
             dim: Needed to create a gallery; compared with that of an existing one.
             mode: "rw" to read and write, "r" to read only.
             index: As in :class:`Gallery`.
             encoder_fingerprint: As in :class:`Gallery`; must agree with the stored one.
-            wait: Seconds to wait for another writer to close the gallery; a reader never waits.
+            wait: Seconds to wait for another writer to close the gallery; a reader never waits,
+                and on Milvus nobody does.
 
         Raises:
             GalleryLockedError: Another writer has it open, and still had after ``wait`` seconds;

@@ -2,9 +2,9 @@
 
 :class:`Store` is all that :class:`sanreid.Gallery` uses: ids, a filter tree and a search request
 go in, entries and results come out; nothing in it is about files or rows of this process. Those
-that ship are :class:`~sanreid.gallery.storage.memory_store.MemoryStore` and
-:class:`~sanreid.gallery.storage.directory_store.DirectoryStore`; a gallery too large for one
-machine can have a vector database behind the same calls.
+that ship are :class:`~sanreid.gallery.storage.memory_store.MemoryStore`,
+:class:`~sanreid.gallery.storage.directory_store.DirectoryStore` and, for a gallery too large for
+one machine, :class:`~sanreid.gallery.milvus.store.MilvusStore`.
 """
 
 from __future__ import annotations
@@ -161,7 +161,10 @@ class Store(Protocol):
         ...
 
     def scan(self, batch_size: int) -> Iterator[EntryBatch]:
-        """Yield all entries of one state in the order of adding, ``batch_size`` at a time."""
+        """Yield all entries of one state in the order of adding, ``batch_size`` at a time.
+
+        A server may yield them by rising id instead, and while others write.
+        """
         ...
 
     def counts(self, field: Literal["pid", "camid"]) -> dict[Pid, int]:
