@@ -7,9 +7,10 @@ from pathlib import Path
 
 from sanreid.errors import InputError
 
-__all__ = ["UNKNOWN", "Label", "read_labels"]
+__all__ = ["UNKNOWN", "AnyLabel", "Label", "read_labels"]
 
 Label = tuple[int | str | None, int | None]  # pid and camid
+AnyLabel = tuple[int | str | None, int | str | None]  # of cameras that may have names
 UNKNOWN: Label = (None, None)
 
 

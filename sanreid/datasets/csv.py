@@ -20,7 +20,7 @@ from sanreid.errors import DatasetError
 from sanreid.utils.arguments import check_kind
 from sanreid.utils.paths import as_path, is_file, shorten
 
-__all__ = ["read_csv", "read_splits_csv"]
+__all__ = ["columns_of", "read_csv", "read_lines", "read_splits_csv"]
 
 _COLUMNS = ("path", "pid", "camid")
 _BYTE_ORDER_MARKS = {  # the longer ones first: UTF-32's begins with UTF-16's
@@ -69,6 +69,28 @@ def read_splits_csv(
     chosen = np.array(splits, dtype=str)
     parts = {s: replace(crops.select(chosen == s), split=s) for s in SPLITS}
     return Dataset(crops.name, **parts)
+
+
+def columns_of(path: Path, *, encoding: str | None = None) -> list[str]:
+    """Return the names in the first line of a CSV table.
+
+    Raises:
+        DatasetError: It is missing, or not text in this encoding.
+    """
+    table, columns = _opened(_read_text(path, encoding, ()))
+    del table
+    return columns
+
+
+def read_lines(
+    path: Path, wanted: tuple[str, ...], *, encoding: str | None = None
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number of each line of a CSV table with its values in some columns, stripped.
+
+    Raises:
+        DatasetError: As :func:`read_csv` for the table itself.
+    """
+    return _lines(path, _read_text(path, encoding, wanted), wanted)
 
 
 @dataclass(slots=True)
@@ -126,13 +148,8 @@ def _read_text(path: Path, encoding: str | None, wanted: tuple[str, ...]) -> str
 
 def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number of each line with its wanted values, stripped."""
-    header = text.split("\n", 1)[0]
-    delimiter = max(",;\t", key=header.count)
-    table = csv.DictReader(
-        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != "\t"
-    )
     try:
-        columns = [column.strip() for column in table.fieldnames or []]
+        table, columns = _opened(text)
         missing = [column for column in wanted if column not in columns]
         if missing:
             raise DatasetError(
@@ -143,7 +160,18 @@ def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int
         for row in table:
             yield table.line_num, {column: (row[column] or "").strip() for column in wanted}
     except csv.Error as error:
-        raise DatasetError(f"Line {table.line_num + 1} of {path} is no CSV: {error}.") from error
+        line = table.line_num + 1
+        raise DatasetError(f"Line {line} of {path} is no CSV: {error}.") from error
+
+
+def _opened(text: str) -> tuple[csv.DictReader[str], list[str]]:
+    """Return a reader of the lines after the first, and the names that the first has."""
+    header = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=header.count)
+    table = csv.DictReader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != "\t"
+    )
+    return table, [column.strip() for column in table.fieldnames or []]
 
 
 def _problem(values: dict[str, str], crop: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,14 @@ from sanreid.cli.gallery.shared import (
     check_may_go,
     label_sources,
 )
-from sanreid.cli.labels import UNKNOWN, Label
+from sanreid.cli.gallery.tables import (
+    TableRow,
+    add_columns_option,
+    complete,
+    is_table,
+    read_table,
+)
+from sanreid.cli.labels import UNKNOWN, AnyLabel
 from sanreid.cli.options import encode_files, load_encoder
 from sanreid.cli.output import print_json, printable, say
 from sanreid.errors import InputError
@@ -60,6 +67,7 @@ def add_to(actions: Actions) -> None:
         "changed are embedded again, and entries go whose files are gone from a SOURCE folder",
     )
     add.set_defaults(run=_add)
+    add_columns_option(build)
     add_sources(build)
     add_sources(add)
 
@@ -70,7 +78,14 @@ def _build(args: argparse.Namespace) -> int:
     if args.path.exists():
         check_may_go(args.path, overwrite=args.overwrite)
     encoder = load_encoder(args)
-    labels, failures = label_sources(args)
+    table: dict[Path, TableRow] = {}
+    failures: list[tuple[Path, str]] = []
+    labels: Mapping[Path, AnyLabel]
+    if is_table(args):
+        table = _table_of(args)
+        labels = {path: (row.pid, row.camid) for path, row in table.items()}
+    else:
+        labels, failures = label_sources(args)
     if args.normalize_cameras:
         _check_cameras(labels)
     files, scores = gated(list(labels), args)
@@ -79,6 +94,8 @@ def _build(args: argparse.Namespace) -> int:
         failed = build.embed(gallery, build.resume(gallery))
         for path, reason in failed:
             say(f"skipped {path}: {reason}")
+        if table:
+            complete(gallery, table)
         if args.normalize_cameras:
             gallery.normalize_cameras()
         elif gallery.camera_normalizer is not None:  # of the build that was interrupted
@@ -88,6 +105,12 @@ def _build(args: argparse.Namespace) -> int:
     added = [path for path in files if path not in unread]
     with Gallery.open(args.path, mode="r") as built:
         return _report(built, added, labels, [*failures, *failed], args)
+
+
+def _table_of(args: argparse.Namespace) -> dict[Path, TableRow]:
+    if len(args.source) > 1:
+        raise InputError("--columns takes one SOURCE, a CSV table of crops.")
+    return read_table(args.source[0], args.columns)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -113,7 +136,7 @@ def _add(args: argparse.Namespace) -> int:
         return _report(gallery, encoded.paths, labels, [*failures, *encoded.failures], args)
 
 
-def _check_cameras(labels: dict[Path, Label]) -> None:
+def _check_cameras(labels: Mapping[Path, AnyLabel]) -> None:
     """Find out before the long work whether there are cameras to normalise."""
     cameras = {camid for _, camid in labels.values()} - {None}
     if len(cameras) < 2:
@@ -133,7 +156,7 @@ def _held_already(gallery: Gallery, paths: Iterable[Path]) -> int:
 def _report(
     gallery: Gallery,
     added: Sequence[Path],
-    labels: dict[Path, Label],
+    labels: Mapping[Path, AnyLabel],
     failures: Sequence[tuple[Path, str]],
     args: argparse.Namespace,
 ) -> int:
@@ -149,7 +172,8 @@ def _report(
         )
         return 0
     named = counted(len(people), "person", "people")
-    who = f"{named} by their file names" if people else "nobody named, see --names"
+    source = "by the table" if is_table(args) else "by their file names"
+    who = f"{named} {source}" if people else "nobody named, see --names"
     normalizer = gallery.camera_normalizer
     how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"
     print(f"{printable(args.path)}: {len(added)} added ({who}), {len(gallery)} entries{how}")

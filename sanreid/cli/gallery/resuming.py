@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from sanreid.cli.gallery.following import content_of
 from sanreid.cli.gallery.gating import QUALITY, noted
 from sanreid.cli.gallery.shared import CONTENT
-from sanreid.cli.labels import Label
+from sanreid.cli.labels import AnyLabel
 from sanreid.cli.output import printable, say
 from sanreid.errors import GalleryError, ImageError
 from sanreid.utils.files import atomic_write_text
@@ -53,7 +53,7 @@ class Build:
         self,
         path: Path,
         encoder: SANEncoder,
-        labels: dict[Path, Label],
+        labels: Mapping[Path, AnyLabel],
         scores: dict[Path, float],
         args: argparse.Namespace,
     ) -> None:
@@ -198,7 +198,7 @@ def add_rows(
     gallery: Gallery,
     embeddings: object,
     paths: Sequence[Path],
-    labels: dict[Path, Label],
+    labels: Mapping[Path, AnyLabel],
     scores: dict[Path, float],
 ) -> None:
     """Add files with their labels, paths, contents and scores."""

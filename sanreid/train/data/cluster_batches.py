@@ -81,6 +81,9 @@ class ClusterBatches(CropBatches):
         sums.index_add_(0, self._proxies.cpu(), torch.from_numpy(rows))
         return torch.where(self.proxy_pids[:, None] >= 0, sums, 0)
 
+    def _people(self) -> str:
+        return "people found by clustering"
+
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""
         deals = (self._sampler.epoch(epoch * _DEALS + n) for n in range(_DEALS))

@@ -141,13 +141,16 @@ class CropBatches:
         """Return in a few words what there is to train on."""
         cameras = len(torch.unique(self.store.camids))
         numbers = [
-            counted(self.num_classes, "person", "people"),
+            self._people(),
             counted(len(self.store.labels), "crop", "crops"),
             counted(cameras, "camera", "cameras"),
         ]
         if self.pairs is not None:
             numbers.append(counted(len(self.pairs), "synthetic pair", "synthetic pairs"))
         return ", ".join(numbers)
+
+    def _people(self) -> str:
+        return counted(self.num_classes, "person", "people")
 
     def epoch(self, epoch: int) -> list[Tensor]:
         """Return the indices of every batch of an epoch."""

@@ -1,0 +1,146 @@
+"""``--columns``: the crops of ``sanreid gallery build`` listed in a CSV table.
+
+A table names each crop's file and says what is known of it; how its columns are called is up to
+its writer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sanreid.errors import DatasetError
+
+if TYPE_CHECKING:
+    from sanreid.gallery import Gallery
+
+__all__ = ["TableRow", "add_columns_option", "complete", "is_table", "read_table"]
+
+_FIELDS = ("path", "pid", "camid", "timestamp")
+_AT_A_TIME = 10_000
+
+
+class TableRow(NamedTuple):
+    """What a table says of one crop."""
+
+    pid: int | str | None
+    camid: int | str | None
+    timestamp: float | dt.datetime | None
+    metadata: dict[str, str]
+
+
+def add_columns_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--columns``."""
+    parser.add_argument(
+        "--columns",
+        type=_columns,
+        metavar="FIELD=COLUMN,...",
+        help="SOURCE is one CSV table of crops, whose columns are called so: path=FILE,pid=WHO,"
+        "camid=CAMERA,timestamp=TIME; any other FIELD becomes metadata. Files are relative to the "
+        "table; a timestamp is a number of seconds, or a time with its zone. Default for a .csv: "
+        "the columns path, pid, camid and timestamp, where it has them",
+    )
+
+
+def is_table(args: argparse.Namespace) -> bool:
+    """Return whether the sources are one CSV table."""
+    if getattr(args, "columns", None):
+        return True
+    return len(args.source) == 1 and args.source[0].suffix.lower() == ".csv"
+
+
+def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, TableRow]:
+    """Read a table: its rows by the files they name.
+
+    Raises:
+        DatasetError: It cannot be read, lacks a column, names a file twice, or a value is wrong;
+            the message says which line.
+    """
+    from sanreid.datasets.csv import columns_of, read_lines
+
+    wanted = columns or {name: name for name in _FIELDS if name in columns_of(path)}
+    if "path" not in wanted:
+        names = ", ".join(columns_of(path))
+        raise DatasetError(
+            f"{path} has no column called path, but {names}. Say which column names the files: "
+            "--columns path=COLUMN."
+        )
+    rows: dict[Path, TableRow] = {}
+    for line, values in read_lines(path, tuple(wanted.values())):
+        known = {field: values[column] for field, column in wanted.items()}
+        file = path.parent / known["path"]
+        if not known["path"] or file in rows:
+            what = "names no file" if not known["path"] else f"names {file} once more"
+            raise DatasetError(f"Line {line} of {path} {what}.")
+        try:
+            seconds = _time(known.get("timestamp", ""))
+        except ValueError as error:
+            raise DatasetError(f"Line {line} of {path}: {error}.") from None
+        rows[file] = TableRow(
+            pid=_number_or_text(known.get("pid", "")),
+            camid=_number_or_text(known.get("camid", "")),
+            timestamp=seconds,
+            metadata={k: text for k, text in known.items() if k not in _FIELDS and text},
+        )
+    if not rows:
+        raise DatasetError(f"{path} lists no crops.")
+    return rows
+
+
+def complete(gallery: Gallery, rows: Mapping[Path, TableRow]) -> None:
+    """Give a gallery's entries the times and the metadata that a table has for them."""
+    if not any(row.metadata or row.timestamp is not None for row in rows.values()):
+        return
+    ids = gallery.ids
+    for start in range(0, len(ids), _AT_A_TIME):
+        part = ids[start : start + _AT_A_TIME]
+        entries = gallery.get(part)
+        known = [rows[Path(entry.metadata["path"])] for entry in entries]
+        gallery.update(
+            part,
+            timestamps=[row.timestamp for row in known],
+            metadata=[
+                {**entry.metadata, **row.metadata}
+                for entry, row in zip(entries, known, strict=True)
+            ],
+        )
+
+
+def _columns(text: str) -> dict[str, str]:
+    """Read ``path=FILE,pid=WHO``."""
+    pairs = [part.partition("=") for part in text.split(",")]
+    found = {field.strip(): column.strip() for field, _, column in pairs}
+    if len(found) < len(pairs) or not all(found) or not all(found.values()):
+        raise argparse.ArgumentTypeError(f"FIELD=COLUMN,... is wanted, not {text!r}")
+    if "path" not in found:
+        raise argparse.ArgumentTypeError(f"path=COLUMN, the column of files, lacks in {text!r}")
+    return found
+
+
+def _number_or_text(text: str) -> int | str | None:
+    from sanreid.datasets.people import NUMBER
+
+    if not text:
+        return None
+    return int(text) if NUMBER.fullmatch(text) else text
+
+
+def _time(text: str) -> Any:  # noqa: ANN401 - seconds, a datetime or None
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither seconds nor a time such as 2026-05-01T12:00Z"
+        ) from None
+    if time.tzinfo is None:
+        raise ValueError(f"the time {text!r} has no zone; write 2026-05-01T12:00+02:00 or ...Z")
+    return time

@@ -1,0 +1,32 @@
+"""The conda recipe asks for what the package asks for."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sanreid
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / ".conda" / "recipe.yaml"
+CONDA_NAMES = {"torch": "pytorch", "Pillow": "pillow"}
+
+pytestmark = pytest.mark.skipif(not RECIPE.is_file(), reason=".conda/ is not beside tests/")
+
+
+def test_the_recipe_agrees_with_the_project():
+    recipe = pytest.importorskip("yaml").safe_load(RECIPE.read_text(encoding="utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert recipe["context"]["version"] == sanreid.__version__
+    assert recipe["about"]["license"] == project["license"]
+    assert recipe["about"]["license_file"] == project["license-files"]
+    wanted = {f"python {project['requires-python']}"}
+    for requirement in project["dependencies"]:
+        name, least = re.fullmatch(r"([\w-]+)(>=[\d.]+)", requirement).groups()
+        wanted.add(f"{CONDA_NAMES.get(name, name)} {least}")
+    assert set(recipe["requirements"]["run"]) == wanted
+    (entry,) = recipe["build"]["python"]["entry_points"]
+    assert entry == f"sanreid = {project['scripts']['sanreid']}"
