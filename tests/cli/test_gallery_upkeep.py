@@ -53,7 +53,7 @@ def test_remove_refuses(run, built, capsys):
 def test_calibrate_then_identify(run, run_json, once, built, tiny):
     query = min((once / "crops").iterdir())
     status, _, err = run("gallery", "identify", built, query, "--weights", tiny)
-    assert (status, "not calibrated" in err) == (1, True)
+    assert (status, "not calibrated: run 'sanreid gallery calibrate'" in err) == (1, True)
     rate = ("--false-match-rate", 0.2)
     own = run_json("gallery", "calibrate", built, *rate)
     named = run_json("gallery", "calibrate", built, once / "crops", *rate, "--weights", tiny)

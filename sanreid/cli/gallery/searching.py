@@ -21,6 +21,7 @@ from sanreid.cli.options import (
     positive_int,
 )
 from sanreid.cli.output import check_writable, print_json, print_rows, say
+from sanreid.errors import InputError
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -160,6 +161,11 @@ def _identify(args: argparse.Namespace) -> int:
     asked = query_files(args)
     encoder = load_encoder(args)
     with Gallery.open(args.path, mode="r", encoder_fingerprint=encoder.fingerprint) as gallery:
+        if args.threshold is None and gallery.calibration is None:
+            raise InputError(
+                "This gallery is not calibrated: run 'sanreid gallery calibrate', or pass "
+                "--threshold."
+            )
         encoded = encode_files(encoder, asked.files, args)
         found = gallery.identify(
             encoded.embeddings,
