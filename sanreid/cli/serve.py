@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from sanreid.cli.options import add_encoder_options, file_path, load_encoder, positive_int
 from sanreid.cli.output import say
@@ -24,7 +25,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", type=file_path, metavar="GALLERY", help="the gallery's directory")
+    parser.add_argument(
+        "path", type=_gallery, metavar="GALLERY", help="the gallery's directory, or its address"
+    )
     parser.add_argument("--create", action="store_true", help="create it if there is none")
     parser.add_argument(
         "--read-only", action="store_true", help="read beside another process that writes"
@@ -69,6 +72,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )  # fmt: skip
     add_encoder_options(parser, batches=False)
     parser.set_defaults(run=_run)
+
+
+def _gallery(text: str) -> str | Path:
+    """Read the path of a gallery, or an address on Milvus, which is no path."""
+    from sanreid.gallery.milvus.address import is_address
+
+    return text if is_address(text) else file_path(text)
 
 
 def _port(text: str) -> int:

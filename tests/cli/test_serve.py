@@ -58,6 +58,18 @@ def test_readers_and_tokens(run, tiny, tmp_path, started, monkeypatch):
     assert len(started) == 2
 
 
+def test_an_address_is_no_path(run, tiny, started, monkeypatch):
+    opened = []
+
+    def open_gallery(path, **options):
+        opened.append(path)
+        return Gallery(16)
+
+    monkeypatch.setattr(Gallery, "open", open_gallery)
+    assert run("serve", "milvus://milvus.example:19530/people", "--weights", tiny)[0] == 0
+    assert opened == ["milvus://milvus.example:19530/people"]
+
+
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
