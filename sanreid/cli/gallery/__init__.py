@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from sanreid.cli.browse import add_to as add_browse
-from sanreid.cli.gallery import building, deciding, following, searching, unlabelled, upkeep
+from sanreid.cli.gallery import (
+    browsing,
+    building,
+    deciding,
+    following,
+    searching,
+    unlabelled,
+    upkeep,
+)
 from sanreid.cli.gallery.shared import WHERE
 
 __all__ = ["add_to"]
@@ -20,7 +27,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     building.add_to(actions)
     following.add_to(actions)
     searching.add_to(actions)
-    add_browse(actions, WHERE)
+    browsing.add_to(actions, WHERE)
     unlabelled.add_to(actions)
     deciding.add_to(actions)
     upkeep.add_to(actions)
