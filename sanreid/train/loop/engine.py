@@ -27,11 +27,11 @@ from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batch, Batches
-from sanreid.train.data.building import build_batches
 from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.data.prefetch import Prefetcher
 from sanreid.train.evaluation.sets import EvaluationSet, load_sets
+from sanreid.train.loop.building import build_batches
 from sanreid.train.loop.journal import Journal, Meter, Stopwatch
 from sanreid.train.loop.learner import Learner, StepResult
 from sanreid.train.loop.optimizer import learning_rate
