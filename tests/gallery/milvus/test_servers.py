@@ -98,17 +98,19 @@ def test_lite_searches_as_memory_does(lite):
         Gallery.open(lite + "?name=other")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
+def test_a_server(tmp_path):
+    """One test, since a machine has room for one server."""
     pytest.importorskip("pymilvus")
     reason = why_not()
     if reason is not None:
         pytest.skip(reason)
-    with Server(tmp_path_factory.mktemp("milvus")) as server:
-        yield server
+    with Server(tmp_path) as server:
+        check_searches_at_50_000_rows(server)
+        check_that_compaction_waits(server)
+        check_that_acknowledged_rows_survive_kill_9(server)
 
 
-def test_a_server_searches_as_memory_does_at_50_000_rows(server):
+def check_searches_at_50_000_rows(server):
     count = 50_000
     few = random_columns(rng_of(3), 2000)
     there, here = both(
@@ -125,7 +127,7 @@ def test_a_server_searches_as_memory_does_at_50_000_rows(server):
     there.close()
 
 
-def test_a_server_drops_what_was_removed(server):
+def check_that_compaction_waits(server):
     with Gallery.open(server.address("removed"), dim=DIM) as gallery:
         gallery.add(embeddings(100))
         gallery.remove(where={"id": {"$lt": 60}})
@@ -144,7 +146,7 @@ while True:
 """
 
 
-def test_acknowledged_rows_survive_kill_9_of_the_server(server):
+def check_that_acknowledged_rows_survive_kill_9(server):
     writer = subprocess.Popen(
         [sys.executable, "-c", WRITER, server.address("crash", timeout=20)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
