@@ -166,7 +166,7 @@ def _settings(text: str, shown: str) -> Settings:
             fields["encoder_fingerprint"],
             fields["calibration"],
             None if means is None else CameraNormalizer.from_dict(means),
-            {camera_number(name): name for name in fields["camera_names"]},
+            {camera_number(name): name for name in fields.get("camera_names", [])},
         )
     except (InputError, KeyError, TypeError, ValueError) as error:
         raise GalleryError(
