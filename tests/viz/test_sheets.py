@@ -99,7 +99,7 @@ def test_a_custom_font_draws_characters_missing_in_the_default():
 
     def sheet(name, **options):
         hits = [[hit(0, pid=name)]]
-        return ranked_list([Image.new("RGB", (32, 64))], hits, crop_size=SIZE, **options)
+        return ranked_list([Image.new("RGB", (32, 64))], hits, crop_size=(128, 64), **options)
 
     assert sheet("\u0410\u043d\u043d\u0430") == sheet(
         "\u0411\u0435\u043b\u0430"
