@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +28,26 @@ def pytest_collection_modifyitems(items):
             for item in items:
                 if item.get_closest_marker("gpu"):
                     item.add_marker(pytest.mark.skip(reason="no CUDA device"))
+
+
+@pytest.fixture(autouse=sys.platform == "linux")
+def ordinary_signal_stack():
+    """Let handlers of signals run on the ordinary stack.
+
+    Running a network in OpenVINO replaces the alternate one that pytest's faulthandler set up, by
+    one that is unmapped later; the process then dies of the next signal, even of a handled one.
+    """
+    nothing = SignalStack(None, _SS_DISABLE, 0)
+    ctypes.CDLL(None).sigaltstack(ctypes.byref(nothing), None)
+
+
+class SignalStack(ctypes.Structure):
+    """``stack_t`` of sigaltstack(2)."""
+
+    _fields_ = (("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+_SS_DISABLE = 2
 
 
 @pytest.fixture(scope="session")
