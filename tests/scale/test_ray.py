@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -140,7 +141,7 @@ def test_a_killed_driver_resumes_and_each_path_stands_once(
         [sys.executable, "-W", "ignore", "-c", code, *arguments], stderr=subprocess.DEVNULL
     )
     try:
-        wait_for(lambda: len(list(out.glob("part-*.parquet"))) >= 2, of=driver)
+        until(lambda: len(list(out.glob("part-*.parquet"))) >= 2, driver)
     finally:
         driver.kill()
         driver.wait()
@@ -164,12 +165,14 @@ def test_a_killed_driver_resumes_and_each_path_stands_once(
     np.testing.assert_array_equal(got, tiny_encoder.encode(files))
 
 
-def wait_for(condition, *, of):
+def until(condition, process):
+    """Wait while a process works, which must not end before."""
     end = time.monotonic() + 120
     while not condition():
-        assert of.poll() is None, "the driver ended"
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=0.02)
+        assert process.poll() is None, "it ended"
         assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_the_command_embeds_with_ray(ray, tiny_weights, folder, tmp_path, capsys):
