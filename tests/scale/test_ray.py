@@ -45,18 +45,31 @@ def ray():
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("OMP_NUM_THREADS", "1")
-        ray.init(
-            address="local",
-            num_cpus=4,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level="error",
-        )
+        start(ray)
         import ray.data
 
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield ray
         ray.shutdown()
+
+
+def start(ray):
+    """Start a cluster; Ray gives up after 30 s, which a busy machine may need."""
+    for attempts_left in (2, 1, 0):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=4,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="error",
+            )
+        except Exception as error:
+            if "timed out during startup" not in str(error) or not attempts_left:
+                raise
+            ray.shutdown()
+        else:
+            return
 
 
 @pytest.fixture(scope="module")
