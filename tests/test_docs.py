@@ -56,7 +56,9 @@ def pages():
 def prepared(tmp_path_factory):
     """A folder with the files that the pages use."""
     root = tmp_path_factory.mktemp("docs")
-    write_people(root / "crops", identities=3, cameras=2, size=(128, 64))
+    crops = write_people(root / "crops", identities=3, cameras=2, size=(128, 64))
+    lines = [f"{path.relative_to(root)},{n // 4},door,{n},1" for n, path in enumerate(crops)]
+    (root / "crops.csv").write_text("\n".join(["FILE,WHO,CAMERA,TIME,FLOOR", *lines]))
     for path in write_people(root / "gallery", identities=3, cameras=2, size=(128, 64)):
         if "_c1" in path.name:
             (root / "query").mkdir(exist_ok=True)

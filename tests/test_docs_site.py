@@ -72,6 +72,8 @@ def test_external_links_are_to_known_sites():
     for page, text in texts().items():
         for link in re.findall(r"https?://[^\s)>\"'`\]]+", text):
             where = f"{page.relative_to(ROOT)}: {link}"
+            if re.match(r"http://(127\.0\.0\.1|\w+)[:/;]", f"{link}/"):
+                continue  # what the reader's own machines serve
             site, slash, path = link.removeprefix("https://").partition("/")
             assert link.startswith("https://"), where
             assert site in SITES, where

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.cameras import CameraNormalizer
 from sanreid.errors import InputError
-from sanreid.gallery import requests, tracklets, validation
+from sanreid.gallery import requests, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
 from sanreid.gallery.camera_means import (
     check_normalizer,
@@ -36,7 +36,7 @@ from sanreid.gallery.camera_names import (
 from sanreid.gallery.filters import parse
 from sanreid.gallery.identification import Group, Identification, identify
 from sanreid.gallery.open_set import OpenSetReport, open_set_report
-from sanreid.gallery.people import naming
+from sanreid.gallery.people import naming, tracklets
 from sanreid.gallery.people.naming import Assignment
 from sanreid.gallery.requests import Where
 from sanreid.gallery.results import Entry, SearchResult
