@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sanreid import Gallery, SANEncoder
+from sanreid.utils.words import counted
 from tests.benchmarks.bench_gallery import QUERIES, K, draw_rows, take_turns
 from tests.benchmarks.report import in_fresh_process, spread, write_report
 from tests.benchmarks.tables import table, time_text
@@ -138,7 +139,8 @@ def section(reports):
             table(["work", "contestant", *times], searches),
             "### One crop, from array to named answer",
             (
-                f"`{facts['encoder']}` in {facts['dtype']} with {facts['threads']} threads, and "
+                f"`{facts['encoder']}` in {facts['dtype']} with "
+                f"{counted(facts['threads'], 'thread', 'threads')}, and "
                 f"a gallery of {facts['large']:,} entries. Ratios are to the network as the "
                 "encoder runs it. A search for one crop reads all embeddings from memory once, "
                 "which bounds it whoever searches."

@@ -62,15 +62,15 @@ def main() -> None:
     result = result.with_queries(pids=queries.pids[:3].tolist(), camids=[1] * 3)
     draw(viz.ranked_list_figure(queries.paths[:3], result), out / "viz-ranked-list.jpg")
 
-    # The same people seen from far away, as crops of 16 x 8 pixels.
-    small = [Image.open(path).resize((8, 16), Image.Resampling.BOX) for path in crops.paths]
+    # The same people seen from far away, as crops of 10 x 5 pixels.
+    small = [Image.open(path).resize((5, 10), Image.Resampling.BOX) for path in crops.paths]
     reports = {
         name: sanreid.evaluate(
             rows[ask], crops.pids[ask], crops.camids[ask],
             rows[~ask], crops.pids[~ask], crops.camids[~ask],
         )
         for name, rows in (("crops of 256 x 128", embeddings),
-                           ("crops of 16 x 8", encoder.encode(small)))
+                           ("crops of 10 x 5", encoder.encode(small)))
     }  # fmt: skip
     draw(viz.cmc_figure(reports), out / "viz-cmc.png")
     draw(viz.precision_recall_figure(reports), out / "viz-precision-recall.png")

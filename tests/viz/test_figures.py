@@ -183,7 +183,7 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     assert (pictures[2] == 241).all()
     words = [text.get_text() for text in ax.texts]
     assert words.count("no picture") == 2
-    assert {"query", "1", "3", "0.500 ✓", "0.500 ✗", "person 8 · cam 2"} <= set(words)
+    assert {"query", "1", "3", "0.500 ✓", "0.500 ✗", "person 8\ncam 2"} <= set(words)
     unknown = viz.ranked_list_figure([crop], [hits])
     assert to_hex(unknown.axes[0].patches[1].get_edgecolor()).upper() == GREY
     assert viz.ranked_list_figure([], []).axes
@@ -346,8 +346,9 @@ def test_a_map_is_drawn_by_what_is_installed(monkeypatch):
         (0.1, 0.95, (0.0, 1.0)),
         (0.92, 0.985, (0.9, 1.0)),
         (0.981, 0.992, (0.98, 1.0)),
-        (1.0, 1.0, (0.99, 1.0)),
-        (0.0, 0.0, (0.0, 0.01)),
+        (1.0, 1.0, (0.9, 1.0)),
+        (0.0, 0.0, (0.0, 0.1)),
+        (0.63, 0.63, (0.5, 0.7)),
         (0.62, 0.78, (0.6, 0.8)),
     ],
 )

@@ -105,7 +105,10 @@
   }
 
   const personOf = (place) => (data.pids[place] === null ? "" : `person ${data.people[data.pids[place]]}`);
-  const cameraOf = (place) => (data.camids[place] === null ? "" : typeof data.camids[place] === "number" ? `cam ${data.camids[place]}` : data.camids[place]);
+  const cameraOf = (place) => {
+    const camera = data.camids[place];
+    return typeof camera === "number" ? `cam ${camera}` : camera ?? "";
+  };
 
   function timeOf(place) {
     const seconds = data.times ? data.times[place] : null;
@@ -154,7 +157,7 @@
     const mark = markOf(place);
     const sign = { right: " ✓", wrong: " ✗" }[mark] ?? "";
     const similarity = similarities[place].toFixed(2);
-    const second = [who, cameraOf(place)].filter(Boolean).join(" · ");
+    const second = [who, cameraOf(place)].filter(Boolean).join("\n");
     return { mark, first: similarity + sign, second, told: [`similarity ${similarity}`, mark] };
   }
 
@@ -210,7 +213,7 @@
     picture.classList.add("asked");
     const list = element("dl");
     const facts = [
-      ["entry", `#${data.ids[query]}`], ["person", personOf(query).slice(3) || "not known"],
+      ["entry", `#${data.ids[query]}`], ["person", data.people[data.pids[query]] ?? "not known"],
       ["camera", data.camids[query] ?? "not known"], ["time", timeOf(query)],
       ["file", data.paths[query]], ["more", data.notes[query]],
     ];

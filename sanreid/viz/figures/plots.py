@@ -62,6 +62,12 @@ def cmc_plot(cmc: NDArray[np.float64], *, max_rank: int = 20) -> str:
 def cmc_range(lowest: float, highest: float) -> tuple[float, float]:
     """Return where the axis of CMC curves begins and ends: just around them, at round shares."""
     span = highest - lowest
+    if not span:  # one height only: a tenth of the whole axis around it
+        return (
+            (0.0, 0.1)
+            if highest < 0.1
+            else (floor(highest * 10 - 0.5) / 10, ceil(highest * 10) / 10)
+        )
     per_unit = next(steps for steps, least in _STEPS if span >= least)
     low = max(0, floor(lowest * per_unit - 0.1))
     high = min(per_unit, ceil(highest * per_unit + 0.1))

@@ -104,8 +104,6 @@ def _tile(
     if not found:
         ax.text(middle, top + 1, "no picture", ha="center", va="center", fontsize=7, color="0.4")
     first, *others = [text for text in caption if text] or [""]
-    others_line = " · ".join(others)
+    below = "\n".join(fitting(text, 18) for text in others)
     ax.text(middle, top + 2.07, fitting(first, 14), ha="center", va="top", fontsize=9)
-    ax.text(
-        middle, top + 2.31, fitting(others_line, 18), ha="center", va="top", fontsize=7, alpha=0.75
-    )
+    ax.text(middle, top + 2.31, below, ha="center", va="top", fontsize=7, alpha=0.75)
