@@ -81,6 +81,14 @@ def splits(one: EvaluationSet) -> list[QuerySet]:
         is_person=is_query if own_queries else np.ones(len(one.pids), dtype=bool),
     )
     if not answered:
+        seen = np.unique(np.stack([one.pids, one.camids], axis=1), axis=0)
+        by_several = len(seen) > len(np.unique(one.pids))
+        if by_several and not own_queries and one.config.gallery == "rest":
+            raise DatasetError(
+                f"Evaluation set {one.config.name!r}: no query has a match, because each person's "
+                "first crop under each camera is a query, and no others are left to search. Set "
+                'queries = "all" and gallery = "other_cameras".'
+            )
         raise DatasetError(
             f"Evaluation set {one.config.name!r}: no query has a match, because nobody in it "
             f"was seen by two cameras ({len(np.unique(one.pids))} people, "

@@ -126,6 +126,15 @@ def test_a_set_nobody_can_be_found_in_is_refused_before_the_training(people):
         )
         with pytest.raises(DatasetError, match=r"2 people, 1 cameras.*names = "):
             load_sets([config], (64, 32))
+    for person in ("a", "b"):  # one crop under each of two cameras: all would be queries
+        (crops / person / "c1_1.png").rename(crops / person / "c2_1.png")
+    config = EvaluationSetConfig(name="x", sources=(source,))
+    with pytest.raises(DatasetError, match='no others are left to search. Set queries = "all"'):
+        load_sets([config], (64, 32))
+    every = EvaluationSetConfig(
+        name="x", sources=(source,), queries="all", gallery="other_cameras"
+    )
+    assert len(load_sets([every], (64, 32))) == 1
 
 
 def test_the_interval_is_over_the_people_of_all_cameras_together():
