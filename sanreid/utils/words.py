@@ -18,7 +18,7 @@ def duration(seconds: float) -> str:
     """Return a time in the units that people plan with.
 
     >>> duration(41), duration(61), duration(9000), duration(200_000)
-    ('41 s', '1 min', '2 h 30 min', '2 days 7 h')
+    ('41 s', '1 min', '2 h 30 min', '2 days 8 h')
     """
     whole = round(seconds)
     if whole < 60:

@@ -117,6 +117,7 @@ def test_openvino_in_bfloat16(openvino_file, tiny_encoder, crops):
     np.testing.assert_allclose(encoder.encode(crops), tiny_encoder.encode(crops), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_are_exported_in_memory(tiny_weights, tiny_encoder, crops):
     pytest.importorskip("onnxruntime")
     encoder = SANEncoder.from_pretrained(tiny_weights, backend="onnx")

@@ -48,6 +48,7 @@ def test_int8_says_what_it_costs(run, tiny, people, tmp_path):
     assert 0 < float(before) < 1
 
 
+@pytest.mark.slow
 def test_int8_that_loses_too_much_is_not_kept(run, tiny, people, tmp_path, monkeypatch):
     figures = iter([0.6, 0.55])
     monkeypatch.setattr(command, "_mean_ap", lambda encoder, crops: next(figures))

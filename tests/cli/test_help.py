@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 
 import pytest
 
@@ -46,7 +47,8 @@ def own_logging():
     root.setLevel(level)
 
 
-def test_train_is_the_program_of_training(capsys, own_logging):
+def test_train_is_the_program_of_training(capsys, own_logging, monkeypatch):
+    monkeypatch.delitem(sys.modules, "sanreid.train.__main__", raising=False)  # another test's
     assert cli.main(["train", "list"]) == 0
     assert "cpu-minutes" in capsys.readouterr().out.split()
     assert cli.main(["train", "none.toml", "--quiet"]) == 1
