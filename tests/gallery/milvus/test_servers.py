@@ -105,9 +105,9 @@ def test_a_server(tmp_path):
     if reason is not None:
         pytest.skip(reason)
     with Server(tmp_path) as server:
+        check_that_acknowledged_rows_survive_kill_9(server)  # first: it reads all data again
         check_searches_at_50_000_rows(server)
         check_that_compaction_waits(server)
-        check_that_acknowledged_rows_survive_kill_9(server)
 
 
 def check_searches_at_50_000_rows(server):
