@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -57,7 +57,7 @@ from sanreid.utils.paths import as_path
 from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardWriter
 
-__all__ = ["EncodedFiles", "SANEncoder"]
+__all__ = ["DefaultThreshold", "EncodedFiles", "SANEncoder"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,23 @@ class EncodedFiles:
 
     def __iter__(self) -> Iterator[Any]:
         return iter((self.embeddings, self.paths, self.failures))
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultThreshold:
+    """A similarity between one person and two, with the rates it had where it was measured.
+
+    Args:
+        similarity: Cosine; at least this is taken for the same person.
+        false_match_rate: The share of pairs of two people that reached it.
+        false_non_match_rate: The share of pairs of one person that did not.
+        crops: What it was measured on.
+    """
+
+    similarity: float
+    false_match_rate: float
+    false_non_match_rate: float
+    crops: str
 
 
 class SANEncoder:
@@ -242,6 +259,19 @@ class SANEncoder:
         every device, dtype and backend, and after saving and loading.
         """
         return self._engine.fingerprint
+
+    @property
+    def default_threshold(self) -> DefaultThreshold | None:
+        """The threshold that was measured for these weights; None where none was.
+
+        A gallery's own calibration is better: how many pairs of two people reach a similarity
+        depends on the cameras.
+        """
+        entry = self._entry()
+        if entry is None or entry.threshold is None:
+            return None
+        values = {one.name: entry.threshold[one.name] for one in fields(DefaultThreshold)}
+        return DefaultThreshold(**values)
 
     def __repr__(self) -> str:
         height, width = self.input_size

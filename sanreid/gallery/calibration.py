@@ -1,9 +1,10 @@
-"""A similarity threshold with known error rates, from pairs of crops of known people.
+"""A similarity threshold with known error rates, from pairs of known people or of tracklets.
 
 Impostor pairs (two people) say how often a threshold lets different people match; genuine pairs
 (one person) how often it misses a match. With cameras given, only pairs across cameras count, as
-in re-identification. Pairs that share a person are not independent, so the interval comes from
-people, not from pairs: the dyadic cluster-robust variance.
+in re-identification; :mod:`~sanreid.gallery.tracklet_pairs` finds pairs without labels. Pairs that
+share a person are not independent, so the interval comes from people, not from pairs: the dyadic
+cluster-robust variance.
 
 Source of the variance: Fafchamps and Gubert, "The formation of risk sharing networks", Journal
 of Development Economics 83(2), 2007; Aronow, Samii and Assenova, "Cluster-robust variance
@@ -13,10 +14,10 @@ estimation for dyadic data", Political Analysis 23(4), 2015.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +25,13 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.gallery.validation import NO_CAMID, Pid
 
-__all__ = ["Calibration", "calibrate_pairs"]
+__all__ = ["Calibration", "Pairs", "calibrate_pairs", "measured"]
 
 _BINS = 1 << 16  # of the similarities from -1 to 1: thresholds are exact to 3e-5
 _CURVE = 200  # points of the stored curve
 _BLOCK = 1024
+
+Rows: TypeAlias = slice | NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class Calibration:
         interval: Where that share is expected to lie for as many other people.
         confidence: Confidence level of the interval.
         false_non_match_rate: The share of genuine pairs below the threshold.
-        num_people: Number of people among the crops.
+        num_people: Number of people among the crops; of tracklets, where these stand for people.
         num_genuine: Number of pairs of one person.
         num_impostor: Number of pairs of two people.
         thresholds: Thresholds of the curve, from -1 to 1.
@@ -50,6 +53,7 @@ class Calibration:
         false_non_match_rates: False-non-match rate at each of them.
         genuine_histogram: Genuine pairs between each two consecutive thresholds.
         impostor_histogram: Impostor pairs between each two consecutive thresholds.
+        source: What told who is who: the pids of people, or tracklets.
     """
 
     threshold: float
@@ -66,6 +70,7 @@ class Calibration:
     false_non_match_rates: tuple[float, ...]
     genuine_histogram: tuple[int, ...]
     impostor_histogram: tuple[int, ...]
+    source: Literal["people", "tracklets"] = "people"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain numbers and lists."""
@@ -86,7 +91,8 @@ class Calibration:
             f"Calibration(threshold={self.threshold:.4f}, "
             f"false_match_rate={self.false_match_rate:.2e} "
             f"({self.confidence:.0%}: {low:.1e} to {high:.1e}), "
-            f"false_non_match_rate={self.false_non_match_rate:.3f}, {self.num_people} people)"
+            f"false_non_match_rate={self.false_non_match_rate:.3f}, "
+            f"{self.num_people} {self.source})"
         )
 
 
@@ -110,9 +116,6 @@ def calibrate_pairs(
     Raises:
         InputError: A rate is out of range, or there are too few people or pairs.
     """
-    for name, value in (("false_match_rate", false_match_rate), ("confidence", confidence)):
-        if not 0 < value < 1:
-            raise InputError(f"{name} must lie between 0 and 1; got {value!r}.")
     known = np.array([pid is not None for pid in pids], dtype=bool)
     people: dict[Pid, int] = {}
     person = np.array(
@@ -123,34 +126,81 @@ def calibrate_pairs(
     if len(people) < 3:
         raise InputError(f"Calibrating needs crops of at least 3 people; got {len(people)}.")
 
+    return measured(
+        lambda: _pairs(rows, person, cameras),
+        person,
+        false_match_rate=false_match_rate,
+        confidence=confidence,
+        kind="" if camids is None else " across cameras",
+        advice=lambda num_genuine: _advice(person, cameras, num_genuine),
+    )
+
+
+class Pairs(NamedTuple):
+    """Pairs of some rows with others, each pair once over all blocks."""
+
+    one: Rows
+    other: Rows
+    similarities: NDArray[np.float32]  # (n, m)
+    same: NDArray[np.bool_]  # (n, m) one person
+    counted: NDArray[np.bool_]  # (n, m)
+
+
+def measured(
+    pairs: Callable[[], Iterator[Pairs]],
+    person: NDArray[np.int64],
+    *,
+    false_match_rate: float,
+    confidence: float,
+    kind: str,
+    advice: Callable[[int], str],
+    source: Literal["people", "tracklets"] = "people",
+) -> Calibration:
+    """Find the threshold from blocks of pairs, which are read twice.
+
+    Args:
+        pairs: Yields all pairs.
+        person: (N,) number of the person of each row, from 0.
+        false_match_rate: As in :func:`calibrate_pairs`.
+        confidence: As in :func:`calibrate_pairs`.
+        kind: What the pairs are, for a message that there are too few.
+        advice: What to do then, by the number of genuine pairs.
+        source: What the people are.
+
+    Raises:
+        InputError: A rate is out of range, or there are too few pairs.
+    """
+    for name, value in (("false_match_rate", false_match_rate), ("confidence", confidence)):
+        if not 0 < value < 1:
+            raise InputError(f"{name} must lie between 0 and 1; got {value!r}.")
     genuine, impostor = np.zeros(_BINS, np.int64), np.zeros(_BINS, np.int64)
-    for _, _, similarities, same, counted in _pairs(rows, person, cameras):
+    for _, _, similarities, same, counted in pairs():
         bins = _bin(similarities)
         genuine += np.bincount(bins[same & counted], minlength=_BINS)
         impostor += np.bincount(bins[~same & counted], minlength=_BINS)
     num_genuine, num_impostor = int(genuine.sum()), int(impostor.sum())
     if not num_genuine or num_impostor * false_match_rate < 1:
         raise InputError(
-            f"{num_genuine} genuine and {num_impostor} impostor pairs"
-            f"{'' if camids is None else ' across cameras'} are too few for a false-match rate "
-            f"of {false_match_rate:g}: at least 1 and {math.ceil(1 / false_match_rate)} are "
-            f"wanted. {_advice(person, cameras, num_genuine)}"
+            f"{num_genuine} genuine and {num_impostor} impostor pairs{kind} are too few for a "
+            f"false-match rate of {false_match_rate:g}: at least 1 and "
+            f"{math.ceil(1 / false_match_rate)} are wanted. {advice(num_genuine)}"
         )
 
+    num_people = int(person.max()) + 1
     above = np.append(np.cumsum(impostor[::-1])[::-1], 0)  # impostor pairs in bins from i on
     edge = int(np.argmax(above <= false_match_rate * num_impostor))
     rate = float(above[edge] / num_impostor)
-    spread = _spread(rows, person, cameras, edge, rate, len(people), num_impostor)
+    spread = _spread(pairs(), person, edge, rate, num_people, num_impostor)
     at = np.linspace(0, _BINS, _CURVE + 1).astype(np.int64)
     missed = np.append(0, np.cumsum(genuine))
     return Calibration(
         threshold=float(_similarity_at(edge)),
         target_false_match_rate=false_match_rate,
         false_match_rate=rate,
-        interval=_interval(rate, spread, confidence, len(people)),
+        interval=_interval(rate, spread, confidence, num_people),
         confidence=confidence,
         false_non_match_rate=float(missed[edge] / num_genuine),
-        num_people=len(people),
+        num_people=num_people,
         num_genuine=num_genuine,
         num_impostor=num_impostor,
         thresholds=tuple(_similarity_at(at).tolist()),
@@ -158,6 +208,7 @@ def calibrate_pairs(
         false_non_match_rates=tuple((missed[at] / num_genuine).tolist()),
         genuine_histogram=tuple(np.diff(missed[at]).tolist()),
         impostor_histogram=tuple((-np.diff(above[at])).tolist()),
+        source=source,
     )
 
 
@@ -181,8 +232,8 @@ def _advice(person: NDArray[np.int64], cameras: NDArray[np.int64] | None, num_ge
 
 def _pairs(
     rows: NDArray[np.float32], person: NDArray[np.int64], cameras: NDArray[np.int64] | None
-) -> Iterator[tuple[slice, slice, NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]]:
-    """Yield blocks of pairs, each pair once: row slices, similarities, same person, counted."""
+) -> Iterator[Pairs]:
+    """Yield blocks of pairs, each pair once; with cameras, those across cameras count."""
     for a in range(0, len(rows), _BLOCK):
         for b in range(a, len(rows), _BLOCK):
             one, other = slice(a, a + _BLOCK), slice(b, b + _BLOCK)
@@ -195,13 +246,12 @@ def _pairs(
                 apart = cameras[one][:, None] != cameras[other]
                 known = cameras != NO_CAMID
                 counted &= apart & known[one][:, None] & known[other]
-            yield one, other, similarities, same, counted
+            yield Pairs(one, other, similarities, same, counted)
 
 
 def _spread(
-    rows: NDArray[np.float32],
+    pairs: Iterator[Pairs],
     person: NDArray[np.int64],
-    cameras: NDArray[np.int64] | None,
     edge: int,
     rate: float,
     num_people: int,
@@ -210,7 +260,7 @@ def _spread(
     """Standard error of the false-match rate, people drawn at random."""
     excess = np.zeros((num_people,), np.float64)  # false matches beyond the rate, by person
     square = 0.0
-    for one, other, similarities, same, counted in _pairs(rows, person, cameras):
+    for one, other, similarities, same, counted in pairs:
         counted = counted & ~same  # noqa: PLW2901 - narrowed
         errors = np.where(counted, (_bin(similarities) >= edge) - rate, 0.0)
         excess += np.bincount(person[one], errors.sum(axis=1), num_people)

@@ -680,6 +680,58 @@ class Gallery:
         self._store.set_settings(replace(settings, calibration=calibration.to_dict()))
         return calibration
 
+    def calibrate_tracklets(
+        self,
+        embeddings: ArrayLike,
+        tracklet_names: Sequence[Any],
+        *,
+        camids: Iterable[Any] | None = None,
+        timestamps: Iterable[Any],
+        false_match_rate: float = 0.01,
+        confidence: float = 0.95,
+        encoder_fingerprint: str | None = None,
+    ) -> Calibration:
+        """Set the threshold between identity and unknown from tracklets, without labels.
+
+        Two crops of a tracklet are of one person. Two tracklets with crops in the same frame, of
+        one camera and one time, are two people, and so are all their crops. Both kinds of pairs
+        come from one camera each, where people resemble each other more than across cameras and
+        crops of one person do so much more: across cameras the false-match rate is lower than
+        measured, and many more genuine pairs are missed. :meth:`normalize_cameras` first brings
+        both closer. The calibration is stored with the gallery; its ``source`` is "tracklets".
+
+        Args:
+            embeddings: (N, D), one row per crop.
+            tracklet_names: (N,) int or str, the tracklet of each crop.
+            camids: (N,) as in :meth:`add`; the same throughout a tracklet.
+            timestamps: (N,) as in :meth:`add`; equal for the crops of one frame.
+            false_match_rate: As in :meth:`calibrate`.
+            confidence: As in :meth:`calibrate`.
+            encoder_fingerprint: As in :meth:`add`.
+
+        Raises:
+            InputError: There are too few pairs for the rate, a tracklet has two crops in one frame
+                or several cameras, or bad input as in :meth:`add`.
+        """
+        from sanreid.gallery.tracklet_pairs import calibrate_tracklets  # noqa: PLC0415 - rarely used
+
+        self._check_fingerprint(encoder_fingerprint)
+        rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
+        groups = tracklets.grouped(tracklet_names, len(rows))
+        cameras = validation.as_camids(camids, len(rows))
+        tracklets.agreed(cameras.tolist(), groups, "camids")
+        calibration = calibrate_tracklets(
+            normalized(rows, cameras, self.camera_normalizer),
+            groups,
+            cameras,
+            validation.as_timestamps(timestamps, len(rows)),
+            false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
+            confidence=validation.as_number(confidence, "confidence"),
+        )
+        settings = self._store.settings
+        self._store.set_settings(replace(settings, calibration=calibration.to_dict()))
+        return calibration
+
     def identify(
         self,
         queries: ArrayLike,
@@ -715,7 +767,8 @@ class Gallery:
             if self.calibration is None:
                 raise InputError(
                     "This gallery is not calibrated: call calibrate() with crops of known "
-                    "people, or pass a threshold."
+                    "people or calibrate_tracklets() with tracklets, or pass a threshold, such as "
+                    "the encoder's default_threshold.similarity."
                 )
             threshold = self.calibration.threshold
         self._check_fingerprint(encoder_fingerprint)

@@ -73,6 +73,7 @@ def model_card(
         "Training data": _training_data(entry),
         "Training": _training(entry),
         "What it reaches": _metrics(entry),
+        "Threshold": _threshold(entry),
         "Limits": _limits(entry),
         "Responsible use": (
             "Embeddings of people are personal data, and they can be linked across cameras: keep "
@@ -188,6 +189,18 @@ def _metrics(entry: WeightsEntry | None) -> str:
         return "Not recorded in this directory."
     table = _table(("dataset", "protocol", "mAP", "rank1", "command"), entry.metrics)
     return f"Fractions, not percent; `--weights` takes a released name or a folder.\n\n{table}"
+
+
+def _threshold(entry: WeightsEntry | None) -> str:
+    if entry is None or entry.threshold is None:
+        return "None was measured: calibrate each gallery on your own crops."
+    known = entry.threshold
+    return (
+        f"A cosine similarity of {known['similarity']:g} or more, where nothing was measured on "
+        f"your own crops: {known['false_match_rate']:.1%} of pairs of two people reached it and "
+        f"{known['false_non_match_rate']:.0%} of pairs of one person did not, on "
+        f"{known['crops']} (`{known['command']}`)."
+    )
 
 
 def _limits(entry: WeightsEntry | None) -> str:

@@ -29,8 +29,15 @@ PACKAGE = Path(__file__).resolve().parent.parent
 Role = Literal["encoder", "texture-generator"]
 
 _REQUIRED = ("role", "sha256", "size_bytes", "config", "license", "training_data", "metrics")
-_OPTIONAL = ("file", "hub", "limits", "trained_with")
+_OPTIONAL = ("file", "hub", "limits", "threshold", "trained_with")
 _TRAINING_DATA = {"name": str, "terms": str, "identities": int, "crops": int}
+_THRESHOLD = {
+    "similarity": int | float,
+    "false_match_rate": int | float,
+    "false_non_match_rate": int | float,
+    "crops": str,
+    "command": str,
+}
 _MEASURED = {"dataset": str, "protocol": str, "command": str}
 _METRICS: dict[str, dict[str, type | UnionType]] = {
     "encoder": {**_MEASURED, "mAP": int | float, "rank1": int | float},
@@ -64,6 +71,9 @@ class WeightsEntry:
         metrics: A mapping with ``dataset``, ``protocol``, ``command`` and figures each; an
             encoder's are ``mAP`` and ``rank1``, fractions.
         limits: Where the weights fail, as their makers saw it, in words.
+        threshold: A default for galleries that are not calibrated: ``similarity``, the
+            ``false_match_rate`` and ``false_non_match_rate`` measured there, on which ``crops``,
+            by which ``command``; fractions.
         trained_with: ``commit``, ``config``, ``steps`` and ``seed`` of the training run, as far as
             known.
         file: Place of a bundled file, relative to the folder the package lies in; None for one
@@ -80,6 +90,7 @@ class WeightsEntry:
     training_data: tuple[Mapping[str, Any], ...]
     metrics: tuple[Mapping[str, Any], ...]
     limits: str | None = None
+    threshold: Mapping[str, Any] | None = None
     trained_with: Mapping[str, Any] | None = None
     file: str | None = None
     hub: HubFile | None = None
@@ -200,6 +211,10 @@ def parse_entry(name: str, row: object, path: Path) -> WeightsEntry:
             f"needs 'metrics', a list of objects with {_joined(_METRICS.get(str(role), {}))}",
         ),
         ("limits" not in row or _is_text(row["limits"]), "needs words as 'limits'"),
+        (
+            "threshold" not in row or _is_threshold(row["threshold"]),
+            f"needs 'threshold', an object with {_joined(_THRESHOLD)}",
+        ),
         (isinstance(row.get("trained_with"), dict | None), "needs an object as 'trained_with'"),
         (
             "hub" in row or _is_inside(row["file"]),
@@ -224,6 +239,7 @@ def parse_entry(name: str, row: object, path: Path) -> WeightsEntry:
         training_data=tuple(row["training_data"]),
         metrics=tuple(row["metrics"]),
         limits=row.get("limits"),
+        threshold=row.get("threshold"),
         trained_with=row.get("trained_with"),
         file=row.get("file"),
         hub=None if "file" in row else _hub_file(row["hub"], wrong("has a 'hub' out of order")),
@@ -261,6 +277,14 @@ def _are_records(rows: object, wanted: Mapping[str, type | UnionType]) -> bool:
         and all(isinstance(row.get(key), kind) for key, kind in wanted.items())
         for row in rows
     )
+
+
+def _is_threshold(value: object) -> bool:
+    """Return whether a value is a threshold with rates, each within its range."""
+    if not isinstance(value, dict) or not _are_records([value], _THRESHOLD):
+        return False
+    rates = (value["false_match_rate"], value["false_non_match_rate"])
+    return -1 <= value["similarity"] <= 1 and all(0 <= rate <= 1 for rate in rates)
 
 
 def _is_inside(file: object) -> bool:

@@ -48,7 +48,7 @@ def find_entry(path: Path, config: EncoderConfig | None = None) -> WeightsEntry 
     entry = find_released(path) or read_record(path)
     if entry is None or config is None or entry.config == config.to_dict():
         return entry
-    return replace(entry, config=config.to_dict(), metrics=())
+    return replace(entry, config=config.to_dict(), metrics=(), threshold=None)
 
 
 def find_released(path: Path) -> WeightsEntry | None:

@@ -7,9 +7,12 @@ import io
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sanreid import SANEncoder
 from sanreid.cli import main
+from sanreid.encoder import DefaultThreshold
 from sanreid.gallery import Gallery
 from tests.people import rendered_person, write_people
 
@@ -105,3 +108,45 @@ def test_a_path_without_a_gallery(run, tmp_path, action):
     command = ["gallery", action, *([tmp_path] if action == "sync" else []), tmp_path / "no"]
     status, _, err = run(*command, *arguments)
     assert (status, "no gallery" in err) == (1, True)
+
+
+def test_calibrate_from_tracklets(run, run_json, built, tiny, tmp_path):
+    rng = np.random.default_rng(0)
+    gallery = Gallery(4)
+    for track in range(6):
+        gallery.add(
+            rng.standard_normal(4) + 0.3 * rng.standard_normal((5, 4)),
+            camids=[1] * 5,
+            timestamps=np.arange(5.0),
+            metadata=[{"track": track}] * 5,
+        )
+    gallery.save(tmp_path / "g")
+    command = ("gallery", "calibrate", tmp_path / "g", "--tracklets", "track")
+    answer = run_json(*command, "--false-match-rate", 0.1)
+    assert (answer["source"], answer["num_people"], answer["num_genuine"]) == ("tracklets", 6, 60)
+    status, text, _ = run(*command)
+    assert status == 0
+    assert "; 6 tracklets, 60 and 375 pairs" in text
+    status, _, err = run("gallery", "calibrate", tmp_path / "g", "--tracklets", "no")
+    assert (status, "No entry of this gallery has 'no' in its metadata" in err) == (1, True)
+    with pytest.raises(SystemExit) as stopped:
+        run("gallery", "calibrate", tmp_path / "g", tmp_path, "--tracklets", "track")
+    assert stopped.value.code == 2
+
+
+def test_identify_by_the_threshold_of_the_weights(run, once, built, tiny, monkeypatch):
+    query = min((once / "crops").iterdir())
+    command = ("gallery", "identify", built, query, "--weights", tiny)
+    default = DefaultThreshold(0.5, 0.01, 0.3, "crops of a test")
+    monkeypatch.setattr(SANEncoder, "default_threshold", default)
+    status, _, err = run(*command)
+    assert status == 0
+    assert "under the default threshold 0.5 of" in err
+    assert "1.0% of pairs of two people passed on crops of a test" in err
+    status, _, err = run(*command, "--threshold", 0.2)
+    assert (status, "default" in err) == (0, False)
+    assert run("gallery", "calibrate", built, "--false-match-rate", 0.2)[0] == 0
+    assert "default" not in run(*command)[2]
+    assert run("gallery", "normalize-cameras", built)[0] == 0
+    status, _, err = run(*command)
+    assert (status, "not calibrated" in err) == (1, True)

@@ -18,7 +18,8 @@ def spread(rows, person, rate):
     person = np.asarray(person)
     same = person[:, None] == person
     num_impostor = int((~same).sum()) // 2
-    return calibration._spread(rows, person, None, ABOVE, rate, person.max() + 1, num_impostor)
+    pairs = calibration._pairs(rows, person, None)
+    return calibration._spread(pairs, person, ABOVE, rate, person.max() + 1, num_impostor)
 
 
 def test_the_variance_is_at_least_that_of_independent_pairs():

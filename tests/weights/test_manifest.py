@@ -21,6 +21,13 @@ ROW = {
     "training_data": [{"name": "D", "terms": "research", "identities": 1, "crops": 2}],
     "metrics": [],
 }
+THRESHOLD = {
+    "similarity": 0.4,
+    "false_match_rate": 0.01,
+    "false_non_match_rate": 0.3,
+    "crops": "D",
+    "command": "c",
+}
 HUB = {"repo_id": "o/n", "revision": "a" * 40, "filename": "model.safetensors"}
 
 
@@ -36,6 +43,7 @@ def of_rows(rows, default="a"):
 
 def test_rows_by_name(tmp_path):
     hub_row = {key: value for key, value in ROW.items() if key != "file"} | {"hub": HUB}
+    hub_row["threshold"] = THRESHOLD
     texture = hub_row | {"role": "texture-generator", "config": {"anything": 1}}
     rows = {"a": ROW, "b": hub_row, "t": texture}
     read = weights.read_manifest(str(write(tmp_path, of_rows(rows))))
@@ -45,6 +53,8 @@ def test_rows_by_name(tmp_path):
     assert read.entry("a").hub is None
     assert read.entry("b").hub == weights.HubFile(**HUB)
     assert read.entry("b").trained_with is None
+    assert read.entry("a").threshold is None
+    assert read.entry("b").threshold == THRESHOLD
     assert read.entry("t").role == "texture-generator"
     assert module.bundled_path(read.entry("b")) is None
     with pytest.raises(UnknownWeightsError, match="named 'aa'. Did you mean 'a'.*Known: a, b, t"):
@@ -75,6 +85,10 @@ def test_rows_by_name(tmp_path):
             "objects with 'dataset', 'protocol', 'command'",
         ),
         ({"limits": " "}, "needs words as 'limits'"),
+        ({"threshold": 0.5}, "needs 'threshold', an object with 'similarity', 'false_match_rate'"),
+        ({"threshold": {**THRESHOLD, "similarity": 1.5}}, "needs 'threshold'"),
+        ({"threshold": {**THRESHOLD, "false_match_rate": -0.1}}, "needs 'threshold'"),
+        ({"threshold": {**THRESHOLD, "crops": None}}, "needs 'threshold'"),
         ({"trained_with": "care"}, "an object as 'trained_with'"),
         ({"file": None, "hub": {**HUB, "repo_id": 5}}, "repo_id must be 'owner/name'"),
         ({"role": "decoder"}, "role 'decoder'; known: encoder, texture-generator"),

@@ -37,6 +37,10 @@ def test_a_record_round_trips_with_the_checksum_of_its_file(tmp_path):
     of_file = {"file": None, "sha256": sha256_of(path), "size_bytes": path.stat().st_size}
     assert entry == known(**of_file)
     assert entry.trained_with["config"]["loss"]["reconstruction"] > 0
+    assert entry.threshold["similarity"] > 0
+    threshold = SANEncoder.from_pretrained(tmp_path / "one", device="cpu").default_threshold
+    assert threshold.similarity == entry.threshold["similarity"]
+    assert threshold.crops == entry.threshold["crops"]
     copy = tmp_path / "elsewhere.safetensors"
     shutil.copy(path, copy)
     assert read_record(copy).training_data == known().training_data
@@ -52,6 +56,7 @@ def test_metrics_of_another_input_size_are_dropped(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG.to_dict(), "input_size": [32, 32]}))
     entry = weights.locate(tmp_path).entry
     assert entry.metrics == ()
+    assert entry.threshold is None
     assert list(entry.config["input_size"]) == [32, 32]
     assert entry.training_data == known().training_data
 

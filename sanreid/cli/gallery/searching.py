@@ -25,7 +25,8 @@ from sanreid.errors import InputError
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
-    from sanreid.gallery import Identification, SearchResult
+    from sanreid.encoder import SANEncoder
+    from sanreid.gallery import Gallery, Identification, SearchResult
 
 __all__ = ["add_to"]
 
@@ -65,7 +66,8 @@ def add_to(actions: Actions) -> None:
         "--threshold",
         type=fraction,
         metavar="S",
-        help="at least this similar (default: that of 'sanreid gallery calibrate')",
+        help="at least this similar (default: that of 'sanreid gallery calibrate', else the one "
+        "that was measured for the weights)",
     )
     identify.add_argument(
         "--group",
@@ -161,17 +163,13 @@ def _identify(args: argparse.Namespace) -> int:
     asked = query_files(args)
     encoder = load_encoder(args)
     with Gallery.open(args.path, mode="r", encoder_fingerprint=encoder.fingerprint) as gallery:
-        if args.threshold is None and gallery.calibration is None:
-            raise InputError(
-                "This gallery is not calibrated: run 'sanreid gallery calibrate', or pass "
-                "--threshold."
-            )
+        threshold = _threshold(gallery, encoder, args)
         encoded = encode_files(encoder, asked.files, args)
         found = gallery.identify(
             encoded.embeddings,
             group=args.group,
             top=args.top,
-            threshold=args.threshold,
+            threshold=threshold,
             where=args.where,
             **asked.keywords(gallery, encoded.paths),
         )
@@ -181,6 +179,28 @@ def _identify(args: argparse.Namespace) -> int:
         return 0
     print_rows(rows, _PEOPLE, args)
     return 0
+
+
+def _threshold(gallery: Gallery, encoder: SANEncoder, args: argparse.Namespace) -> float | None:
+    """Return the threshold to identify under; None for the calibrated one.
+
+    The weights' default is one of plain similarities, and is reported.
+    """
+    if args.threshold is not None:
+        return float(args.threshold)
+    if gallery.calibration is not None:
+        return None
+    default = encoder.default_threshold
+    if default is None or gallery.camera_normalizer is not None:
+        raise InputError(
+            "This gallery is not calibrated: run 'sanreid gallery calibrate', or pass --threshold."
+        )
+    say(
+        f"this gallery is not calibrated; under the default threshold {default.similarity:g} of "
+        f"{encoder.name} {default.false_match_rate:.1%} of pairs of two people passed on "
+        f"{default.crops}; 'sanreid gallery calibrate' measures yours"
+    )
+    return default.similarity
 
 
 def _person(query: str, found: Identification) -> dict[str, Any]:

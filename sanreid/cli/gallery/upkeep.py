@@ -62,6 +62,14 @@ def add_to(actions: Actions) -> None:
         metavar="R",
         help="the share of pairs of two people that may pass for one (default: 0.01)",
     )
+    calibrate.add_argument(
+        "--tracklets",
+        metavar="KEY",
+        help="calibrate without people, from the gallery's own entries: those with the same "
+        "value under KEY in their metadata are one tracklet, and two tracklets with entries of "
+        "one camera and one time are two people",
+    )
+    calibrate.set_defaults(usage_error=calibrate.error)
     add_names_option(calibrate)
     add_on_error_option(calibrate)
     add_encoder_options(calibrate)
@@ -118,12 +126,19 @@ def _remove(args: argparse.Namespace) -> int:
 def _calibrate(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
+    if args.source and args.tracklets is not None:
+        args.usage_error("--tracklets is about the gallery's own entries: leave SOURCE out")
     check_is_there(args.path)
     encoder = load_encoder(args) if args.source else None
     fingerprint = None if encoder is None else encoder.fingerprint
     with Gallery.open(args.path, encoder_fingerprint=fingerprint) as gallery:
-        crops = _entries_of(gallery) if encoder is None else _crops_of(encoder, args)
-        calibration = gallery.calibrate(*crops, false_match_rate=args.false_match_rate)
+        if args.tracklets is not None:
+            calibration = gallery.calibrate_tracklets(
+                **_tracklets_of(gallery, args.tracklets), false_match_rate=args.false_match_rate
+            )
+        else:
+            crops = _entries_of(gallery) if encoder is None else _crops_of(encoder, args)
+            calibration = gallery.calibrate(*crops, false_match_rate=args.false_match_rate)
     known = calibration.to_dict()
     curves = {key for key, value in known.items() if isinstance(value, list | tuple)}
     figures = {key: value for key, value in known.items() if key not in curves - {"interval"}}
@@ -131,7 +146,7 @@ def _calibrate(args: argparse.Namespace) -> int:
     words = (
         f"threshold {calibration.threshold:.4f}: {calibration.false_match_rate:.2%} of pairs of "
         f"two people pass ({low:.2%} to {high:.2%}), {calibration.false_non_match_rate:.2%} of "
-        f"pairs of one person do not; {calibration.num_people} people, "
+        f"pairs of one person do not; {calibration.num_people} {calibration.source}, "
         f"{calibration.num_genuine:,} and {calibration.num_impostor:,} pairs"
     )
     return _answer(args, figures, words)
@@ -152,6 +167,21 @@ def _entries_of(gallery: Any) -> tuple[Any, list[Any], list[Any]]:  # noqa: ANN4
         [entry.pid for entry in entries],
         [entry.camid for entry in entries],
     )
+
+
+def _tracklets_of(gallery: Any, key: str) -> dict[str, Any]:  # noqa: ANN401 - see Gallery
+    """Return the entries that name a tracklet, as arguments of ``calibrate_tracklets``."""
+    import numpy as np
+
+    entries = [entry for entry in gallery.get(gallery.ids) if entry.metadata.get(key) is not None]
+    if not entries:
+        raise InputError(f"No entry of this gallery has {key!r} in its metadata.")
+    return {
+        "embeddings": np.stack([entry.embedding for entry in entries]),
+        "tracklet_names": [entry.metadata[key] for entry in entries],
+        "camids": [entry.camid for entry in entries],
+        "timestamps": [entry.timestamp for entry in entries],
+    }
 
 
 def _crops_of(encoder: Any, args: argparse.Namespace) -> tuple[Any, list[Any], list[Any]]:  # noqa: ANN401 - SANEncoder
