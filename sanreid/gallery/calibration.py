@@ -2,7 +2,7 @@
 
 Impostor pairs (two people) say how often a threshold lets different people match; genuine pairs
 (one person) how often it misses a match. With cameras given, only pairs across cameras count, as
-in re-identification; :mod:`~sanreid.gallery.tracklet_pairs` finds pairs without labels. Pairs that
+in re-identification; :mod:`~sanreid.gallery.people.tracklet_pairs` finds pairs without labels. Pairs that
 share a person are not independent, so the interval comes from people, not from pairs: the dyadic
 cluster-robust variance.
 
