@@ -2,9 +2,9 @@
 
 Impostor pairs (two people) say how often a threshold lets different people match; genuine pairs
 (one person) how often it misses a match. With cameras given, only pairs across cameras count, as
-in re-identification; :mod:`~sanreid.gallery.people.tracklet_pairs` finds pairs without labels. Pairs that
-share a person are not independent, so the interval comes from people, not from pairs: the dyadic
-cluster-robust variance.
+in re-identification. :mod:`~sanreid.gallery.people.tracklet_pairs` finds pairs without labels.
+Pairs that share a person are not independent, so the interval comes from people, not from pairs:
+the dyadic cluster-robust variance.
 
 Source of the variance: Fafchamps and Gubert, "The formation of risk sharing networks", Journal
 of Development Economics 83(2), 2007; Aronow, Samii and Assenova, "Cluster-robust variance

@@ -713,7 +713,9 @@ class Gallery:
             InputError: There are too few pairs for the rate, a tracklet has two crops in one frame
                 or several cameras, or bad input as in :meth:`add`.
         """
-        from sanreid.gallery.people.tracklet_pairs import calibrate_tracklets  # noqa: PLC0415 - rarely used
+        from sanreid.gallery.people.tracklet_pairs import (  # noqa: PLC0415 - rarely used
+            calibrate_tracklets,
+        )
 
         self._check_fingerprint(encoder_fingerprint)
         rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
