@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,7 +159,8 @@ def _chains(tracklets: Sequence[Any] | None, count: int) -> Places:
     """Pairs that join each tracklet's rows, each with the next one."""
     if tracklets is None:
         return np.empty((0, 2), dtype=np.int64)
-    if isinstance(tracklets, (str, bytes)) or len(tracklets) != count:
+    is_listed = isinstance(tracklets, Sized) and not isinstance(tracklets, (str, bytes))
+    if not is_listed or len(tracklets) != count:
         raise InputError(f"tracklets need one value per row, {count} in all.")
     last: dict[int | str, int] = {}
     pairs = []

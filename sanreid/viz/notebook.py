@@ -133,7 +133,7 @@ def _cluster_table(clustering: Clustering) -> str:
         rows.append(
             (
                 number, len(members), ", ".join(map(str, clustering.cameras[number])),
-                *(None if np.isnan(time) else f"{time:g}" for time in clustering.times[number]),
+                *(None if np.isnan(time) else f"{time:.15g}" for time in clustering.times[number]),
                 f"{confidence.mean():.2f}", int((confidence < DOUBTFUL).sum()), ", ".join(names),
             )
         )  # fmt: skip

@@ -295,6 +295,7 @@ def test_itself_comes_first_among_its_nearest():
         ({"camids": [1, 1, 1], "timestamps": [1, 2, np.inf]}, "row 2 holds inf"),
         ({"tracklets": [1, 2]}, "tracklets need one value per row"),
         ({"tracklets": "abc"}, "tracklets need one value per row"),
+        ({"tracklets": 5}, "tracklets need one value per row"),
         ({"tracklets": [1, 2, 3.5]}, "tracklets are int, str or None; row 2 holds 3.5"),
         ({"threshold": 0}, "above 0, at most 2"),
         ({"threshold": 2.1}, "above 0, at most 2"),

@@ -99,6 +99,7 @@ def test_what_decisions_change(gallery, decisions, changes):
         (decided({"same": [0]}, paths={"0": "other.jpg"}), "about another gallery"),
         (decided({"same": [0]}, paths=["0"]), '"paths" must be an object'),
         (decided({"same": [0]}, paths={"x": "0"}), '"paths" names entries by their ids'),
+        (decided({"same": [0]}, paths={"9" * 5000: "0"}), '"paths" names entries by their ids'),
     ],
 )  # fmt: skip
 def test_what_is_refused_changes_nothing(gallery, tmp_path, content, message):

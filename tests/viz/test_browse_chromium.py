@@ -166,8 +166,19 @@ def test_a_click_searches_by_example(opened, gallery):
     words = opened.one("#query").text
     for part in ("#5", "2023-11-14 22:13:20 UTC", '{"floor": 2, "quality": 0.2}', "2_2.jpg"):
         assert part in words
+    assert [element.text for element in opened.all("#query dd")][:3] == ["#5", "2", "2"]
     opened.one("#back").click()
     assert len(opened.ids()) == 33
+
+
+def test_cameras_are_listed_in_order(browser, tmp_path):
+    gallery = Gallery(8)
+    gallery.add(np.eye(8)[:6], camids=["yard", 10, "door", None, 9, "yard"])
+    write_gallery_page(gallery, tmp_path / "page.html")
+    browser.open(tmp_path / "page.html")
+    names = [option.text for option in browser.all("#camera option")]
+    assert names == ["all", "9 (1)", "10 (1)", "door (1)", "yard (2)", "without a camera (1)"]
+    browser.check_quiet()
 
 
 def test_filters(opened, gallery):

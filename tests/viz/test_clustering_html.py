@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -61,6 +62,12 @@ def test_a_table_without_pictures():
         "cluster", "crops", "cameras", "first", "last", "confidence", "doubtful", "person",
         "0", "4", "1, 2", "5", "7.5", "0.62", "1", "1", "2", "3", "0.60", "1",
     ]  # fmt: skip
+
+
+def test_times_keep_their_seconds():
+    times = np.array([[1_770_000_123.0, 1_770_000_123.5], [np.nan, np.nan]])
+    html = replace(FOUND, times=times)._repr_html_()
+    assert words(html)[12:14] == ["1770000123", "1770000123.5"]
 
 
 def test_its_size_is_bounded():

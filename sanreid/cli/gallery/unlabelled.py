@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sanreid.cli.gallery.shared import WHERE, add_path, check_is_there
 from sanreid.cli.options import add_format_options, json_object
 from sanreid.cli.output import print_json, print_rows, printable, say
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -117,12 +118,15 @@ def _cluster(args: argparse.Namespace) -> int:
         )
         return 0
     print_rows([_cells(row) for row in rows], _COLUMNS, args)
-    words = f"{len(found.ids)} entries: {len(found)} clusters, {found.num_alone} alone"
+    clusters = counted(len(found), "cluster", "clusters")
+    words = f"{len(found.ids):,} entries: {clusters}, {found.num_alone:,} alone"
     if previous is None:
         without = len(unnamed.intersection(found.ids[found.labels >= 0].tolist()))
-        say(f"{words}; --apply gives {without} entries the people proposed")
+        entries = counted(without, "entry", "entries")
+        say(f"{words}; --apply gives {entries} the people proposed")
     else:
-        say(f"{words}; {len(previous)} entries were given a person")
+        given = counted(len(previous), "entry was", "entries were")
+        say(f"{words}; {given} given a person")
     return 0
 
 

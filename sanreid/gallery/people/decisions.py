@@ -21,6 +21,7 @@ writes saves such files.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ __all__ = ["FORMAT", "VERSION", "Decisions", "read_decisions", "resolved"]
 FORMAT, VERSION = "sanreid-decisions", 1
 _KINDS = ({"same"}, {"different"}, {"name", "ids"})
 _MOST_BYTES = 200_000_000
+_ID = re.compile(r"[0-9]{1,19}")  # of 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,8 +192,10 @@ def _paths(content: Mapping[str, Any], where: str) -> dict[int, str]:
         raise InputError(f'{where}: "paths" must be an object; got {shorten(paths)}.')
     known = {}
     for number, path in paths.items():
-        if not (isinstance(number, str) and number.isascii() and number.isdigit()):
-            raise InputError(f'{where}: "paths" names entries by their ids; got {number!r}.')
+        if not (isinstance(number, str) and _ID.fullmatch(number)):
+            raise InputError(
+                f'{where}: "paths" names entries by their ids; got {shorten(number)}.'
+            )
         known[int(number)] = path
     return known
 

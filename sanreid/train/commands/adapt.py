@@ -67,7 +67,7 @@ def add_to(commands: Commands, name: str) -> None:
         "--terms", default="", metavar="TEXT", help="the terms of the crops, for the model card"
     )
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -77,6 +77,8 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
     from sanreid.train.tools.export import export_run  # noqa: PLC0415 - as above
 
+    if args.size is not None and not args.network:
+        args.usage_error("--size needs --network")
     preset = "adapt-network" if args.network else "adapt"
     config = load_config(preset, [*_settings(args), *args.overrides])
     if config.run.threads:
@@ -113,7 +115,7 @@ def _settings(args: argparse.Namespace) -> list[str]:
             settings[f"encoder.{key}"] = value
     if args.names is not None:
         settings["data.sources.0.names"] = args.names
-    if args.size is not None and args.network:
+    if args.size is not None:
         settings["encoder.input_size"] = list(args.size)
     return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 

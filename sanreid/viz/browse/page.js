@@ -405,9 +405,15 @@
 
   // ------------------------------------------------------------- begin
 
+  /** Numbers rising, then names, then none. */
+  function byCamera(a, b) {
+    const rank = (camid) => (camid === null ? 2 : typeof camid === "string" ? 1 : 0);
+    return rank(a) - rank(b) || (a < b ? -1 : Number(a > b));
+  }
+
   const cameras = new Map();
   for (const camid of data.camids) cameras.set(camid, (cameras.get(camid) ?? 0) + 1);
-  for (const [camid, number] of [...cameras].sort(([a], [b]) => (a === null) - (b === null) || a - b)) {
+  for (const [camid, number] of [...cameras].sort(([a], [b]) => byCamera(a, b))) {
     const name = camid === null ? "without a camera" : camid;
     const option = element("option", "", `${name} (${number.toLocaleString("en")})`);
     option.value = String(camid ?? "none");
