@@ -94,8 +94,9 @@ def _run(args: argparse.Namespace) -> int:
         f"{page.size_bytes / 1e6:.1f} MB"
     )
     if found is not None:
+        clusters = counted(len(found), "cluster", "clusters")
         print(
-            f"{len(found)} clusters, {found.num_alone} alone: decide on the page who is who, save "
+            f"{clusters}, {found.num_alone:,} alone: decide on the page who is who, save "
             "that, and apply the file with 'sanreid gallery decide'."
         )
     print("Open it in a browser. It holds crops and embeddings: keep it as you keep the gallery.")
