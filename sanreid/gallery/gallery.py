@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sanreid.datasets.schemes import Names
     from sanreid.gallery.images import Encoder
     from sanreid.gallery.people.clusters import EntryClustering
+    from sanreid.gallery.people.decisions import Decisions
     from sanreid.gallery.people.doubt import DoubtfulPair
     from sanreid.gallery.people.person import Person
     from sanreid.quality import CropQuality
@@ -942,7 +943,7 @@ class Gallery:
         """
         return naming.rename(self._store, pid, to)
 
-    def decide(self, decisions: str | Path | Mapping[str, Any]) -> Assignment:
+    def decide(self, decisions: str | Path | Mapping[str, Any] | Decisions) -> Assignment:
         """Apply what a person decided about entries, in one durable change.
 
         Entries that are "same" become one person: the one whom most of them have, or a new one.

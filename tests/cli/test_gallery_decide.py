@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 
 import numpy as np
 import pytest
@@ -27,6 +29,17 @@ def written(tmp_path):
         return file
 
     return write
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
+def test_decisions_come_through_a_pipe(run_json, stored, written, tmp_path):
+    content = written({"name": "eve", "ids": [2]}).read_bytes()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(content,), daemon=True)
+    writer.start()
+    assert run_json("gallery", "decide", stored, pipe)["decisions"] == 1
+    writer.join()
 
 
 def test_decisions_are_applied(run, run_json, stored, written):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sanreid.cli.gallery.shared import add_path, check_is_there
 from sanreid.cli.options import add_format_options, file_path
 from sanreid.cli.output import print_json, printable
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -36,19 +37,19 @@ def _decide(args: argparse.Namespace) -> int:
     from sanreid.gallery.people.decisions import read_decisions
 
     check_is_there(args.path)
-    count = read_decisions(args.file).count
+    decisions = read_decisions(args.file)  # once: it may be a pipe
     with Gallery.open(args.path) as gallery:
-        previous = gallery.decide(args.file)
+        previous = gallery.decide(decisions)
         now = [entry.pid for entry in gallery.get(previous.ids)]
     changed = [
         {"id": number, "pid": pid, "previous": before}
         for number, pid, before in zip(previous.ids.tolist(), now, previous.pids, strict=True)
     ]
     if args.json:
-        print_json({"path": str(args.path), "decisions": count, "changed": changed})
+        print_json({"path": str(args.path), "decisions": decisions.count, "changed": changed})
         return 0
     print(
-        f"{printable(args.path)}: {count} {'decision' if count == 1 else 'decisions'}, "
-        f"{len(changed)} {'entry' if len(changed) == 1 else 'entries'} changed"
+        f"{printable(args.path)}: {counted(decisions.count, 'decision', 'decisions')}, "
+        f"{counted(len(changed), 'entry', 'entries')} changed"
     )
     return 0

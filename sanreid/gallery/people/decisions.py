@@ -64,15 +64,17 @@ class Decisions:
     count: int
 
 
-def read_decisions(source: str | Path | Mapping[str, Any]) -> Decisions:
+def read_decisions(source: str | Path | Mapping[str, Any] | Decisions) -> Decisions:
     """Read and check decisions.
 
     Args:
-        source: A JSON file, or its content.
+        source: A JSON file, or its content; decisions that were read are returned.
 
     Raises:
         InputError: It cannot be read, is no file of decisions, or contradicts itself.
     """
+    if isinstance(source, Decisions):
+        return source
     if isinstance(source, Mapping):
         return _checked(source, "The decisions")
     path = as_path(source, "the path of a file of decisions")
