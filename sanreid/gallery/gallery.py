@@ -856,7 +856,8 @@ class Gallery:
         Args:
             where: Only entries that match.
             threshold: As in :func:`sanreid.cluster_identities`; the calibrated one when None
-                and the gallery is calibrated.
+                and the gallery is calibrated by people. One calibrated by tracklets is not used:
+                it is measured under one camera at a time, and too high across cameras.
             tracklet_key: A metadata key; entries with the same value are one person.
             must_link: (M, 2) ids of entries that are one person.
             cannot_link: (M, 2) ids of entries that are two people.

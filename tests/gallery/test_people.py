@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -105,6 +106,20 @@ def test_a_calibrated_threshold_decides(gallery):
     gallery.calibrate(rows, true, false_match_rate=0.01)
     assert gallery.cluster().threshold == pytest.approx(gallery.calibration.threshold)
     assert gallery.cluster(threshold=0.9).threshold == 0.9
+
+
+def test_a_threshold_of_tracklets_does_not_decide_across_cameras():
+    rows, true = crops(12, 6, spread=0.5)
+    gallery = Gallery(32)
+    gallery.add(rows, metadata=[{"track": int(pid)} for pid in true])
+    plain = gallery.cluster()
+    gallery.calibrate(rows, true, false_match_rate=0.01)
+    settings = gallery._store.settings
+    of_tracklets = {**settings.calibration, "source": "tracklets"}
+    gallery._store.set_settings(replace(settings, calibration=of_tracklets))
+    found = gallery.cluster()
+    assert found.threshold == plain.threshold
+    np.testing.assert_array_equal(found.labels, plain.labels)
 
 
 def test_an_entry_that_is_gone_leaves_all_as_it_was():

@@ -58,6 +58,8 @@ def cluster_entries(
     ids, camids, times = entries.ids, entries.camids, entries.timestamps
     assert ids is not None  # noqa: S101 - stored entries have ids
     normalizer, calibration = store.settings.camera_normalizer, store.settings.calibration
+    if calibration is not None and calibration.get("source") == "tracklets":
+        calibration = None  # measured under one camera at a time: too high across cameras
     if threshold is None and calibration is not None and calibration["threshold"] > 0:
         threshold = calibration["threshold"]
     known = bool((camids != NO_CAMID).any())

@@ -79,6 +79,8 @@ def _run(args: argparse.Namespace) -> int:
 
     if args.size is not None and not args.network:
         args.usage_error("--size needs --network")
+    if args.tracklets and args.names is None and args.crops.suffix.lower() != ".csv":
+        args.usage_error("--tracklets needs --names, which tells the tracklets, or a .csv table")
     preset = "adapt-network" if args.network else "adapt"
     config = load_config(preset, [*_settings(args), *args.overrides])
     if config.run.threads:

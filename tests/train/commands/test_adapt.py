@@ -144,6 +144,10 @@ def test_wrong_input_is_one_line_and_changes_nothing(site, tmp_path, capsys):
         adapt(site, tmp_path / "run", "--size", "64x32")
     assert stopped.value.code == 2
     assert "--size needs --network" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        adapt(site, tmp_path / "run", "--tracklets")
+    assert stopped.value.code == 2
+    assert "--tracklets needs --names" in capsys.readouterr().err
 
 
 def test_the_configuration_reads_cameras_from_names(monkeypatch):
