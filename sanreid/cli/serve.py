@@ -90,6 +90,7 @@ def _port(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    from sanreid.gallery.milvus.address import is_address, parse_address
     from sanreid.serve import Limits, create_app, read_token, run
     from sanreid.serve.running import check_exposure
 
@@ -106,8 +107,9 @@ def _run(args: argparse.Namespace) -> int:
     app = create_app(args.path, load_encoder(args), token=token, limits=limits, **options)
     app.state.service.start()
     where = f"http://{args.host}:{args.port}"
+    gallery = parse_address(args.path).shown if is_address(args.path) else args.path  # no token
     say(
-        f"serving {args.path} at {where}, "
+        f"serving {gallery} at {where}, "
         + ("reading only" if args.read_only else "reading and writing")
         + (", to whoever has the token" if token else ", to everybody on this machine, no token")
         + f"; described at {where}/docs"

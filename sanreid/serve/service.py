@@ -183,7 +183,7 @@ class Service:
         Raises:
             UnknownIdError: There is no such person or entry.
         """
-        gallery = self._writable()
+        gallery, removed = self._writable(), 0
         with self._forgetting:
             try:
                 if body.ids is not None:
@@ -193,7 +193,7 @@ class Service:
                 if not removed:
                     raise UnknownIdError("The gallery has no entries of that person.")
             finally:
-                if gallery.stats().get("removed_rows", 1):
+                if removed or gallery.stats()["removed_rows"] != 0:  # None: a server does not tell
                     gallery.compact()
         self.metrics.count("entries_removed", removed)
         return removed

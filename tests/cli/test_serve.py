@@ -66,8 +66,12 @@ def test_an_address_is_no_path(run, tiny, started, monkeypatch):
         return Gallery(16)
 
     monkeypatch.setattr(Gallery, "open", open_gallery)
-    assert run("serve", "milvus://milvus.example:19530/people", "--weights", tiny)[0] == 0
-    assert opened == ["milvus://milvus.example:19530/people"]
+    address = "milvus://ann:secret@milvus.example/people"
+    status, _, err = run("serve", address, "--weights", tiny)
+    assert status == 0
+    assert opened == [address]
+    assert "serving milvus://milvus.example:19530/people at" in err
+    assert "secret" not in err
 
 
 @pytest.mark.parametrize(

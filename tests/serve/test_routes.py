@@ -98,6 +98,16 @@ def test_an_unfinished_deletion_is_finished_by_the_same_request(client, enrol, m
     assert gallery.stats()["removed_rows"] == 0
 
 
+def test_a_store_that_does_not_tell_is_compacted(client, enrol, monkeypatch):
+    enrol(client, "anna")
+    compacted = []
+    monkeypatch.setattr(Gallery, "stats", lambda _: {"removed_rows": None})
+    monkeypatch.setattr(Gallery, "compact", lambda _: compacted.append(True))
+    for status in (200, 404):
+        assert client.post("/forget", json={"pid": "anna"}).status_code == status
+    assert len(compacted) == 2
+
+
 def test_readers_see_what_was_acknowledged(client_of, enrol):
     writer, reader = client_of(), client_of(read_only=True)
     query = {"images": base64_of(jpeg(1))}

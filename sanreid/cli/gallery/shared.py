@@ -40,7 +40,7 @@ CONTENT = "sha256"  # the metadata key of a picture's content; no part of a sear
 
 def add_path(parser: argparse.ArgumentParser) -> None:
     """Add PATH, the gallery."""
-    parser.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
+    parser.add_argument("path", type=_directory, metavar="PATH", help="the gallery's directory")
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
@@ -59,6 +59,17 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add_on_error_option(parser)
     add_format_options(parser, csv=False)
     add_encoder_options(parser)
+
+
+def _directory(text: str) -> Path:
+    from sanreid.gallery.milvus.address import is_address
+
+    if is_address(text):  # not shown: it may hold a token
+        raise argparse.ArgumentTypeError(
+            "this is an address on Milvus, and the gallery commands take a directory; open it in "
+            "Python, or serve it with 'sanreid serve'"
+        )
+    return file_path(text)
 
 
 def label_sources(

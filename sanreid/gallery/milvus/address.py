@@ -27,7 +27,7 @@ CONSISTENCIES = {"session": "Session", "strong": "Strong", "bounded": "Bounded"}
 _SCHEME = re.compile(r"(milvus(?:\+tls|-lite)?):(?=/|[^/]*\.db)")
 _SERVER = re.compile(
     r"/{1,2}(?:(?P<token>[^/?]*)@)?(?P<host>\[[^\]/?]*\]|[^/:?@]+)(?::(?P<port>\d{1,5}))?"
-    r"(?:/(?P<database>[^/?]+))?/(?P<name>[^/?]+)"
+    r"(?:/(?P<database>[^/?@]+))?/(?P<name>[^/?@]+)"
 )
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,199}")
 _EXAMPLES = '"milvus://host:19530/people" or "milvus-lite:///path/people.db"'
@@ -74,12 +74,12 @@ def parse_address(path: str | os.PathLike[str]) -> Address:
     """
     text = os.fspath(path)
     scheme, _, rest = text.partition(":")
+    return _lite(rest) if scheme == "milvus-lite" else _server(scheme, rest)
+
+
+def _lite(rest: str) -> Address:
     rest, _, query = rest.partition("?")
     options = _options(query)
-    return _lite(rest, options) if scheme == "milvus-lite" else _server(scheme, rest, options)
-
-
-def _lite(rest: str, options: dict[str, str]) -> Address:
     name = options.pop("name", "gallery")
     _check_rest(options)
     file = Path(unquote(rest.removeprefix("//"))).expanduser()
@@ -91,12 +91,13 @@ def _lite(rest: str, options: dict[str, str]) -> Address:
     return Address(str(file), _checked(name), f"milvus-lite://{file}?name={name}", is_lite=True)
 
 
-def _server(scheme: str, rest: str, options: dict[str, str]) -> Address:
-    match = _SERVER.fullmatch(rest)
+def _server(scheme: str, rest: str) -> Address:
+    before, _, query = rest.partition("?")
+    match, options = _SERVER.fullmatch(before), _options(query)
     if match is None:
         raise InputError(
             f"The address {scheme}:{_without_token(rest)!r} does not name a host and a gallery. "
-            f"Examples: {_EXAMPLES}."
+            f"Examples: {_EXAMPLES}; / and ? of a token are written %2F and %3F."
         )
     secure = scheme == "milvus+tls"
     ca = options.pop("ca", "")
@@ -150,4 +151,4 @@ def _checked(name: str) -> str:
 
 
 def _without_token(rest: str) -> str:
-    return re.sub(r"^(/*)[^/]*@", r"\1...@", rest)
+    return re.sub(r"^(/*).*@", r"\1...@", rest)  # up to the last @: a token may have / and ?

@@ -72,6 +72,7 @@ class MilvusStore:
         if write:
             self._head = self._texts.claim(self._head)
         self._count: int | None = None
+        self._changes = 0  # of the number of entries, by this object
         self._catch_up()
         self._next_id = self._head.next_id
         if write:
@@ -110,10 +111,10 @@ class MilvusStore:
         return self._settings
 
     def __len__(self) -> int:
-        count = self._count
+        count, changes = self._count, self._changes
         if count is None:
             count = self._count_rows()
-            if self._write:  # nobody else changes it
+            if self._write and changes == self._changes:  # nobody changed it meanwhile
                 self._count = count
         return count
 
@@ -266,7 +267,7 @@ class MilvusStore:
         self._index_type = index_in_use(self._connection, self._name)
         return {
             "entries": count,
-            "removed_rows": 0,  # a server does not tell
+            "removed_rows": None,  # a server does not tell
             "dim": self._dim,
             "pids": len(pids.keys() - {None}),
             "camids": len(camids.keys() - {None}),
@@ -397,7 +398,6 @@ class MilvusStore:
         return dict(sorted(found.items()))
 
     def _insert(self, rows: list[dict[str, Any]], ids: NDArray[np.int64]) -> None:
-        self._count = None
         try:
             for part in in_parts(rows):
                 self._connection.call("insert", self._name, part)
@@ -410,12 +410,19 @@ class MilvusStore:
                     "added: remove them when the server is back, and add them again."
                 ) from error
             raise GalleryError(f"{error}. Nothing was added.") from error
+        finally:
+            self._recount()
 
     def _delete(self, ids: NDArray[np.int64]) -> None:
-        self._count = None
-        for part in _named(ids):
-            self._connection.call("delete", self._name, filter=part)
-        self._catch_up()  # a server tells no time of a deletion: wait until it is seen
+        try:
+            for part in _named(ids):
+                self._connection.call("delete", self._name, filter=part)
+            self._catch_up()  # a server tells no time of a deletion: wait until it is seen
+        finally:
+            self._recount()
+
+    def _recount(self) -> None:
+        self._count, self._changes = None, self._changes + 1
 
     def _keep_next_id(self) -> None:
         if self._next_id > self._head.next_id:

@@ -46,9 +46,13 @@ def test_a_token_is_read_and_shown_nowhere(monkeypatch):
     assert (address.token, address.ca, address.timeout) == ("ann:s@cret", "/etc/ca.pem", 3.5)
     assert address.shown == "milvus+tls://host:19530/people"
     assert "cret" not in repr(address)
-    with pytest.raises(InputError) as raised:
-        parse_address("milvus://ann:secret@host")
-    assert "secret" not in str(raised.value)
+    for token in ("ann:secret", "ann:se/cret", "secret/x", "ann:se?cret", "secret@x/y"):
+        for path in ("", "/people", "/site_a/people"):
+            if path and "/" not in token and "?" not in token:
+                continue  # this one is read
+            with pytest.raises(InputError) as raised:
+                parse_address(f"milvus://{token}@host{path}")
+            assert "cret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,22 @@ def test_what_a_server_cannot_do_is_an_error_by_name(gallery, tmp_path):
         np.testing.assert_array_equal(copy.get([2])[0].embedding, gallery.get([2])[0].embedding)
 
 
+def test_a_count_is_not_kept_if_entries_came_meanwhile(gallery, monkeypatch):
+    store = gallery._store
+    counted = store._count_rows
+
+    def slow_count():
+        count = counted()
+        monkeypatch.undo()
+        gallery.add(rows(3))
+        return count
+
+    monkeypatch.setattr(store, "_count_rows", slow_count)
+    assert len(gallery) == 0
+    assert len(gallery) == 3
+    assert gallery.stats()["removed_rows"] is None  # not 0: whoever forgets people must compact
+
+
 def test_compaction_waits_for_the_segments(gallery, monkeypatch):
     from types import SimpleNamespace
 
