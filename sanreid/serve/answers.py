@@ -28,6 +28,7 @@ STATUSES: tuple[tuple[type[SanreidError], int], ...] = (  # the first that fits
     (GalleryLockedError, 503),
     (SanreidError, 500),
 )
+_FAILED = "The service failed; see its log."
 _NAMES = {
     400: "BadRequest",
     401: "Unauthorized",
@@ -45,7 +46,7 @@ def error_body(name: str, message: str) -> dict[str, Any]:
 
 
 def add_error_answers(app: FastAPI) -> None:
-    """Let an application answer errors as JSON; what is unforeseen is logged, not shown."""
+    """Let an application answer errors as JSON; its own failures are logged, not shown."""
     app.add_exception_handler(SanreidError, _of_the_library)
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _unforeseen)
@@ -53,10 +54,12 @@ def add_error_answers(app: FastAPI) -> None:
 
 async def _of_the_library(_: Request, error: Exception) -> Response:
     status = next(status for kind, status in STATUSES if isinstance(error, kind))
-    if status == 500:
+    message = str(error)
+    if status == 500:  # no fault of the client's, and the message may name paths and servers
         logger.error("A request failed: %s", error)
+        message = _FAILED
     headers = {"Retry-After": "1"} if status == 503 else None
-    return JSONResponse(error_body(type(error).__name__, str(error)), status, headers)
+    return JSONResponse(error_body(type(error).__name__, message), status, headers)
 
 
 async def _of_http(_: Request, error: Exception) -> Response:
@@ -68,4 +71,4 @@ async def _of_http(_: Request, error: Exception) -> Response:
 
 async def _unforeseen(_: Request, error: Exception) -> Response:
     logger.error("A request failed unexpectedly", exc_info=error)
-    return JSONResponse(error_body("InternalError", "The service failed; see its log."), 500)
+    return JSONResponse(error_body("InternalError", _FAILED), 500)

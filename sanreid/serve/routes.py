@@ -26,6 +26,7 @@ from sanreid.serve.gate import Gate
 from sanreid.serve.metrics import CONTENT_TYPE
 from sanreid.serve.requests import read_request
 from sanreid.serve.service import Service
+from sanreid.serve.settings import Limits
 
 __all__ = ["build_app"]
 
@@ -73,8 +74,7 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
         images, body = await read_request(
             request, bodies.SearchBody, service.limits, one_image=True
         )
-        if body.k > service.limits.max_k:
-            raise InputError(f"k is at most {service.limits.max_k} here; got {body.k}.")
+        _check_looks(service.limits, k=body.k, rerank=body.rerank, expand=body.expand)
         return bodies.Found.model_validate({"hits": await work(service.search, images, body)})
 
     @app.post("/identify", **_takes(bodies.IdentifyBody, one_image=True), dependencies=guard)
@@ -83,6 +83,7 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
         images, body = await read_request(
             request, bodies.IdentifyBody, service.limits, one_image=True
         )
+        _check_looks(service.limits, top=body.top)
         found = await work(service.identify, images, body)
         return bodies.Identified.model_validate({"identities": found})
 
@@ -111,7 +112,8 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
     @app.get("/metrics", dependencies=guard, response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Counters and times, in the text format of Prometheus."""
-        gauges = {"entries": service.num_entries(), "writable": not service.read_only}
+        entries = await asyncio.to_thread(service.num_entries)  # which may ask a server
+        gauges = {"entries": entries, "writable": not service.read_only}
         return Response(service.metrics.text(gauges), media_type=CONTENT_TYPE)
 
     add_error_answers(app)
@@ -122,6 +124,12 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
         routes=frozenset(route.path for route in app.routes if isinstance(route, Route)),
     )
     return app
+
+
+def _check_looks(limits: Limits, **counts: int) -> None:
+    for name, count in counts.items():
+        if count > limits.max_k:
+            raise InputError(f"{name} is at most {limits.max_k} here; got {count}.")
 
 
 def _guard(token: str | None) -> Callable[..., None]:
@@ -153,8 +161,7 @@ def _lifespan(
             yield
         finally:
             watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
+            await asyncio.wait([watching])  # however it ended, the gallery is closed
             service.stop()
 
     return lifespan

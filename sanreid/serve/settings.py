@@ -26,7 +26,7 @@ class Limits:
         max_body_bytes: Size of a request's body.
         max_crops: Images in one request.
         max_pixels: Pixels of one image, by its header; larger ones are never decoded.
-        max_k: Hits per query.
+        max_k: Hits per query, and those that ``rerank``, ``expand`` and ``top`` look at.
         max_requests: Requests in progress; further ones are answered with 503 at once.
         threads: Requests that embed, search or write at the same time; others wait for them.
         body_timeout_s: Seconds in which a body must have arrived.

@@ -150,12 +150,15 @@ def test_a_text_is_never_a_path(unchanged, tmp_path):
     [
         ("/search", {"k": 0}, "k: Input should be greater than or equal to 1"),
         ("/search", {"k": 1001}, "k is at most 1000 here"),
+        ("/search", {"rerank": 1001}, "rerank is at most 1000 here"),
+        ("/search", {"expand": 1001}, "expand is at most 1000 here"),
         ("/search", {"kk": 1}, "kk: Extra inputs are not permitted"),
         ("/search", {"where": {"camid": {"$like": 1}}}, "unknown operator"),
         ("/search", {"where": {"$and": []}}, "and"),
         ("/search", {"camids": [1, 2]}, "query_camids"),
         ("/search", {"min_similarity": "much"}, "min_similarity: Input should be a valid number"),
         ("/identify", {}, "not calibrated"),
+        ("/identify", {"top": 1001}, "top is at most 1000 here"),
         ("/enrol", {}, "pid: Field required"),
         ("/enrol", {"pid": 1.5}, "pid"),
         ("/enrol", {"pid": True}, "pid"),
@@ -225,6 +228,7 @@ def test_a_damaged_gallery_is_no_crash(client_of, enrol, caplog, tmp_path):
     (tmp_path / "people.gallery" / "gallery.json").write_text("{}")
     answer = reader.post("/search", json={"images": base64_of(jpeg())})
     assert refusal(answer) == (500, "GalleryError")
+    assert str(tmp_path) not in answer.text
     assert refusal(reader.get("/health"))[0] == 503
     assert "A request failed" in caplog.text
 
