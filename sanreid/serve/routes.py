@@ -103,7 +103,7 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
     async def health() -> bodies.Health:
         """Answer 200 if the gallery can be read, else 503."""
         try:
-            await work(service.refresh)
+            await asyncio.to_thread(service.refresh)  # not behind the requests that wait for work
         except SanreidError as error:
             logger.error("The gallery cannot be read: %s", error)  # noqa: TRY400 - it says why
             raise HTTPException(503, "The gallery cannot be read; see the log.") from None

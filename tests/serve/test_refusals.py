@@ -198,7 +198,7 @@ def test_other_methods_paths_and_types(unchanged):
 
 
 def test_more_requests_than_places(client_of, monkeypatch):
-    client = client_of(limits=Limits(max_requests=1))
+    client = client_of(limits=Limits(max_requests=1, threads=1))
     service, inside, go_on = client.app.state.service, threading.Event(), threading.Event()
 
     def held(images):
