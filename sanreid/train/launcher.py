@@ -43,15 +43,20 @@ def launched(environment: Mapping[str, str] = os.environ) -> Launch:
     """Read the variables of whatever started this process.
 
     Raises:
-        ConfigError: A variable is no number.
+        ConfigError: A variable is no number, or there are several processes and no RANK.
     """
-    if "WORLD_SIZE" in environment or "LOCAL_RANK" in environment:
+    if "RANK" in environment or "LOCAL_RANK" in environment:
         return Launch(
             _number(environment, "RANK", 0),
             _number(environment, "WORLD_SIZE", 1),
             _number(environment, "LOCAL_RANK", 0),
         )
-    if not _is_srun(environment):
+    if not _is_srun(environment):  # scripts of sbatch often set WORLD_SIZE, and srun the rest
+        if _number(environment, "WORLD_SIZE", 1) > 1:
+            raise ConfigError(
+                "WORLD_SIZE says that there are several processes, but RANK is not set. Start "
+                "them by torchrun or srun, or unset WORLD_SIZE."
+            )
         return Launch()
     return Launch(
         _number(environment, "SLURM_PROCID", 0),

@@ -71,6 +71,13 @@ def test_the_script_of_sbatch_is_alone():
     assert launched({**SRUN, "ENVIRONMENT": "BATCH"}).world_size == 8
 
 
+def test_a_number_of_processes_alone_starts_none():
+    assert launched({**SRUN, "WORLD_SIZE": "8"}).rank == 5
+    assert launched({"WORLD_SIZE": "1"}) == Launch()
+    with pytest.raises(ConfigError, match="RANK is not set"):
+        launched({"WORLD_SIZE": "2"})
+
+
 def test_a_variable_that_is_no_number_is_named():
     with pytest.raises(ConfigError, match="WORLD_SIZE must be a whole number; got 'two'"):
         launched({"RANK": "0", "WORLD_SIZE": "two"})

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sanreid.cli.gallery.gating import QUALITY
+from sanreid.cli.gallery.shared import CONTENT
 from sanreid.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -116,7 +119,11 @@ def _columns(text: str) -> dict[str, str]:
     if len(found) < len(pairs) or not all(found) or not all(found.values()):
         raise argparse.ArgumentTypeError(f"FIELD=COLUMN,... is wanted, not {text!r}")
     if "path" not in found:
-        raise argparse.ArgumentTypeError(f"path=COLUMN, the column of files, lacks in {text!r}")
+        raise argparse.ArgumentTypeError(f"path=COLUMN, the column of files, is missing: {text!r}")
+    for field in found.keys() & {CONTENT, QUALITY}:  # what resuming and sync compare
+        raise argparse.ArgumentTypeError(
+            f"{field!r} is a field of the gallery's own; name another"
+        )
     return found
 
 
@@ -132,9 +139,13 @@ def _time(text: str) -> Any:  # noqa: ANN401 - seconds, a datetime or None
     if not text:
         return None
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         pass
+    else:
+        if not math.isfinite(seconds):
+            raise ValueError(f"{text!r} is no time; a time that is not known is an empty cell")
+        return seconds
     try:
         time = dt.datetime.fromisoformat(text)
     except ValueError:
