@@ -50,7 +50,7 @@ def embed_files(
 
     The directory is the same: what one of the two began, the other resumes. This process writes
     the shards; actors and machines may die meanwhile, and after this process was killed the next
-    call resumes, so that each path stands once.
+    call resumes, so that each path is there once.
 
     Args:
         directory: For the shards; only this process writes there.

@@ -78,7 +78,7 @@ def _json(raw: bytes) -> Any:  # noqa: ANN401 - any JSON
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _value(text: str) -> Any:  # noqa: ANN401 - any JSON

@@ -66,7 +66,7 @@ def test_columns_with_the_names_of_the_fields_need_no_option(run, table, tiny, t
     [
         (["crops/0.png;1;1;yesterday;"], "Line 2 of .*'yesterday' is neither seconds nor a time"),
         (["crops/0.png;1;1;2026-05-01T12:00;"], "Line 2 of .* has no zone"),
-        (["crops/0.png;1;1;inf;"], "Line 2 of .*'inf' is no time"),
+        (["crops/0.png;1;1;inf;"], "Line 2 of .*'inf' is not a time"),
         (["crops/0.png;1;1;;", "crops/0.png;2;1;;"], "Line 3 of .* names .*0.png once more"),
         ([";1;1;;"], "Line 2 of .* names no file"),
         ([], "lists no crops"),

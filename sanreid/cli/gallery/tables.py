@@ -144,7 +144,7 @@ def _time(text: str) -> Any:  # noqa: ANN401 - seconds, a datetime or None
         pass
     else:
         if not math.isfinite(seconds):
-            raise ValueError(f"{text!r} is no time; a time that is not known is an empty cell")
+            raise ValueError(f"{text!r} is not a time; leave the cell of an unknown time empty")
         return seconds
     try:
         time = dt.datetime.fromisoformat(text)

@@ -70,7 +70,7 @@ def parse_address(path: str | os.PathLike[str]) -> Address:
     """Read an address; one that went through :class:`~pathlib.Path` lost a slash, and is read too.
 
     Raises:
-        InputError: It is none; the message shows it without its token.
+        InputError: It is not an address; the message shows it without its token.
     """
     text = os.fspath(path)
     scheme, _, rest = text.partition(":")

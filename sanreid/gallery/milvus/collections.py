@@ -112,8 +112,8 @@ def check_entries(connection: Connection, name: str) -> int:
     }
     if set(fields) != wanted:
         raise GalleryError(
-            f"The collection {connection.address.shown} is no sanreid gallery: it has the fields "
-            f"{', '.join(sorted(fields))}."
+            f"The collection {connection.address.shown} is not a sanreid gallery: it has the "
+            f"fields {', '.join(sorted(fields))}."
         )
     return int(fields["embedding"]["params"]["dim"])
 

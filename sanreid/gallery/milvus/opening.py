@@ -32,7 +32,7 @@ def open_milvus(
     """Open the store at an address; with ``dim``, create it if it is not there.
 
     Raises:
-        InputError: The address is none, or Milvus has no such index.
+        InputError: It is not an address, or Milvus has no such index.
         MissingExtraError: The client is not installed.
         GalleryError: Nobody answers, nothing or something else is there.
     """

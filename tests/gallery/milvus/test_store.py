@@ -259,7 +259,7 @@ def test_a_token_is_in_no_message_and_no_repr(gallery):
 def test_a_collection_of_something_else_is_refused(gallery):
     held = client(gallery).collections
     held["people"].fields = held["people"].fields[:2]
-    with pytest.raises(GalleryError, match="is no sanreid gallery: it has the fields"):
+    with pytest.raises(GalleryError, match="is not a sanreid gallery: it has the fields"):
         Gallery.open(ADDRESS)
     del held["people"]
     held["people__settings"].rows.clear()
