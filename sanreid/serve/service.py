@@ -99,8 +99,9 @@ class Service:
 
     def refresh(self) -> None:
         """Let a reader see what the writer has committed; a writer sees its own changes."""
+        _, gallery, _ = self._running()
         if self.read_only:
-            self._running()[1].refresh()
+            gallery.refresh()
 
     def num_entries(self) -> int:
         """Return the number of entries."""
