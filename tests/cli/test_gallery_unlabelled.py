@@ -180,6 +180,13 @@ def test_cluster_some_of_the_entries_with_a_threshold(run, run_json, unnamed):
     assert (status, len(table.splitlines()), "0 clusters, 6 alone" in err) == (0, 2, True)
 
 
+def test_cluster_keeps_tracklets_whole(run_json, unnamed):
+    with Gallery.open(unnamed) as gallery:
+        gallery.update([8, 12], metadata=[{"track": "t1"}] * 2)
+    answer = run_json("gallery", "cluster", unnamed, "--tracklets", "track")
+    assert (sorted(answer["clusters"][2]["ids"]), answer["alone"]) == ([8, 9, 10, 11, 12], [])
+
+
 def test_cluster_csv(run, unnamed):
     _, text, _ = run("gallery", "cluster", unnamed, "--csv")
     rows = list(csv.DictReader(io.StringIO(text)))

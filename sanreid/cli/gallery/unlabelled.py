@@ -51,6 +51,11 @@ def add_to(actions: Actions) -> None:
         "(default: that of 'sanreid gallery calibrate', else 0.475)",
     )
     cluster.add_argument(
+        "--tracklets",
+        metavar="KEY",
+        help="a metadata key: entries with the same value under it are one person",
+    )
+    cluster.add_argument(
         "--apply", action="store_true", help="give the entries the people that are proposed"
     )
     add_format_options(cluster)
@@ -102,7 +107,7 @@ def _cluster(args: argparse.Namespace) -> int:
 
     check_is_there(args.path)
     with Gallery.open(args.path, mode="rw" if args.apply else "r") as gallery:
-        found = gallery.cluster(args.where, threshold=args.threshold)
+        found = gallery.cluster(args.where, threshold=args.threshold, tracklet_key=args.tracklets)
         unnamed = set(gallery.find({"pid": None}).tolist())
         rows = [_row(found, number, unnamed) for number in range(len(found))]
         previous = gallery.assign(found) if args.apply else None
