@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -106,7 +107,10 @@ def test_the_examples_contain_no_other_pictures():
 
 @pytest.mark.slow
 def test_the_people_can_be_rendered_again(tmp_path):
-    """Rendering the first and the last person again from the seed gives the same files."""
+    """Rendering the first and the last person again from the seed gives the same pictures.
+
+    Processors round some pixels differently: one of the eight crops differs by up to 3 of 255.
+    """
     from sanreid.errors import MissingExtraError
     from sanreid.train.pit.generate.people.body import cached_body
     from tests.train.pit.command import main
@@ -124,9 +128,16 @@ def test_the_people_can_be_rendered_again(tmp_path):
     for new, folder in (("0001", "train"), ("0002", "left-out")):
         old = "0001" if folder == "train" else "0040"
         for camera in range(1, 5):
-            fresh = Image.open(tmp_path / f"{new}_c{camera}_rendered_0.jpg")
-            kept = Image.open(PEOPLE / folder / f"{old}_c{camera}_rendered_0.jpg")
-            assert fresh.tobytes() == kept.tobytes()
+            fresh, kept = (
+                np.asarray(Image.open(path), dtype=np.int16)
+                for path in (
+                    tmp_path / f"{new}_c{camera}_rendered_0.jpg",
+                    PEOPLE / folder / f"{old}_c{camera}_rendered_0.jpg",
+                )
+            )
+            assert fresh.shape == kept.shape
+            assert np.abs(fresh - kept).max() <= 4
+            assert np.abs(fresh - kept).mean() < 0.1
 
 
 def test_printed_text_is_stored_as_displayed():

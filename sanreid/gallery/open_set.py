@@ -92,7 +92,8 @@ def open_set_report(
 
 
 def _rates(false_alarm_rates: Iterable[float]) -> list[float]:
-    if not isinstance(false_alarm_rates, Iterable):
+    is_number = getattr(false_alarm_rates, "ndim", 1) == 0  # a tensor of one says it is iterable
+    if is_number or not isinstance(false_alarm_rates, Iterable):
         raise InputError(f"false_alarm_rates must be a list; got {false_alarm_rates!r}.")
     rates = [plain(rate) for rate in false_alarm_rates]
     for rate in rates:

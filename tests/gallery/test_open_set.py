@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import Calibration, Gallery, calibration, identification
@@ -314,7 +315,9 @@ def test_a_mean_over_more_than_there_are_is_one_over_all():
         assert (found.pid, found.similarity, found.margin) == (2, 1.0, 0.5)
 
 
-@pytest.mark.parametrize("rates", [0.1, ["0.1"], [float("nan")], [1.5]])
+@pytest.mark.parametrize(
+    "rates", [0.1, ["0.1"], [float("nan")], [1.5], np.array(0.1), torch.tensor(0.1)]
+)
 def test_bad_false_alarm_rates(rates):
     gallery = Gallery(2)
     gallery.add([[1, 0]], pids=[1])

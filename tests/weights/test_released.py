@@ -112,5 +112,7 @@ def test_the_commands_reproduce_the_metrics(name, real_data, capsys):
         assert (program, *words[:3]) == ("sanreid", "evaluate", "--weights", name)
         assert main([*words, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
-        for figure in ("mAP", "rank1"):
-            assert found[figure] == pytest.approx(metric[figure], abs=0.002), metric["command"]
+        # Measured in bfloat16: in float32, of processors without it, some queries of a thousand
+        # have another first hit.
+        for figure, tolerance in (("mAP", 0.002), ("rank1", 0.005)):
+            assert found[figure] == pytest.approx(metric[figure], abs=tolerance), metric["command"]
