@@ -45,17 +45,13 @@ from sanreid.inference.module_state import assign, compact, weights_state
 from sanreid.inference.resumable import (
     EncodedShards,
     Label,
-    check_labels,
-    check_names_are_text,
-    write_embeddings,
+    embed_into_shards,
 )
 from sanreid.integrations.boxes import read_boxes
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch
-from sanreid.utils.arguments import check_choice, check_flag
-from sanreid.utils.paths import as_path
+from sanreid.utils.arguments import check_choice
 from sanreid.utils.progress import progress_bar
-from sanreid.utils.shards import ShardWriter
 
 __all__ = ["DefaultThreshold", "EncodedFiles", "SANEncoder"]
 
@@ -439,30 +435,19 @@ class SANEncoder:
             MissingExtraError: ``pyarrow``, of the extra ``parquet``, is not installed.
         """
         options = Options(batch_size, flip, normalize, "rgb")
-        check_flag("resume", resume)
-        target = as_path(directory, "a directory for the shards")
-        known = check_labels(labels)
-        files, failures = expand_paths(paths, collect=True)
-        check_names_are_text([*files, *(path for path, _ in failures)])
-        writer = ShardWriter(
-            target,
+        return embed_into_shards(
+            directory,
+            paths,
+            embed=lambda pending: self._steps(pending, options, name_positions=False),
             fingerprint=self.fingerprint,
             dim=self.embedding_dim,
-            options={"flip": flip, "normalize": normalize},
+            flip=flip,
+            normalize=normalize,
             resume=resume,
+            labels=labels,
             rows_per_shard=rows_per_shard,
+            progress=progress,
         )
-        held = len(writer.done)
-        with progress_bar(progress, total=len(files)) as bar:
-            embedded, failed = write_embeddings(
-                writer,
-                files,
-                failures,
-                embed=lambda pending: self._steps(pending, options, name_positions=False),
-                labels=known,
-                report=bar.update,
-            )
-        return EncodedShards(target, embedded, held, failed)
 
     def encode_stream(
         self,

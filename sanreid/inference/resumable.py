@@ -10,18 +10,14 @@ from pathlib import Path
 import numpy as np
 
 from sanreid.errors import InputError
+from sanreid.images.sources import expand_paths
 from sanreid.inference.batches import Batch, Failure
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_flag, shown
 from sanreid.utils.paths import as_path
+from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardRow, ShardWriter
 
-__all__ = [
-    "EncodedShards",
-    "Label",
-    "check_labels",
-    "check_names_are_text",
-    "write_embeddings",
-]
+__all__ = ["EncodedShards", "Label", "embed_into_shards"]
 
 Label = tuple[int | str | None, int | None]
 """Person and camera of a file."""
@@ -46,7 +42,62 @@ class EncodedShards:
     failures: list[tuple[Path, str]]
 
 
-def check_labels(labels: object) -> dict[Path, Label]:
+def embed_into_shards(
+    directory: object,
+    paths: object,
+    *,
+    embed: Embed,
+    fingerprint: str,
+    dim: int,
+    flip: bool,
+    normalize: bool,
+    resume: bool,
+    labels: object,
+    rows_per_shard: int,
+    progress: bool | None,
+) -> EncodedShards:
+    """Embed files and folders into a directory of shards, whatever embeds them.
+
+    Args:
+        directory: As in :meth:`sanreid.SANEncoder.encode_to`.
+        paths: As there.
+        embed: From the paths that the directory does not hold to embeddings and failures, by
+            their indices.
+        fingerprint: That of the encoder.
+        dim: D, the length of an embedding.
+        flip: As there; a directory is resumed with the options it was begun with.
+        normalize: As ``flip``.
+        resume: As there.
+        labels: As there.
+        rows_per_shard: As there.
+        progress: As there.
+
+    Raises:
+        InputError: As there.
+        MissingExtraError: ``pyarrow`` is not installed.
+    """
+    check_flag("resume", resume)
+    target = as_path(directory, "a directory for the shards")
+    known = _checked_labels(labels)
+    files, failures = expand_paths(paths, collect=True)
+    _check_names_are_text([*files, *(path for path, _ in failures)])
+    writer = ShardWriter(
+        target,
+        fingerprint=fingerprint,
+        dim=dim,
+        options={"flip": flip, "normalize": normalize},
+        resume=resume,
+        rows_per_shard=rows_per_shard,
+    )
+    held = len(writer.done)
+    with progress_bar(progress, total=len(files)) as bar:
+        embedded, failed = _write_embeddings(
+            writer, files, failures, embed=embed, labels=known, report=bar.update
+        )
+    return EncodedShards(target, embedded, held, failed)
+
+
+def _checked_labels(labels: object) -> dict[Path, Label]:
     """Return person and camera by path, of a caller's mapping; None is an empty one.
 
     Raises:
@@ -59,7 +110,7 @@ def check_labels(labels: object) -> dict[Path, Label]:
     return {as_path(path, "labels by path"): _label(path, one) for path, one in labels.items()}
 
 
-def check_names_are_text(paths: Iterable[Path]) -> None:
+def _check_names_are_text(paths: Iterable[Path]) -> None:
     """Refuse paths that a column of text cannot hold.
 
     Raises:
@@ -87,7 +138,7 @@ def _label(path: object, label: object) -> Label:
     )
 
 
-def write_embeddings(
+def _write_embeddings(
     writer: ShardWriter,
     files: Sequence[Path],
     failures: Sequence[tuple[Path, str]],

@@ -9,21 +9,16 @@ from typing import Any
 
 from sanreid.encoder import SANEncoder
 from sanreid.errors import ImageError, SanreidError
-from sanreid.images.sources import expand_paths
 from sanreid.inference.batches import Batch, Failure
 from sanreid.inference.resumable import (
     EncodedShards,
     Label,
-    check_labels,
-    check_names_are_text,
-    write_embeddings,
+    embed_into_shards,
 )
 from sanreid.scale.columns import embeddings_of
 from sanreid.scale.ray_data import embed, load_ray
-from sanreid.utils.arguments import check_flag, check_kind
-from sanreid.utils.paths import as_path
-from sanreid.utils.progress import progress_bar
-from sanreid.utils.shards import ShardWriter, load_pyarrow
+from sanreid.utils.arguments import check_kind
+from sanreid.utils.shards import load_pyarrow
 
 __all__ = ["embed_files"]
 
@@ -81,11 +76,6 @@ def embed_files(
     """
     load_ray("ray.data")
     check_kind("encoder", encoder, SANEncoder, "a SANEncoder")
-    check_flag("resume", resume)
-    target = as_path(directory, "a directory for the shards")
-    known = check_labels(labels)
-    files, failures = expand_paths(paths, collect=True)
-    check_names_are_text([*files, *(path for path, _ in failures)])
 
     def through_ray(pending: Sequence[Path]) -> Generator[Batch | Failure, None, None]:
         return _rows_of(
@@ -101,20 +91,19 @@ def embed_files(
             num_gpus=num_gpus,
         )
 
-    writer = ShardWriter(
-        target,
+    return embed_into_shards(
+        directory,
+        paths,
+        embed=through_ray,
         fingerprint=encoder.fingerprint,
         dim=encoder.embedding_dim,
-        options={"flip": flip, "normalize": normalize},
+        flip=flip,
+        normalize=normalize,
         resume=resume,
+        labels=labels,
         rows_per_shard=rows_per_shard,
+        progress=progress,
     )
-    held = len(writer.done)
-    with progress_bar(progress, total=len(files)) as bar:
-        embedded, failed = write_embeddings(
-            writer, files, failures, embed=through_ray, labels=known, report=bar.update
-        )
-    return EncodedShards(target, embedded, held, failed)
 
 
 def _rows_of(
