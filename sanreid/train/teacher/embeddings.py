@@ -1,7 +1,7 @@
 """The teacher's embeddings of the training crops, each computed once and kept on disk.
 
-A file for each teacher holds one float16 row for every crop it has ever embedded, under a
-fingerprint of the crop's file (name, size, modification time). Another selection of crops finds
+A file for each teacher holds one float16 row for every crop it has ever embedded, under a hash
+of the contents of the crop's file. Another selection of crops, or a copy of them elsewhere, finds
 its rows again; missing rows are computed and added in parts, so that an interrupt loses little.
 """
 
@@ -65,7 +65,8 @@ def teacher_embeddings(
     path = None if cache_dir is None else cache_dir / f"teacher-{teacher.digest[:24]}.npz"
     known = _Known.empty() if path is None or not path.is_file() else _Known.read(path)
     wanted = np.array([_fingerprint(one) for one in crops.paths], dtype="S32")
-    missing = np.flatnonzero(~np.isin(wanted, known.crops))
+    different, first = np.unique(wanted, return_index=True)
+    missing = np.sort(first[~np.isin(different, known.crops)])
     if len(missing):
         logger.info("The teacher embeds %d of %d crops.", len(missing), len(crops))
     began, done = time.monotonic(), 0
@@ -131,10 +132,8 @@ def _unit(teacher: Teacher, paths: list[Path]) -> NDArray[np.float16]:
 
 
 def _fingerprint(path: Path) -> bytes:
-    """Hash what decides the pixels of a file: its name, size and modification time."""
+    """Hash the contents of a file, so that a copy elsewhere finds its row."""
     try:
-        stat = path.stat()
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:32].encode()
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror}.") from error
-    line = f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}"
-    return hashlib.sha256(line.encode(errors="surrogateescape")).hexdigest()[:32].encode()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,14 @@ def test_each_crop_is_embedded_once(teacher, crops, tmp_path):
     assert sorted(teacher.asked) == sorted(crops.paths)
     assert first.rows.equal(both.rows[:20])
     assert again.rows.equal(both.rows[np.arange(30, 10, -1).tolist()])
+
+
+def test_a_copy_elsewhere_needs_no_teacher(teacher, crops, people, tmp_path):
+    taught = teacher_embeddings(CONFIG, crops, tmp_path)
+    teacher.asked.clear()
+    copied = read_crops(shutil.copytree(people, tmp_path / "copied"), names="folders")
+    assert teacher_embeddings(CONFIG, copied, tmp_path).rows.equal(taught.rows)
+    assert not teacher.asked
 
 
 def test_what_was_done_before_an_interrupt_is_kept(teacher, crops, tmp_path, monkeypatch):
