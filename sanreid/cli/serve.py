@@ -12,8 +12,10 @@ __all__ = ["add_to"]
 
 _DESCRIPTION = """\
 Serve one gallery over HTTP: embed, search, identify, enrol, forget, health, metrics. It is reached
-from this machine only unless --host says otherwise, which needs a token. One process writes; start
-others with --read-only for more readers. Ctrl-C or SIGTERM answers requests in progress and ends.
+from this machine only unless --host says otherwise, which needs a token. Without a token, requests
+must be sent to a host name of this machine, so that no web page can reach the gallery through the
+browser. One process writes; start others with --read-only for more readers. Ctrl-C or SIGTERM
+answers requests in progress and ends.
 """
 
 
@@ -41,6 +43,14 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         type=file_path,
         metavar="FILE",
         help="holds the token that requests must send (default: the variable SANREID_TOKEN)",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="without a token: another host name that requests may be sent to, such as that of a "
+        "proxy in front; may be repeated",
     )
     parser.add_argument(
         "--wait",
@@ -92,7 +102,7 @@ def _port(text: str) -> int:
 def _run(args: argparse.Namespace) -> int:
     from sanreid.gallery.milvus.address import is_address, parse_address
     from sanreid.serve import Limits, create_app, read_token, run
-    from sanreid.serve.running import check_exposure
+    from sanreid.serve.running import LOOPBACK_HOSTS, check_exposure
 
     token = read_token(args.token_file)
     check_exposure(args.host, token)
@@ -103,8 +113,17 @@ def _run(args: argparse.Namespace) -> int:
         max_requests=args.max_requests,
         threads=args.threads,
     )
-    options = {"read_only": args.read_only, "create": args.create, "wait": args.wait}
-    app = create_app(args.path, load_encoder(args), token=token, limits=limits, **options)
+    hosts = [*LOOPBACK_HOSTS, args.host, *args.allow_host] if token is None else None
+    app = create_app(
+        args.path,
+        load_encoder(args),
+        token=token,
+        read_only=args.read_only,
+        create=args.create,
+        wait=args.wait,
+        limits=limits,
+        hosts=hosts,
+    )
     app.state.service.start()
     where = f"http://{args.host}:{args.port}"
     gallery = parse_address(args.path).shown if is_address(args.path) else args.path  # no token

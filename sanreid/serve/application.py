@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ def create_app(
     wait: float = 10.0,
     refresh_s: float = 1.0,
     limits: Limits | None = None,
+    hosts: Iterable[str] | None = None,
 ) -> FastAPI:
     """Return an ASGI application that serves one gallery.
 
@@ -46,6 +48,8 @@ def create_app(
         refresh_s: Seconds after which an idle reader looks for changes, so that it keeps no
             files of removed entries open.
         limits: What a request may ask.
+        hosts: The host names that requests may be sent to, without ports; others are answered
+            with 400. None: any. ``sanreid serve`` without a token takes those of this machine.
 
     Raises:
         MissingExtraError: FastAPI is not installed.
@@ -62,4 +66,4 @@ def create_app(
         wait_s=wait,
         limits=limits,
     )
-    return build_app(service, check_token(token), refresh_s=refresh_s)
+    return build_app(service, check_token(token), refresh_s=refresh_s, hosts=hosts)

@@ -147,9 +147,12 @@ class Enrolled(BaseModel):
 
 
 class Forgotten(BaseModel):
-    """How many entries were removed; the files hold nothing of them."""
+    """How many entries were removed; the files hold nothing of them, unless ``trace`` says so."""
 
     removed: int
+    trace: str | None = Field(
+        None, description="Why files may still hold them; left out when they do not."
+    )
 
 
 class Health(BaseModel):

@@ -7,7 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI
@@ -23,6 +23,7 @@ from sanreid.errors import InputError, SanreidError
 from sanreid.serve import bodies
 from sanreid.serve.answers import add_error_answers
 from sanreid.serve.gate import Gate
+from sanreid.serve.hosts import HostCheck
 from sanreid.serve.metrics import CONTENT_TYPE
 from sanreid.serve.requests import read_request
 from sanreid.serve.service import Service
@@ -46,7 +47,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastAPI:
+def build_app(
+    service: Service, token: str | None, *, refresh_s: float, hosts: Iterable[str] | None = None
+) -> FastAPI:
     """Return the application; see :func:`sanreid.serve.create_app`."""
     app = FastAPI(
         title="sanreid",
@@ -93,11 +96,17 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
         images, body = await read_request(request, bodies.EnrolBody, service.limits)
         return bodies.Enrolled(ids=await work(service.enrol, images, body))
 
-    @app.post("/forget", **_takes(bodies.ForgetBody), dependencies=guard)
+    @app.post(
+        "/forget",
+        **_takes(bodies.ForgetBody),
+        dependencies=guard,
+        response_model_exclude_none=True,
+    )
     async def forget(request: Request) -> bodies.Forgotten:
         """Remove a person or entries; the answer comes when the files hold nothing of them."""
         _, body = await read_request(request, bodies.ForgetBody, service.limits)
-        return bodies.Forgotten(removed=await work(service.forget, body))
+        removed, trace = await work(service.forget, body)
+        return bodies.Forgotten(removed=removed, trace=trace)
 
     @app.get("/health", responses={503: {"model": bodies.ErrorAnswer}})
     async def health() -> bodies.Health:
@@ -117,7 +126,9 @@ def build_app(service: Service, token: str | None, *, refresh_s: float) -> FastA
         return Response(service.metrics.text(gauges), media_type=CONTENT_TYPE)
 
     add_error_answers(app)
-    app.add_middleware(
+    if hosts is not None:
+        app.add_middleware(HostCheck, hosts=hosts)
+    app.add_middleware(  # the last one added is the first to see a request
         Gate,
         metrics=service.metrics,
         max_requests=service.limits.max_requests,

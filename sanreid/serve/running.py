@@ -13,7 +13,9 @@ from sanreid.utils.extras import require_extra
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-__all__ = ["check_exposure", "run"]
+__all__ = ["LOOPBACK_HOSTS", "check_exposure", "run"]
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 KEEP_ALIVE_S = 75  # longer than proxies keep idle connections, so that they close them
 GRACE_S = 30  # for requests in progress, once the service is told to stop

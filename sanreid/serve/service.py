@@ -6,6 +6,7 @@ the application was made opens its own.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import GalleryError, UnknownIdError
+from sanreid.errors import GalleryError, UnknownIdError, UnsupportedError
 from sanreid.gallery import Gallery, Hit
 from sanreid.gallery.images import Encoder, as_encoder
 from sanreid.serve.metrics import Metrics
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadOnlyError", "Service"]
 
+logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -175,16 +177,20 @@ class Service:
         self.metrics.count("entries_added", len(ids))
         return [int(one) for one in ids]
 
-    def forget(self, body: ForgetBody) -> int:
-        """Remove a person, or entries, and rewrite the files without them; return how many.
+    def forget(self, body: ForgetBody) -> tuple[int, str | None]:
+        """Remove a person, or entries, and rewrite the files without them.
 
         If the process ends between the two steps, the same request, sent again, does the second
         one, even though it then finds nobody.
 
+        Returns:
+            How many entries were removed, and why files may still hold them: None, except on
+            Milvus Lite, which cannot be told to rewrite its files.
+
         Raises:
             UnknownIdError: There is no such person or entry.
         """
-        gallery, removed = self._writable(), 0
+        gallery, removed, trace = self._writable(), 0, None
         with self._forgetting:
             try:
                 if body.ids is not None:
@@ -195,9 +201,9 @@ class Service:
                     raise UnknownIdError("The gallery has no entries of that person.")
             finally:
                 if removed or gallery.stats()["removed_rows"] != 0:  # None: a server does not tell
-                    gallery.compact()
+                    trace = _compacted(gallery)
         self.metrics.count("entries_removed", removed)
-        return removed
+        return removed, trace
 
     def _running(self) -> tuple[Encoder, Gallery, ThreadPoolExecutor]:
         if self._opened is None:
@@ -216,6 +222,19 @@ def _loaded(source: Encoder | str | os.PathLike[str] | None) -> Encoder:
 
         return SANEncoder.from_pretrained(source)
     return as_encoder(source)
+
+
+def _compacted(gallery: Gallery) -> str | None:
+    """Rewrite a gallery's files; return why that is not possible, if so."""
+    try:
+        gallery.compact()
+    except UnsupportedError as error:
+        logger.warning("Removed entries stay in the files for now: %s", error)
+        return (
+            "The entries are in no answer any more. This gallery's storage decides itself when "
+            "their rows leave its files."
+        )
+    return None
 
 
 def _hit(hit: Hit) -> dict[str, Any]:

@@ -58,6 +58,23 @@ def test_readers_and_tokens(run, tiny, tmp_path, started, monkeypatch):
     assert len(started) == 2
 
 
+def test_without_a_token_host_names_are_checked(run, tiny, tmp_path, monkeypatch, started):
+    asked = []
+    create = served.create_app
+
+    def create_app(*args, **options):
+        asked.append(options["hosts"])
+        return create(*args, **options)
+
+    monkeypatch.setattr(served, "create_app", create_app)
+    options = ("serve", tmp_path / "g", "--create", "--weights", tiny, "--host", "127.0.0.2")
+    assert run(*options, "--allow-host", "proxy.example")[0] == 0
+    monkeypatch.setenv("SANREID_TOKEN", "0123456789abcdef")
+    assert run(*options)[0] == 0
+    names = ["localhost", "127.0.0.1", "::1", "127.0.0.2", "proxy.example"]
+    assert asked == [names, None]
+
+
 def test_an_address_is_no_path(run, tiny, started, monkeypatch):
     opened = []
 

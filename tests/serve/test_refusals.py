@@ -16,14 +16,22 @@ from PIL import Image
 from sanreid.errors import ConfigError, GalleryError, GalleryLockedError, MissingExtraError
 from sanreid.gallery import Gallery
 from sanreid.serve import Limits, create_app, read_token
-from sanreid.serve.running import check_exposure
-from tests.serve.conftest import base64_of, jpeg
+from sanreid.serve.running import LOOPBACK_HOSTS, check_exposure
+from tests.serve.conftest import base64_of, clients, jpeg
 
 pytest.importorskip("fastapi", reason="the extra serve is not installed")
 pytest.importorskip("httpx", reason="httpx is not installed (extra dev)")
 
 TOKEN = "0123456789abcdef-secret"
 JPEG_HEADERS = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture(scope="module")
+def of_this_machine(tiny_encoder, tmp_path_factory):
+    """A client of a service that answers to this machine's names, and to a proxy's."""
+    start = clients(tiny_encoder, tmp_path_factory.mktemp("hosts"))
+    yield next(start)(hosts=[*LOOPBACK_HOSTS, "proxy.example"])
+    next(start, None)
 
 
 def refusal(answer):
@@ -76,6 +84,39 @@ def test_other_machines_need_a_token():
         check_exposure(host, TOKEN)
         with pytest.raises(ConfigError, match="a token is needed"):
             check_exposure(host, None)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST.:8000", 200),
+        ("127.0.0.1:8000", 200),
+        ("[::1]:8000", 200),
+        ("proxy.example", 200),
+        ("evil.example", 400),
+        ("localhost.evil.example", 400),
+        ("127.0.0.1.evil.example:8000", 400),
+        ("[::1].evil.example", 400),
+        ("[::2]", 400),
+        ("evil.example:@localhost", 400),
+        ("", 400),
+    ],
+)
+def test_host_names(of_this_machine, host, status):
+    answer = of_this_machine.get("/health", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 400:
+        assert refusal(answer) == (400, "UnknownHost")
+        assert "answers to the host names 127.0.0.1, ::1, localhost, proxy.exa" in answer.text
+
+
+def test_two_host_names_and_all_routes(of_this_machine):
+    both = [("Host", "localhost"), ("Host", "evil.example")]
+    assert refusal(of_this_machine.get("/health", headers=both)) == (400, "UnknownHost")
+    for route in ("/embed", "/search", "/identify", "/enrol", "/forget", "/docs", "/nowhere"):
+        answer = of_this_machine.post(route, headers={"Host": "evil.example"})
+        assert refusal(answer) == (400, "UnknownHost")
 
 
 def test_bodies_larger_than_the_limit(client_of):

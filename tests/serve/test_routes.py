@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sanreid.errors import UnsupportedError
 from sanreid.gallery import Gallery
 from tests.serve.conftest import base64_of, jpeg
 
@@ -106,6 +107,20 @@ def test_a_store_that_does_not_tell_is_compacted(client, enrol, monkeypatch):
     for status in (200, 404):
         assert client.post("/forget", json={"pid": "anna"}).status_code == status
     assert len(compacted) == 2
+
+
+def test_a_storage_that_keeps_a_trace_says_so(client, enrol, monkeypatch, caplog):
+    def refuse(gallery):
+        raise UnsupportedError("cannot be compacted: see /secret/people.db")
+
+    enrol(client, "anna")
+    monkeypatch.setattr(Gallery, "compact", refuse)
+    answer = client.post("/forget", json={"pid": "anna"})
+    assert (answer.status_code, answer.json()["removed"]) == (200, 1)
+    assert "decides itself when their rows leave its files" in answer.json()["trace"]
+    assert "secret" not in answer.text
+    assert "cannot be compacted" in caplog.text
+    assert client.post("/forget", json={"pid": "anna"}).status_code == 404
 
 
 def test_readers_see_what_was_acknowledged(client_of, enrol):
