@@ -22,7 +22,10 @@ def test_the_recipe_agrees_with_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert recipe["context"]["version"] == sanreid.__version__
     assert recipe["about"]["license"] == project["license"]
-    assert recipe["about"]["license_file"] == project["license-files"]
+    # The wheel has the terms of the weights beside the weights; conda collects them in one folder.
+    terms = "sanreid/pretrained/LICENSE"
+    assert (ROOT / terms).is_file()
+    assert recipe["about"]["license_file"] == [*project["license-files"], terms]
     wanted = {f"python {project['requires-python']}"}
     for requirement in project["dependencies"]:
         name, least = re.fullmatch(r"([\w-]+)(>=[\d.]+)", requirement).groups()
