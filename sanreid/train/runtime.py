@@ -7,15 +7,17 @@ here is the identity.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sanreid.backends.device import parse_device
+from sanreid.backends.device import parse_device, resolve_dtype
 from sanreid.errors import ConfigError, InputError
 from sanreid.train.config import TrainConfig
+from sanreid.train.config.run import Precision
 from sanreid.train.launcher import launched
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "rank",
     "resolve_device",
     "to_device",
+    "with_precision",
     "world_size",
 ]
 
@@ -63,9 +66,32 @@ def resolve_device(name: str) -> torch.device:
     return torch.device("cuda", number)
 
 
-def autocast_dtype(config: TrainConfig) -> torch.dtype | None:
+def with_precision(
+    config: TrainConfig, device: torch.device, *, recorded: Precision = "auto"
+) -> TrainConfig:
+    """Return the settings with the precision that ``"auto"`` stands for.
+
+    With several processes it is bf16 if the device of each computes that natively; all of them
+    must call this together.
+
+    Args:
+        config: The settings; a precision that they name stays.
+        device: The device of this process.
+        recorded: The precision of the run that is resumed, which a machine does not change.
+    """
+    if config.run.precision != "auto":
+        return config
+    precision = recorded
+    if precision == "auto":
+        lacking = torch.tensor(float(autocast_dtype(config, device) is None), device=device)
+        precision = "fp32" if bool(all_sum(lacking)) else "bf16"
+    return replace(config, run=replace(config.run, precision=precision))
+
+
+def autocast_dtype(config: TrainConfig, device: torch.device) -> torch.dtype | None:
     """Return the dtype of autocast; None for plain float32."""
-    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[config.run.precision]
+    dtype = resolve_dtype(config.run.precision, device)
+    return None if dtype == torch.float32 else dtype
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:

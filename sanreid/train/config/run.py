@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from sanreid.config import EncoderConfig
 from sanreid.train.config.checks import require
@@ -19,10 +19,13 @@ from sanreid.train.config.learning import (
 from sanreid.train.config.measuring import EvaluationConfig
 
 __all__ = [
+    "Precision",
     "RunConfig",
     "SizeStep",
     "TrainConfig",
 ]
+
+Precision: TypeAlias = Literal["auto", "bf16", "fp16", "fp32"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,9 @@ class RunConfig:
         epochs: Passes over all crops.
         max_steps: Stop after this many optimizer steps; 0: no limit.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
-        precision: ``"bf16"`` and ``"fp16"`` by autocast over float32 weights, or ``"fp32"``.
+        precision: ``"bf16"`` and ``"fp16"`` by autocast over float32 weights, or ``"fp32"``;
+            ``"auto"``: bf16 where the device computes it natively, else fp32. The run records
+            which, and keeps it when resumed elsewhere.
         channels_last: Use the memory format in which convolutions are fastest.
         accumulate: Batches per optimizer step; hard examples are mined within each batch.
         threads: Number of torch threads on the CPU; 0: torch's choice.
@@ -76,7 +81,7 @@ class RunConfig:
     epochs: int = 60
     max_steps: int = 0
     device: str = "auto"
-    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    precision: Precision = "auto"
     channels_last: bool = True
     accumulate: int = 1
     threads: int = 0

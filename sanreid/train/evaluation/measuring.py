@@ -135,7 +135,7 @@ def measure_all(
             one.images,
             config.encoder,
             device=device,
-            autocast=autocast_dtype(config),
+            autocast=autocast_dtype(config, device),
             batch_size=config.evaluation.batch_size,
             flip=config.evaluation.flip,
             stop=stop,

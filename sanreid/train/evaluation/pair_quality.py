@@ -44,7 +44,7 @@ def measure_pairs(
         ``stop()`` became true.
     """
     network.eval()
-    autocast = autocast_dtype(config)
+    autocast = autocast_dtype(config, device)
     count = config.evaluation.batch_size
     sums: dict[str, Tensor] = {}
     mean = _mean_texture(pairs, count)

@@ -102,7 +102,6 @@ class Engine:
                 "data.sources is empty: name at least one folder of crops, "
                 "[[data.sources]] folder = ..., or pairs alone for SAN-PG, pit.folder = ..."
             )
-        self.config = config
         self.folder = Path(config.run.output)
         self.device = resolve_device(config.run.device)
         if config.run.sync_bn and self.device.type == "cpu" and runtime.world_size() > 1:
@@ -111,6 +110,10 @@ class Engine:
                 "normalizes by each process's own part of the batch."
             )
         state = state_to_resume(config, resume=resume)
+        recorded = state["config"]["run"] if state is not None else {}
+        self.config = config = runtime.with_precision(
+            config, self.device, recorded=recorded.get("precision", "auto")
+        )
         is_main = runtime.is_main()
         self.sets: list[EvaluationSet] = (
             load_sets(config.evaluation.sets, config.encoder.input_size) if is_main else []

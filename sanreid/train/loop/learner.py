@@ -109,7 +109,7 @@ class Learner:
             self.ema = WeightAverage(
                 self.network, decay=config.ema.decay, warmup=config.ema.warmup
             )
-        self._autocast = runtime.autocast_dtype(config)
+        self._autocast = runtime.autocast_dtype(config, device)
         self.forward: nn.Module | None = None
 
     @property

@@ -85,6 +85,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             continue
         for key in settings.keys() - set(_FREE_KEYS.get(section, ())):
             was, now = old.get(section, {}).get(key), settings[key]
+            if (section, key, now) == ("run", "precision", "auto"):  # that of the run
+                continue
             if key in _PATHS.get(section, ()):
                 was, now = bool(was), bool(now)
             if key == "teacher":  # its path may differ; its digest is part of the crops'

@@ -115,7 +115,7 @@ class PseudoLabels:
             self._batches.store.images,
             self._config.encoder,
             device=self._learner.device,
-            autocast=runtime.autocast_dtype(self._config),
+            autocast=runtime.autocast_dtype(self._config, self._learner.device),
             batch_size=self._config.evaluation.batch_size,
             flip=self._config.evaluation.flip,
             stop=stop,

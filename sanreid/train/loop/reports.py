@@ -105,7 +105,7 @@ def draw(
         crops, targets = batch.pit_crops, batch.targets.pit_textures
     if crops is None:
         return None
-    autocast = runtime.autocast_dtype(config)
+    autocast = runtime.autocast_dtype(config, device)
     network.eval()
     with (
         torch.inference_mode(),

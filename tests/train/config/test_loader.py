@@ -135,7 +135,7 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ("run.epochs=2.5", "run.epochs must be a whole number; got 2.5"),
         ("run.epochs=true", "must be a whole number"),
         ("run.epochs=0", "run.epochs must be at least 1; got 0"),
-        ("run.precision=int4", "run.precision must be one of 'bf16', 'fp16', 'fp32'"),
+        ("run.precision=int4", "run.precision must be one of 'auto', 'bf16', 'fp16', 'fp32'"),
         ("optimizer.betas=[0.9]", "optimizer.betas must be a list of 2"),
         ("optimizer.betas=0.9", "optimizer.betas must be a list"),
         ("optimizer.milestones=[5, 3]", "must increase"),
