@@ -746,6 +746,9 @@ class Gallery:
         query_pids: Iterable[Any] | None = None,
         query_camids: Iterable[Any] | None = None,
         same_camera: Literal["exclude", "keep"] = "exclude",
+        query_timestamps: Iterable[Any] | None = None,
+        min_gap_s: Gap | None = None,
+        max_gap_s: Gap | None = None,
         encoder_fingerprint: str | None = None,
     ) -> list[Identification]:
         """Identify the person of each query, or report it as unknown.
@@ -761,6 +764,10 @@ class Gallery:
             query_pids: With ``query_camids`` as in :meth:`search`.
             query_camids: As in :meth:`search`.
             same_camera: As in :meth:`search`.
+            query_timestamps: As in :meth:`search`.
+            min_gap_s: As in :meth:`search`: entries that the query's person cannot have travelled
+                from, or to, never count.
+            max_gap_s: As in :meth:`search`.
             encoder_fingerprint: As in :meth:`search`.
 
         Raises:
@@ -778,7 +785,17 @@ class Gallery:
         validation.check_choice(group, "group", ("best", "mean"))
         return identify(
             self._store,
-            self._request(queries, 1, where, query_pids, query_camids, same_camera),
+            self._request(
+                queries,
+                1,
+                where,
+                query_pids,
+                query_camids,
+                same_camera,
+                query_timestamps=query_timestamps,
+                min_gap_s=min_gap_s,
+                max_gap_s=max_gap_s,
+            ),
             threshold=validation.as_number(threshold, "threshold"),
             group=group,
             top=validation.as_count(top, "top"),

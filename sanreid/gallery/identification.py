@@ -164,6 +164,7 @@ def _search(
     """Yield the hits of some queries of a request, a few queries at a time."""
     size = max(1, _RESULT_SIZE // request.k)
     pids, camids, cameras = request.exclude_pids, request.exclude_camids, request.query_camids
+    travel = request.travel
     for start in range(0, len(queries), size):
         chosen = queries[start : start + size]
         result = store.search(
@@ -174,6 +175,7 @@ def _search(
                 exclude_camids=None if camids is None else camids[chosen],
                 query_pids=None,
                 query_camids=None if cameras is None else cameras[chosen],
+                travel=None if travel is None else travel.of(np.array(chosen)),
             )
         )
         for row, query in enumerate(chosen):

@@ -41,6 +41,20 @@ class _Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class PairGap(_Body):
+    """Seconds between two cameras, in either direction."""
+
+    camids: tuple[Camid, Camid]
+    seconds: float
+
+
+def _gap(words: str) -> Any:  # noqa: ANN401 - what pydantic reads
+    return Field(None, description=f"{words} between two cameras, all pairs alike or by pair.")
+
+
+Gap = float | list[PairGap] | None
+
+
 class EmbedBody(_Body):
     """Images to embed."""
 
@@ -56,8 +70,8 @@ class SearchBody(_Body):
     camids: Camids = None
     same_camera: SameCamera = "exclude"
     timestamps: Timestamps = None
-    min_gap_s: float | None = Field(None, description="Least seconds between two cameras.")
-    max_gap_s: float | None = Field(None, description="Most seconds between two cameras.")
+    min_gap_s: Gap = _gap("Least seconds")
+    max_gap_s: Gap = _gap("Most seconds")
     min_similarity: float | None = None
     rerank: bool | int = False
     expand: int = 0
@@ -75,6 +89,9 @@ class IdentifyBody(_Body):
     where: Where = None
     camids: Camids = None
     same_camera: SameCamera = "exclude"
+    timestamps: Timestamps = None
+    min_gap_s: Gap = _gap("Least seconds")
+    max_gap_s: Gap = _gap("Most seconds")
 
 
 class EnrolBody(_Body):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import GalleryError, UnknownIdError, UnsupportedError
+from sanreid.errors import GalleryError, InputError, UnknownIdError, UnsupportedError
 from sanreid.gallery import Gallery, Hit
 from sanreid.gallery.images import Encoder, as_encoder
 from sanreid.serve.metrics import Metrics
@@ -127,9 +127,7 @@ class Service:
             where=body.where,
             query_camids=body.camids,
             same_camera=body.same_camera,
-            query_timestamps=body.timestamps,
-            min_gap_s=body.min_gap_s,
-            max_gap_s=body.max_gap_s,
+            **_travel(body),
             min_similarity=body.min_similarity,
             rerank=body.rerank,
             expand=body.expand,
@@ -149,6 +147,7 @@ class Service:
             where=body.where,
             query_camids=body.camids,
             same_camera=body.same_camera,
+            **_travel(body),
             encoder_fingerprint=fingerprint,
         )
         return [
@@ -222,6 +221,21 @@ def _loaded(source: Encoder | str | os.PathLike[str] | None) -> Encoder:
 
         return SANEncoder.from_pretrained(source)
     return as_encoder(source)
+
+
+def _travel(body: SearchBody | IdentifyBody) -> dict[str, Any]:
+    """Return when the queries were taken, and the possible gaps, as the gallery takes them.
+
+    Raises:
+        InputError: A pair of cameras is named twice.
+    """
+    gaps: dict[str, Any] = {"min_gap_s": body.min_gap_s, "max_gap_s": body.max_gap_s}
+    for name, gap in gaps.items():
+        if isinstance(gap, list):
+            gaps[name] = {pair.camids: pair.seconds for pair in gap}
+            if len(gaps[name]) < len(gap):
+                raise InputError(f"{name} names a pair of cameras twice.")
+    return {"query_timestamps": body.timestamps, **gaps}
 
 
 def _compacted(gallery: Gallery) -> str | None:

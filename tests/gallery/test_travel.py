@@ -101,6 +101,25 @@ def test_a_journey_one_can_follow():
     assert len(found(min_gap_s=30)) == 4
 
 
+def test_identify_keeps_the_rule_of_each_query():
+    rows, camids, times = sightings(5, 150)
+    gallery = Gallery(6)
+    pids = [0 if n < 120 else 1 + n % 4 for n in range(150)]  # one person fills a first search
+    gallery.add(rows, pids=pids, camids=camids, timestamps=times)
+    queries, query_camids, query_times = sightings(6, 8)
+    rule = {
+        "query_camids": query_camids, "query_timestamps": query_times, "same_camera": "keep",
+        "min_gap_s": 10, "max_gap_s": {(1, 2): 40, (3, 2): 25},
+    }  # fmt: skip
+    found = gallery.identify(queries, threshold=-1, **rule)
+    free = gallery.identify(queries, threshold=-1)
+    assert [one.entry_ids for one in found] != [one.entry_ids for one in free]
+    for one, hits in zip(found, gallery.search(queries, 150, **rule), strict=True):
+        assert one.entry_ids == (hits[0].id,)
+        other = next(hit for hit in hits if hit.pid != hits[0].pid)
+        assert one.margin == pytest.approx(hits[0].similarity - other.similarity, abs=1e-6)
+
+
 def test_the_rule_joins_the_others():
     rows, camids, times = sightings(2, 120)
     gallery = Gallery(6)

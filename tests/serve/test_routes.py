@@ -69,6 +69,18 @@ def test_named_cameras_and_travel_times(client, enrol):
     assert [hit["camid"] for hit in hits] == ["hall"]
     (hits,) = client.post("/search", json=query | {"max_gap_s": 30}).json()["hits"]
     assert [hit["camid"] for hit in hits] == ["gate"]
+    pairs = [
+        {"camids": ["roof", "hall"], "seconds": 80},
+        {"camids": ["gate", "roof"], "seconds": 5},
+    ]
+    (hits,) = client.post("/search", json=query | {"min_gap_s": pairs}).json()["hits"]
+    assert [hit["camid"] for hit in hits] == ["gate"]
+    identify = query | {"min_gap_s": pairs, "threshold": -1}
+    (one,) = client.post("/identify", json=identify).json()["identities"]
+    assert one["entry_ids"] == [0]
+    twice = client.post("/identify", json=identify | {"max_gap_s": pairs + pairs[:1]})
+    assert (twice.status_code, twice.json()["error"]["type"]) == (422, "InputError")
+    assert "max_gap_s names a pair of cameras twice" in twice.text
 
 
 def test_one_image_as_it_is_with_fields_as_the_query_string(client, enrol):

@@ -81,8 +81,8 @@ def _build(args: argparse.Namespace) -> int:
     table: dict[Path, TableRow] = {}
     failures: list[tuple[Path, str]] = []
     labels: Mapping[Path, AnyLabel]
-    if is_table(args):
-        table = _table_of(args)
+    if is_table(args.source, args):
+        table = read_table(args.source[0], args.columns)
         labels = {path: (row.pid, row.camid) for path, row in table.items()}
     else:
         labels, failures = label_sources(args)
@@ -105,12 +105,6 @@ def _build(args: argparse.Namespace) -> int:
     added = [path for path in files if path not in unread]
     with Gallery.open(args.path, mode="r") as built:
         return _report(built, added, labels, [*failures, *failed], args)
-
-
-def _table_of(args: argparse.Namespace) -> dict[Path, TableRow]:
-    if len(args.source) > 1:
-        raise InputError("--columns takes one SOURCE, a CSV table of crops.")
-    return read_table(args.source[0], args.columns)
 
 
 def _add(args: argparse.Namespace) -> int:
@@ -172,7 +166,7 @@ def _report(
         )
         return 0
     named = counted(len(people), "person", "people")
-    source = "by the table" if is_table(args) else "by their file names"
+    source = "by the table" if is_table(args.source, args) else "by their file names"
     who = f"{named} {source}" if people else "nobody named, see --names"
     normalizer = gallery.camera_normalizer
     how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"

@@ -1,14 +1,17 @@
-"""Which cameras the queries of ``sanreid gallery search`` and ``identify`` come from."""
+"""Which cameras and times the queries of ``sanreid gallery search`` and ``identify`` are of."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from sanreid.cli.labels import UNKNOWN, Label, read_labels
-from sanreid.cli.options import add_names_option
+from sanreid.cli.gallery.tables import add_columns_option, as_time, is_table, read_table
+from sanreid.cli.gallery.travelling import Gaps, read_travel_times
+from sanreid.cli.labels import AnyLabel, read_labels
+from sanreid.cli.options import add_names_option, file_path
 from sanreid.cli.output import say
 
 if TYPE_CHECKING:
@@ -17,13 +20,27 @@ if TYPE_CHECKING:
 __all__ = ["QueryFiles", "add_camera_options", "query_files"]
 
 
-class QueryFiles(NamedTuple):
-    """The files to search with, and what their names tell."""
+@dataclass(frozen=True, slots=True)
+class QueryFiles:
+    """The files to search with, and what is known of them.
+
+    Attributes:
+        files: Images and folders.
+        camids: Camera by file, as far as it is known.
+        times: When a file was taken, as far as it is known.
+        camid: The camera of all of them.
+        time: When all of them were taken.
+        same_camera: As in :meth:`sanreid.Gallery.search`.
+        gaps: Travel times; empty for no rule.
+    """
 
     files: Sequence[Path]
-    labels: dict[Path, Label]
-    camid: int | str | None  # of all of them
     same_camera: Literal["keep", "exclude"]
+    camid: int | str | None = None
+    time: Any = None
+    camids: Mapping[Path, int | str | None] = field(default_factory=dict)
+    times: Mapping[Path, Any] = field(default_factory=dict)
+    gaps: Mapping[str, Gaps] = field(default_factory=dict)
 
     def keywords(self, gallery: Gallery, paths: Sequence[Path | str]) -> dict[str, Any]:
         """Return the keywords of a search; say which queries a normalised gallery knows less of.
@@ -32,19 +49,21 @@ class QueryFiles(NamedTuple):
             gallery: That is searched.
             paths: The queries that were embedded.
         """
-        camids = [self._camid(Path(path)) for path in paths]
+        asked = [Path(path) for path in paths]
+        camids = [self.camid if self.camid is not None else self.camids.get(p) for p in asked]
         _say_unknown(gallery, camids)
         if not any(camid is not None for camid in camids):
             return {}
-        return {"query_camids": camids, "same_camera": self.same_camera}
-
-    def _camid(self, path: Path) -> int | str | None:
-        return self.labels.get(path, UNKNOWN)[1] if self.camid is None else self.camid
+        rules: dict[str, Any] = {"query_camids": camids, "same_camera": self.same_camera}
+        if self.gaps:
+            times = [self.time if self.time is not None else self.times.get(p) for p in asked]
+            rules |= {"query_timestamps": times, **self.gaps}
+        return rules
 
 
 def add_camera_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--camid``, ``--names`` and ``--same-camera``."""
-    group = parser.add_argument_group("cameras of the queries")
+    """Add ``--camid``, ``--names``, ``--same-camera``, and what travel times need."""
+    group = parser.add_argument_group("cameras and times of the queries")
     either = group.add_mutually_exclusive_group()
     either.add_argument(
         "--camid", type=_camera, metavar="N", help="the camera of all queries, a number or a name"
@@ -55,30 +74,80 @@ def add_camera_options(parser: argparse.ArgumentParser) -> None:
         default="none",
         default_means="their cameras are not known",
     )
+    add_columns_option(either, source="QUERY", metadata=False)
     group.add_argument(
         "--same-camera",
         choices=("keep", "exclude"),
         default="keep",
         help="whether entries of a query's own camera are found, too (default: keep)",
     )
+    group.add_argument(
+        "--timestamp",
+        type=_when,
+        metavar="TIME",
+        help="when all queries were taken: seconds, or a time such as 2026-05-01T12:00Z",
+    )
+    group.add_argument(
+        "--travel-times",
+        type=file_path,
+        metavar="FILE",
+        help="leave out entries that would have had to be faster or slower between two cameras: "
+        "a CSV table with the columns camid_a, camid_b, min_gap_s and max_gap_s. The queries need "
+        "cameras and times",
+    )
     parser.set_defaults(usage_error=parser.error)
 
 
 def query_files(args: argparse.Namespace) -> QueryFiles:
-    """Find the queries and read their names, before the long work.
+    """Find the queries and what is known of them, before the long work.
 
     Raises:
         InputError: A folder cannot be read.
-        DatasetError: The names are not of the scheme that was asked for.
+        DatasetError: The names are not of the scheme that was asked for, or a table is wrong.
     """
-    if args.same_camera == "exclude" and args.camid is None and args.names == "none":
-        args.usage_error("--same-camera exclude needs --camid or --names")
-    if args.names == "none":
-        return QueryFiles(args.query, {}, args.camid, args.same_camera)
-    collect = args.on_error == "collect"
-    labels = read_labels(args.query, args.names, failures=[] if collect else None)
-    # where nothing was found, embedding says why
-    return QueryFiles(list(labels) or args.query, labels, None, args.same_camera)
+    if args.timestamp is not None and args.travel_times is None:
+        args.usage_error("--timestamp needs --travel-times")
+    tabled = is_table(args.query, args)
+    no_cameras = args.camid is None and args.names == "none" and not tabled
+    if args.same_camera == "exclude" and no_cameras:
+        args.usage_error("--same-camera exclude needs --camid or --names, or a table of queries")
+    if args.travel_times is not None:
+        if no_cameras:
+            args.usage_error("--travel-times needs --camid or --names, or a table of queries")
+        if args.timestamp is None and not tabled:
+            args.usage_error("--travel-times needs --timestamp, or a table of queries")
+    gaps = {} if args.travel_times is None else read_travel_times(args.travel_times)
+    files: Sequence[Path] = args.query
+    labels: Mapping[Path, AnyLabel] = {}
+    times: dict[Path, Any] = {}
+    if tabled:
+        table = read_table(args.query[0], args.columns)
+        files = list(table)
+        labels = {path: (row.pid, row.camid) for path, row in table.items()}
+        times = {path: row.timestamp for path, row in table.items()}
+    elif args.names != "none":
+        collect = args.on_error == "collect"
+        labels = read_labels(args.query, args.names, failures=[] if collect else None)
+        files = list(labels) or files  # where nothing was found, embedding says why
+    return QueryFiles(
+        files,
+        args.same_camera,
+        args.camid,
+        args.timestamp,
+        {path: camid for path, (_, camid) in labels.items()},
+        times,
+        gaps,
+    )
+
+
+def _when(text: str) -> Any:  # noqa: ANN401 - seconds or a datetime
+    try:
+        time = as_time(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if time is None:
+        raise argparse.ArgumentTypeError("a time is wanted, not an empty text")
+    return time
 
 
 def _camera(text: str) -> int | str:
@@ -110,5 +179,5 @@ def _say_unknown(gallery: Gallery, camids: Sequence[int | str | None]) -> None:
         many = "the query counts"
     say(
         f"the gallery's cameras are normalised, and {many} as of an unknown camera{which}; "
-        "--camid or --names tells it"
+        "--camid, --names or a table of queries tells it"
     )

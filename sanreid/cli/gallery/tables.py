@@ -9,18 +9,26 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sanreid.cli.gallery.gating import QUALITY
 from sanreid.cli.gallery.shared import CONTENT
-from sanreid.errors import DatasetError
+from sanreid.errors import DatasetError, InputError
 
 if TYPE_CHECKING:
     from sanreid.gallery import Gallery
 
-__all__ = ["TableRow", "add_columns_option", "complete", "is_table", "read_table"]
+__all__ = [
+    "TableRow",
+    "add_columns_option",
+    "as_time",
+    "complete",
+    "is_table",
+    "number_or_text",
+    "read_table",
+]
 
 _FIELDS = ("path", "pid", "camid", "timestamp")
 _AT_A_TIME = 10_000
@@ -35,24 +43,39 @@ class TableRow(NamedTuple):
     metadata: dict[str, str]
 
 
-def add_columns_option(parser: argparse.ArgumentParser) -> None:
-    """Add ``--columns``."""
+def add_columns_option(
+    parser: argparse._ActionsContainer, *, source: str = "SOURCE", metadata: bool = True
+) -> None:
+    """Add ``--columns``.
+
+    Args:
+        parser: What to add it to.
+        source: The argument that names the table.
+        metadata: Whether other fields are kept.
+    """
+    more = "any other FIELD becomes metadata. " if metadata else ""
     parser.add_argument(
         "--columns",
         type=_columns,
         metavar="FIELD=COLUMN,...",
-        help="SOURCE is one CSV table of crops, whose columns are called so: path=FILE,pid=WHO,"
-        "camid=CAMERA,timestamp=TIME; any other FIELD becomes metadata. Files are relative to the "
+        help=f"{source} is one CSV table of crops, whose columns are called so: path=FILE,pid=WHO,"
+        f"camid=CAMERA,timestamp=TIME; {more}Files are relative to the "
         "table; a timestamp is a number of seconds, or a time with its zone. Default for a .csv: "
         "the columns path, pid, camid and timestamp, where it has them",
     )
 
 
-def is_table(args: argparse.Namespace) -> bool:
-    """Return whether the sources are one CSV table."""
+def is_table(sources: Sequence[Path], args: argparse.Namespace) -> bool:
+    """Return whether the sources are one CSV table.
+
+    Raises:
+        InputError: There are several, and ``--columns`` says that it is one.
+    """
     if getattr(args, "columns", None):
+        if len(sources) > 1:
+            raise InputError("--columns takes one source, a CSV table of crops.")
         return True
-    return len(args.source) == 1 and args.source[0].suffix.lower() == ".csv"
+    return len(sources) == 1 and sources[0].suffix.lower() == ".csv"
 
 
 def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, TableRow]:
@@ -79,12 +102,12 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
             what = "names no file" if not known["path"] else f"names {file} once more"
             raise DatasetError(f"Line {line} of {path} {what}.")
         try:
-            seconds = _time(known.get("timestamp", ""))
+            seconds = as_time(known.get("timestamp", ""))
         except ValueError as error:
             raise DatasetError(f"Line {line} of {path}: {error}.") from None
         rows[file] = TableRow(
-            pid=_number_or_text(known.get("pid", "")),
-            camid=_number_or_text(known.get("camid", "")),
+            pid=number_or_text(known.get("pid", "")),
+            camid=number_or_text(known.get("camid", "")),
             timestamp=seconds,
             metadata={k: text for k, text in known.items() if k not in _FIELDS and text},
         )
@@ -127,7 +150,8 @@ def _columns(text: str) -> dict[str, str]:
     return found
 
 
-def _number_or_text(text: str) -> int | str | None:
+def number_or_text(text: str) -> int | str | None:
+    """Read a person or a camera; None for an empty cell."""
     from sanreid.datasets.people import NUMBER
 
     if not text:
@@ -135,7 +159,12 @@ def _number_or_text(text: str) -> int | str | None:
     return int(text) if NUMBER.fullmatch(text) else text
 
 
-def _time(text: str) -> Any:  # noqa: ANN401 - seconds, a datetime or None
+def as_time(text: str) -> Any:  # noqa: ANN401 - seconds, a datetime or None
+    """Read a time: seconds, or a date and time with its zone; None for an empty text.
+
+    Raises:
+        ValueError: It is neither.
+    """
     if not text:
         return None
     try:
