@@ -21,6 +21,7 @@ __all__ = [
     "encode_files",
     "file_path",
     "fraction",
+    "gallery_path",
     "json_object",
     "load_encoder",
     "positive_int",
@@ -161,6 +162,20 @@ def file_path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("a path is wanted, not an empty text")
     return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises for unknown users
+
+
+def gallery_path(text: str) -> str | Path:
+    """Read the path of a gallery, or an address on Milvus, which is no path."""
+    from sanreid.errors import InputError
+    from sanreid.gallery.milvus.address import is_address, parse_address
+
+    if not is_address(text):
+        return file_path(text)
+    try:
+        parse_address(text)
+    except InputError as error:  # without the token
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return text
 
 
 def positive_int(text: str) -> int:

@@ -13,7 +13,7 @@ from sanreid.errors import InputError
 from sanreid.utils.files import atomic_write
 from sanreid.utils.paths import is_folder
 
-__all__ = ["check_writable", "print_json", "print_rows", "printable", "say"]
+__all__ = ["check_writable", "print_json", "print_rows", "printable", "say", "shown"]
 
 Row = Mapping[str, Any]
 
@@ -114,6 +114,13 @@ def printable(value: object) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shown(gallery: str | Path) -> str:
+    """Return the path of a gallery, or its address without the token."""
+    from sanreid.gallery.milvus.address import is_address, parse_address
+
+    return parse_address(gallery).shown if is_address(gallery) else str(gallery)
 
 
 def check_writable(path: Path) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from sanreid.cli.options import add_encoder_options, file_path, load_encoder, positive_int
-from sanreid.cli.output import say
+from sanreid.cli.options import (
+    add_encoder_options,
+    file_path,
+    gallery_path,
+    load_encoder,
+    positive_int,
+)
+from sanreid.cli.output import say, shown
 
 __all__ = ["add_to"]
 
@@ -28,7 +33,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "path", type=_gallery, metavar="GALLERY", help="the gallery's directory, or its address"
+        "path",
+        type=gallery_path,
+        metavar="GALLERY",
+        help="the gallery's directory, or its address",
     )
     parser.add_argument("--create", action="store_true", help="create it if there is none")
     parser.add_argument(
@@ -55,9 +63,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--wait",
         type=float,
-        default=10.0,
         metavar="SECONDS",
-        help="wait for another writer to end (default: 10)",
+        help="wait for another writer to end (default: 10; none on Milvus, where it is replaced)",
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument(
@@ -84,13 +91,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(run=_run)
 
 
-def _gallery(text: str) -> str | Path:
-    """Read the path of a gallery, or an address on Milvus, which is no path."""
-    from sanreid.gallery.milvus.address import is_address
-
-    return text if is_address(text) else file_path(text)
-
-
 def _port(text: str) -> int:
     """Read a port; 0 lets the system choose one."""
     number = int(text) if text.isdecimal() else -1
@@ -100,7 +100,6 @@ def _port(text: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from sanreid.gallery.milvus.address import is_address, parse_address
     from sanreid.serve import Limits, create_app, read_token, run
     from sanreid.serve.running import LOOPBACK_HOSTS, check_exposure
 
@@ -126,9 +125,8 @@ def _run(args: argparse.Namespace) -> int:
     )
     app.state.service.start()
     where = f"http://{args.host}:{args.port}"
-    gallery = parse_address(args.path).shown if is_address(args.path) else args.path  # no token
     say(
-        f"serving {gallery} at {where}, "
+        f"serving {shown(args.path)} at {where}, "
         + ("reading only" if args.read_only else "reading and writing")
         + (", to whoever has the token" if token else ", to everybody on this machine, no token")
         + f"; described at {where}/docs"

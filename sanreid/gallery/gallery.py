@@ -115,10 +115,11 @@ class Gallery:
             mode: "rw" to read and write, "r" to read only.
             index: As in :class:`Gallery`.
             encoder_fingerprint: As in :class:`Gallery`; must agree with the stored one.
-            wait: Seconds to wait for another writer to close the gallery; a reader never waits,
-                and on Milvus nobody does.
+            wait: Seconds to wait for another writer to close the gallery; a reader never waits.
+                On Milvus a new writer takes over, so there is nothing to wait for.
 
         Raises:
+            InputError: An argument is wrong, or ``wait`` is given on Milvus.
             GalleryLockedError: Another writer has it open, and still had after ``wait`` seconds;
                 ``holder`` is its process id.
             GalleryError: It does not exist (without ``dim``), is damaged, foreign, of a newer

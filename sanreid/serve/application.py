@@ -25,7 +25,7 @@ def create_app(
     token: str | None = None,
     read_only: bool = False,
     create: bool = False,
-    wait: float = 10.0,
+    wait: float | None = None,
     refresh_s: float = 1.0,
     limits: Limits | None = None,
     hosts: Iterable[str] | None = None,
@@ -44,7 +44,8 @@ def create_app(
         read_only: Open the gallery as a reader, which sees all changes acknowledged before a
             request. There may be any number of readers, and one application that writes.
         create: Create the gallery if there is none.
-        wait: Seconds to wait at the start until another writer has closed the gallery.
+        wait: Seconds to wait at the start until another writer has closed the gallery. None: 10;
+            on Milvus nobody is waited for, since a new writer takes over.
         refresh_s: Seconds after which an idle reader looks for changes, so that it keeps no
             files of removed entries open.
         limits: What a request may ask.

@@ -41,12 +41,12 @@ class Service:
     """A gallery and its encoder, for many threads.
 
     Args:
-        path: The gallery's directory.
+        path: The gallery's directory, or its address on Milvus.
         encoder: An encoder, or the name or directory of weights to load at the start; None for
             the bundled ones.
         read_only: Read, and :meth:`refresh` before each answer; another process writes.
         create: Create the gallery if there is none.
-        wait_s: Seconds to wait at the start for another writer to end.
+        wait_s: Seconds to wait at the start for another writer to end; None: 10, or 0 on Milvus.
         limits: What a request may ask.
     """
 
@@ -57,7 +57,7 @@ class Service:
         *,
         read_only: bool = False,
         create: bool = False,
-        wait_s: float = 0.0,
+        wait_s: float | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.read_only, self.limits, self.metrics = read_only, limits or Limits(), Metrics()
@@ -81,7 +81,7 @@ class Service:
             dim=encoder.embedding_dim if self._create and not self.read_only else None,
             mode="r" if self.read_only else "rw",
             encoder_fingerprint=encoder.fingerprint,
-            wait=self._wait_s,
+            wait=_waiting(self._path) if self._wait_s is None else self._wait_s,
         )
         pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="sanreid-serve")
         self._opened = encoder, gallery, pool
@@ -249,6 +249,12 @@ def _compacted(gallery: Gallery) -> str | None:
             "their rows leave its files."
         )
     return None
+
+
+def _waiting(path: str | Path) -> float:
+    from sanreid.gallery.milvus.address import is_address  # noqa: PLC0415 - rarely one
+
+    return 0.0 if is_address(path) else 10.0
 
 
 def _hit(hit: Hit) -> dict[str, Any]:

@@ -79,14 +79,14 @@ def test_an_address_is_no_path(run, tiny, started, monkeypatch):
     opened = []
 
     def open_gallery(path, **options):
-        opened.append(path)
+        opened.append((path, options["wait"]))
         return Gallery(16)
 
     monkeypatch.setattr(Gallery, "open", open_gallery)
     address = "milvus://ann:secret@milvus.example/people"
     status, _, err = run("serve", address, "--weights", tiny)
     assert status == 0
-    assert opened == [address]
+    assert opened == [(address, 0)], "a new writer takes over"
     assert "serving milvus://milvus.example:19530/people at" in err
     assert "secret" not in err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 
+from sanreid.cli.gallery.shared import add_path
 from sanreid.cli.options import add_format_options, file_path, json_object, positive_int
 from sanreid.cli.output import check_writable, print_json, printable, say
 from sanreid.utils.words import counted
@@ -27,7 +28,7 @@ def add_to(actions: argparse._SubParsersAction[argparse.ArgumentParser], where_h
         description=_DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("path", type=file_path, metavar="PATH", help="the gallery's directory")
+    add_path(parser)
     parser.add_argument(
         "-o", "--output", type=file_path, required=True, metavar="FILE.html", help="the page"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sanreid.cli.gallery.following import follow, report_changes
 from sanreid.cli.gallery.gating import gated
+from sanreid.cli.gallery.on_server import ServerBuild, check_overwrites_nothing
 from sanreid.cli.gallery.resuming import Build, add_rows
 from sanreid.cli.gallery.shared import (
     add_sources,
@@ -25,7 +26,7 @@ from sanreid.cli.gallery.tables import (
 )
 from sanreid.cli.labels import UNKNOWN, AnyLabel
 from sanreid.cli.options import encode_files, load_encoder
-from sanreid.cli.output import print_json, printable, say
+from sanreid.cli.output import print_json, printable, say, shown
 from sanreid.errors import InputError
 from sanreid.utils.words import counted
 
@@ -40,7 +41,8 @@ Embed image files, and all images under folders, into a new gallery at PATH.
 
 While it works, the entries so far are kept in PATH.building. If the command is interrupted, run it
 again: it resumes. PATH appears when it is complete, and PATH.building is removed. Remove that
-folder to forget an interrupted build.
+folder to forget an interrupted build. On Milvus the entries are in their place at once, and
+'sanreid gallery add --new-only' resumes.
 """
 
 
@@ -74,8 +76,11 @@ def add_to(actions: Actions) -> None:
 
 def _build(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
+    from sanreid.gallery.milvus.address import is_address
 
-    if args.path.exists():
+    if is_address(args.path):
+        check_overwrites_nothing(args)
+    elif args.path.exists():
         check_may_go(args.path, overwrite=args.overwrite)
     encoder = load_encoder(args)
     table: dict[Path, TableRow] = {}
@@ -89,7 +94,8 @@ def _build(args: argparse.Namespace) -> int:
     if args.normalize_cameras:
         _check_cameras(labels)
     files, scores = gated(list(labels), args)
-    build = Build(args.path, encoder, {file: labels[file] for file in files}, scores, args)
+    kind = ServerBuild if is_address(args.path) else Build
+    build = kind(args.path, encoder, {file: labels[file] for file in files}, scores, args)
     with build.gallery() as gallery:
         failed = build.embed(gallery, build.resume(gallery))
         for path, reason in failed:
@@ -158,7 +164,7 @@ def _report(
     if args.json:
         print_json(
             {
-                "path": str(args.path),
+                "path": shown(args.path),
                 "added": len(added),
                 "entries": len(gallery),
                 "failures": [{"path": str(path), "reason": reason} for path, reason in failures],
@@ -170,5 +176,7 @@ def _report(
     who = f"{named} {source}" if people else "nobody named, see --names"
     normalizer = gallery.camera_normalizer
     how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"
-    print(f"{printable(args.path)}: {len(added)} added ({who}), {len(gallery)} entries{how}")
+    print(
+        f"{printable(shown(args.path))}: {len(added)} added ({who}), {len(gallery)} entries{how}"
+    )
     return 0

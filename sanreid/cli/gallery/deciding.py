@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sanreid.cli.gallery.shared import add_path, check_is_there
 from sanreid.cli.options import add_format_options, file_path
-from sanreid.cli.output import print_json, printable
+from sanreid.cli.output import print_json, printable, shown
 from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def _decide(args: argparse.Namespace) -> int:
         for number, pid, before in zip(previous.ids.tolist(), now, previous.pids, strict=True)
     ]
     if args.json:
-        print_json({"path": str(args.path), "decisions": decisions.count, "changed": changed})
+        print_json({"path": shown(args.path), "decisions": decisions.count, "changed": changed})
         return 0
     print(
-        f"{printable(args.path)}: {counted(decisions.count, 'decision', 'decisions')}, "
+        f"{printable(shown(args.path))}: {counted(decisions.count, 'decision', 'decisions')}, "
         f"{counted(len(changed), 'entry', 'entries')} changed"
     )
     return 0

@@ -23,7 +23,7 @@ from sanreid.cli.gallery.shared import (
 )
 from sanreid.cli.labels import Label
 from sanreid.cli.options import encode_files, load_encoder
-from sanreid.cli.output import print_json, printable, say
+from sanreid.cli.output import print_json, printable, say, shown
 from sanreid.utils.files import sha256_of
 
 if TYPE_CHECKING:
@@ -262,9 +262,9 @@ def _sync(args: argparse.Namespace) -> int:
     }
     if args.json:
         listed = [{"path": str(path), "reason": reason} for path, reason in changes.failures]
-        print_json({"path": str(args.path), **counts, "entries": entries, "failures": listed})
+        print_json({"path": shown(args.path), **counts, "entries": entries, "failures": listed})
         return 0
     words = ", ".join(f"{number} {name}" for name, number in counts.items())
     would = " (nothing was written)" if args.dry_run else ""
-    print(f"{printable(args.path)}: {words}, {entries} entries{would}")
+    print(f"{printable(shown(args.path))}: {words}, {entries} entries{would}")
     return 0

@@ -179,5 +179,5 @@ def _say_unknown(gallery: Gallery, camids: Sequence[int | str | None]) -> None:
         many = "the query counts"
     say(
         f"the gallery's cameras are normalised, and {many} as of an unknown camera{which}; "
-        "--camid, --names or a table of queries tells it"
+        "--camid or --names tells it"
     )

@@ -14,6 +14,7 @@ from sanreid.cli.options import (
     add_names_option,
     add_on_error_option,
     file_path,
+    gallery_path,
 )
 from sanreid.cli.output import say
 from sanreid.errors import GalleryError
@@ -40,7 +41,12 @@ CONTENT = "sha256"  # the metadata key of a picture's content; no part of a sear
 
 def add_path(parser: argparse.ArgumentParser) -> None:
     """Add PATH, the gallery."""
-    parser.add_argument("path", type=_directory, metavar="PATH", help="the gallery's directory")
+    parser.add_argument(
+        "path",
+        type=gallery_path,
+        metavar="PATH",
+        help="the gallery's directory, or its address on Milvus",
+    )
 
 
 def add_sources(parser: argparse.ArgumentParser) -> None:
@@ -61,17 +67,6 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
     add_encoder_options(parser)
 
 
-def _directory(text: str) -> Path:
-    from sanreid.gallery.milvus.address import is_address
-
-    if is_address(text):  # not shown: it may hold a token
-        raise argparse.ArgumentTypeError(
-            "this is an address on Milvus, and the gallery commands take a directory; open it in "
-            "Python, or serve it with 'sanreid serve'"
-        )
-    return file_path(text)
-
-
 def label_sources(
     args: argparse.Namespace,
 ) -> tuple[dict[Path, Label], list[tuple[Path, str]]]:
@@ -84,11 +79,12 @@ def label_sources(
     return labels, failures
 
 
-def check_is_there(path: Path) -> None:
-    """Find out before the long work whether there is a gallery."""
+def check_is_there(path: str | Path) -> None:
+    """Find out before the long work whether there is a gallery; of a server, opening asks."""
+    from sanreid.gallery.milvus.address import is_address
     from sanreid.gallery.storage.files.filenames import is_gallery
 
-    if not is_gallery(path):
+    if not is_address(path) and not is_gallery(Path(path)):
         raise GalleryError(
             f"There is no gallery at {path}. Make one with 'sanreid gallery build'."
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from sanreid.cli.gallery.shared import WHERE, add_path, check_is_there
 from sanreid.cli.options import add_format_options, json_object
-from sanreid.cli.output import print_json, print_rows, printable, say
+from sanreid.cli.output import print_json, print_rows, printable, say, shown
 from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
@@ -89,12 +89,12 @@ def _normalize(args: argparse.Namespace) -> int:
         cameras = [
             {"camid": names.get(camid, camid), "entries": count} for camid, count in counts.items()
         ]
-        print_json({"path": str(args.path), "cameras": cameras})
+        print_json({"path": shown(args.path), "cameras": cameras})
     elif normalizer is None:
-        print(f"{printable(args.path)}: camera normalisation is off")
+        print(f"{printable(shown(args.path))}: camera normalisation is off")
     else:
         print(
-            f"{printable(args.path)}: {len(counts)} cameras normalised, means of "
+            f"{printable(shown(args.path))}: {len(counts)} cameras normalised, means of "
             f"{sum(counts.values()):,} entries"
         )
     if was_calibrated:
@@ -114,7 +114,7 @@ def _cluster(args: argparse.Namespace) -> int:
     if args.json:
         print_json(
             {
-                "path": str(args.path),
+                "path": shown(args.path),
                 "threshold": found.threshold,
                 "clusters": rows,
                 "alone": found.ids[found.labels < 0].tolist(),

@@ -17,7 +17,7 @@ from sanreid.cli.options import (
     json_object,
     load_encoder,
 )
-from sanreid.cli.output import print_json, printable
+from sanreid.cli.output import print_json, printable, shown
 from sanreid.errors import InputError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _crops_of(encoder: Any, args: argparse.Namespace) -> tuple[Any, list[Any], l
 
 def _answer(args: argparse.Namespace, facts: dict[str, Any], words: str) -> int:
     if args.json:
-        print_json({"path": str(args.path), **facts})
+        print_json({"path": shown(args.path), **facts})
     else:
-        print(f"{printable(args.path)}: {words}")
+        print(f"{printable(shown(args.path))}: {words}")
     return 0

@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from sanreid.errors import GalleryError, GalleryLockedError
+from sanreid.errors import GalleryError, GalleryLockedError, InputError
 from sanreid.gallery.index.kinds import as_index_kind
 from sanreid.gallery.milvus.address import is_address
 from sanreid.gallery.storage.directory_store import DirectoryStore
@@ -46,12 +46,18 @@ def open_store(
         disk: How files are touched; tests record and interrupt it.
 
     Raises:
-        InputError: Another mode or kind of index, or not a path.
+        InputError: Another mode or kind of index, not a path, or a wait on Milvus.
         GalleryLockedError: Another writer has it open, and still had after ``wait_s``.
         GalleryError: Not there, damaged, foreign, or of another dim or encoder.
     """
     check_choice(mode, "mode", ("rw", "r"))
     if is_address(path):
+        if wait_s and mode == "rw":
+            raise InputError(
+                "wait is for a gallery in a directory, which one process writes at a time. On "
+                "Milvus a new writer takes over from the earlier one: leave wait out, and open "
+                "the gallery once nobody else writes."
+            )
         return _opened_on_milvus(
             path, dim=dim, write=mode == "rw", index=index, fingerprint=fingerprint
         )

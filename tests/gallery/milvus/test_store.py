@@ -95,6 +95,13 @@ def test_it_is_there_when_it_is_opened_again(gallery):
         Gallery.open("milvus://host/other")
 
 
+def test_nobody_waits_where_the_next_writer_takes_over(gallery):
+    with pytest.raises(InputError, match="On Milvus a new writer takes over"):
+        Gallery.open(ADDRESS, wait=1)
+    with Gallery.open(ADDRESS, mode="r", wait=1) as reader:  # a reader never waits
+        assert len(reader) == 0
+
+
 def test_names_of_cameras_are_kept(gallery):
     gallery.add(rows(2), camids=["north gate", None])
     with Gallery.open(ADDRESS, mode="r") as again:
