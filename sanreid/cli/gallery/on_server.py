@@ -43,7 +43,7 @@ class ServerBuild(Build):
         scores: dict[Path, float],
         args: argparse.Namespace,
     ) -> None:
-        super().__init__(path, encoder, labels, scores, args)
+        super().__init__(Path(path), encoder, labels, scores, args)
         self._address = path
 
     @contextmanager
