@@ -19,17 +19,23 @@ pytestmark = pytest.mark.skipif(not RECIPE.is_file(), reason=".conda/ is not bes
 
 def test_the_recipe_agrees_with_the_project():
     recipe = pytest.importorskip("yaml").safe_load(RECIPE.read_text(encoding="utf-8"))
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = settings["project"]
     assert recipe["context"]["version"] == sanreid.__version__
     assert recipe["about"]["license"] == project["license"]
     # The wheel has the terms of the weights beside the weights; conda collects them in one folder.
     terms = "sanreid/pretrained/LICENSE"
     assert (ROOT / terms).is_file()
     assert recipe["about"]["license_file"] == [*project["license-files"], terms]
-    wanted = {f"python {project['requires-python']}"}
-    for requirement in project["dependencies"]:
-        name, least = re.fullmatch(r"([\w-]+)(>=[\d.]+)", requirement).groups()
-        wanted.add(f"{CONDA_NAMES.get(name, name)} {least}")
-    assert set(recipe["requirements"]["run"]) == wanted
+    python = f"python {project['requires-python']}"
+    build = conda_names(settings["build-system"]["requires"])
+    assert set(recipe["requirements"]["host"]) == {python, "pip", *build}
+    assert set(recipe["requirements"]["run"]) == {python, *conda_names(project["dependencies"])}
     (entry,) = recipe["build"]["python"]["entry_points"]
     assert entry == f"sanreid = {project['scripts']['sanreid']}"
+
+
+def conda_names(requirements):
+    for requirement in requirements:
+        name, least = re.fullmatch(r"([\w-]+)(>=[\d.]+)", requirement).groups()
+        yield f"{CONDA_NAMES.get(name, name)} {least}"
