@@ -151,6 +151,10 @@ class LossConfig:
         cross_camera_momentum: Weight of a batch in the memory's update. Source: 0.2, as above.
         decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise linearly
             from 0; may be a fraction. An untrained decoder has nothing useful to teach.
+        decoder_every: Compute SA-Dec's terms in one of so many optimizer steps, the run's first
+            and every n-th after it. The others run without SA-Dec, read no textures and no
+            synthetic pairs, and minimize the other terms alone. The weights are not multiplied
+            by n, so the mean gradient of these terms is an n-th. 1: every step.
     """
 
     identity: float = 1.0
@@ -171,6 +175,7 @@ class LossConfig:
     cross_camera_negatives: int = 50
     cross_camera_momentum: float = 0.2
     decoder_warmup_epochs: float = 0.0
+    decoder_every: int = 1
 
     def __post_init__(self) -> None:
         for name in ("identity", "triplet", "reconstruction", "tr", "cross_camera", "margin",
@@ -199,10 +204,21 @@ class LossConfig:
         )
         for name, value in self.custom.items():
             require(value >= 0, f"loss.custom.{name} must be at least 0; got {value}.")
-        terms = (self.identity, self.triplet, self.reconstruction, self.tr, self.cross_camera)
+        others = self.identity + self.triplet + self.cross_camera + sum(self.custom.values())
+        has_others = others > 0 or bool(self.teacher.weights)
         require(
-            sum(terms) + sum(self.custom.values()) > 0 or bool(self.teacher.weights),
+            has_others or self.needs_decoder,
             "loss: every weight is 0, so there is nothing to minimize.",
+        )
+        require(
+            self.decoder_every >= 1,
+            f"loss.decoder_every must be at least 1; got {self.decoder_every}.",
+        )
+        require(
+            has_others or self.decoder_every == 1,
+            f"loss.decoder_every is {self.decoder_every}, but only terms of SA-Dec have a weight, "
+            "so the steps without it would have nothing to minimize: set it to 1, or give "
+            "another term a weight.",
         )
 
     @property

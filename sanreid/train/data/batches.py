@@ -36,12 +36,14 @@ class Batch:
         crops: (N, 3, H, W) float32, augmented and normalized; None for SAN-PG.
         targets: Labels and textures.
         pit_crops: (M, 3, H, W) float32 of synthetic pairs, or None.
+        with_decoder: Whether SA-Dec takes part in the step (``loss.decoder_every``).
     """
 
     indices: Tensor
     crops: Tensor | None
     targets: Targets
     pit_crops: Tensor | None = None
+    with_decoder: bool = True
 
 
 class Batches(Protocol):

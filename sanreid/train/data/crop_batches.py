@@ -159,9 +159,10 @@ class CropBatches:
     def read(self, indices: Tensor, *, number: int) -> Raw:
         """Read one batch; ``number`` decides the synthetic pairs."""
         textures = confidences = pit_indices = None
-        if self._textures is not None and self._decoded is None:
+        with_decoder = self._with_decoder(number)
+        if with_decoder and self._textures is not None and self._decoded is None:
             textures, confidences = self._textures.read(indices.tolist())
-        if self.pairs is not None:
+        if with_decoder and self.pairs is not None:
             count = self.config.pit.per_batch
             generator = step_generator(self.config.run.seed + 1, number)
             drawn = torch.randint(len(self.pairs), (count,), generator=generator)
@@ -180,7 +181,8 @@ class CropBatches:
             images, generator, epoch, colors=self._colors, cameras=cameras
         )
         textures = mask = pit_crops = pit_textures = pit_mask = None
-        if self._decoded is not None:
+        with_decoder = self._with_decoder(number)
+        if with_decoder and self._decoded is not None:
             textures, mask = mirrored_targets(*self._decoded.batch(indices), mirrored, self.tables)
         elif raw.textures is not None and raw.confidences is not None:
             own = to_device(raw.textures, self.device), to_device(raw.confidences, self.device)
@@ -199,7 +201,14 @@ class CropBatches:
             proxies=self._proxies[indices],
             taught=None if self._taught is None else self._taught[indices].float(),
         )
-        return Batch(raw.indices, crops, targets, pit_crops)
+        return Batch(raw.indices, crops, targets, pit_crops, with_decoder)
+
+    def _with_decoder(self, number: int) -> bool:
+        """Return whether SA-Dec takes part in the step that the batch belongs to."""
+        epoch, position = divmod(number, len(self))
+        accumulate = self.config.run.accumulate
+        step = epoch * -(-len(self) // accumulate) + position // accumulate
+        return step % self.config.loss.decoder_every == 0
 
     def names(self, indices: Tensor) -> list[str]:
         """Return the files of the crops at ``indices``."""

@@ -136,11 +136,14 @@ class Stopwatch:
 
 
 class Meter:
-    """The means of the terms since the last line of the log, and crops per second."""
+    """The means of the terms since the last line of the log, and crops per second.
+
+    The mean of a term is over the steps that had it.
+    """
 
     def __init__(self) -> None:
         self._sums: dict[str, float] = {}
-        self._steps = 0
+        self._counts: dict[str, int] = {}
         self._crops = 0
         self._seconds = 0.0
 
@@ -148,13 +151,13 @@ class Meter:
         """Add one step."""
         for name, value in terms.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
-        self._steps += 1
+            self._counts[name] = self._counts.get(name, 0) + 1
         self._crops += crops
         self._seconds += seconds
 
     def means(self) -> dict[str, float]:
         """Return the means, including ``lr``, and ``images_per_s``."""
-        means = {name: value / self._steps for name, value in self._sums.items()}
+        means = {name: value / self._counts[name] for name, value in self._sums.items()}
         return {**means, "images_per_s": self._crops / max(self._seconds, 1e-9)}
 
     def shown(self) -> dict[str, str]:

@@ -142,8 +142,11 @@ class Learner:
         with torch.autocast(
             self.device.type, dtype=self._autocast, enabled=self._autocast is not None
         ):
-            output, pit_textures = self.forward(batch.crops, batch.pit_crops)
-            return self.objective(output, batch.targets, pit_textures, decoder_share=decoder_share)
+            output, pit_textures = self.forward(
+                batch.crops, batch.pit_crops, with_decoder=batch.with_decoder
+            )
+            share = decoder_share if batch.with_decoder else 0.0
+            return self.objective(output, batch.targets, pit_textures, decoder_share=share)
 
     def step(
         self,
@@ -243,7 +246,11 @@ class Learner:
         if run.compile:
             forward = torch.compile(forward)  # type: ignore[assignment] # it stays callable
         if runtime.world_size() > 1:
-            some_idle = loss.identity == 0 or (loss.tr > 0 and loss.reconstruction == 0)
+            some_idle = (
+                loss.identity == 0
+                or (loss.tr > 0 and loss.reconstruction == 0)
+                or (loss.needs_decoder and loss.decoder_every > 1)
+            )
             forward = nn.parallel.DistributedDataParallel(
                 forward, find_unused_parameters=some_idle, **_own_statistics()
             )

@@ -134,7 +134,8 @@ def register_loss(
         name: The name of the term in the log; registering a name again replaces the term.
         weight: The key in the ``[loss]`` section that holds the weight, or a function of the
             context; None: ``loss.custom``, under ``name``. The term is left out if it is 0.
-        of_decoder: The term is computed from SA-Dec, so its weight warms up with SA-Dec's.
+        of_decoder: The term is computed from SA-Dec: its weight warms up with SA-Dec's, and it
+            is left out of the steps without SA-Dec.
         head: Builds a module with learned parameters on the embedding; its output is
             ``inputs.output.heads[name]``. Like the classifier, it is not exported.
     """
@@ -210,13 +211,14 @@ class Objective:
             output: What the network returned for the crops; None for SAN-PG.
             targets: Labels and textures.
             pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
-            decoder_share: Factor of the weights of SA-Dec's terms, while they warm up.
+            decoder_share: Factor of the weights of SA-Dec's terms, while they warm up; 0 leaves
+                these terms out.
         """
         inputs = LossInputs(output, targets, pit_textures, self.config)
         terms: dict[str, Tensor] = {}
         weighted = []
         for name, compute, weight, of_decoder in self._terms:
-            term = compute(inputs)
+            term = None if of_decoder and not decoder_share else compute(inputs)
             if term is not None:
                 terms[name] = term
                 weighted.append(term * (weight * decoder_share if of_decoder else weight))

@@ -58,11 +58,11 @@ class SAN(nn.Module):
         self.decoder = decoder
         self.heads = nn.ModuleDict()
 
-    def forward(self, crops: Tensor) -> SANOutput:
-        """Run on normalized crops, (N, 3, H, W)."""
+    def forward(self, crops: Tensor, *, with_decoder: bool = True) -> SANOutput:
+        """Run on normalized crops, (N, 3, H, W), through SA-Dec too unless it is left out."""
         encoded = self.encoder(crops)
         texture, block_maps = None, ()
-        if self.decoder is not None:
+        if with_decoder and self.decoder is not None:
             texture, block_maps = self.decoder(encoded.stages)
         return SANOutput(
             embedding=encoded.embedding,
@@ -121,13 +121,13 @@ class JointForward(nn.Module):
         self.separate_batch_norm = separate_batch_norm
 
     def forward(
-        self, crops: Tensor | None, pit_crops: Tensor | None = None
+        self, crops: Tensor | None, pit_crops: Tensor | None = None, *, with_decoder: bool = True
     ) -> tuple[SANOutput | None, Tensor | None]:
         """Return the output for the real crops and the textures of the synthetic ones."""
         if crops is None:
             return None, None if pit_crops is None else self.network.paint(pit_crops)
         if pit_crops is None:
-            return self.network(crops), None
+            return self.network(crops, with_decoder=with_decoder), None
         if self.separate_batch_norm:
             output = self.network(crops)
             with _running_statistics_kept(self.network):

@@ -56,7 +56,7 @@ def gradient_balance(
     if batches < 1:
         raise InputError(f"batches must be at least 1; got {batches}.")
     before, state = load_run(folder, which="last")
-    config = override(before, ["run.precision='fp32'", *overrides])
+    config = override(before, ["run.precision='fp32'", "loss.decoder_every=1", *overrides])
     if not config.loss.identity + config.loss.triplet:
         raise ConfigError(f"{folder} has neither identity nor triplet loss to compare with.")
     if config.loss.needs_decoder and not before.loss.needs_decoder:

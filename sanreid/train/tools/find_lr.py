@@ -64,6 +64,7 @@ def find_lr(
             config,
             run=replace(config.run, output=folder, tensorboard=False),
             evaluation=replace(config.evaluation, sets=()),
+            loss=replace(config.loss, decoder_every=1),  # steps are compared with one another
         )
         engine = Engine(quiet)
         engine.learner.begin_epoch(0)

@@ -146,6 +146,7 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ('init.freeze=["layer1"]', "in order"),
         ("data.k=1", "data.k must be at least 2"),
         ("loss.reconstruction=1.0", "there are no target textures"),
+        ("loss.decoder_every=0", "loss.decoder_every must be at least 1; got 0"),
         ("pit.folder=pairs", "would have no effect"),
         ("encoder.backbone=vgg", "encoder: backbone must be one of"),
         ("decoder.width=40", "multiple of 32"),
@@ -169,6 +170,13 @@ def test_san_pg_has_no_identities(tmp_path):
     config = load_config(write(tmp_path, SOURCE), [*values, "loss.identity=0", "loss.triplet=0"])
     assert config.is_san_pg
     assert not config.is_san
+
+
+def test_every_step_has_something_to_minimize(tmp_path):
+    values = ["loss.identity=0", "loss.triplet=0", "loss.tr=1.0", "loss.decoder_every=2"]
+    with pytest.raises(ConfigError, match=r"decoder_every is 2, but only terms of SA-Dec"):
+        load_config(write(tmp_path, SOURCE), values)
+    assert load_config(write(tmp_path, SOURCE), [*values, "loss.triplet=1"])
 
 
 def test_a_missing_required_key(tmp_path):

@@ -333,6 +333,35 @@ def test_the_joint_step_learns_draws_and_resumes_to_the_bit(
     assert all(torch.equal(x, cut[key]) for key, x in whole.items())
 
 
+@pytest.mark.usefixtures("one_thread", "fake_pairs")
+def test_steps_without_decoder_read_nothing_for_it_and_leave_it_as_it_is(
+    tiny_run, people, textures
+):
+    config = with_textures(
+        tiny_run, people, textures, loss={"decoder_every": 3}, data={"p": 8, "k": 4},
+        pit={"folder": "pairs", "per_batch": 2}, run={"accumulate": 2},
+    )  # fmt: skip
+    batches = CropBatches(config, CPU)
+    # Eight people with two hands each: two batches, one step an epoch; steps 0 and 3 of 5.
+    assert len(batches) == 2
+    indices = batches.epoch(0)
+    read = [batches.read(indices[n % 2], number=n) for n in range(10)]
+    assert [raw.textures is not None for raw in read] == [n in (0, 1, 6, 7) for n in range(10)]
+    assert [raw.pit_indices is not None for raw in read] == [n in (0, 1, 6, 7) for n in range(10)]
+
+    learner = Learner(config, num_classes=batches.num_classes, device=CPU)
+    learner.begin_epoch(0)
+    before = {k: x.clone() for k, x in learner.network.state_dict().items()}
+    batch = batches.batch(read[2], number=2, epoch=1)
+    assert (batch.targets.textures, batch.pit_crops) == (None, None)
+    result = learner.step([batch], 1, lr=1e-3)
+    assert result.read().keys() == {"identity", "triplet", "total", "gradient"}
+    changed = {k for k, x in learner.network.state_dict().items() if not torch.equal(x, before[k])}
+    assert {k.partition(".")[0] for k in changed} == {"encoder", "classifier"}
+    result = learner.step([batches.batch(read[6], number=6, epoch=3)], 1, lr=1e-3)
+    assert {"reconstruction", "pit", "tr"} <= result.read().keys()
+
+
 @pytest.mark.gpu
 def test_a_step_never_makes_the_host_wait_for_the_gpu(tiny_run, people, textures, fake_pairs):
     strong = {"zoom": [1.0, 1.1], "saturation": 0.2, "hue": 0.02, "gain": 0.1, "gamma": 0.3,

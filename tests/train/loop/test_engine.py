@@ -98,8 +98,12 @@ def test_a_run_learns_measures_and_exports(tiny_run, tmp_path, capsys, monkeypat
         evaluate_run(folder, overrides=["evaluation.sets=[]"])
 
 
-def test_stopped_after_some_steps_and_resumed_it_ends_the_same(tiny_run, tmp_path):
-    changes = {"ema": {"decay": 0.9}, "run": {"accumulate": 2}}
+DECODER_AT_TIMES = {"loss": {"tr": 0.1, "decoder_every": 2}, "decoder": {"width": 32}}
+
+
+@pytest.mark.parametrize("options", [{}, DECODER_AT_TIMES], ids=["plain", "decoder_every"])
+def test_stopped_after_some_steps_and_resumed_it_ends_the_same(tiny_run, tmp_path, options):
+    changes = {"ema": {"decay": 0.9}, "run": {"accumulate": 2}, **options}
     Engine(tiny_run("whole", **changes)).run()
     for steps in (1, 4):
         limited = {**changes, "run": {**changes["run"], "max_steps": steps}}
@@ -108,9 +112,10 @@ def test_stopped_after_some_steps_and_resumed_it_ends_the_same(tiny_run, tmp_pat
     assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
     whole = load_checkpoint(tmp_path / "whole" / "last.ckpt")["ema"]["average"]
     assert_same(whole, load_checkpoint(tmp_path / "cut" / "last.ckpt")["ema"]["average"])
-    steps = [[row["step"] for row in read_journal(tmp_path / name / "log.jsonl")
-              if row["kind"] == "train"] for name in ("whole", "cut")]  # fmt: skip
-    assert steps[0] == steps[1]
+    rows = [[row for row in read_journal(tmp_path / name / "log.jsonl")
+             if row["kind"] == "train"] for name in ("whole", "cut")]  # fmt: skip
+    steps = [[(row["step"], "tr" in row) for row in kept] for kept in rows]
+    assert steps[0] == steps[1] == [(n, bool(options) and n % 2 == 1) for n in range(1, 7)]
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_global_generator_is_left_alone(

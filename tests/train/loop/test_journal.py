@@ -47,4 +47,6 @@ def test_shares_add_up_and_means_are_means():
     meter.add({"total": 1.0, "lr": 0.1}, crops=8, seconds=2.0)
     meter.add({"total": 3.0, "lr": 0.1}, crops=8, seconds=2.0)
     assert meter.means() == {"total": 2.0, "lr": pytest.approx(0.1), "images_per_s": 4.0}
-    assert set(meter.shown()) == {"total", "images_per_s"}
+    meter.add({"total": 5.0, "lr": 0.1, "tr": 0.5}, crops=8, seconds=2.0)
+    assert (meter.means()["total"], meter.means()["tr"]) == (3.0, 0.5)  # of one step in three
+    assert set(meter.shown()) == {"total", "tr", "images_per_s"}
