@@ -76,6 +76,23 @@ def tiny_run(people, others, tmp_path):
 
 
 @pytest.fixture
+def recipe(people, others) -> dict[str, dict[str, Any]]:
+    """Changes of a tiny configuration: options of the steps and batches that are off by default.
+
+    An epoch is still six batches: five people with three hands, four with two.
+    """
+    sources = [
+        {"folder": str(people), "names": "folders", "max_identities": 5},
+        {"folder": str(others), "names": "folders", "max_identities": 4, "share": 0.25},
+    ]
+    return {
+        "data": {"sources": sources},
+        "loss": {"tr": 0.1, "decoder_every": 2},
+        "decoder": {"width": 32},
+    }
+
+
+@pytest.fixture
 def one_thread():
     """The networks are tiny: threads that wait for one another would cost more than they give."""
     before = torch.get_num_threads()

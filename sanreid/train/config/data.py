@@ -44,6 +44,12 @@ class SourceConfig:
             set. Empty: nobody in this source is in another.
         textures: The store of target textures of these crops, as
             ``python -m sanreid.train textures`` writes it; empty: none.
+        share: The share of the identities of each batch that comes from this source, in [0, 1].
+            Sources with the same ``people`` count as one: set it for one of them. 0: the
+            sources without a share divide the rest in proportion to their crops, as all
+            sources do if none has a share. An epoch has as many batches as without shares: a
+            source above its proportion is seen more than once in it, one below in part, and
+            the next epoch continues there.
     """
 
     folder: str
@@ -59,8 +65,13 @@ class SourceConfig:
     one_camera: bool = False
     people: str = ""
     textures: str = ""
+    share: float = 0.0
 
     def __post_init__(self) -> None:
+        require(
+            0 <= self.share <= 1,
+            f"data source: share must be in [0, 1]; got {self.share}.",
+        )
         require(bool(self.folder), "data source: folder must name a folder; it is empty.")
         try:
             check_names(self.names)
@@ -97,6 +108,37 @@ class DataConfig:
     def __post_init__(self) -> None:
         require(self.p >= 2, f"data.p must be at least 2, for negatives; got {self.p}.")
         require(self.k >= 2, f"data.k must be at least 2, for positives; got {self.k}.")
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        said = [source for source in self.sources if source.share]
+        names = [source.people for source in said if source.people]
+        twice = next((name for name in names if names.count(name) > 1), "")
+        require(
+            not twice,
+            f"data.sources: those with people = {twice!r} count as one source; "
+            "set the share of one of them only.",
+        )
+        total = sum(source.share for source in said)
+        require(
+            total <= 1 + 1e-9,
+            f"data.sources: the shares add up to {total:g}; they may add up to 1 at most.",
+        )
+        silent = [
+            source.folder
+            for source in self.sources
+            if not source.share and not (source.people and source.people in names)
+        ]
+        require(
+            not said or bool(silent) == (total < 1 - 1e-9),
+            f"data.sources: the shares add up to {total:g}, "
+            + (
+                f"which leaves nothing for those without one: {', '.join(silent)}."
+                if silent
+                else "but every source has one: let them add up to 1, or leave one out for the "
+                "rest."
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

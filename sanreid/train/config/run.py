@@ -141,6 +141,11 @@ class TrainConfig:
             "clusters.enabled needs crops in data.sources, and loss.identity = 0: the number of "
             "clusters changes from epoch to epoch, that of a classifier's classes cannot.",
         )
+        require(
+            not self.clusters.enabled or not any(source.share for source in self.data.sources),
+            "clusters.enabled takes no shares of data.sources: a cluster may have crops of "
+            "several. Leave share out.",
+        )
         if self.clusters.learn == "map":
             self._check_map()
         require(

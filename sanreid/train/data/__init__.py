@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sanreid.train.data.cuhk03_mat import extract_cuhk03
-from sanreid.train.data.sampler import PKSampler
+from sanreid.train.data.sampling import PKSampler
 from sanreid.train.data.store import CropStore
 from sanreid.train.renamed import look_up
 

@@ -16,7 +16,7 @@ from sanreid.errors import ConfigError, DatasetError
 from sanreid.train import runtime
 from sanreid.train.config import TrainConfig
 from sanreid.train.data.crop_batches import CropBatches
-from sanreid.train.data.sampler import PKSampler
+from sanreid.train.data.sampling import PKSampler
 
 __all__ = ["ClusterBatches"]
 

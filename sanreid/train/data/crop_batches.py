@@ -21,8 +21,13 @@ from sanreid.train.config import TrainConfig
 from sanreid.train.data.batches import Batch, Raw
 from sanreid.train.data.camera_colors import CameraColorStats, camera_color_stats
 from sanreid.train.data.pairs import Pairs
-from sanreid.train.data.sampler import PKSampler
-from sanreid.train.data.sources import data_digest, joined_for_training, read_source
+from sanreid.train.data.sampling import PKSampler
+from sanreid.train.data.sources import (
+    data_digest,
+    joined_for_training,
+    read_source,
+    share_groups,
+)
 from sanreid.train.data.store import CropStore
 from sanreid.train.data.transforms import BatchAugmentation
 from sanreid.train.losses.objective import Targets
@@ -69,6 +74,11 @@ class CropBatches:
                 f"data.p must be divisible by the number of processes, "
                 f"{runtime.world_size()}; got {data.p}."
             )
+        self._groups: NDArray[np.int64] | None = None
+        self._group_shares: list[float] = []
+        if any(source.share for source in sources):
+            groups, self._group_shares = share_groups(sources)
+            self._groups = np.repeat(groups, [len(one) for one in sets])
         self._prepare(crops)
         self.digest = data_digest(crops)
         on_device = device if data.store == "device" else torch.device("cpu")
@@ -124,6 +134,8 @@ class CropBatches:
             seed=self.config.run.seed,
             rank=runtime.rank(),
             world_size=runtime.world_size(),
+            groups=self._groups,
+            group_shares=self._group_shares,
         )
 
     def _assign(self, labels: Tensor) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "joined_for_evaluation",
     "joined_for_training",
     "read_source",
+    "share_groups",
 ]
 
 
@@ -118,6 +119,20 @@ def joined_for_training(sets: Sequence[CropSet], *, people: Sequence[str] = ()) 
     merged = merge_crops([_same_people([named[n] for n in group]) for group in groups.values()])
     index_of = {key: index for index, key in enumerate(merged.keys)}
     return merged.select([index_of[key] for crops in named for key in crops.keys])
+
+
+def share_groups(sources: Sequence[SourceConfig]) -> tuple[list[int], list[float]]:
+    """Return the group of each source in the batches, and the share of each group.
+
+    Those without a share, and of the same people as no source with one, are the last group.
+    """
+    names = [source.people or f"\0{n}" for n, source in enumerate(sources)]
+    share_of = {
+        name: source.share for name, source in zip(names, sources, strict=True) if source.share
+    }
+    said, shares = list(share_of), list(share_of.values())
+    groups = [said.index(name) if name in share_of else len(said) for name in names]
+    return groups, [*shares, 1 - sum(shares)] if len(said) in groups else shares
 
 
 def _same_people(sets: Sequence[CropSet]) -> CropSet:

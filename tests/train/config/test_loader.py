@@ -179,6 +179,31 @@ def test_every_step_has_something_to_minimize(tmp_path):
     assert load_config(write(tmp_path, SOURCE), [*values, "loss.triplet=1"])
 
 
+@pytest.mark.parametrize(
+    ("sources", "message"),
+    [
+        ([{"share": 1.5}], r"share must be in \[0, 1\]; got 1.5"),
+        ([{"share": 0.7}, {"share": 0.5}], "the shares add up to 1.2; they may"),
+        ([{"share": 0.7}, {"share": 0.2}], "add up to 0.9, but every source has one"),
+        ([{"share": 0.7}, {"share": 0.3}, {}], r"leaves nothing for those without one: 2\."),
+        ([{"share": 0.2, "people": "a"}, {"share": 0.2, "people": "a"}, {}],
+         "people = 'a' count as one source"),
+        ([{"share": 0.2, "people": "a"}, {"people": "a"}], "but every source has one"),
+    ],
+)  # fmt: skip
+def test_shares_of_the_batch_are_possible(sources, message):
+    values = [{"folder": str(n), **one} for n, one in enumerate(sources)]
+    with pytest.raises(ConfigError, match=message):
+        config_from_dict({"data": {"sources": values}})
+
+
+def test_clusters_have_no_source():
+    sources = [{"folder": "a", "share": 0.5}, {"folder": "b"}]
+    values = {"data": {"sources": sources}, "clusters": {"enabled": True}, "loss": {"identity": 0}}
+    with pytest.raises(ConfigError, match=r"clusters.enabled takes no shares"):
+        config_from_dict(values)
+
+
 def test_a_missing_required_key(tmp_path):
     with pytest.raises(ConfigError, match=r"data.sources.0 lacks folder"):
         load_config(write(tmp_path, '[[data.sources]]\nnames = "folders"\n'))

@@ -128,12 +128,12 @@ def test_two_processes_take_the_step_of_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path):
+def test_two_processes_train_measure_and_resume_to_the_bit(tiny_run, tmp_path, recipe):
     changes = {
+        **recipe,
         "init": {"freeze": ["stem"], "freeze_epochs": 1},  # thawed, it is wrapped again
         "ema": {"decay": 0.9},
-        "loss": {"cross_camera": 0.5, "tr": 0.1, "decoder_every": 2},
-        "decoder": {"width": 32},
+        "loss": {"cross_camera": 0.5, **recipe["loss"]},
     }
     for name, limits in (("whole", [0]), ("cut", [2, 0])):
         for number, limit in enumerate(limits):

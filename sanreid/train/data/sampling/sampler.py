@@ -7,12 +7,13 @@ In every epoch each crop is seen at least once. A person's n crops, in random or
 camera, are dealt like cards into ceil(n / K) hands, so that each hand has as many cameras as
 possible; a short hand is filled with other crops of the same person, and with repeats if the
 person has fewer than K. The hands go to the emptiest batches, never two hands of one person to
-the same batch, and batches still short of P people get extra hands.
+the same batch, and batches still short of P people get extra hands. Groups of people may have
+fixed shares of the batches instead, see :mod:`sanreid.train.data.sampling.shares`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sanreid.errors import InputError
+from sanreid.train.data.sampling.shares import SharedDeal
 
 __all__ = ["PKSampler"]
 
@@ -39,9 +41,15 @@ class PKSampler:
         rank: Which share of each batch to return, for training in several processes.
         world_size: How many equal shares there are; it must divide ``p``. The shares of the
             ranks, concatenated, are the batch of ``world_size=1``.
+        groups: (N,) int, the group of each crop, from 0; all crops of a person have the same.
+            None: no groups, each crop is seen at least once per epoch.
+        group_shares: The share of the people of each batch that each group has; above 0, adding
+            up to 1. An epoch has as many batches as without groups: see
+            :mod:`sanreid.train.data.sampling.shares`.
 
     Raises:
-        InputError: A value is out of range, or there are fewer than ``p`` people.
+        InputError: A value is out of range, there are fewer than ``p`` people, or a group is too
+            small for its share.
 
     >>> sampler = PKSampler([0, 0, 1, 1, 1, 2], p=2, k=2)
     >>> len(sampler), [tuple(batch.shape) for batch in sampler.epoch(0)]
@@ -58,6 +66,8 @@ class PKSampler:
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
+        groups: ArrayLike | None = None,
+        group_shares: Sequence[float] = (),
     ) -> None:
         people = _whole_numbers(labels, "labels")
         cameras = np.zeros_like(people) if camids is None else _whole_numbers(camids, "camids")
@@ -89,6 +99,26 @@ class PKSampler:
         self._camids = cameras
         self._num_hands = np.array([-(-len(crops) // k) for crops in self._crops])
         self._length = max(-(-int(self._num_hands.sum()) // p), int(self._num_hands.max()))
+        self._shared: SharedDeal | None = None
+        if groups is not None:
+            first = np.array([crops[0] for crops in self._crops])
+            group_of = _whole_numbers(groups, "groups")
+            if group_of.shape != people.shape or set(group_of) != set(range(len(group_shares))):
+                raise InputError(
+                    "groups must have one number per crop, and group_shares one share per group; "
+                    f"got {group_of.size} for {people.size} crops, the groups "
+                    f"{sorted(set(group_of.tolist()))} and {len(group_shares)} shares."
+                )
+            group_of = group_of[first]
+            self._shared = SharedDeal(
+                [np.flatnonzero(group_of == n) for n in range(len(group_shares))],
+                group_shares,
+                p=p,
+                batches=self._length,
+                deal=self._hands,
+                num_hands=self._num_hands,
+                seed=seed,
+            )
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch, the same in every epoch."""
@@ -107,7 +137,7 @@ class PKSampler:
         if epoch < 0 or start < 0:
             raise InputError(f"epoch and start must be at least 0; got {epoch}, {start}.")
         rng = np.random.default_rng((self.seed, epoch))
-        batches = self._dealt(rng)
+        batches = self._dealt(rng) if self._shared is None else self._shared(epoch, rng)
         share = self.p // self.world_size
         for batch in batches[start:]:
             mine = batch[self.rank * share : (self.rank + 1) * share]
