@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -87,6 +88,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SanreidError, OSError) as error:  # OSError: a full disk, a folder without permission
         sys.stderr.write(f"sanreid: {' '.join(str(error).split())}\n")
         return 1
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as error:
+        return 128 + int(error.args[0] if error.args else signal.SIGINT)
     return status

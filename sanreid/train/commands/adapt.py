@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sanreid.errors import DatasetError
 from sanreid.train.commands.options import Commands, common, overrides, say
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ change, and writes the weights directory RUN/weights. CROPS is a folder, or a ta
 (.csv with the columns path, pid, camid). The camera of each crop must be known: the number after
 c or cam in the file name, or else in a folder (cam2/0001.jpg), unless --names says how files are
 named. Ctrl-C saves; --resume continues.
+"""
+
+_CAMERAS = """\
+The camera of a crop is the number after c or cam in its file name, or else in a folder
+(cam2/0001.jpg); where it stands elsewhere, --names says how files are named, or a .csv table with
+the columns path, pid, camid.\
 """
 
 
@@ -75,6 +81,7 @@ def _run(args: argparse.Namespace) -> int:
 
     from sanreid.train.config.loader import load_config  # noqa: PLC0415 - as above
     from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
+    from sanreid.train.loop.stopping import sigterm_interrupts  # noqa: PLC0415 - as above
     from sanreid.train.tools.export import export_run  # noqa: PLC0415 - as above
 
     if args.size is not None and not args.network:
@@ -85,14 +92,23 @@ def _run(args: argparse.Namespace) -> int:
     config = load_config(preset, [*_settings(args), *args.overrides])
     if config.run.threads:
         torch.set_num_threads(config.run.threads)
-    outcome = Engine(config, resume=args.resume).run()
+    with sigterm_interrupts():
+        try:
+            engine = Engine(config, resume=args.resume)
+        except DatasetError as error:
+            if args.names is None and "are not named as" in str(error):
+                raise DatasetError(f"{error} {_CAMERAS}") from error
+            raise
+    outcome = engine.run()
     if outcome.stopped_by is not None:
         say(f"{args.output}: stopped after {outcome.step} steps; continue with --resume")
         return 128 + outcome.stopped_by
-    logging.getLogger("sanreid").info("writing %s", args.output / "weights")
     out = export_run(Path(config.run.output), args.output / "weights", which="last")
     _report(outcome)
-    say(f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r})")
+    say(
+        f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r}), and embed the "
+        "gallery again: embeddings of other weights cannot be compared with its own"
+    )
     return 0
 
 

@@ -26,6 +26,8 @@ def _run(args: argparse.Namespace) -> int:
 
     from sanreid.train import runtime  # noqa: PLC0415 - as above
     from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
+    from sanreid.train.loop.reports import ending  # noqa: PLC0415 - as above
+    from sanreid.train.loop.stopping import sigterm_interrupts  # noqa: PLC0415 - as above
 
     config = load_config(args.config, args.overrides)
     if config.run.threads:
@@ -34,7 +36,13 @@ def _run(args: argparse.Namespace) -> int:
     if not runtime.is_main():  # only one process logs
         logging.getLogger("sanreid").setLevel(logging.WARNING)
     try:
-        outcome = Engine(config, resume=args.resume).run()
+        with sigterm_interrupts():
+            engine = Engine(config, resume=args.resume)
+        outcome = engine.run()
+        if runtime.is_main():
+            logging.getLogger("sanreid").info(
+                "%s", ending(engine.folder, engine.progress, outcome.stopped_by)
+            )
     finally:
         if joined:
             runtime.leave_group()

@@ -99,7 +99,7 @@ class ClusterBatches(CropBatches):
             raise DatasetError(
                 "Learning without labels compares what several cameras see, but all "
                 f"{len(crops)} crops are of camera {cameras[0]}. Is the camera read rightly from "
-                "the file names (names = ...)?"
+                "the file names (--names; in a configuration, names)?"
             )
         if len(crops) < data.p * data.k:
             raise DatasetError(

@@ -39,7 +39,7 @@ from sanreid.train.loop.pictures import write_sheet
 from sanreid.train.loop.progress import Progress, state_to_resume
 from sanreid.train.loop.provenance import commit, inherited_training_data
 from sanreid.train.loop.pseudo_labels import PseudoLabels
-from sanreid.train.loop.reports import beginning, describe, draw, ending, figures
+from sanreid.train.loop.reports import beginning, describe, draw, figures
 from sanreid.train.loop.stopping import StopRequest
 from sanreid.train.runtime import resolve_device
 from sanreid.utils.files import atomic_write_text
@@ -186,8 +186,6 @@ class Engine:
                 self._run()
         finally:
             self.journal.close()
-        if runtime.is_main():
-            logger.info("%s", ending(self.folder, self.progress, self.stop_request.signal))
         history = [] if self.clusters is None else self.clusters.history
         return Outcome(
             self.progress.step, self.stop_request.signal, self.progress.metrics, history
@@ -457,10 +455,10 @@ class Engine:
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data_digest"] != self.batches.digest:
+            embeds = "init.weights" if self.config.clusters.learn == "map" else "loss.teacher"
             raise TrainingError(
-                f"The crops are not those that the run in {self.folder} started with, or their "
-                "teacher is another; check the data folders and loss.teacher, or start another "
-                "run."
+                f"The crops are not those that the run in {self.folder} started with, or "
+                f"{embeds} is another encoder; check these, or start another run."
             )
         self.batches.training_data = state["training_data"]
         if self.clusters is not None:

@@ -165,6 +165,7 @@ class PseudoLabels:
             raise TrainingError(
                 f"There is too little to learn from without labels, in epoch {epoch + 1}: "
                 f"{problem} ({len(clustering.labels)} crops, {clustering.num_alone} in no "
-                f"cluster, threshold {clustering.threshold:g}). Add crops of more people under "
-                "several cameras, or change clusters.threshold: lower joins more."
+                "cluster). Add crops of more people under several cameras; for few people, take "
+                "smaller batches (--set data.p=8); or change clusters.threshold, now "
+                f"{clustering.threshold:g}: lower joins more."
             )

@@ -37,9 +37,10 @@ _SHEET_ROWS = 8
 def beginning(config: TrainConfig, batches: Batches, device: torch.device, steps: int) -> str:
     """Return a line on what a run trains on, and how long it is in steps."""
     size = " x ".join(map(str, config.encoder.input_size))
+    most = "at most " if config.clusters.enabled else ""  # it ends once the clusters settle
     return (
         f"{batches.summary()}; crops of {size}; {counted(len(batches), 'batch', 'batches')} an "
-        f"epoch, {counted(config.run.epochs, 'epoch', 'epochs')}, "
+        f"epoch, {most}{counted(config.run.epochs, 'epoch', 'epochs')}, "
         f"{counted(steps, 'step', 'steps')} on {device} in {config.run.precision}; "
         f"output {config.run.output}"
     )

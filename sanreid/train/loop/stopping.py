@@ -1,4 +1,4 @@
-"""A request to stop, by SIGTERM or Ctrl-C, recorded and granted after the current step."""
+"""SIGTERM and Ctrl-C: before the first step they interrupt, then they are granted after a step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 from sanreid.train import runtime
 
-__all__ = ["StopRequest"]
+__all__ = ["StopRequest", "sigterm_interrupts"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class StopRequest:
 
         def record(number: int, _: FrameType | None) -> None:
             if self.signal is not None:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(number)
             self.signal = number
             logger.warning(
                 "Signal %d: saving after this step. Send it again to stop at once.", number
@@ -61,3 +61,24 @@ class StopRequest:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM do what Ctrl-C does inside the block: raise KeyboardInterrupt, with its number.
+
+    For what comes before the first step, where there is nothing to save but files half done.
+    """
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise KeyboardInterrupt(number)
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread, as above
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

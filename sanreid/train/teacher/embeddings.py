@@ -30,7 +30,8 @@ __all__ = ["TaughtCrops", "teacher_embeddings"]
 
 logger = logging.getLogger(__name__)
 
-_PART = 2048  # crops between two saves
+_PART = 128  # crops at a time
+_SAVE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +69,35 @@ def teacher_embeddings(
     different, first = np.unique(wanted, return_index=True)
     missing = np.sort(first[~np.isin(different, known.crops)])
     if len(missing):
-        logger.info("The teacher embeds %d of %d crops.", len(missing), len(crops))
-    began, done = time.monotonic(), 0
-    for some in np.array_split(missing, max(1, -(-len(missing) // _PART))):
-        if not len(some):
-            continue
-        rows = _unit(teacher, [crops.paths[index] for index in some.tolist()])
-        known = known.with_more(wanted[some], rows)
-        if path is not None:
-            known.write(path)
-        done += len(some)
-        pace = done / (time.monotonic() - began)
-        logger.info("%d of %d crops, %.1f per second", done, len(missing), pace)
+        logger.info("Embedding %d of %d crops with %s.", len(missing), len(crops), config.weights)
+    began = saved = time.monotonic()
+    done, before = 0, len(known.crops)
+    try:
+        for begin in range(0, len(missing), _PART):
+            some = missing[begin : begin + _PART]
+            rows = _unit(teacher, [crops.paths[index] for index in some.tolist()], config)
+            known = known.with_more(wanted[some], rows)
+            done += len(some)
+            now = time.monotonic()
+            if now - saved > _SAVE_EVERY_S or done == len(missing):
+                pace = done / (now - began)
+                logger.info("%d of %d crops, %.1f per second", done, len(missing), pace)
+                before, saved = _keep(known, path, before), now
+    finally:  # also what was done before an interrupt
+        _keep(known, path, before)
+        if path is not None and 0 < done < len(missing):
+            logger.warning(
+                "Stopped after %d of %d crops; their embeddings are kept in %s, and the same "
+                "command continues from there.", done, len(missing), path,
+            )  # fmt: skip
     return TaughtCrops(torch.from_numpy(known.rows_of(wanted)), teacher.digest)
+
+
+def _keep(known: _Known, path: Path | None, before: int) -> int:
+    """Write the rows if there are more than ``before``; return how many there are."""
+    if path is not None and len(known.crops) > before:
+        known.write(path)
+    return len(known.crops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +118,8 @@ class _Known:
                 return cls(file["crops"], file["rows"])
         except Exception as error:  # NumPy and zlib raise kinds of their own
             raise DatasetError(
-                f"{path} is damaged ({type(error).__name__}). Delete it: the teacher's "
-                "embeddings are then computed again."
+                f"{path} is damaged ({type(error).__name__}). Delete it: the embeddings are then "
+                "computed again."
             ) from error
 
     def write(self, path: Path) -> None:
@@ -120,13 +137,14 @@ class _Known:
         return self.rows[np.searchsorted(self.crops, crops)]
 
 
-def _unit(teacher: Teacher, paths: list[Path]) -> NDArray[np.float16]:
+def _unit(teacher: Teacher, paths: list[Path], config: TeacherConfig) -> NDArray[np.float16]:
     rows = teacher.embed(paths)
     sound = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
     if not sound.all():
+        hint = "; are loss.teacher.input and loss.teacher.color right?"
         raise WeightsError(
-            f"The teacher's embedding of {paths[int(np.argmin(sound))]} is zero or not finite; "
-            "are loss.teacher.input and loss.teacher.color right?"
+            f"The embedding of {paths[int(np.argmin(sound))]} by {config.weights} is zero or not "
+            f"finite{'.' if config.input == 'own' else hint}"
         )
     return unit_rows(rows, "teacher").astype(np.float16)
 

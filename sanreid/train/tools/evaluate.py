@@ -45,10 +45,11 @@ def evaluate_run(
     """
     config, state = load_run(folder, which=which)
     if config.clusters.learn == "map":
-        raise ConfigError(
-            f"{folder} has learned a map on embeddings, not a network: export it, then measure "
-            "the weights with sanreid evaluate --weights."
-        )
+        own = folder / "weights"
+        measure = f"measure its weights, sanreid evaluate --weights {own}."
+        if not own.is_dir():
+            measure = "export it, then measure the weights with sanreid evaluate --weights."
+        raise ConfigError(f"{folder} has learned a map on embeddings, not a network: {measure}")
     config = override(_with_sets(config, sets, which), overrides)
     encoder = build_sa_enc(config.encoder)
     encoder.load_state_dict(encoder_state(state))

@@ -474,6 +474,13 @@ def test_the_average_is_what_is_exported(tiny_run, tmp_path):
     assert not torch.equal(encoder_state(state)[key], state["model"][f"encoder.{key}"])
 
 
+def test_sigterm_before_the_first_step(tiny_run, tmp_path, monkeypatch):
+    path = write_toml(tiny_run(), tmp_path / "run.toml")
+    stop = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731 - an Engine's work
+    monkeypatch.setattr("sanreid.train.loop.engine.Engine", stop)
+    assert main([str(path), "--quiet"]) == 128 + signal.SIGTERM
+
+
 def test_the_command_line(tiny_run, tmp_path, capsys):
     path = write_toml(tiny_run(), tmp_path / "run.toml")
     assert main(["--quiet", "--set", "run.max_steps=2", str(path)]) == 0

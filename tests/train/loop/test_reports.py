@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from sanreid.train.commands import main
 from sanreid.train.config.loader import config_from_dict
 from sanreid.train.loop.curves import write_curves
-from sanreid.train.loop.engine import Engine
 from sanreid.train.loop.progress import Progress
 from sanreid.train.loop.reports import beginning, ending
 from sanreid.train.networks import initialization
 from tests.train.conftest import tiny_values
+from tests.train.loop.test_engine import write_toml
 
 ROWS = [
     {"kind": "train", "step": 1, "epoch": 0.5, "total": 3.0},
@@ -99,9 +100,9 @@ def test_released_weights_are_known_by_their_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_tells_its_time_and_where_it_is(people, others, tmp_path, caplog):
+def test_a_run_tells_its_time_and_where_it_is(tiny_run, tmp_path, caplog):
     caplog.set_level("INFO", "sanreid")
-    Engine(config_from_dict(tiny_values(people, tmp_path / "run", others))).run()
+    assert main([str(write_toml(tiny_run(), tmp_path / "run.toml"))]) == 0
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0].startswith("8 people, 48 crops, 2 cameras; crops of 64 x 32; ")
     assert sum("to come, evaluations aside" in line for line in lines) == 1

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sanreid.errors import ConfigError
-from sanreid.train.loop.stopping import StopRequest
+from sanreid.train.loop.stopping import StopRequest, sigterm_interrupts
 from sanreid.train.runtime import resolve_device
 
 
@@ -28,18 +28,27 @@ def test_the_first_signal_is_a_request_and_the_second_stops_at_once(number):
     assert signal.getsignal(number) is before
 
 
+def test_before_the_first_step_sigterm_interrupts():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt) as stopped, sigterm_interrupts():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stopped.value.args == (signal.SIGTERM,)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_in_another_thread_signals_are_left_to_the_caller():
     before = signal.getsignal(signal.SIGTERM)
     seen = []
 
     def work():
-        with StopRequest().recorded():
-            seen.append(signal.getsignal(signal.SIGTERM))
+        for block in (StopRequest().recorded(), sigterm_interrupts()):
+            with block:
+                seen.append(signal.getsignal(signal.SIGTERM))
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [before]
+    assert seen == [before, before]
 
 
 def test_each_process_has_its_own_of_several_devices(monkeypatch):

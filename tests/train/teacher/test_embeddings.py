@@ -70,7 +70,7 @@ def test_a_copy_elsewhere_needs_no_teacher(teacher, crops, people, tmp_path):
     assert not teacher.asked
 
 
-def test_what_was_done_before_an_interrupt_is_kept(teacher, crops, tmp_path, monkeypatch):
+def test_what_was_done_before_an_interrupt_is_kept(teacher, crops, tmp_path, monkeypatch, caplog):
     embed = teacher.embed
 
     def interrupted(paths):
@@ -81,6 +81,7 @@ def test_what_was_done_before_an_interrupt_is_kept(teacher, crops, tmp_path, mon
     monkeypatch.setattr(teacher, "embed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         teacher_embeddings(CONFIG, crops, tmp_path)
+    assert "Stopped after 10 of 48 crops" in caplog.text
     monkeypatch.undo()
     monkeypatch.setattr(module, "open_teacher", lambda _: teacher)
     teacher_embeddings(CONFIG, crops, tmp_path)
