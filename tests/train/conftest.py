@@ -87,7 +87,7 @@ def recipe(people, others) -> dict[str, dict[str, Any]]:
     ]
     return {
         "data": {"sources": sources},
-        "loss": {"tr": 0.1, "decoder_every": 2},
+        "loss": {"tr": 0.1, "decoder_every": 2, "identity_softmax": "arcface"},
         "decoder": {"width": 32},
     }
 

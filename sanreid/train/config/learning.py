@@ -136,6 +136,14 @@ class LossConfig:
             (:mod:`sanreid.train.losses.teacher`); not part of SAN.
         custom: Weights of losses of your own, by the names under which
             :func:`sanreid.train.losses.register_loss` registered them (see ``run.imports``).
+        identity_softmax: How the classifier of the identity loss compares: ``"plain"``, or by
+            the cosine of embedding and class weights, with a margin that the own class must win
+            by (:mod:`sanreid.train.losses.margin_softmax`): ``"arcface"`` or ``"cosface"``; not
+            part of SAN.
+        identity_scale: Of a margin softmax: the cosines are multiplied by this. Source: 30, Wang
+            et al., 2018; Deng et al. use 64, for many more identities.
+        identity_margin: Of a margin softmax: in radians for ``"arcface"`` (0.5, Deng et al.,
+            2019), in cosine for ``"cosface"`` (0.35, Wang et al., 2018).
         label_smoothing: Source: 0.1, the SAN paper.
         margin: Margin of the triplet loss. Source: 0.3, the SAN paper.
         soft_margin: Use softplus instead of the margin (Hermans et al., 2017).
@@ -164,6 +172,9 @@ class LossConfig:
     cross_camera: float = 0.0
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     custom: Mapping[str, float] = field(default_factory=dict)
+    identity_softmax: Literal["plain", "arcface", "cosface"] = "plain"
+    identity_scale: float = 30.0
+    identity_margin: float = 0.3
     label_smoothing: float = 0.1
     margin: float = 0.3
     soft_margin: bool = False
@@ -182,6 +193,19 @@ class LossConfig:
                      "tr_margin", "decoder_warmup_epochs"):  # fmt: skip
             value = getattr(self, name)
             require(value >= 0, f"loss.{name} must be at least 0; got {value}.")
+        require(
+            self.identity_softmax == "plain" or self.identity > 0,
+            f"loss.identity_softmax is {self.identity_softmax!r}, but loss.identity is 0: "
+            "give the identity loss a weight, or leave the softmax 'plain'.",
+        )
+        require(
+            self.identity_scale > 0,
+            f"loss.identity_scale must be above 0; got {self.identity_scale}.",
+        )
+        require(
+            0 <= self.identity_margin <= 1,
+            f"loss.identity_margin must be in [0, 1]; got {self.identity_margin}.",
+        )
         require(
             0 <= self.label_smoothing < 1,
             f"loss.label_smoothing must be in [0, 1); got {self.label_smoothing}.",

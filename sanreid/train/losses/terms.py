@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.errors import InputError
 from sanreid.train import runtime
+from sanreid.train.losses.margin_softmax import margin_logits
 from sanreid.train.losses.objective import LossContext, LossInputs, register_loss
 
 __all__ = [
@@ -259,8 +260,13 @@ def unit_rows(embeddings: Tensor) -> Tensor:
 def _identity(inputs: LossInputs) -> Tensor | None:
     if inputs.output is None:
         return None
-    smoothing = inputs.config.label_smoothing
-    return identity_loss(inputs.output.logits, inputs.targets.labels, label_smoothing=smoothing)
+    c, logits, labels = inputs.config, inputs.output.logits, inputs.targets.labels
+    if c.identity_softmax != "plain":
+        logits = margin_logits(
+            logits, labels, kind=c.identity_softmax, scale=c.identity_scale,
+            margin=c.identity_margin,
+        )  # fmt: skip
+    return identity_loss(logits, labels, label_smoothing=c.label_smoothing)
 
 
 @register_loss("triplet", weight="triplet")

@@ -49,7 +49,13 @@ def build_network(
         network: SAN | SANPG = (
             build_san_pg(config.encoder, config.decoder)
             if config.is_san_pg
-            else build_san(config.encoder, num_classes=num_classes, decoder=decoder, heads=heads)
+            else build_san(
+                config.encoder,
+                num_classes=num_classes,
+                decoder=decoder,
+                heads=heads,
+                cosine=config.loss.identity_softmax != "plain",
+            )
             if config.clusters.learn == "network"
             else _mapped(config, num_classes)
         )

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.config import DecoderConfig
+from sanreid.train.networks.cosine_classifier import CosineClassifier
 from sanreid.train.networks.sa_dec import DecoderOutput, SADec
 
 __all__ = ["SAN", "SANPG", "JointForward", "SANOutput", "build_san", "build_san_pg"]
@@ -29,7 +30,7 @@ class SANOutput(NamedTuple):
 
     embedding: Tensor  # (N, D), not normalized
     pooled: Tensor  # (N, C), before the head
-    logits: Tensor  # (N, identities)
+    logits: Tensor  # (N, identities); cosines where a margin softmax learns
     texture: Tensor | None  # (N, 3, 256, 256) in [-1, 1]; None without a decoder
     block_maps: tuple[Tensor, ...]  # SA-Dec's four maps, coarse to fine; empty without one
     heads: Mapping[str, Tensor] = MappingProxyType({})  # what each further head returned
@@ -43,17 +44,25 @@ class SAN(nn.Module):
         embedding_dim: D of the encoder.
         num_classes: Identities that the classifier distinguishes.
         decoder: SA-Dec; None for the plain baseline.
+        cosine: Let the classifier return cosines, as a margin softmax needs them.
 
     Attributes:
         heads: Further modules on the embedding, by name, which losses learn from; none at first.
     """
 
     def __init__(
-        self, encoder: SAEnc, *, embedding_dim: int, num_classes: int, decoder: SADec | None = None
+        self,
+        encoder: SAEnc,
+        *,
+        embedding_dim: int,
+        num_classes: int,
+        decoder: SADec | None = None,
+        cosine: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
-        self.classifier = nn.Linear(embedding_dim, num_classes, bias=False)
+        classifier = CosineClassifier if cosine else nn.Linear
+        self.classifier = classifier(embedding_dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
         self.decoder = decoder
         self.heads = nn.ModuleDict()
@@ -151,6 +160,7 @@ def build_san(
     num_classes: int,
     decoder: DecoderConfig | None = None,
     heads: Mapping[str, Callable[[], nn.Module]] | None = None,
+    cosine: bool = False,
 ) -> SAN:
     """Build a freshly initialized SAN; without ``decoder`` the plain baseline.
 
@@ -159,12 +169,14 @@ def build_san(
         num_classes: Identities that the classifier distinguishes.
         decoder: SA-Dec, or None.
         heads: What builds each further head, called last, so that a head changes no other weight.
+        cosine: Let the classifier return cosines, as a margin softmax needs them.
     """
     network = SAN(
         build_sa_enc(config),
         embedding_dim=config.embedding_dim,
         num_classes=num_classes,
         decoder=None if decoder is None else _decoder(config, decoder),
+        cosine=cosine,
     )
     network.heads.update({name: build() for name, build in (heads or {}).items()})
     return network

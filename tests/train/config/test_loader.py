@@ -146,6 +146,9 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ('init.freeze=["layer1"]', "in order"),
         ("data.k=1", "data.k must be at least 2"),
         ("loss.reconstruction=1.0", "there are no target textures"),
+        ("loss.identity_softmax=circle", "must be one of 'plain', 'arcface', 'cosface'"),
+        ("loss.identity_margin=1.5", r"loss.identity_margin must be in \[0, 1\]; got 1.5"),
+        ("loss.identity_scale=0", "loss.identity_scale must be above 0; got 0"),
         ("loss.decoder_every=0", "loss.decoder_every must be at least 1; got 0"),
         ("pit.folder=pairs", "would have no effect"),
         ("encoder.backbone=vgg", "encoder: backbone must be one of"),
@@ -170,6 +173,12 @@ def test_san_pg_has_no_identities(tmp_path):
     config = load_config(write(tmp_path, SOURCE), [*values, "loss.identity=0", "loss.triplet=0"])
     assert config.is_san_pg
     assert not config.is_san
+
+
+def test_a_margin_is_of_the_identity_loss(tmp_path):
+    values = ["loss.identity_softmax=arcface", "loss.identity=0"]
+    with pytest.raises(ConfigError, match=r"is 'arcface', but loss.identity is 0"):
+        load_config(write(tmp_path, SOURCE), values)
 
 
 def test_every_step_has_something_to_minimize(tmp_path):
