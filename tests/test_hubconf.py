@@ -1,0 +1,23 @@
+"""``torch.hub`` finds the released encoder in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from sanreid import SANEncoder
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / "hubconf.py").is_file(), reason="hubconf.py is not beside tests/")
+def test_the_hub_loads_the_released_encoder():
+    module = torch.hub.load(str(ROOT), "san_r50", source="local", device="cpu")
+    assert not module.training
+    crop = torch.rand(1, 3, 256, 128, generator=torch.Generator().manual_seed(0))
+    expected = SANEncoder.from_pretrained("san-r50", device="cpu").module
+    with torch.inference_mode():
+        torch.testing.assert_close(module(crop).embedding, expected(crop).embedding)
