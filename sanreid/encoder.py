@@ -416,8 +416,9 @@ class SANEncoder:
         Args:
             directory: Made if it is not there; see :mod:`sanreid.utils.shards` for its files.
             paths: As in :meth:`encode_files`. Each path is embedded once.
-            resume: Continue what ``directory`` holds, by the same encoder and options: the paths
-                that it holds are skipped. Without it the directory must be empty.
+            resume: Continue what ``directory`` holds, by the same encoder, dtype, backend and
+                options: the paths that it holds are skipped. Without it the directory must be
+                empty.
             labels: (pid, camid) by path, written beside the embeddings; pids int, str or None,
                 camids int or None.
             rows_per_shard: Rows in one file.
@@ -430,8 +431,9 @@ class SANEncoder:
             How many files this call embedded, how many were there, and what failed.
 
         Raises:
-            InputError: The directory is in use, cannot be written, or was begun with another
-                encoder or options; a file's name is not UTF-8; or an argument is wrong.
+            InputError: The directory is being written, cannot be, or was begun with another
+                encoder, dtype, backend or options; a file's name is not UTF-8; or an argument is
+                wrong.
             MissingExtraError: ``pyarrow``, of the extra ``parquet``, is not installed.
         """
         options = Options(batch_size, flip, normalize, "rgb")
@@ -443,6 +445,8 @@ class SANEncoder:
             dim=self.embedding_dim,
             flip=flip,
             normalize=normalize,
+            dtype=str(self.dtype).removeprefix("torch."),
+            backend=self.backend,
             resume=resume,
             labels=labels,
             rows_per_shard=rows_per_shard,

@@ -7,7 +7,6 @@ the gallery's settings, and are put back wherever a gallery returns cameras.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,8 +19,6 @@ from sanreid.gallery.validation import Pid, camera_number
 from sanreid.gallery.validation.arrays import elements, plain
 
 __all__ = ["keep_names", "named", "named_entries", "named_result", "read_names"]
-
-_keeping = threading.Lock()  # two threads may bring new names at once
 
 
 def read_names(camids: Iterable[Any] | None) -> tuple[Iterable[Any] | None, dict[int, str]]:
@@ -37,9 +34,9 @@ def keep_names(store: Store, names: Mapping[int, str]) -> None:
     """Keep names with a store's settings, as durably as its entries."""
     if not names.keys() - store.settings.camera_names.keys():
         return
-    with _keeping:
-        settings = store.settings
-        store.set_settings(replace(settings, camera_names={**settings.camera_names, **names}))
+    store.change_settings(
+        lambda settings: replace(settings, camera_names={**settings.camera_names, **names})
+    )
 
 
 def named(camids: Iterable[Pid], names: Mapping[int, str]) -> list[Pid]:

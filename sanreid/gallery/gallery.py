@@ -631,9 +631,11 @@ class Gallery:
         if isinstance(normalizer, str) and normalizer == "fit":
             normalizer = fit_to_entries(self._store, shrinkage)
         check_normalizer(normalizer, self.dim)
-        settings = self._store.settings
-        self._store.set_settings(replace(settings, camera_normalizer=normalizer, calibration=None))
-        return normalizer
+        fitted = normalizer
+        self._store.change_settings(
+            lambda settings: replace(settings, camera_normalizer=fitted, calibration=None)
+        )
+        return fitted
 
     @property
     def calibration(self) -> Calibration | None:
@@ -678,8 +680,7 @@ class Gallery:
             false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
             confidence=validation.as_number(confidence, "confidence"),
         )
-        settings = self._store.settings
-        self._store.set_settings(replace(settings, calibration=calibration.to_dict()))
+        self._keep_calibration(calibration)
         return calibration
 
     def calibrate_tracklets(
@@ -732,8 +733,7 @@ class Gallery:
             false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
             confidence=validation.as_number(confidence, "confidence"),
         )
-        settings = self._store.settings
-        self._store.set_settings(replace(settings, calibration=calibration.to_dict()))
+        self._keep_calibration(calibration)
         return calibration
 
     def identify(
@@ -1206,6 +1206,10 @@ class Gallery:
         from sanreid.viz.notebook import gallery_html  # noqa: PLC0415 - when one is shown
 
         return gallery_html(self)
+
+    def _keep_calibration(self, calibration: Calibration) -> None:
+        fields = calibration.to_dict()
+        self._store.change_settings(lambda settings: replace(settings, calibration=fields))
 
     def _check_fingerprint(self, fingerprint: str | None) -> None:
         validation.check_encoder(self.encoder_fingerprint, validation.as_fingerprint(fingerprint))

@@ -9,7 +9,7 @@ one machine, :class:`~sanreid.gallery.milvus.store.MilvusStore`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -148,8 +148,8 @@ class Store(Protocol):
         """Remove entries by ids or condition and return how many."""
         ...
 
-    def set_settings(self, settings: Settings) -> None:
-        """Replace the settings."""
+    def change_settings(self, change: Callable[[Settings], Settings]) -> None:
+        """Replace the settings by what ``change`` makes of them; nobody else changes them then."""
         ...
 
     def select(self, condition: Condition) -> NDArray[np.int64]:

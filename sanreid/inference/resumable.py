@@ -51,6 +51,8 @@ def embed_into_shards(
     dim: int,
     flip: bool,
     normalize: bool,
+    dtype: str,
+    backend: str,
     resume: bool,
     labels: object,
     rows_per_shard: int,
@@ -67,6 +69,8 @@ def embed_into_shards(
         dim: D, the length of an embedding.
         flip: As there; a directory is resumed with the options it was begun with.
         normalize: As ``flip``.
+        dtype: The arithmetic of the encoder, such as "float32"; as ``flip``.
+        backend: What runs its network; as ``flip``.
         resume: As there.
         labels: As there.
         rows_per_shard: As there.
@@ -85,7 +89,7 @@ def embed_into_shards(
         target,
         fingerprint=fingerprint,
         dim=dim,
-        options={"flip": flip, "normalize": normalize},
+        options={"flip": flip, "normalize": normalize, "dtype": dtype, "backend": backend},
         resume=resume,
         rows_per_shard=rows_per_shard,
     )

@@ -99,6 +99,8 @@ def embed_files(
         dim=encoder.embedding_dim,
         flip=flip,
         normalize=normalize,
+        dtype=str(encoder.dtype if dtype is None else dtype).removeprefix("torch."),
+        backend=encoder.backend,
         resume=resume,
         labels=labels,
         rows_per_shard=rows_per_shard,

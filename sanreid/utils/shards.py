@@ -27,11 +27,13 @@ from sanreid.errors import InputError
 from sanreid.utils.arguments import shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import atomic_write, atomic_write_text, errors_of_writing
+from sanreid.utils.locks import DirectoryLock
 from sanreid.utils.paths import as_path, is_file, is_folder
 
 __all__ = ["MANIFEST", "ShardRow", "ShardWriter", "load_pyarrow", "read_shards", "shard_files"]
 
 MANIFEST = "manifest.json"
+_LOCK = ".lock"
 _FORMAT, _KIND = 1, "sanreid-embeddings"
 _SHARD = re.compile(r"part-[0-9]{5,}\.parquet")
 
@@ -65,7 +67,7 @@ class ShardWriter:
 
     Raises:
         InputError: The directory is not empty and ``resume`` is False, holds something else,
-            cannot be written, or was begun with another encoder or other options.
+            is being written, cannot be, or was begun with another encoder or other options.
         MissingExtraError: ``pyarrow`` is not installed.
     """
 
@@ -98,20 +100,28 @@ class ShardWriter:
         self._rows: list[ShardRow] = []
         with errors_of_writing(directory):
             directory.mkdir(parents=True, exist_ok=True)
-            is_new = next(directory.iterdir(), None) is None
-        if is_new:
-            self._write_manifest()
-        elif not resume:
+            is_new = all(path.name == _LOCK for path in directory.iterdir())
+        if not is_new and not resume:
             raise InputError(
                 f"{directory} is not empty. Resume what was begun there (resume=True, --resume), "
                 "or name another directory."
             )
-        else:
-            self._shards = self._resumed()
+        if not is_new:
+            _read_manifest(directory)  # before a lock is put beside something else
+        with errors_of_writing(directory):
+            self._lock = DirectoryLock(directory / _LOCK)
         self.done: set[str] = set()
-        for shard in self._shards:
-            columns = _read(directory / shard["file"], columns=["path"])
-            self.done.update(columns.column("path").to_pylist())
+        try:
+            if is_new:
+                self._write_manifest()
+            else:
+                self._shards = self._resumed()
+            for shard in self._shards:
+                columns = _read(directory / shard["file"], columns=["path"])
+                self.done.update(columns.column("path").to_pylist())
+        except BaseException:
+            self._lock.release()
+            raise
 
     def add(self, row: ShardRow) -> None:
         """Add a row; a shard is written when it is full."""
@@ -139,7 +149,10 @@ class ShardWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.flush()  # after an error too: these rows are done
+        try:
+            self.flush()  # after an error too: these rows are done
+        finally:
+            self._lock.release()
 
     def _write_manifest(self) -> None:
         text = json.dumps(self._manifest | {"shards": self._shards}, indent=1)
@@ -149,13 +162,35 @@ class ShardWriter:
     def _resumed(self) -> list[dict[str, Any]]:
         found = _read_manifest(self._directory)
         for key, wanted in self._manifest.items():
-            if found.get(key) != wanted:
+            if key != "options" and found.get(key) != wanted:
                 raise InputError(
                     f"{self._directory} was begun with {key} {found.get(key)!r}, not {wanted!r}. "
                     "Name another directory."
                 )
+        self._check_options(found.get("options"))
         shards: list[dict[str, Any]] = found["shards"]
         return shards
+
+    def _check_options(self, begun: object) -> None:
+        """Refuse other options than the shards were begun with; older ones name fewer.
+
+        Raises:
+            InputError: An option is another.
+        """
+        wanted = self._manifest["options"]
+        begun = begun if isinstance(begun, dict) else {}
+        others = [name for name in wanted if name in begun and begun[name] != wanted[name]]
+        if others:
+            then, now = (
+                ", ".join(f"{name} {options[name]!r}" for name in others)
+                for options in (begun, wanted)
+            )
+            raise InputError(
+                f"{self._directory} was begun with options that differ: {then}, not {now}. The "
+                "embeddings of a directory come from one setting: resume with that one, or name "
+                "another directory."
+            )
+        self._manifest["options"] = begun | wanted
 
     def _table(self) -> Any:  # noqa: ANN401 - pyarrow.Table, which has no types
         pyarrow = load_pyarrow("pyarrow")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import random
@@ -72,6 +73,50 @@ def test_other_weights_or_options_begin_anew(run, interrupted, tmp_path):
     assert status == 0
     assert "interrupted" not in err
     assert "16 added" in out
+
+
+@pytest.mark.parametrize("key", ["dtype", "backend"])
+def test_another_arithmetic_is_refused(run, interrupted, tmp_path, key):
+    noted = tmp_path / "g.building" / "build.json"
+    options = json.loads(noted.read_text())
+    noted.write_text(json.dumps(options | {key: "another"}))
+    status, out, err = run(*interrupted)
+    assert (status, out) == (1, "")
+    assert f"was begun with {key} another, not {options[key]}" in err
+    noted.write_text(json.dumps({k: v for k, v in options.items() if k != key}))  # an older one
+    assert run(*interrupted)[0] == 0
+    assert len(entries(tmp_path / "g")) == 16
+
+
+def test_a_build_killed_at_its_very_end_is_complete(run, interrupted, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming.shutil, "rmtree", killed)
+        assert run(*interrupted)[0] == 130
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["g", "g.building"]
+    status, out, err = run(*interrupted)
+    assert status == 0
+    assert "had put the gallery in its place already" in err
+    assert out.endswith("16 entries\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["g"]
+    assert "exists already" in run(*interrupted)[2]
+
+
+def test_a_build_killed_before_it_is_in_its_place_resumes(run, interrupted, tmp_path, monkeypatch):
+    def killed(self, target):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed)
+        status, _, err = run(*interrupted)
+    assert status == 130
+    assert "16 embedded files are kept in" in err
+    status, out, _ = run(*interrupted)
+    assert status == 0
+    assert "16 added" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["g"]
 
 
 def test_a_file_that_changed_is_embedded_again(run, tiny, tmp_path, monkeypatch):

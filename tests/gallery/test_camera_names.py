@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -32,6 +34,22 @@ def check(gallery: Gallery) -> None:
 
 def test_names_are_returned_and_found_in_memory():
     check(with_names(Gallery(4)))
+
+
+def test_names_and_a_calibration_that_come_at_once_are_both_kept():
+    gallery = Gallery(2)
+    rows = {"embeddings": [[1.0, 0.0]], "camids": ["north gate"]}
+    adding = threading.Thread(target=gallery.add, kwargs=rows)
+
+    def calibrated(settings):
+        adding.start()
+        adding.join(0.05)  # it waits for this change
+        return replace(settings, encoder_fingerprint="f")
+
+    gallery._store.change_settings(calibrated)
+    adding.join()
+    assert gallery.encoder_fingerprint == "f"
+    assert gallery.get([0])[0].camid == "north gate"
 
 
 def test_names_survive_closing_saving_and_exports(tmp_path):

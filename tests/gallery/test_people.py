@@ -116,7 +116,7 @@ def test_a_threshold_of_tracklets_does_not_decide_across_cameras():
     gallery.calibrate(rows, true, false_match_rate=0.01)
     settings = gallery._store.settings
     of_tracklets = {**settings.calibration, "source": "tracklets"}
-    gallery._store.set_settings(replace(settings, calibration=of_tracklets))
+    gallery._store.change_settings(lambda _: replace(settings, calibration=of_tracklets))
     found = gallery.cluster()
     assert found.threshold == plain.threshold
     np.testing.assert_array_equal(found.labels, plain.labels)

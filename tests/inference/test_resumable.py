@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -80,6 +81,47 @@ def test_a_directory_of_other_options_is_not_resumed(tiny_encoder, crops, tmp_pa
     tiny_encoder.encode_to(tmp_path / "out", crops[:1])
     with pytest.raises(InputError, match="was begun with options"):
         tiny_encoder.encode_to(tmp_path / "out", crops, resume=True, flip=True)
+
+
+def test_embeddings_of_a_directory_come_from_one_setting(tiny_encoder, crops, tmp_path):
+    out = tmp_path / "out"
+    tiny_encoder.encode_to(out, crops[:1])
+    manifest = json.loads((out / MANIFEST).read_text())
+    assert manifest["options"] == {
+        "flip": False, "normalize": True, "dtype": "float32", "backend": "torch"
+    }  # fmt: skip
+    for name, value in (("dtype", "bfloat16"), ("backend", "onnx")):
+        other = manifest | {"options": manifest["options"] | {name: value}}
+        (out / MANIFEST).write_text(json.dumps(other))
+        with pytest.raises(InputError, match=f"differ: {name} '{value}', not {name} '"):
+            tiny_encoder.encode_to(out, crops, resume=True)
+    for name in ("dtype", "backend"):  # an older one
+        del manifest["options"][name]
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    assert tiny_encoder.encode_to(out, crops, resume=True).embedded == len(crops) - 1
+    assert json.loads((out / MANIFEST).read_text())["options"]["dtype"] == "float32"
+
+
+def test_two_writers_do_not_share_a_directory(tmp_path, caplog, monkeypatch):
+    options = {"fingerprint": "f", "dim": 2, "options": {}, "resume": True}
+    with (
+        ShardWriter(tmp_path / "out", **options),
+        pytest.raises(InputError, match=f"out is being written by process {os.getpid()}"),
+    ):
+        ShardWriter(tmp_path / "out", **options)
+    with pytest.raises(InputError, match="was begun with dim"):
+        ShardWriter(tmp_path / "out", **options | {"dim": 3})
+    with ShardWriter(tmp_path / "out", **options):
+        pass
+
+    def no_locks(_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr("sanreid.utils.locks.try_lock", no_locks)
+    with ShardWriter(tmp_path / "out", **options) as writer:
+        writer.add(ShardRow("a.jpg", np.zeros(2, np.float32)))
+    assert list(rows(tmp_path / "out")) == ["a.jpg"]
+    assert "out cannot be locked" in caplog.text
 
 
 def test_a_directory_of_something_else_is_left_alone(tiny_encoder, crops, tmp_path):

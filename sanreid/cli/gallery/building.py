@@ -81,6 +81,10 @@ def _build(args: argparse.Namespace) -> int:
     if is_address(args.path):
         check_overwrites_nothing(args)
     elif args.path.exists():
+        if not args.overwrite and Build.was_completed(args.path):
+            say("the build that was interrupted had put the gallery in its place already")
+            with Gallery.open(args.path, mode="r") as built:
+                return _report(built, [], {}, [], args)
         check_may_go(args.path, overwrite=args.overwrite)
     encoder = load_encoder(args)
     table: dict[Path, TableRow] = {}

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sanreid.cli.gallery.following import content_of
 from sanreid.cli.gallery.gating import QUALITY, noted
@@ -35,7 +35,8 @@ __all__ = ["Build", "add_rows"]
 _COMMIT_S = 10.0  # of work that a killed build may lose
 _BATCHES = 4  # embedded in one call
 _ENTRIES_AT_A_TIME = 10_000
-_OPTIONS, _ENTRIES = "build.json", "entries"
+_OPTIONS, _ENTRIES, _KIND = "build.json", "entries", "sanreid-build"
+_ANEW = ("fingerprint", "flip")  # with others a build begins anew
 
 
 class Build:
@@ -46,7 +47,8 @@ class Build:
         encoder: That of the gallery.
         labels: The files to embed, with person and camera.
         scores: The quality of the files that have one.
-        args: How to embed; with another ``--flip`` the build starts anew.
+        args: How to embed; with another ``--flip`` the build starts anew, with another dtype or
+            backend it is refused.
     """
 
     def __init__(
@@ -58,7 +60,8 @@ class Build:
         args: argparse.Namespace,
     ) -> None:
         self._path = Path(os.path.abspath(path))  # noqa: PTH100 - a link stays where it is
-        self._state = self._path.with_name(self._path.name + ".building")
+        self._state = _state_of(path)
+        self._entries = 0  # once the gallery is about to be closed
         self._encoder, self._labels, self._scores, self._args = encoder, labels, scores, args
 
     @contextmanager
@@ -72,27 +75,26 @@ class Build:
         from sanreid.gallery import Gallery
 
         entries, fingerprint = self._state / _ENTRIES, self._encoder.fingerprint
-        options = {"kind": "sanreid-build", "fingerprint": fingerprint, "flip": self._args.flip}
-        if self._begun_as() not in (None, options):
+        begun, options = self._begun_as(), self._options()
+        if begun is not None and any(begun.get(key) != options[key] for key in _ANEW):
             Gallery.open(entries).close()  # raises while another process builds there
             shutil.rmtree(self._state)
-        try:
-            self._state.mkdir(parents=True, exist_ok=True)
-            atomic_write_text(self._state / _OPTIONS, json.dumps(options) + "\n")
-        except OSError as error:
-            raise GalleryError(f"{self._path} cannot be written: {error.strerror}") from error
+        elif begun is not None:
+            self._check_setting(begun, options)
+        self._note(options)
         dim = self._encoder.embedding_dim
         with Gallery.open(entries, dim=dim, encoder_fingerprint=fingerprint) as gallery:
             try:
                 yield gallery
             except BaseException:
-                left = len(gallery)
+                left = self._entries or len(gallery)
                 gallery.close()
                 self._leave(left)
                 raise
 
     def finish(self, gallery: Gallery) -> None:
         """Put the gallery in its place, in one step, and remove the state of the build."""
+        self._entries = len(gallery)
         if self._args.overwrite and self._path.exists():
             gallery.save(self._path)
             gallery.close()
@@ -101,8 +103,21 @@ class Build:
             gallery.close()
             if self._path.exists():  # an empty folder
                 self._path.rmdir()
+            self._note(self._options() | {"complete": True})
             (self._state / _ENTRIES).rename(self._path)
         shutil.rmtree(self._state)
+
+    @staticmethod
+    def was_completed(path: Path) -> bool:
+        """Return whether a build was killed after its gallery was in its place.
+
+        What it left beside the gallery is removed.
+        """
+        state = _state_of(path)
+        if not (_read_options(state) or {}).get("complete") or (state / _ENTRIES).exists():
+            return False
+        shutil.rmtree(state)
+        return True
 
     def resume(self, gallery: Gallery) -> list[Path]:
         """Return the files that are still to be embedded; drop entries that no longer hold."""
@@ -163,7 +178,40 @@ class Build:
             )
         return failures
 
-    def _begun_as(self) -> object:
+    def _options(self) -> dict[str, Any]:
+        """Return what decides the embeddings, as it is noted beside them."""
+        encoder = self._encoder
+        return {
+            "kind": _KIND,
+            "fingerprint": encoder.fingerprint,
+            "flip": self._args.flip,
+            "dtype": str(encoder.dtype).removeprefix("torch."),
+            "backend": encoder.backend,
+        }
+
+    def _note(self, options: dict[str, Any]) -> None:
+        try:
+            self._state.mkdir(parents=True, exist_ok=True)
+            atomic_write_text(self._state / _OPTIONS, json.dumps(options) + "\n")
+        except OSError as error:
+            raise GalleryError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def _check_setting(self, begun: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+        """Refuse another arithmetic than that of the entries; older builds did not note theirs.
+
+        Raises:
+            GalleryError: It is another.
+        """
+        for key in ("dtype", "backend"):
+            then = begun.get(key, options[key])
+            if then != options[key]:
+                raise GalleryError(
+                    f"The build in {self._state} was begun with {key} {then}, not {options[key]}, "
+                    f"and the embeddings of a gallery come from one setting. Resume with {then}, "
+                    "or remove that folder to begin anew."
+                )
+
+    def _begun_as(self) -> dict[str, Any] | None:
         """Return the options of the build that was begun; None if there is none.
 
         Raises:
@@ -171,13 +219,10 @@ class Build:
         """
         if not self._state.exists():
             return None
-        try:
-            found = json.loads((self._state / _OPTIONS).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        found = _read_options(self._state)
+        if found is None:
             if self._state.is_dir() and next(self._state.iterdir(), None) is None:
                 return None
-            found = None
-        if not isinstance(found, dict) or found.get("kind") != "sanreid-build":
             raise GalleryError(
                 f"{self._state} is not of an interrupted build, and a build keeps its state "
                 "there. Move it away."
@@ -185,13 +230,27 @@ class Build:
         return found if (self._state / _ENTRIES).exists() else None
 
     def _leave(self, entries: int) -> None:
-        if entries:
+        if entries and (self._state / _ENTRIES).exists():
             say(
                 f"{entries} embedded files are kept in {printable(self._state)}: the same command "
                 "resumes"
             )
         else:
             shutil.rmtree(self._state, ignore_errors=True)
+
+
+def _state_of(path: Path) -> Path:
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - a link stays where it is
+    return path.with_name(path.name + ".building")
+
+
+def _read_options(state: Path) -> dict[str, Any] | None:
+    """Return the options noted in a folder; None if it is not of a build."""
+    try:
+        found = json.loads((state / _OPTIONS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and found.get("kind") == _KIND else None
 
 
 def add_rows(

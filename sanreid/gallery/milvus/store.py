@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -147,8 +147,7 @@ class MilvusStore:
                 check_distinct(ids)
                 check_free(ids, self._present(ids[ids < self._next_id]))
             rows = as_rows(replace(batch, ids=ids))
-            if settings is not self._settings:
-                self.set_settings(settings)
+            self._set_settings(settings)
             if not count:
                 return ids
             self._next_id = max(self._next_id, min(int(ids.max()) + 1, _LAST_ID))
@@ -180,8 +179,7 @@ class MilvusStore:
                         None,
                     )
                 )
-            if settings is not self._settings:
-                self.set_settings(settings)
+            self._set_settings(settings)
             done = 0
             for rows in in_parts(changed):
                 try:
@@ -207,12 +205,11 @@ class MilvusStore:
                 self._delete(ids)
             return len(ids)
 
-    def set_settings(self, settings: Settings) -> None:
-        """Replace the settings."""
+    def change_settings(self, change: Callable[[Settings], Settings]) -> None:
+        """Replace the settings by what ``change`` makes of them."""
         with self._mutex:
             self._check_writable()
-            self._head = self._texts.replace(self._head, settings)
-            self._settings = settings
+            self._set_settings(change(self._settings))
 
     def select(self, condition: Condition) -> NDArray[np.int64]:
         """Return the ids of the entries that match, ascending."""
@@ -328,11 +325,14 @@ class MilvusStore:
         copy.save(path)
 
     def compact(self) -> None:
-        """Have the server drop what was removed or replaced, and wait until it has."""
+        """Have the server drop what was removed or replaced, and wait until it has.
+
+        Entries may be added, changed and removed meanwhile; only their counting waits for those.
+        """
         with self._mutex:
             self._check_writable()
-            for name in (self._name, settings_name(self._name)):
-                compact(self._connection, name)
+        for name in (self._name, settings_name(self._name)):
+            compact(self._connection, name, self._mutex)
 
     def verify(self) -> None:
         """Refuse: a server shows no checksums.
@@ -429,6 +429,11 @@ class MilvusStore:
             head = replace(self._head, next_id=self._next_id)
             self._texts.write_head(head)
             self._head = head
+
+    def _set_settings(self, settings: Settings) -> None:
+        if settings is not self._settings:
+            self._head = self._texts.replace(self._head, settings)
+            self._settings = settings
 
     def _with_fingerprint(self, fingerprint: str | None) -> Settings:
         """Return settings that know the encoder: the first fingerprint given is kept."""

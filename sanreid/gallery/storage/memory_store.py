@@ -7,7 +7,7 @@ from many threads see only states that existed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -187,10 +187,11 @@ class MemoryStore:
                 self._commit(self._change_without_rows(self._table.settings, rows))
             return len(rows)
 
-    def set_settings(self, settings: Settings) -> None:
-        """Replace the settings."""
+    def change_settings(self, change: Callable[[Settings], Settings]) -> None:
+        """Replace the settings by what ``change`` makes of them."""
         with self._mutex:
             self._check_writable()
+            settings = change(self._table.settings)
             self._commit(self._change_without_rows(settings, np.empty(0, np.int64)))
 
     def select(self, condition: Condition) -> NDArray[np.int64]:

@@ -156,4 +156,4 @@ def _check_encoder(store: Store, fingerprint: str | None, *, keep: bool) -> None
     known = store.settings.encoder_fingerprint
     check_encoder(known, fingerprint)
     if keep and fingerprint is not None and known is None:
-        store.set_settings(replace(store.settings, encoder_fingerprint=fingerprint))
+        store.change_settings(lambda one: replace(one, encoder_fingerprint=fingerprint))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -227,27 +229,57 @@ def test_a_count_is_not_kept_if_entries_came_meanwhile(gallery, monkeypatch):
     assert gallery.stats()["removed_rows"] is None  # not 0: whoever forgets people must compact
 
 
-def test_compaction_waits_for_the_segments(gallery, monkeypatch):
-    from types import SimpleNamespace
-
-    segments = iter([7, 5, 3])
-    gallery.add(rows(3))
+@pytest.fixture
+def compacting(gallery, monkeypatch):
+    """Let the server compact as the answers of this dict say."""
+    answers = {"flush": lambda: None, "compact": lambda: 1}
+    answers["get_compaction_state"] = lambda: "Completed"
     monkeypatch.setattr("time.sleep", lambda _: None)
     made = type(client(gallery))
-    for name, answer in {
-        "flush": None, "compact": 1, "get_compaction_state": "Completed",
-    }.items():  # fmt: skip
-        monkeypatch.setattr(made, name, lambda *_, answer=answer, **__: answer, raising=False)
+    for name in tuple(answers):
+        monkeypatch.setattr(made, name, lambda *_, name=name, **__: answers[name](), raising=False)
     monkeypatch.setattr(
         made,
         "list_persistent_segments",
         lambda _, name, timeout: [
-            SimpleNamespace(num_rows=2 if "__" in name else next(segments), state="Flushed")
+            SimpleNamespace(num_rows=2 if "__" in name else answers["stored"](), state="Flushed")
         ],
         raising=False,
     )
+    return answers
+
+
+def test_compaction_waits_for_the_segments(gallery, compacting):
+    segments = iter([7, 5, 3])
+    gallery.add(rows(3))
+    compacting["stored"] = lambda: next(segments)
     gallery.compact()
     assert next(segments, None) is None
+
+
+def test_entries_are_added_while_the_server_compacts_and_not_while_it_counts(gallery, compacting):
+    states, written, adding = iter(["Executing", "Completed", "Completed"]), [], []
+
+    def state():
+        if not adding:
+            adding.append(threading.Thread(target=gallery.add, args=(rows(4),)))
+            adding[0].start()
+            adding[0].join(5)
+            assert len(gallery) == 4
+            adding.append(threading.Thread(target=gallery.add, args=(rows(1),)))
+        return next(states)
+
+    def flush():
+        if len(adding) == 2 and adding[1].ident is None:
+            adding[1].start()
+            adding[1].join(0.05)
+        written.append(len(gallery))
+
+    compacting |= {"get_compaction_state": state, "flush": flush, "stored": lambda: written[-1]}
+    gallery.compact()
+    adding[1].join()
+    assert written[:2] == [0, 4], "what came is written out and counted, and no more comes"
+    assert len(gallery) == 5
 
 
 def test_a_token_is_in_no_message_and_no_repr(gallery):

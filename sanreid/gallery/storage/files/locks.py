@@ -17,11 +17,11 @@ from sanreid.gallery.storage.files.disk import read_at
 from sanreid.gallery.storage.files.filenames import LOCK
 from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.forking import watch_forks
+from sanreid.utils.locks import try_lock
 from sanreid.utils.processes import is_running
 
 __all__ = ["WriterLock", "may_be_written_to"]
 
-_LOCKED_BYTE = 1 << 20  # Windows bars reading of locked bytes: lock one far behind the text
 _MAX_ATTEMPTS = 10
 _FLAGS = (
     getattr(os, "O_BINARY", 0)
@@ -100,7 +100,7 @@ def _locked_file(folder: Folder) -> int:
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(f"{folder.path / LOCK} is not a regular file")  # noqa: TRY301 - closed below
-            if not _try_lock(fd):
+            if not try_lock(fd):
                 raise _in_use(folder, fd)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(fd), folder.stat(LOCK)):
@@ -124,7 +124,7 @@ def _locked_directory(folder: Folder) -> int | None:
         return None
     fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder.fd)
     try:
-        if _try_lock(fd):
+        if try_lock(fd):
             return fd
     except OSError:
         os.close(fd)
@@ -142,32 +142,6 @@ def _in_use(folder: Folder, fd: int | None) -> GalleryLockedError:
         'with Gallery.open(..., wait=seconds), or open it here with mode="r".',
         holder,
     )
-
-
-def _try_lock(fd: int) -> bool:
-    """Lock a file; False if another holds it.
-
-    Raises:
-        OSError: Its file system knows no locks.
-    """
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - only on Windows
-
-        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        finally:
-            os.lseek(fd, 0, os.SEEK_SET)
-        return True
-    import fcntl  # noqa: PLC0415 - Windows lacks it
-
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _release(fd: int, directory: int | None, pid: int) -> None:
