@@ -89,7 +89,7 @@ class ShardWriter:
         if rows_per_shard < 1:
             raise InputError(f"rows_per_shard must be at least 1; got {rows_per_shard}.")
         self._directory, self._rows_per_shard = directory, rows_per_shard
-        self._manifest = {
+        self._manifest: dict[str, Any] = {
             "kind": _KIND,
             "format_version": _FORMAT,
             "fingerprint": fingerprint,
