@@ -30,8 +30,8 @@ def clients(encoder, folder):
     running = []
 
     def start(**options):
-        options = {"create": True, "wait": 0} | options
-        app = create_app(folder / "people.gallery", encoder, **options)
+        options = {"create": True, "wait": 0, "path": folder / "people.gallery"} | options
+        app = create_app(options.pop("path"), encoder, **options)
         client = TestClient(app, raise_server_exceptions=False)
         client.__enter__()
         running.append(client)

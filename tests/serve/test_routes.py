@@ -135,6 +135,18 @@ def test_a_storage_that_keeps_a_trace_says_so(client, enrol, monkeypatch, caplog
     assert client.post("/forget", json={"pid": "anna"}).status_code == 404
 
 
+@pytest.mark.slow
+def test_forgetting_on_milvus_lite(client_of, enrol, tmp_path):
+    pytest.importorskip("milvus_lite", reason="the extra milvus is not installed")
+    client = client_of(path=f"milvus-lite://{tmp_path}/people.db", wait=None)
+    enrol(client, "anna")
+    answer = client.post("/forget", json={"pid": "anna"})
+    assert (answer.status_code, answer.json()["removed"]) == (200, 1)
+    assert "decides itself" in answer.json()["trace"]
+    assert client.post("/search", json={"images": base64_of(jpeg())}).json() == {"hits": [[]]}
+    assert client.post("/forget", json={"pid": "anna"}).status_code == 404
+
+
 def test_readers_see_what_was_acknowledged(client_of, enrol):
     writer, reader = client_of(), client_of(read_only=True)
     query = {"images": base64_of(jpeg(1))}
