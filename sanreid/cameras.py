@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array, check_fraction
 from sanreid.metrics.vectors import unit_rows
+from sanreid.utils.arrays import plain_values
 from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["NO_CAMERA", "CameraNormalizer", "checked_camids"]
@@ -334,10 +335,10 @@ def checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:
         raise InputError(
             f"camids need one value per row, {count} in all; got shape {values.shape}."
         )
-    if values.dtype.kind == "i":
+    if values.dtype.kind == "i" and not isinstance(values, np.ma.MaskedArray):
         return values.astype(np.int64)
     column = np.empty(count, dtype=np.int64)
-    for row, value in enumerate(values.tolist()):
+    for row, value in enumerate(plain_values(camids, "camids")):
         if value is None:
             column[row] = NO_CAMERA
             continue

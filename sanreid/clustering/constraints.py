@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.neighbourhoods import Places
+from sanreid.utils.arrays import as_seconds, elements, plain_values
 from sanreid.utils.extras import require_extra
 
 __all__ = ["Constraints", "checked_timestamps"]
@@ -100,18 +101,25 @@ class Constraints:
 
 
 def checked_timestamps(timestamps: ArrayLike, count: int) -> NDArray[np.float64]:
-    """Return (count,) float64 seconds; None and NaN, a time that is not known, become NaN."""
+    """Return (count,) float64 seconds; None and NaN, a time that is not known, become NaN.
+
+    Datetimes with a time zone become seconds of UTC.
+    """
     values = as_array(timestamps, "timestamps")
     if values.shape != (count,):
         raise InputError(
             f"timestamps need one value per row, {count} in all; got shape {values.shape}."
         )
     column = np.full(count, np.nan)
-    for row, value in enumerate(values.tolist()):
+    for row, given in enumerate(elements(timestamps, "timestamps")[0]):
+        value = as_seconds(given)
         if value is None:
             continue
         if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) == np.inf:
-            raise InputError(f"timestamps are seconds or None; row {row} holds {value!r}.")
+            raise InputError(
+                f"timestamps are seconds, datetimes with a time zone or None; row {row} holds "
+                f"{given!r}."
+            )
         column[row] = value
     return column
 
@@ -164,8 +172,7 @@ def _chains(tracklets: Sequence[Any] | None, count: int) -> Places:
         raise InputError(f"tracklets need one value per row, {count} in all.")
     last: dict[int | str, int] = {}
     pairs = []
-    for row, given in enumerate(tracklets):
-        name = given.item() if isinstance(given, np.generic) else given
+    for row, name in enumerate(plain_values(tracklets, "tracklets")):
         if name is None:
             continue
         if isinstance(name, bool) or not isinstance(name, (int, str)):

@@ -47,7 +47,8 @@ def cluster_identities(
     Args:
         embeddings: (N, D) real numbers of any scale; normalised inside.
         camids: (N,) int, the camera of each crop; None: not known.
-        timestamps: (N,) seconds, only with ``camids``; None or NaN: not known.
+        timestamps: (N,) seconds or datetimes with a time zone, only with ``camids``; None or NaN:
+            not known.
         tracklets: (N,) int or str: crops with the same value are one person, whatever the
             camera. None: in no tracklet.
         threshold: Mean similarity down to which groups are joined: the cosine similarity that

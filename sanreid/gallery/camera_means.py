@@ -11,7 +11,7 @@ from sanreid.cameras import CameraNormalizer
 from sanreid.errors import InputError
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID, as_number
-from sanreid.gallery.validation.arrays import shorten
+from sanreid.utils.arrays import shorten
 
 __all__ = ["check_normalizer", "fit_to_entries", "means_moved", "normalized"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import Pid, camera_number
-from sanreid.gallery.validation.arrays import elements, plain
+from sanreid.utils.arrays import plain_values
 
 __all__ = ["keep_names", "named", "named_entries", "named_result", "read_names"]
 
@@ -25,7 +25,7 @@ def read_names(camids: Iterable[Any] | None) -> tuple[Iterable[Any] | None, dict
     """Return camids, to be read again, and the names among them by their numbers."""
     if camids is None or (isinstance(camids, np.ndarray) and camids.dtype.kind in "iuf"):
         return camids, {}
-    values = [plain(value) for value in elements(camids, "camids")[0]]
+    values = plain_values(camids, "camids")
     names = {str.__str__(value) for value in values if isinstance(value, str)}
     return values, {camera_number(name): name for name in names if name and not name.isdigit()}
 

@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation import as_seconds, camera_number, plain
-from sanreid.gallery.validation.arrays import elements, shorten
+from sanreid.gallery.validation import camera_number, plain
+from sanreid.utils.arrays import as_seconds, elements, shorten
 
 __all__ = [
     "MISSING",

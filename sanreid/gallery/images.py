@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError, InputError
-from sanreid.gallery.validation.arrays import elements, shorten
 from sanreid.images.sources import expand_paths
+from sanreid.utils.arrays import elements, shorten
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.gallery import validation
 from sanreid.gallery.validation import NO_CAMID
-from sanreid.gallery.validation.arrays import shorten
+from sanreid.utils.arrays import shorten
 
 __all__ = ["Gap", "TravelTimes", "travel_times"]
 

@@ -115,6 +115,9 @@ def _read(source: object, color: Color, finish: Callable[[Image.Image], T]) -> T
     if is_array_like(source):
         array = as_numpy(source)
         if array.ndim == 0 and array.dtype.kind in "OUS":
-            return _read(array.item(), color, finish)
+            item = array.item()
+            if isinstance(item, type):  # a class has the attributes of its objects
+                raise UnreadableError(f"got the class {item.__name__}; an image is {KINDS}.")
+            return _read(item, color, finish)
         return finish(from_array(array, color))
     raise UnreadableError(f"got {type_of(source)}; an image is {KINDS}.")

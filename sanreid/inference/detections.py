@@ -57,12 +57,13 @@ def crop_boxes(
     if not skip and not good.all():
         row = int(np.argmin(good))
         box = ", ".join(f"{value:g}" for value in corners[row])
-        reason = "has no area inside the frame" if finite[row] else "holds NaN or infinity"
+        reason = f"has no area inside the frame of {width} x {height} pixels"
+        if not finite[row]:
+            reason = "holds NaN or infinity"
         turned = finite[row] and (corners[row, 2:] < corners[row, :2]).any()
         hint = " For x, y, width, height: x2 = x + width, y2 = y + height." if turned else ""
         raise InputError(
-            f"Box {row} ({box}) {reason} of {width} x {height} pixels; "
-            f"wanted x1 < x2 and y1 < y2, in pixels.{hint}"
+            f"Box {row} ({box}) {reason}; wanted x1 < x2 and y1 < y2, in pixels.{hint}"
         )
     kept = np.flatnonzero(good).astype(np.int64)
     low = np.floor(clipped[kept, :2]).astype(int)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils import arrays
 
 __all__ = ["as_array", "check_fraction", "check_whole"]
 
@@ -15,16 +16,15 @@ __all__ = ["as_array", "check_fraction", "check_whole"]
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
     """View ``values`` as an array, whatever it holds; InputError where NumPy sees none in it.
 
-    Tensors of a type that NumPy lacks, such as bfloat16, become float32.
+    Tensors are detached and copied to the CPU; those of a type that NumPy lacks, such as
+    bfloat16, become float32.
     """
+    array = arrays.as_array(values, name)
+    if array is not None:
+        return array
     try:
-        try:
-            return np.asarray(values)
-        except TypeError:
-            if not hasattr(values, "float") or not hasattr(values, "cpu"):
-                raise
-            return np.asarray(values.float())
-    except Exception as error:  # ragged lists, tensors with gradients, arrays of other libraries
+        return np.asarray(values)
+    except Exception as error:  # ragged lists, arrays of other libraries
         raise InputError(f"{name} cannot be read as an array: {error}") from error
 
 

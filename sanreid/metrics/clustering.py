@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
+from sanreid.utils.arrays import plain_values
 from sanreid.utils.extras import require_extra
+from sanreid.utils.words import counted
 
 __all__ = ["ClusteringReport", "evaluate_clustering"]
 
@@ -60,8 +62,9 @@ class ClusteringReport:
             f"pairwise F1 {self.pairwise_f1:.3f} (precision {self.pairwise_precision:.3f}, "
             f"recall {self.pairwise_recall:.3f})  BCubed F1 {self.bcubed_f1:.3f}  "
             f"AMI {self.adjusted_mutual_information:.3f}  "
-            f"{self.num_clusters} clusters and {self.num_alone} alone, "
-            f"{self.num_people} people, {self.num_crops} crops"
+            f"{counted(self.num_clusters, 'cluster', 'clusters')} and {self.num_alone} alone, "
+            f"{counted(self.num_people, 'person', 'people')}, "
+            f"{counted(self.num_crops, 'crop', 'crops')}"
         )
 
     def __repr__(self) -> str:
@@ -150,17 +153,13 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
 
 def _checked_pids(pids: ArrayLike, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """(N,) numbers of people from 0, and which crops have one."""
-    try:
-        values = pids.tolist() if isinstance(pids, np.ndarray) else list(pids)  # type: ignore[arg-type] # whatever can be listed
-    except TypeError as error:
-        raise InputError(f"pids cannot be read as a list: {error}") from error
+    values = plain_values(pids, "pids")
     if len(values) != count:
         raise InputError(f"pids need one value per label, {count} in all; got {len(values)}.")
     numbers: dict[int | str, int] = {}
     people = np.zeros(count, dtype=np.int64)
     known = np.ones(count, dtype=np.bool_)
-    for row, given in enumerate(values):
-        pid = given.item() if isinstance(given, np.generic) else given
+    for row, pid in enumerate(values):
         if pid is None or (pid == -1 and not isinstance(pid, bool)):
             known[row] = False
             continue

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.datasets.people import PersonNumbers
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
+from sanreid.utils.arrays import plain_values, whole
 
 __all__ = ["DISTRACTOR", "JUNK", "Labels", "has_match"]
 
@@ -126,12 +127,17 @@ def _vector(
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         array = np.asarray(values, dtype=object)  # NumPy makes a str of the 1 in [1, "a"]
     if array.shape != (count,):
-        raise InputError(f"{name} need one value a row, {count} in all; got shape {array.shape}.")
-    if array.dtype.kind == "i" or (array.dtype.kind == "U" and str in kinds):
-        return array
-    if array.dtype.kind == "f" and ((array == np.rint(array)) & (abs(array) < 2**63)).all():
-        return array.astype(np.int64)  # np.zeros(n) is a common way to say camera 0
-    plain = [value.item() if isinstance(value, np.generic) else value for value in array.tolist()]
+        raise InputError(
+            f"{name} need one value per row, {count} in all; got shape {array.shape}."
+        )
+    if not isinstance(array, np.ma.MaskedArray):
+        if array.dtype.kind == "i" or (array.dtype.kind == "U" and str in kinds):
+            return array
+        if array.dtype.kind == "f" and ((array == np.rint(array)) & (abs(array) < 2**63)).all():
+            return array.astype(np.int64)  # np.zeros(n) is a common way to say camera 0
+    plain = plain_values(values, name)
+    if array.dtype.kind == "f":  # a list of floats
+        plain = [whole(value) for value in plain]
     for index, value in enumerate(plain):
         if isinstance(value, bool) or not isinstance(value, kinds):
             raise InputError(f"{name} are {kinds_text}; index {index} holds {value!r}.")

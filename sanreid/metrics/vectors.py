@@ -44,7 +44,7 @@ def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
     rows = as_array(embeddings, name)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise InputError(
-            f"{name} are a matrix (N, D) of real numbers, one row a crop; "
+            f"{name} are a matrix (N, D) of real numbers, one row per crop; "
             f"got shape {rows.shape} of {rows.dtype}."
         )
     if 0 in rows.shape:

@@ -13,6 +13,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sanreid.utils.words import counted
+
 __all__ = ["IMAGE_SUFFIXES", "FoundImages", "suffixes_for_messages", "walk_images"]
 
 logger = logging.getLogger(__name__)
@@ -63,20 +65,27 @@ class FoundImages:
     def log_skipped(self, root: Path) -> None:
         """Log how many files and links were skipped."""
         if self.others:
-            logger.warning("%s: %s and were skipped.", root, self.others_in_words())
+            were = "was" if self.others.total() == 1 else "were"
+            logger.warning("%s: %s and %s skipped.", root, self.others_in_words(), were)
         if self.num_repeated:
-            logger.warning(
-                "%s: %d links to folders that were read already were skipped.",
-                root,
+            links = counted(
                 self.num_repeated,
+                "link to a folder that was read already was",
+                "links to folders that were read already were",
             )
+            logger.warning("%s: %s skipped.", root, links)
 
     def others_in_words(self) -> str:
         """Return how many other files were skipped, for a message; empty where there are none."""
         if not self.others:
             return ""
         kinds = ", ".join(f"{n} {s or 'without an ending'}" for s, n in self.others.most_common(5))
-        return f"{self.others.total()} files are no images by their endings ({kinds})"
+        files = counted(
+            self.others.total(),
+            "file is no image by its ending",
+            "files are no images by their endings",
+        )
+        return f"{files} ({kinds})"
 
 
 def suffixes_for_messages() -> str:

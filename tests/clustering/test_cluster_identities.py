@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -285,13 +286,35 @@ def test_itself_comes_first_among_its_nearest():
     assert graph._itself_first(np.array([[1, 2], [1, 0], [0, 1]]))[2].tolist() == [2, 0]
 
 
+def test_columns_of_tables_are_read_as_lists_are():
+    rows, _, _ = crowd(5, 4)
+    times = pd.to_datetime(["2024-01-01T00:00:00", None, "2024-01-01T00:00:01", None], utc=True)
+    found = cluster_identities(
+        rows,
+        camids=pd.Series([1, None, 1, 2], dtype="Int64"),
+        timestamps=pd.Series(times),
+        tracklets=pd.Series(["a", None, "a", None]),
+    )
+    start = 1704067200.0
+    wanted = cluster_identities(
+        rows,
+        camids=[1, None, 1, 2],
+        timestamps=[start, None, start + 1, None],
+        tracklets=["a", None, "a", None],
+    )
+    np.testing.assert_array_equal(found.labels, wanted.labels)
+    np.testing.assert_array_equal(found.times, wanted.times)
+    assert found.cameras == wanted.cameras
+    assert wanted.times[wanted.labels[0]].tolist() == [start, start + 1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"camids": [1]}, "camids need one value per row, 3 in all"),
         ({"timestamps": [1, 2, 3]}, "only together with camids"),
         ({"camids": [1, 1, 1], "timestamps": [1, 2]}, "timestamps need one value per row"),
-        ({"camids": [1, 1, 1], "timestamps": [1, 2, "x"]}, "timestamps are seconds or None"),
+        ({"camids": [1, 1, 1], "timestamps": [1, 2, "x"]}, "timestamps are seconds, datetimes"),
         ({"camids": [1, 1, 1], "timestamps": [1, 2, np.inf]}, "row 2 holds inf"),
         ({"tracklets": [1, 2]}, "tracklets need one value per row"),
         ({"tracklets": "abc"}, "tracklets need one value per row"),

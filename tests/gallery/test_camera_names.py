@@ -104,13 +104,19 @@ def test_a_name_has_one_number_everywhere_that_no_camera_has():
     assert as_camids([GATE, 3, None], 3).tolist() == [camera_number(GATE), 3, NO_CAMID]
 
 
-@pytest.mark.parametrize("camid", ["2", "", "٣", True])
-def test_digits_in_a_text_are_no_name_and_change_nothing(camid):
+@pytest.mark.parametrize("camid", ["2", "", " ", "٣", "-1", "1.0", " 7", "nan", True])
+def test_a_number_in_a_text_is_no_name_and_change_nothing(camid):
     gallery = Gallery(4)
     with pytest.raises(InputError, match="camids must be int, a name or None; row 1 is"):
         gallery.add(EMBEDDINGS[:2], camids=[GATE, camid])
     assert len(gallery) == 0
     assert gallery.stats()["camids"] == 0
+
+
+def test_a_camera_may_be_called_by_two_numbers():
+    gallery = Gallery(4)
+    gallery.add(EMBEDDINGS[:1], camids=["1_2"])
+    assert gallery.get(0)[0].camid == "1_2"
 
 
 def test_a_key_that_no_entry_has_is_said_once(caplog):

@@ -189,6 +189,9 @@ def test_rename_keeps_the_entries(gallery):
         (lambda g: g.split([99]), "no entry 99"),
         (lambda g: g.rename("x", to="y"), "no entries of the person 'x'"),
         (lambda g: g.rename("a", to=None), "to must be a person"),
+        (lambda g: g.rename("a", to=""), "to must be an int or a text that is not empty; got ''"),
+        (lambda g: g.merge(["a"], into=" "), "into must be an int or a text that is not empty"),
+        (lambda g: g.split([0], pid="\t"), "pid must be an int or a text that is not empty"),
         (lambda g: g.rename(None, to="a"), "pid must be a person"),
     ],
 )
@@ -197,6 +200,13 @@ def test_bad_names_change_nothing(gallery, call, message):
     with pytest.raises((InputError, UnknownIdError), match=message):
         call(gallery)
     assert pids_of(gallery) == before
+
+
+def test_a_person_without_a_name_can_be_given_one():
+    gallery = Gallery(2)
+    gallery.add([[1, 0]], pids=[""])
+    gallery.rename("", to="anna")
+    assert pids_of(gallery) == {0: "anna"}
 
 
 def test_each_change_is_one_durable_commit(tmp_path):

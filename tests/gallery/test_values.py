@@ -11,6 +11,7 @@ from types import MappingProxyType
 import h5py
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
@@ -91,6 +92,29 @@ def test_labels_are_read_alike_by_every_method(labels):
     assert gallery.get(torch.tensor([2, 0]))[0].id == 2
     assert torch.tensor(2) in gallery
     assert gallery.remove(np.array([0.0, 1.0])) == 2
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pd.Series(list(EYE)),
+        pd.Series([row.tolist() for row in EYE], index=[3, 1, 0, 2]),
+        pa.array(EYE.tolist()),
+        pa.chunked_array([EYE[:1].tolist(), EYE[1:].tolist()]),
+        np.array([*EYE.tolist(), None], dtype=object)[:4],
+    ],
+    ids=["series of arrays", "series of lists", "arrow", "chunked", "objects"],
+)
+def test_a_column_of_embeddings_is_a_matrix(column):
+    gallery = Gallery(4)
+    gallery.add(column)
+    np.testing.assert_array_equal([entry.embedding for entry in gallery.get(range(4))], EYE)
+
+
+def test_a_masked_camera_is_none():
+    gallery = Gallery(4)
+    gallery.add(EYE[:2], camids=np.ma.array([7, 8], mask=[0, 1]))
+    assert [entry.camid for entry in gallery.get([0, 1])] == [7, None]
 
 
 def test_calibration_and_evaluation_read_the_same_labels():

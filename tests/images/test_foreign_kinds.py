@@ -142,6 +142,12 @@ def test_a_table_is_no_sequence_of_images():
         iterate_images(pd.DataFrame({"path": ["a.jpg"]}))
 
 
+@pytest.mark.parametrize("kind", [Image.Image, np.ndarray])
+def test_a_class_is_no_image(kind):
+    with pytest.raises(ImageError, match="got the class "):
+        load_image(kind)
+
+
 def test_an_array_of_no_dimensions_holds_its_one_source(tmp_path):
     picture().save(tmp_path / "a.png")
     for dtype in (str, object):

@@ -6,6 +6,7 @@ import itertools
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -81,6 +82,19 @@ def test_labels_and_pids_are_not_changed():
     labels, pids = np.array([-1, 0, 0]), np.array([4, 4, 4])
     evaluate_clustering(labels, pids)
     assert labels.tolist() == [-1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "pids",
+    [
+        pd.Series([7, None, 7, 8], dtype="Int64"),
+        pd.Series(["a", None, "a", "b"]),
+        np.ma.array([7, 0, 7, 8], mask=[0, 1, 0, 0]),
+    ],
+)
+def test_people_that_a_table_lacks_are_not_counted(pids):
+    report = evaluate_clustering([0, 0, 0, -1], pids)
+    assert str(report).endswith("1 cluster and 1 alone, 2 people, 3 crops")
 
 
 @pytest.mark.parametrize(

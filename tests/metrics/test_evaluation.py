@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
@@ -453,9 +454,9 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (0, [[0.0, 0.0]], "Row 0 of query_embeddings has norm 0.0"),
         (3, [[float("nan"), 0.0]], "Row 0 of gallery_embeddings has norm nan"),
         (3, [[float("inf"), 0.0]], "Row 0 of gallery_embeddings has norm inf"),
-        (1, [1, 2], r"query_pids need one value a row, 1 in all; got shape \(2,\)"),
-        (4, [[1]], "gallery_pids need one value a row"),
-        (5, [], "gallery_camids need one value a row"),
+        (1, [1, 2], r"query_pids need one value per row, 1 in all; got shape \(2,\)"),
+        (4, [[1]], "gallery_pids need one value per row"),
+        (5, [], "gallery_camids need one value per row"),
         (1, [None], "query_pids are int or str; index 0 holds None"),
         (4, [1.5], "gallery_pids are int or str; index 0 holds 1.5"),
         (4, [True], "gallery_pids are int or str; index 0 holds True"),
@@ -476,6 +477,26 @@ def test_wrong_input_says_what_is_wrong(place, value, message):
     inputs[place] = value
     with pytest.raises(InputError, match=message):
         evaluate(*inputs)
+
+
+@pytest.mark.parametrize(
+    ("pids", "held"),
+    [
+        (pd.Series([7, None], dtype="Int64"), "None"),
+        (pd.Series(["anna", None]), "None"),
+        (np.ma.array([7, 7], mask=[0, 1]), "None"),
+        (np.array([7, np.nan]), "nan"),
+        (torch.tensor([7.0, np.nan], requires_grad=True), "nan"),
+    ],
+)
+def test_a_missing_label_is_told_by_its_own_row(pids, held):
+    with pytest.raises(InputError, match=f"query_pids are int or str; index 1 holds {held}"):
+        evaluate_distances(np.ones((2, 1)), pids, [0, 0], [7], [1])
+
+
+def test_tensors_with_gradients_are_measured():
+    rows = torch.eye(2, requires_grad=True)
+    assert evaluate(rows, torch.tensor([1, 2]), [0, 0], rows, [1, 2], [1, 1]).mAP == 1.0
 
 
 def test_the_row_in_the_message_is_the_callers():
@@ -518,8 +539,8 @@ def test_people_may_be_numbered_from_0(protocol):
 
 
 def test_tensors_that_numpy_cannot_read_are_input_errors():
-    with pytest.raises(InputError, match="query_embeddings cannot be read .*requires grad"):
-        evaluate(torch.ones(1, 2, requires_grad=True), *ONE[1:])
+    with pytest.raises(InputError, match="query_embeddings cannot be read .*Sparse layout"):
+        evaluate(torch.ones(1, 2).to_sparse(), *ONE[1:])
     with pytest.raises(InputError, match="distances cannot be read as an array"):
         evaluate_distances(torch.ones(1, 1).to_sparse(), [1], [0], [1], [1])
 

@@ -221,4 +221,7 @@ def test_skipped_files_are_told_by_their_number(tmp_path, caplog):
     assert (
         "3 files are no images by their endings (2 .mp4, 1 .txt) and were skipped" in caplog.text
     )
-    assert "1 links to folders that were read already were skipped" in caplog.text
+    assert "1 link to a folder that was read already was skipped" in caplog.text
+    caplog.clear()
+    find_images(tmp_path / "a")
+    assert "1 file is no image by its ending (1 .txt) and was skipped" in caplog.text

@@ -11,7 +11,7 @@ from sanreid.errors import InputError
 from sanreid.gallery.camera_names import named
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import camids_or_none, plain
-from sanreid.gallery.validation.arrays import as_array, shorten
+from sanreid.utils.arrays import as_array, shorten
 from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:

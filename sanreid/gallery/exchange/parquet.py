@@ -22,7 +22,7 @@ from sanreid.errors import GalleryError, InputError
 from sanreid.gallery.filters import parse
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import as_embeddings, camids_or_none
-from sanreid.gallery.validation.arrays import shorten
+from sanreid.utils.arrays import shorten
 from sanreid.utils.files import atomic_write
 from sanreid.utils.paths import is_folder
 from sanreid.utils.shards import load_pyarrow, read_shards, shard_files

@@ -19,7 +19,7 @@ from sanreid.gallery.filters import Condition
 from sanreid.gallery.people.naming import fresh_pids
 from sanreid.gallery.store import EntryBatch, Store
 from sanreid.gallery.validation import NO_CAMID, Pid, as_ids
-from sanreid.gallery.validation.arrays import as_array, shorten, whole
+from sanreid.utils.arrays import as_array, shorten, whole
 
 __all__ = ["EntryClustering", "cluster_entries", "named"]
 

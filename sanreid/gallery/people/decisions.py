@@ -32,10 +32,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError, UnknownIdError
-from sanreid.gallery.people.naming import Assignment, fresh_pids
+from sanreid.gallery.people.naming import Assignment, fresh_pids, new_name
 from sanreid.gallery.store import Store
-from sanreid.gallery.validation import Pid, as_ids, as_pids
-from sanreid.gallery.validation.arrays import shorten
+from sanreid.gallery.validation import Pid, as_ids
+from sanreid.utils.arrays import shorten
 from sanreid.utils.paths import as_path
 
 __all__ = ["FORMAT", "VERSION", "Decisions", "read_decisions", "resolved"]
@@ -224,12 +224,9 @@ def _ids(ids: Any, at: str) -> list[int]:  # noqa: ANN401 - as read
 
 def _name(name: Any, at: str) -> Pid:  # noqa: ANN401 - as read
     try:
-        (person,) = as_pids([name], 1, name="name")
+        return new_name(name, "name")
     except InputError as error:
         raise InputError(f"{at}: {error}") from None
-    if person is None or person == "":
-        raise InputError(f"{at}: a name is an int or a text; got {name!r}.")
-    return person
 
 
 class _Joined:

@@ -14,9 +14,10 @@ from sanreid.errors import InputError
 from sanreid.gallery.filters import Leaf
 from sanreid.gallery.store import EntryUpdate, Store
 from sanreid.gallery.validation import Pid, as_ids, as_pids
-from sanreid.gallery.validation.arrays import elements, shorten
+from sanreid.utils.arrays import elements, shorten
+from sanreid.utils.words import counted
 
-__all__ = ["Assignment", "assign", "fresh_pids", "merge", "rename", "split"]
+__all__ = ["Assignment", "assign", "fresh_pids", "merge", "new_name", "rename", "split"]
 
 _LAST_PID = np.iinfo(np.int64).max
 
@@ -38,7 +39,8 @@ class Assignment:
 
     def __repr__(self) -> str:
         people = len({(type(pid), pid) for pid in self.pids if pid is not None})
-        return f"<Assignment of {len(self)} entries to {people} people>"
+        entries = counted(len(self), "entry", "entries")
+        return f"<Assignment of {entries} to {counted(people, 'person', 'people')}>"
 
 
 def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignment:
@@ -82,7 +84,7 @@ def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - a
     ids = [_entries_of(store, pid) for pid in people]
     if not ids:
         raise InputError("merge() needs at least one person.")
-    one = _person(into, "into")
+    one = new_name(into, "into")
     together = np.unique(np.concatenate(ids))
     return assign(store, together, [one] * len(together))
 
@@ -97,7 +99,7 @@ def split(store: Store, ids: Any, pid: Any) -> Assignment:  # noqa: ANN401 - as 
     which = np.unique(as_ids(ids))
     if not len(which):
         raise InputError("split() needs the ids of the entries that are another person.")
-    person = next(fresh_pids(store)) if pid is None else _person(pid, "pid")
+    person = next(fresh_pids(store)) if pid is None else new_name(pid, "pid")
     _check_free(store, person, which, "Use update() to give entries to a person who is there.")
     return assign(store, which, [person] * len(which))
 
@@ -108,7 +110,7 @@ def rename(store: Store, pid: Any, to: Any) -> Assignment:  # noqa: ANN401 - as 
     Raises:
         InputError: The person has no entries, or the name is another person's.
     """
-    old, new = _person(pid, "pid"), _person(to, "to")
+    old, new = _person(pid, "pid"), new_name(to, "to")
     ids = _entries_of(store, old)
     _check_free(store, new, ids, "Use merge() to join two people.")
     return assign(store, ids, [new] * len(ids))
@@ -120,6 +122,18 @@ def fresh_pids(store: Store) -> Iterator[int]:
     highest = max([0, *taken])
     yield from range(highest + 1, _LAST_PID + 1)
     yield from (pid for pid in range(1, highest) if pid not in taken)
+
+
+def new_name(pid: Any, name: str) -> Pid:  # noqa: ANN401 - as passed
+    """Return a person's new name; a text needs a character that can be seen.
+
+    Raises:
+        InputError: It is no person, or empty.
+    """
+    person = _person(pid, name)
+    if isinstance(person, str) and not person.strip():
+        raise InputError(f"{name} must be an int or a text that is not empty; got {person!r}.")
+    return person
 
 
 def _person(pid: Any, name: str) -> Pid:  # noqa: ANN401 - as passed

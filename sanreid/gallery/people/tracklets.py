@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.gallery.validation import as_weights, listed, plain
-from sanreid.gallery.validation.arrays import shorten
+from sanreid.utils.arrays import shorten
 
 __all__ = ["agreed", "grouped", "linked", "pooled"]
 

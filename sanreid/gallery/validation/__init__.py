@@ -7,7 +7,6 @@ same readers serve every method: what ``add`` takes, ``search`` and ``calibrate`
 
 from __future__ import annotations
 
-from sanreid.gallery.validation.arrays import plain
 from sanreid.gallery.validation.columns import (
     NO_CAMID,
     Pid,
@@ -31,7 +30,8 @@ from sanreid.gallery.validation.scalars import (
     check_choice,
     check_encoder,
 )
-from sanreid.gallery.validation.timestamps import as_seconds, as_timestamps
+from sanreid.gallery.validation.timestamps import as_timestamps
+from sanreid.utils.arrays import plain
 
 __all__ = [
     "NO_CAMID",
@@ -45,7 +45,6 @@ __all__ = [
     "as_new_ids",
     "as_number",
     "as_pids",
-    "as_seconds",
     "as_seed",
     "as_timestamps",
     "as_wait",

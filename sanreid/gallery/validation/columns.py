@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation.arrays import elements, plain, shorten, whole
+from sanreid.utils.arrays import elements, plain, shorten, whole
 
 __all__ = [
     "NO_CAMID",
@@ -58,10 +58,11 @@ def as_camids(
 ) -> NDArray[np.int64]:
     """Return (count,) int64 camids; None becomes :data:`NO_CAMID`, 2.0 is 2, a name its number.
 
-    Digits in a text are refused: they are far more often a number that was read as text than a
-    camera that is not the one of that number.
+    A text that reads as a number, such as "7", "-1" or "nan", is refused: it is far more often a
+    number that was read as text than a camera that is not the one of that number.
     """
-    if isinstance(camids, np.ndarray) and camids.dtype.kind == "i" and camids.shape == (count,):
+    is_array = isinstance(camids, np.ndarray) and not isinstance(camids, np.ma.MaskedArray)
+    if is_array and camids.dtype.kind == "i" and camids.shape == (count,):
         column = camids.astype(np.int64)
         if not (column == NO_CAMID).any():
             return column
@@ -71,13 +72,23 @@ def as_camids(
         value = whole(plain(given))
         if value is None:
             continue
-        if isinstance(value, str) and value and not value.isdigit():
+        if isinstance(value, str) and value.strip() and not _reads_as_number(value):
             column[row] = camera_number(value)
             continue
         if isinstance(value, bool) or not isinstance(value, int):
             raise _wrong_label(name, "int, a name or None", row, value)
         column[row] = _check_int64(int(value), row, name)
     return column
+
+
+def _reads_as_number(text: str) -> bool:
+    if text.isdigit():
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text  # Python reads 1_2 as 12; a camera may well be called so
 
 
 def camera_number(name: str) -> int:
@@ -152,6 +163,8 @@ def _wrong_label(name: str, wanted: str, row: int, value: Any) -> InputError:  #
     hint = ""
     if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
         hint = " Pass None for a row without one."
+    elif isinstance(value, str) and _reads_as_number(value):
+        hint = " It reads as a number: pass an int."
     return InputError(
         f"{name} must be {wanted}; row {row} is {shorten(value)}"
         f" of type {type(value).__name__}.{hint}"

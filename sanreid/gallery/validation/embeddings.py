@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation.arrays import as_array
+from sanreid.utils.arrays import as_array
 
 __all__ = ["as_embeddings"]
 
@@ -46,6 +46,8 @@ def _as_rows(embeddings: ArrayLike, dim: int, name: str) -> NDArray[np.number]:
             rows = np.asarray(_with_arrays(embeddings, name))
         except (TypeError, ValueError, RuntimeError, RecursionError) as error:
             raise InputError(f"{name} cannot be read as an (N, {dim}) array: {error}") from error
+    elif rows.dtype == object and rows.ndim == 1:  # a table's column of embeddings
+        return _as_rows(rows.tolist(), dim, name)
     if isinstance(rows, np.ma.MaskedArray) and rows.mask.any():
         raise InputError(f"{name} hold masked numbers; every number of an embedding is needed.")
     if rows.size == 0 and rows.ndim == 1:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from sanreid.errors import GalleryError, InputError
-from sanreid.gallery.validation.arrays import plain, shorten
+from sanreid.utils.arrays import plain, shorten
 
 __all__ = [
     "as_count",

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation.arrays import plain, shorten
 from sanreid.gallery.validation.columns import listed
 from sanreid.gallery.validation.scalars import is_finite
+from sanreid.utils.arrays import as_seconds, shorten
 
-__all__ = ["as_seconds", "as_timestamps"]
+__all__ = ["as_timestamps"]
 
 _NAIVE = (
     "has no time zone. Localise it first, for example with "
@@ -50,13 +50,3 @@ def as_timestamps(
             )
         column[row] = float(seconds)
     return column
-
-
-def as_seconds(value: Any) -> Any:  # noqa: ANN401 - any value
-    """Return a datetime with a time zone as seconds of UTC, anything else as a plain value."""
-    value = plain(value)
-    if isinstance(value, np.datetime64):
-        return float((value - np.datetime64(0, "s")) / np.timedelta64(1, "s"))
-    if isinstance(value, dt.datetime) and value.utcoffset() is not None:
-        return value.timestamp()
-    return value

@@ -7,6 +7,7 @@ other library is imported for that.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 
-__all__ = ["as_array", "elements", "plain", "shorten", "whole"]
+__all__ = ["as_array", "as_seconds", "elements", "plain", "plain_values", "shorten", "whole"]
 
 _PLAIN = (int, str, float, bool, type(None))
 _MISSING = ("NAType", "NaTType")  # of pandas
@@ -89,6 +90,18 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
     return column, array.dtype.kind
 
 
+def plain_values(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - as passed
+    """Return the values of a column as Python's own, missing ones as None.
+
+    Whole numbers of a float array, which pandas makes of a column of ints with gaps, become ints.
+
+    Raises:
+        InputError: As in :func:`elements`.
+    """
+    column, kind = elements(values, name)
+    return [whole(plain(value)) if kind == "f" else plain(value) for value in column]
+
+
 def _iterated(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - any iterable
     try:
         return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
@@ -119,6 +132,16 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
             return value.item()
         except Exception:  # noqa: BLE001 - code of another library; the reader will refuse it
             return value
+    return value
+
+
+def as_seconds(value: Any) -> Any:  # noqa: ANN401 - any value
+    """Return a datetime with a time zone as seconds of UTC, anything else as a plain value."""
+    value = plain(value)
+    if isinstance(value, np.datetime64):
+        return float((value - np.datetime64(0, "s")) / np.timedelta64(1, "s"))
+    if isinstance(value, dt.datetime) and value.utcoffset() is not None:
+        return value.timestamp()
     return value
 
 
