@@ -61,8 +61,12 @@ def as_camids(
     A text that reads as a number, such as "7", "-1" or "nan", is refused: it is far more often a
     number that was read as text than a camera that is not the one of that number.
     """
-    is_array = isinstance(camids, np.ndarray) and not isinstance(camids, np.ma.MaskedArray)
-    if is_array and camids.dtype.kind == "i" and camids.shape == (count,):
+    if (
+        isinstance(camids, np.ndarray)
+        and not isinstance(camids, np.ma.MaskedArray)
+        and camids.dtype.kind == "i"
+        and camids.shape == (count,)
+    ):
         column = camids.astype(np.int64)
         if not (column == NO_CAMID).any():
             return column
