@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from sanreid.datasets.crops import CropSet
 from sanreid.datasets.people import number_people
 from sanreid.errors import InputError
-from sanreid.utils.arguments import check_kind
-from sanreid.utils.duplicates import first_repeated
+from sanreid.utils.arguments import check_kind, first_repeated
 
 __all__ = ["first_per_camera", "merge_crops", "number_together", "split_by_camera"]
 

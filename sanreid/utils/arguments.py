@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
+from typing import TypeVar
 
 import numpy as np
 
 from sanreid.errors import InputError
 from sanreid.utils.paths import shorten
 
-__all__ = ["check_choice", "check_flag", "check_kind", "shown"]
+__all__ = ["check_choice", "check_flag", "check_kind", "first_repeated", "shown"]
+
+T = TypeVar("T", bound=Hashable)
 
 
 def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
@@ -48,6 +51,16 @@ def check_kind(name: str, value: object, kind: type | tuple[type, ...], wanted: 
     """
     if not isinstance(value, kind):
         raise InputError(f"{name} must be {wanted}; got {shown(value)}.")
+
+
+def first_repeated(items: Iterable[T]) -> T | None:
+    """Return the first item that equals an earlier one, or None where all differ."""
+    seen: set[T] = set()
+    for item in items:
+        if item in seen:
+            return item
+        seen.add(item)
+    return None
 
 
 def shown(value: object) -> str:

@@ -7,7 +7,6 @@ import argparse
 from sanreid.cli.gallery import (
     browsing,
     building,
-    deciding,
     following,
     searching,
     unlabelled,
@@ -29,5 +28,4 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     searching.add_to(actions)
     browsing.add_to(actions, WHERE)
     unlabelled.add_to(actions)
-    deciding.add_to(actions)
     upkeep.add_to(actions)

@@ -1,4 +1,4 @@
-"""``sanreid gallery normalize-cameras`` and ``cluster``: cameras and people without labels."""
+"""Cameras and people without labels: ``normalize-cameras``, ``cluster`` and ``decide``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 from sanreid.cli.gallery.shared import WHERE, add_path, check_is_there
-from sanreid.cli.options import add_format_options, json_object
+from sanreid.cli.options import add_format_options, file_path, json_object
 from sanreid.cli.output import print_json, print_rows, printable, say, shown
 from sanreid.utils.words import counted
 
@@ -60,6 +60,19 @@ def add_to(actions: Actions) -> None:
     )
     add_format_options(cluster)
     cluster.set_defaults(run=_cluster)
+
+    decide = actions.add_parser(
+        "decide", help="apply decisions (same, different, name) saved by a page of clusters"
+    )
+    add_path(decide)
+    decide.add_argument(
+        "file",
+        type=file_path,
+        metavar="FILE",
+        help="JSON, as the page of 'sanreid gallery browse --clusters' saves it",
+    )
+    add_format_options(decide, csv=False)
+    decide.set_defaults(run=_decide)
 
 
 def _shrinkage(text: str) -> float | Literal["auto"]:
@@ -176,3 +189,26 @@ def _changes(found: EntryClustering, previous: Assignment) -> list[dict[str, Any
         {"id": number, "pid": now[number], "previous": pid}
         for number, pid in zip(previous.ids.tolist(), previous.pids, strict=True)
     ]
+
+
+def _decide(args: argparse.Namespace) -> int:
+    from sanreid.gallery import Gallery
+    from sanreid.gallery.people.decisions import read_decisions
+
+    check_is_there(args.path)
+    decisions = read_decisions(args.file)  # once: it may be a pipe
+    with Gallery.open(args.path) as gallery:
+        previous = gallery.decide(decisions)
+        now = [entry.pid for entry in gallery.get(previous.ids)]
+    changed = [
+        {"id": number, "pid": pid, "previous": before}
+        for number, pid, before in zip(previous.ids.tolist(), now, previous.pids, strict=True)
+    ]
+    if args.json:
+        print_json({"path": shown(args.path), "decisions": decisions.count, "changed": changed})
+        return 0
+    print(
+        f"{printable(shown(args.path))}: {counted(decisions.count, 'decision', 'decisions')}, "
+        f"{counted(len(changed), 'entry', 'entries')} changed"
+    )
+    return 0

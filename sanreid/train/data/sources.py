@@ -14,7 +14,7 @@ from sanreid.datasets import CropSet, merge_crops, read_crops, read_csv, read_sp
 from sanreid.datasets.combining import number_together
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
-from sanreid.utils.duplicates import first_repeated
+from sanreid.utils.arguments import first_repeated
 
 __all__ = [
     "data_digest",

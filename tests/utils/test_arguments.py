@@ -1,10 +1,10 @@
-"""What is in a list twice."""
+"""Arguments of public calls."""
 
 from __future__ import annotations
 
 import pytest
 
-from sanreid.utils.duplicates import first_repeated
+from sanreid.utils.arguments import first_repeated
 
 
 @pytest.mark.parametrize(
