@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from sanreid.errors import InputError
-from sanreid.utils.processes import is_running
+from sanreid.utils.locks import is_running
 
 __all__ = [
     "atomic_write",

@@ -1,4 +1,4 @@
-"""Locks that the operating system holds, so that they die with their process."""
+"""Locks that the operating system holds, so that they die with their process; who still runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sanreid.errors import InputError
 
-__all__ = ["LOCKED_BYTE", "DirectoryLock", "try_lock"]
+__all__ = ["LOCKED_BYTE", "DirectoryLock", "is_running", "try_lock"]
 
 logger = logging.getLogger(__name__)
 
@@ -100,3 +100,16 @@ def _release(fd: int, pid: int) -> None:
 
             fcntl.flock(fd, fcntl.LOCK_UN)
     os.close(fd)
+
+
+def is_running(pid: int | str) -> bool:
+    """Return whether the process ``pid`` exists; True where the system cannot be asked."""
+    if os.name == "nt":
+        return True  # os.kill() would end it
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True

@@ -12,7 +12,7 @@ from sanreid.errors import GalleryError
 from sanreid.gallery.storage.files.disk import Disk, read_at
 from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.files.records import Description
-from sanreid.utils.processes import is_running
+from sanreid.utils.locks import is_running
 
 __all__ = [
     "DESCRIPTION",

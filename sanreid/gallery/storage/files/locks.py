@@ -17,8 +17,7 @@ from sanreid.gallery.storage.files.disk import read_at
 from sanreid.gallery.storage.files.filenames import LOCK
 from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.forking import watch_forks
-from sanreid.utils.locks import try_lock
-from sanreid.utils.processes import is_running
+from sanreid.utils.locks import is_running, try_lock
 
 __all__ = ["WriterLock", "may_be_written_to"]
 
