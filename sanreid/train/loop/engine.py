@@ -394,11 +394,14 @@ class Engine:
             return
         self.progress.metrics = found
         self._keep_if_best(next(iter(found.values())))
+        epoch: float = self.progress.epoch
+        if self.progress.position:  # run.max_steps ends a run within an epoch
+            epoch = round(epoch + self.progress.position / len(self.batches), 4)
         for name, one in found.items():
-            row = {"set": name, "epoch": self.progress.epoch, **one}
+            row = {"set": name, "epoch": epoch, **one}
             self.journal.write("evaluation", self.progress.step, row)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
-            logger.info("epoch %d, %s: %s", self.progress.epoch, name, shown)
+            logger.info("epoch %g, %s: %s", epoch, name, shown)
         logger.info("evaluated in %.1f s", time.perf_counter() - started)
 
     def _keep_if_best(self, figures: dict[str, float]) -> None:
@@ -409,7 +412,7 @@ class Engine:
         """
         progress, sizes = self.progress, self.config.run.sizes
         smaller = sizes[-1].until_epoch if sizes else 0
-        if progress.best_epoch <= smaller < progress.epoch:
+        if sizes and progress.best_epoch <= smaller < progress.epoch:
             progress.best = -math.inf
         merit = figures["mAP"] if "mAP" in figures else -figures["l1_seen"]
         if progress.step and merit > progress.best:

@@ -56,8 +56,9 @@ def ending(folder: Path, progress: Progress, stopped_by: int | None) -> str:
         return f"saved in {folder}; next: {command}"
     curves = write_curves(folder)
     shown = "" if curves is None else f", curves in {curves.name}"
+    best = f"epoch {progress.best_epoch}" if progress.best_epoch else "the last evaluation"
     return (
-        f"saved in {folder} (best: epoch {progress.best_epoch}{shown}); next: {command}, or "
+        f"saved in {folder} (best: {best}{shown}); next: {command}, or "
         f"python -m sanreid.train export {folder} OUT"
     )
 

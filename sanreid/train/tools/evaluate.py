@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from sanreid.train.runtime import resolve_device
 from sanreid.weights import list_weights, load_into, locate, read_state_dict
 
 __all__ = ["evaluate_run", "evaluate_weights"]
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_run(
@@ -80,7 +83,16 @@ def evaluate_weights(
     """
     located = locate(name_or_path if name_or_path in list_weights() else Path(name_or_path))
     config = _with_sets(load_run(folder, which=which)[0], sets, which)
-    config = replace(override(config, overrides), encoder=located.config)
+    config = override(config, overrides)
+    own, theirs = config.encoder.input_size, located.config.input_size
+    if own != theirs:
+        logger.warning(
+            "%s embeds crops of %d x %d, the run those of %d x %d; each is measured at its own.",
+            located.name,
+            *theirs,
+            *own,
+        )
+    config = replace(config, encoder=located.config)
     encoder = build_sa_enc(located.config)
     load_into(encoder, read_state_dict(located.path), origin=located.name)
     return _measured(encoder, config, sets or folder)

@@ -116,6 +116,10 @@ def test_stopped_after_some_steps_and_resumed_it_ends_the_same(
              if row["kind"] == "train"] for name in ("whole", "cut")]  # fmt: skip
     steps = [[(row["step"], "tr" in row) for row in kept] for kept in rows]
     assert steps[0] == steps[1] == [(n, options == "recipe" and n % 2 == 1) for n in range(1, 7)]
+    log = read_journal(tmp_path / "cut" / "log.jsonl")
+    measured = [row["epoch"] for row in log if row["kind"] == "evaluation"]
+    assert 0 < measured[0] < 1  # where run.max_steps ended it, within the first epoch
+    assert measured[-1] == 2
 
 
 def test_the_same_seed_gives_the_same_weights_and_the_global_generator_is_left_alone(
@@ -481,7 +485,7 @@ def test_sigterm_before_the_first_step(tiny_run, tmp_path, monkeypatch):
     assert main([str(path), "--quiet"]) == 128 + signal.SIGTERM
 
 
-def test_the_command_line(tiny_run, tmp_path, capsys):
+def test_the_command_line(tiny_run, tmp_path, capsys, caplog):
     path = write_toml(tiny_run(), tmp_path / "run.toml")
     assert main(["--quiet", "--set", "run.max_steps=2", str(path)]) == 0
     assert main(["run", str(path), "--quiet"]) == 1
@@ -504,6 +508,15 @@ def test_the_command_line(tiny_run, tmp_path, capsys):
     assert found["gain_low"] <= found["gain"] <= found["gain_high"]
     assert main(["evaluate", run, "--which", "last", "--against", run]) == 0
     assert "mAP +0.0000 against" in capsys.readouterr().out
+    weights = tmp_path / "weights"
+    assert main(["export", run, str(weights), "--which", "last", "--float32", "--quiet"]) == 0
+    assert main(["evaluate", run, "--which", "last", "--against", str(weights), "--quiet"]) == 0
+    assert f"mAP +0.0000 against {weights}" in capsys.readouterr().out
+    text = (weights / "config.json").read_text().replace("64,", "48,")
+    (weights / "config.json").write_text(text)
+    assert main(["evaluate", run, "--which", "last", "--against", str(weights), "--quiet"]) == 0
+    assert "embeds crops of 48 x 32, the run those of 64 x 32" in caplog.text
+    assert "mAP +0.0000" not in capsys.readouterr().out
     assert main([str(path), "--set", "optimizer.rl=1"]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     (tmp_path / "file").touch()

@@ -55,6 +55,7 @@ def test_the_end_says_where_the_weights_are_and_what_is_next(tmp_path):
     best = ending(tmp_path, replace(Progress(), best_epoch=3), None)
     assert best.startswith(f"saved in {tmp_path} (best: epoch 3")
     assert f"next: python -m sanreid.train evaluate {tmp_path}, or python" in best
+    assert "(best: the last evaluation" in ending(tmp_path, Progress(), None)
 
 
 def test_curves_are_drawn_from_the_log(tmp_path, monkeypatch):
