@@ -173,11 +173,17 @@ def test_a_click_searches_by_example(opened, gallery):
 
 def test_cameras_are_listed_in_order(browser, tmp_path):
     gallery = Gallery(8)
-    gallery.add(np.eye(8)[:6], camids=["yard", 10, "door", None, 9, "yard"])
+    gallery.add(np.eye(8)[:7], camids=["yard", 10, "door", None, 9, "yard", "none"])
     write_gallery_page(gallery, tmp_path / "page.html")
     browser.open(tmp_path / "page.html")
     names = [option.text for option in browser.all("#camera option")]
-    assert names == ["all", "9 (1)", "10 (1)", "door (1)", "yard (2)", "without a camera (1)"]
+    assert names == [
+        "all", "9 (1)", "10 (1)", "door (1)", "none (1)", "yard (2)", "without a camera (1)"
+    ]  # fmt: skip
+    browser.all("#camera option")[4].click()
+    assert browser.ids() == [6]
+    browser.all("#camera option")[6].click()
+    assert browser.ids() == [3]
     browser.check_quiet()
 
 

@@ -85,7 +85,7 @@
     shown = [];
     for (let place = 0; place < count; place++) {
       const camid = data.camids[place];
-      if (camera && String(camid ?? "none") !== camera) continue;
+      if (camera && cameraKey(camid) !== camera) continue;
       if (!isPerson(place)) continue;
       if (worth > 0 && !(data.qualities?.[place] >= worth)) continue; // unknown is not enough
       if (query !== null) {
@@ -104,6 +104,8 @@
     if (query !== null) shown.sort((a, b) => similarities[b] - similarities[a] || a - b);
   }
 
+  // A camera may be called "none", which is not the same as no camera.
+  const cameraKey = (camid) => (camid === null ? "none" : JSON.stringify(camid));
   const personOf = (place) => (data.pids[place] === null ? "" : `person ${data.people[data.pids[place]]}`);
   const cameraOf = (place) => {
     const camera = data.camids[place];
@@ -416,7 +418,7 @@
   for (const [camid, number] of [...cameras].sort(([a], [b]) => byCamera(a, b))) {
     const name = camid === null ? "without a camera" : camid;
     const option = element("option", "", `${name} (${number.toLocaleString("en")})`);
-    option.value = String(camid ?? "none");
+    option.value = cameraKey(camid);
     controls.camera.append(option);
   }
   byId("by-quality").hidden = data.qualities === null;
