@@ -14,7 +14,7 @@ import numpy as np
 from sanreid.datasets.crops import CropSet, Dataset
 from sanreid.datasets.folders import SPLITS
 from sanreid.datasets.names import examples
-from sanreid.datasets.people import number_people
+from sanreid.datasets.people import MISSING, number_people, without_decimals
 from sanreid.datasets.registry import register_dataset
 from sanreid.errors import DatasetError
 from sanreid.utils.arguments import check_kind
@@ -110,6 +110,7 @@ def _read_table(
     rows = _Rows()
     for line, values in _lines(path, _read_text(path, encoding, wanted), wanted):
         crop = path.parent / values["path"]
+        values |= {column: without_decimals(values[column]) for column in ("pid", "camid")}
         problem = _problem(values, crop)
         if problem:
             raise DatasetError(f"Line {line} of {path}: {problem}.")
@@ -184,6 +185,8 @@ def _problem(values: dict[str, str], crop: Path) -> str:
             "wanted a pid and a whole number as camid; "
             f"got {shorten(values['pid'])!r} and {shorten(values['camid'])!r}"
         )
+    if values["pid"] in MISSING:
+        return f"{values['pid']!r} is no person; leave out the crops of unknown people"
     if len(camera) > 18:
         return f"camid must have at most 18 digits; got {shorten(values['camid'])!r}"
     if "split" in values and values["split"] not in SPLITS:

@@ -188,7 +188,7 @@ def _refuse_cameras_and_splits(root: Path, files: list[str]) -> None:
     decides = f"Is one of its folders meant, for example {root / inside[0]}?"
     if cameras:
         decides = (
-            "A pattern reads them, fitted to your names: "
+            "A pattern reads them; adapt this one to your names: "
             "names='regex:cam(?P<camid>[^/]+)/(?P<pid>[^_]+)'."
         )
     raise DatasetError(

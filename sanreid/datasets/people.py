@@ -16,10 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["JUNK", "NUMBER", "PersonNumbers", "are_numbers", "number_people", "people_of"]
+__all__ = [
+    "JUNK",
+    "MISSING",
+    "NUMBER",
+    "PersonNumbers",
+    "are_numbers",
+    "number_people",
+    "people_of",
+    "without_decimals",
+]
 
 NUMBER = re.compile(r"-1|[0-9]{1,18}")  # a person's name that is a pid; 18 digits fit in int64
 JUNK = frozenset({"-1", "00-1"})  # texts that name nobody; the second is MARS's
+MISSING = frozenset(  # what programs write for a value that is not there
+    {"nan", "NaN", "NAN", "None", "null", "NULL", "<NA>", "NaT", "N/A", "n/a", "#N/A"}
+)
+_DECIMALS = re.compile(r"(-?[0-9]{1,18})\.0{1,6}")
 
 
 class PersonNumbers(np.ndarray[Any, np.dtype[np.int64]]):
@@ -67,6 +80,16 @@ class PersonNumbers(np.ndarray[Any, np.dtype[np.int64]]):
             who[self.person_names[pid]] if pid in self.person_names else pid
             for pid in self.tolist()
         ]
+
+
+def without_decimals(text: str) -> str:
+    """Return "7" for "7.0": a column of whole numbers with gaps is written so.
+
+    >>> without_decimals("7.0"), without_decimals("7.5"), without_decimals("v7.0")
+    ('7', '7.5', 'v7.0')
+    """
+    whole = _DECIMALS.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def number_people(

@@ -61,6 +61,21 @@ def test_columns_with_the_names_of_the_fields_need_no_option(run, table, tiny, t
     assert Gallery.load(tmp_path / "g").get(0)[0].camid is None
 
 
+def test_numbers_of_a_column_with_gaps_and_junk(run, table, tiny, tmp_path):
+    path = table(["crops/0.png,7.0,2.0", "crops/1.png,-1,-3", "crops/2.png,v1.0,"],
+                 header="path,pid,camid\n")  # fmt: skip
+    assert run("gallery", "build", path, tmp_path / "g", "--weights", tiny)[0] == 0
+    entries = Gallery.load(tmp_path / "g").get([0, 1, 2])
+    assert [(entry.pid, entry.camid) for entry in entries] == [(7, 2), (None, -3), ("v1.0", None)]
+
+
+def test_an_empty_table_is_called_empty(run, table, tiny, tmp_path):
+    status, _, err = run("gallery", "build", table([], header=""), tmp_path / "g",
+                         "--weights", tiny)  # fmt: skip
+    assert status == 1
+    assert "crops.csv is empty; wanted a first line that names the columns" in err
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -70,6 +85,7 @@ def test_columns_with_the_names_of_the_fields_need_no_option(run, table, tiny, t
         (["crops/0.png;1;1;;", "crops/0.png;2;1;;"], "Line 3 of .* names .*0.png once more"),
         ([";1;1;;"], "Line 2 of .* names no file"),
         ([], "lists no crops"),
+        (["crops/0.png;NaN;1;;"], "Line 2 of .*'NaN' is no person; leave the cell"),
         (["crops/none.png;1;1;;"], "none.png"),
     ],
 )

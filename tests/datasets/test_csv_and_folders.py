@@ -30,6 +30,14 @@ def test_numbers_and_order_of_columns(tmp_path):
     assert (crops.name, read_csv(path, name="other").name) == ("mine", "other")
 
 
+def test_whole_numbers_may_have_decimals(tmp_path):
+    crops = read_csv(
+        table(tmp_path, "path,pid,camid\na.jpg,7.0,2.0\nb.jpg,9.00,-1.0\n", "a.jpg", "b.jpg")
+    )
+    assert crops.pids.tolist() == [7, 9]
+    assert crops.camids.tolist() == [2, -1]
+
+
 def test_names_are_numbered_in_order(tmp_path):
     crops = read_csv(
         table(
@@ -72,6 +80,7 @@ def test_splits(tmp_path):
         ("path,pid,camid\na.jpg,1,0\n\na.jpg,1,left\n", "Line 4 of .*got '1' and 'left'"),
         ("path,pid,camid\na.jpg,,0\n", "Line 2 of .*got '' and '0'"),
         ("path,pid,camid\na.jpg,1\n", "Line 2 of .*got '1' and ''"),
+        ("path,pid,camid\na.jpg,nan,0\n", "Line 2 of .*'nan' is no person"),
         ("path,pid,camid\na.jpg,1,0\na.jpg,2,0\n", "names a crop more than once: .*a.jpg"),
     ],
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,9 +88,12 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
     """
     from sanreid.datasets.csv import columns_of, read_lines
 
-    wanted = columns or {name: name for name in _FIELDS if name in columns_of(path)}
+    present = columns_of(path)
+    if not any(present):
+        raise DatasetError(f"{path} is empty; wanted a first line that names the columns.")
+    wanted = columns or {name: name for name in _FIELDS if name in present}
     if "path" not in wanted:
-        names = ", ".join(columns_of(path))
+        names = ", ".join(present)
         raise DatasetError(
             f"{path} has no column called path, but {names}. Say which column names the files: "
             "--columns path=COLUMN."
@@ -106,7 +110,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
         except ValueError as error:
             raise DatasetError(f"Line {line} of {path}: {error}.") from None
         rows[file] = TableRow(
-            pid=number_or_text(known.get("pid", "")),
+            pid=_person(known.get("pid", ""), f"Line {line} of {path}"),
             camid=number_or_text(known.get("camid", "")),
             timestamp=seconds,
             metadata={k: text for k, text in known.items() if k not in _FIELDS and text},
@@ -151,10 +155,27 @@ def _columns(text: str) -> dict[str, str]:
 
 
 def number_or_text(text: str) -> int | str | None:
-    """Read a person or a camera; None for an empty cell."""
-    from sanreid.datasets.people import NUMBER
+    """Read a camera; None for an empty cell."""
+    from sanreid.datasets.people import without_decimals
 
-    if not text:
+    text = without_decimals(text)
+    return int(text) if re.fullmatch("-?[0-9]{1,18}", text) else text or None
+
+
+def _person(text: str, where: str) -> int | str | None:
+    """Read a person, by the rule of file names; None for an empty cell and for junk.
+
+    Raises:
+        DatasetError: It is a word for a missing value, which would be everybody unknown.
+    """
+    from sanreid.datasets.people import JUNK, MISSING, NUMBER, without_decimals
+
+    if text in MISSING:
+        raise DatasetError(
+            f"{where}: {text!r} is no person; leave the cell of an unknown person empty."
+        )
+    text = without_decimals(text)
+    if not text or text in JUNK:
         return None
     return int(text) if NUMBER.fullmatch(text) else text
 
