@@ -39,7 +39,7 @@ def entries(path):
 @pytest.fixture
 def sync(run_json, built, crops, tiny):
     def call(*options):
-        answer = run_json("gallery", "sync", crops, built, "--weights", tiny, *options)
+        answer = run_json("gallery", "sync", built, crops, "--weights", tiny, *options)
         return {
             key: answer[key] for key in ("added", "changed", "moved", "removed", "same", "entries")
         }
@@ -52,6 +52,11 @@ NOTHING = {"added": 0, "changed": 0, "moved": 0, "removed": 0, "same": 3, "entri
 
 def test_nothing_changed(sync):
     assert sync() == NOTHING
+
+
+def test_the_gallery_may_stand_last_as_in_add(run_json, built, crops, tiny):
+    answer = run_json("gallery", "sync", crops, built, "--weights", tiny)
+    assert (answer["path"], answer["same"]) == (str(built), 3)
 
 
 def test_new_changed_moved_and_deleted_files(sync, built, crops):

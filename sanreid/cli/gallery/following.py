@@ -20,6 +20,7 @@ from sanreid.cli.gallery.shared import (
     add_sources,
     check_is_there,
     label_sources,
+    put_path_first,
 )
 from sanreid.cli.labels import Label
 from sanreid.cli.options import encode_files, load_encoder
@@ -45,7 +46,7 @@ def add_to(actions: Actions) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sync.add_argument("--dry-run", action="store_true", help="count the changes, make none")
-    add_sources(sync)
+    add_sources(sync, path_first=True)
     sync.set_defaults(run=_sync)
 
 
@@ -244,6 +245,7 @@ def _absolute(path: str | Path) -> str:
 def _sync(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
+    put_path_first(args)
     check_is_there(args.path)
     encoder = load_encoder(args)
     mode: Any = "r" if args.dry_run else "rw"

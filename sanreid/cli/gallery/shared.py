@@ -27,6 +27,7 @@ __all__ = [
     "check_is_there",
     "check_may_go",
     "label_sources",
+    "put_path_first",
 ]
 
 if TYPE_CHECKING:
@@ -49,12 +50,19 @@ def add_path(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sources(parser: argparse.ArgumentParser) -> None:
+def add_sources(parser: argparse.ArgumentParser, *, path_first: bool = False) -> None:
     """Add SOURCE, PATH and how the sources are read and embedded."""
+    if path_first:
+        add_path(parser)
     parser.add_argument(
-        "source", nargs="+", type=file_path, metavar="SOURCE", help="image files and folders"
+        "source",
+        nargs="+",
+        type=gallery_path if path_first else file_path,
+        metavar="SOURCE",
+        help="image files and folders",
     )
-    add_path(parser)
+    if not path_first:
+        add_path(parser)
     add_names_option(
         parser,
         more=("none",),
@@ -79,15 +87,26 @@ def label_sources(
     return labels, failures
 
 
+def put_path_first(args: argparse.Namespace) -> None:
+    """Take the gallery from the end of the arguments where it stands there, as ``add`` has it."""
+    if not _is_there(args.path) and _is_there(args.source[-1]):
+        args.path, args.source = args.source[-1], [args.path, *args.source[:-1]]
+    args.source = [Path(source) for source in args.source]
+
+
 def check_is_there(path: str | Path) -> None:
     """Find out before the long work whether there is a gallery; of a server, opening asks."""
-    from sanreid.gallery.milvus.address import is_address
-    from sanreid.gallery.storage.files.filenames import is_gallery
-
-    if not is_address(path) and not is_gallery(Path(path)):
+    if not _is_there(path):
         raise GalleryError(
             f"There is no gallery at {path}. Make one with 'sanreid gallery build'."
         )
+
+
+def _is_there(path: str | Path) -> bool:
+    from sanreid.gallery.milvus.address import is_address
+    from sanreid.gallery.storage.files.filenames import is_gallery
+
+    return is_address(path) or is_gallery(Path(path))
 
 
 def check_may_go(path: Path, *, overwrite: bool) -> None:
