@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sanreid.errors import WeightsError
-from sanreid.utils.paths import shorten
+from sanreid.utils.paths import is_folder, shorten
 from sanreid.utils.sniffing import describe_text
-from sanreid.weights.storage import is_file, listed, read_state_dict
+from sanreid.weights.storage import CONFIG_NAME, WEIGHTS_NAME, is_file, listed, read_state_dict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,13 +42,27 @@ def read_checkpoint(source: Path) -> dict[str, Tensor]:
         WeightsError: It is missing, damaged, something else, or holds more than tensors and plain
             values. The message says what to do.
     """
+    if is_folder(source):
+        raise WeightsError(f"{source} is a folder; a checkpoint is one file.{_if_ours(source)}")
     if not is_file(source):
         raise WeightsError(f"There is no checkpoint {shorten(str(source))}.")
     if source.suffix == ".safetensors":
-        return _without_prefixes(read_state_dict(source))
+        found = read_state_dict(source)
+        if found and all(key.startswith(("trunk.", "head.")) for key in found):
+            raise WeightsError(
+                f"{source} holds weights of sanreid already.{_if_ours(source.parent)}"
+            )
+        return _without_prefixes(found)
     if described := describe_text(source) or _describe_archive(source):
         raise WeightsError(f"{source} {described}.")
     return _without_prefixes(_state_dict_of(_unpickled(source), source))
+
+
+def _if_ours(folder: Path) -> str:
+    """Return what to do with a folder that is a weights directory, for a message; else ""."""
+    if not (is_file(folder / CONFIG_NAME) and is_file(folder / WEIGHTS_NAME)):
+        return ""
+    return f" {folder} is a weights directory: load it with SANEncoder.from_pretrained."
 
 
 def _describe_archive(source: Path) -> str | None:

@@ -242,6 +242,18 @@ def test_a_missing_checkpoint(tmp_path):
         weights.convert(tmp_path / "nothing.pth", tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_weights_that_need_no_conversion_are_called_so(tiny_weights, tmp_path, name):
+    with pytest.raises(WeightsError, match="is a weights directory: load it with SANEncoder"):
+        weights.convert(tiny_weights / name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_is_no_checkpoint(tmp_path):
+    with pytest.raises(WeightsError, match=r"is a folder; a checkpoint is one file\.$"):
+        weights.convert(tmp_path, tmp_path / "out")
+
+
 def test_existing_files_are_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "notes.txt").write_text("mine")
