@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import platform
 import shutil
@@ -20,6 +21,8 @@ __all__ = [
     "atomic_write",
     "atomic_write_text",
     "errors_of_writing",
+    "make_folder",
+    "missing_folders",
     "scratch_directory",
     "sha256_of",
 ]
@@ -95,6 +98,21 @@ def errors_of_writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"Cannot write to {path}: {error.strerror or error}.") from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, however many; pathlib's own way is recursive.
+
+    Raises:
+        OSError: The system does not allow it.
+    """
+    for folder in reversed(missing_folders(path)):
+        folder.mkdir(exist_ok=True)
+
+
+def missing_folders(path: Path) -> list[Path]:
+    """Return a path and its parents up to the first that is a folder, the deepest first."""
+    return list(itertools.takewhile(lambda folder: not folder.is_dir(), [path, *path.parents]))
 
 
 def sha256_of(path: Path) -> str:

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.utils.arguments import shown
 from sanreid.utils.extras import require_extra
-from sanreid.utils.files import atomic_write, atomic_write_text, errors_of_writing
+from sanreid.utils.files import atomic_write, atomic_write_text, errors_of_writing, make_folder
 from sanreid.utils.locks import DirectoryLock
 from sanreid.utils.paths import as_path, is_file, is_folder
 
@@ -99,7 +99,7 @@ class ShardWriter:
         self._shards: list[dict[str, Any]] = []
         self._rows: list[ShardRow] = []
         with errors_of_writing(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_folder(directory)
             is_new = all(path.name == _LOCK for path in directory.iterdir())
         if not is_new and not resume:
             raise InputError(

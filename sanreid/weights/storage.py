@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, cast
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, InputError, WeightsError
 from sanreid.utils.arguments import check_kind, shown
-from sanreid.utils.files import scratch_directory, sha256_of
+from sanreid.utils.files import make_folder, scratch_directory, sha256_of
 from sanreid.utils.paths import is_encodable
 from sanreid.utils.sniffing import describe_text
 from sanreid.weights.card import model_card
@@ -256,7 +256,7 @@ def save_directory(
         for name in (CARD_NAME, CONFIG_NAME, WEIGHTS_NAME):
             if (directory / name).is_dir():  # before anything is replaced
                 raise IsADirectoryError(f"{name} in it is a directory")
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(directory.parent)
         parent = directory if existed else directory.parent
         with scratch_directory(parent, "saving") as temporary:
             work = temporary / "weights"

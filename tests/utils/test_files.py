@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 
 import pytest
 
-from sanreid.utils.files import atomic_write, atomic_write_text
+from sanreid.utils.files import atomic_write, atomic_write_text, make_folder
 
 
 def names(folder):
@@ -106,3 +107,22 @@ def test_what_is_no_file_is_not_replaced(tmp_path, keep):
         file.write(b"new")
     assert (tmp_path / "pipe").is_fifo()
     assert names(tmp_path) == ["pipe"]
+
+
+def test_folders_are_made_without_recursion(tmp_path):
+    deepest, limit = tmp_path / ("x/" * 250), sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 150)
+    try:
+        make_folder(deepest)
+        make_folder(deepest)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert deepest.is_dir()
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "a" / "b")
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "a")

@@ -25,7 +25,7 @@ from sanreid.images import ImageSource, load_crop
 from sanreid.utils.ambient import plain_torch
 from sanreid.utils.arguments import check_choice, check_kind, shown
 from sanreid.utils.extras import require_extra
-from sanreid.utils.files import scratch_directory
+from sanreid.utils.files import make_folder, scratch_directory
 from sanreid.utils.paths import is_file, is_folder
 from sanreid.weights.storage import expanded
 
@@ -151,7 +151,7 @@ def export(
 def _room_for(target: Path) -> Iterator[Path]:
     """Make a temporary folder beside ``target``; a folder made for it goes if nothing came."""
     existed = target.parent.exists()
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     with suppress(FileNotFoundError):
         target.lstat()  # raises if the name is too long
     try:

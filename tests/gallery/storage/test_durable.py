@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -280,6 +281,7 @@ def test_a_closed_gallery_says_so(path):
     for call in (lambda: len(gallery), lambda: gallery.search(EYE), lambda: gallery.add(EYE)):
         with pytest.raises(GalleryError, match="The gallery is closed"):
             call()
+    assert repr(gallery) == f"Gallery(closed, at {path})"
     with pytest.raises(UnknownIdError, match="no entry 0"):
         Gallery(2).get([0])
 
@@ -388,6 +390,25 @@ def test_galleries_in_the_making_are_swept_when_their_maker_is_gone(path):
     assert len(list(path.parent.iterdir())) == 2
     Gallery.open(path).close()
     assert [one.name for one in path.parent.iterdir()] == ["g"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open gallery cannot be deleted there")
+def test_what_nobody_would_find_is_not_acknowledged(path):
+    with Gallery.open(path) as gallery:
+        shutil.rmtree(path)
+        with pytest.raises(GalleryError, match="was deleted while it was open"):
+            gallery.add(EYE)
+        assert len(gallery) == 3
+        gallery.save(path.with_name("rescued"))
+    assert len(Gallery.load(path.with_name("rescued"))) == 3
+
+
+@pytest.mark.skipif(os.name == "nt", reason="an open gallery cannot be moved there")
+def test_a_gallery_that_was_moved_keeps_what_is_added(path):
+    with Gallery.open(path) as gallery:
+        path.rename(path.with_name("moved"))
+        gallery.add(EYE)
+    assert len(Gallery.load(path.with_name("moved"))) == 7
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

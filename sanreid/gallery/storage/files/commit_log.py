@@ -144,6 +144,7 @@ class CommitLog:
             raise GalleryError(
                 f"An earlier write to {self.folder.path} failed half-way. Open the gallery again."
             )
+        self._check_not_deleted()
         table, head, disk = self.table, self._head, self.disk
         fields, arrays = change_columns(change, table.settings)
         arrays["sums"] = block_sums(change.embeddings)
@@ -184,6 +185,16 @@ class CommitLog:
             table.vectors.append(change.embeddings)
         table.apply(change)
         self.broken = False
+
+    def _check_not_deleted(self) -> None:
+        """Refuse to write to files that no name leads to: nobody would find the change."""
+        try:
+            self.folder.stat(self._log_path.name)
+        except FileNotFoundError as error:
+            raise GalleryError(
+                f"The gallery {self.folder.path} was deleted while it was open; nothing was "
+                "changed. save() writes what is in memory elsewhere."
+            ) from error
 
     def merge(self, snapshot: Snapshot) -> None:
         """Replace all commits by one that says the same; rows keep their numbers.

@@ -12,6 +12,7 @@ from sanreid.errors import GalleryError
 from sanreid.gallery.storage.files.disk import Disk, read_at
 from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.files.records import Description
+from sanreid.utils.files import missing_folders
 from sanreid.utils.locks import is_running
 
 __all__ = [
@@ -153,13 +154,11 @@ def sweep_beside(path: Path) -> None:
 
 def make_folders(path: Path, disk: Disk, made: list[Path]) -> None:
     """Create missing folders, each synced into its parent; append those created to ``made``."""
-    if path.is_dir():
-        return
-    make_folders(path.parent, disk, made)
-    try:
-        path.mkdir()
-        made.append(path)
-    except FileExistsError:  # another process was quicker
-        if not path.is_dir():
-            raise
-    disk.sync_parent(path)
+    for folder in reversed(missing_folders(path)):
+        try:
+            folder.mkdir()
+            made.append(folder)
+        except FileExistsError:  # another process was quicker
+            if not folder.is_dir():
+                raise
+        disk.sync_parent(folder)
