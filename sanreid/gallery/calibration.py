@@ -14,7 +14,7 @@ estimation for dyadic data", Political Analysis 23(4), 2015.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -103,6 +103,7 @@ def calibrate_pairs(
     *,
     false_match_rate: float,
     confidence: float,
+    camera_names: Mapping[int, str] | None = None,
 ) -> Calibration:
     """Find the lowest threshold with at most the given false-match rate.
 
@@ -112,6 +113,7 @@ def calibrate_pairs(
         camids: (N,) only pairs across cameras count; None: every pair does.
         false_match_rate: The requested rate, between 0 and 1.
         confidence: Confidence level of the interval, between 0 and 1.
+        camera_names: The names of cameras that have one, for messages.
 
     Raises:
         InputError: A rate is out of range, or there are too few people or pairs.
@@ -132,7 +134,7 @@ def calibrate_pairs(
         false_match_rate=false_match_rate,
         confidence=confidence,
         kind="" if camids is None else " across cameras",
-        advice=lambda num_genuine: _advice(person, cameras, num_genuine),
+        advice=lambda num_genuine: _advice(person, cameras, num_genuine, camera_names or {}),
     )
 
 
@@ -212,7 +214,12 @@ def measured(
     )
 
 
-def _advice(person: NDArray[np.int64], cameras: NDArray[np.int64] | None, num_genuine: int) -> str:
+def _advice(
+    person: NDArray[np.int64],
+    cameras: NDArray[np.int64] | None,
+    num_genuine: int,
+    camera_names: Mapping[int, str],
+) -> str:
     """Return what to do about too few pairs: the cause may be the cameras."""
     if cameras is None or num_genuine:
         return "Pass more crops, or ask for a higher rate."
@@ -220,7 +227,8 @@ def _advice(person: NDArray[np.int64], cameras: NDArray[np.int64] | None, num_ge
     if not len(known):
         cause = "no crop has a camera"
     elif len(known) == 1:
-        cause = f"all crops come from camera {known[0]}"
+        camera = int(known[0])
+        cause = f"all crops come from camera {camera_names.get(camera, camera)}"
     else:
         people = len(np.unique(person))
         cause = f"none of the {people} people is seen under two cameras"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from sanreid.cameras import CameraNormalizer
 from sanreid.errors import InputError
+from sanreid.gallery.camera_names import named
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID, as_number
 from sanreid.utils.arrays import shorten
@@ -40,8 +41,16 @@ def fit_to_entries(store: Store, shrinkage: float | Literal["auto"]) -> CameraNo
         end = filled + len(inside)
         embeddings[filled:end], camids[filled:end] = batch.embeddings[inside], batch.camids[inside]
         first, filled = first + len(batch.camids), end
-    if not (camids[:filled] != NO_CAMID).any():
+    cameras = np.unique(camids[:filled])
+    cameras = cameras[cameras != NO_CAMID]
+    if not len(cameras):
         raise InputError("Camera normalisation needs entries with camids; this gallery has none.")
+    if len(cameras) == 1:
+        (camera,) = named(cameras.tolist(), store.settings.camera_names)
+        raise InputError(
+            "Camera normalisation compares cameras, so it needs entries of at least two; got 1 "
+            f"({camera})."
+        )
     return CameraNormalizer.fit(embeddings[:filled], camids[:filled], shrinkage=shrinkage)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.cameras import CameraNormalizer
-from sanreid.errors import InputError
+from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import requests, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
 from sanreid.gallery.camera_means import (
@@ -244,7 +244,10 @@ class Gallery:
     def __repr__(self) -> str:
         location, kind = self._store.location, self._store.index
         where = "in memory" if location is None else f"at {location}"
-        return f"Gallery({len(self):,} entries, dim={self.dim}, {where}, index={kind!r})"
+        try:
+            return f"Gallery({len(self):,} entries, dim={self.dim}, {where}, index={kind!r})"
+        except GalleryError:  # a traceback or a debugger shows closed ones too
+            return f"Gallery(closed, {where})"
 
     def add(
         self,
@@ -672,6 +675,7 @@ class Gallery:
         """
         self._check_fingerprint(encoder_fingerprint)
         rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
+        camids, names = read_names(camids)
         cameras = None if camids is None else validation.as_camids(camids, len(rows))
         calibration = calibrate_pairs(
             normalized(rows, cameras, self.camera_normalizer),
@@ -679,6 +683,7 @@ class Gallery:
             cameras,
             false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
             confidence=validation.as_number(confidence, "confidence"),
+            camera_names=names,
         )
         self._keep_calibration(calibration)
         return calibration
@@ -723,8 +728,9 @@ class Gallery:
         self._check_fingerprint(encoder_fingerprint)
         rows = validation.as_embeddings(embeddings, self.dim, name="embeddings")
         groups = tracklets.grouped(tracklet_names, len(rows))
+        camids, names = read_names(camids)
         cameras = validation.as_camids(camids, len(rows))
-        tracklets.agreed(cameras.tolist(), groups, "camids")
+        tracklets.agreed(named(validation.camids_or_none(cameras), names), groups, "camids")
         calibration = calibrate_tracklets(
             normalized(rows, cameras, self.camera_normalizer),
             groups,
@@ -732,6 +738,7 @@ class Gallery:
             validation.as_timestamps(timestamps, len(rows)),
             false_match_rate=validation.as_number(false_match_rate, "false_match_rate"),
             confidence=validation.as_number(confidence, "confidence"),
+            camera_names=names,
         )
         self._keep_calibration(calibration)
         return calibration

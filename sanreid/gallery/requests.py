@@ -152,13 +152,9 @@ def looks(k: int, rerank: Any, expand: Any) -> tuple[int, int]:  # noqa: ANN401 
     if isinstance(rerank, bool):
         candidates = max(100, 5 * k) if rerank else 0
     else:
-        candidates = 0 if _is_zero(rerank) else validation.as_count(rerank, "rerank")
-    wide = 0 if _is_zero(expand) else validation.as_count(expand, "expand")
+        candidates = validation.as_count(rerank, "rerank", least=0)
+    wide = validation.as_count(expand, "expand", least=0)
     for name, value in (("rerank", candidates), ("expand", wide)):
         if value > _MOST_LOOKED_AT:
             raise InputError(f"{name} looks at {_MOST_LOOKED_AT:,} hits at most; got {value}.")
     return candidates, wide
-
-
-def _is_zero(value: Any) -> bool:  # noqa: ANN401 - any value
-    return type(value) is int and value == 0

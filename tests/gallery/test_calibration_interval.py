@@ -53,6 +53,7 @@ def test_the_ends_of_the_interval():
     [
         ([1, 1, 2, 2, 3, 3], [4] * 6, "all crops come from camera 4"),
         ([1, 1, 2, 2, 3, 3], [4, None] * 3, "all crops come from camera 4"),
+        ([1, 1, 2, 2, 3, 3], ["north gate"] * 6, "all crops come from camera north gate"),
         ([1, 1, 2, 2, 3, 3], [None] * 6, "no crop has a camera"),
         ([1, 1, 2, 2, 3, 3], [4, 4, 5, 5, 6, 6], "none of the 3 people is seen under two"),
         ([1, 2, 3, 1, 2, 3], [None, None, None, 1, 2, 3], "none of the 3 people is seen under"),

@@ -136,6 +136,9 @@ def test_it_is_stored_and_normalised_by_cameras(tmp_path):
     [
         ({"timestamps": [0.0, 0.0, 0.0, 2.0]},
          r"The tracklet 'a' has two crops in the frame of camera 1 at 0 s"),
+        ({"timestamps": [1_700_000_000.25] * 4, "camids": ["gate"] * 4},
+         "two crops in the frame of camera gate at 1700000000.25 s"),
+        ({"camids": ["gate", "yard", "gate", "gate"]}, "has several camids: 'gate', 'yard'"),
         ({"timestamps": [0.0, 1.0, 7.0, 8.0]},
          "2 genuine and 0 impostor pairs of tracklets are too few .* 0 pairs of tracklets share"),
         ({"tracklet_names": ["a", "b", "c", "d"]}, "No tracklet has two crops"),

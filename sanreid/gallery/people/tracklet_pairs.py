@@ -31,6 +31,7 @@ def calibrate_tracklets(
     *,
     false_match_rate: float,
     confidence: float,
+    camera_names: Mapping[int, str],
 ) -> Calibration:
     """Find the lowest threshold with at most the given false-match rate, from tracklets alone.
 
@@ -41,6 +42,7 @@ def calibrate_tracklets(
         timestamps: (N,) seconds; rows of one camera and one time are of one frame.
         false_match_rate: As in :func:`~sanreid.gallery.calibration.calibrate_pairs`.
         confidence: As there.
+        camera_names: As there.
 
     Raises:
         InputError: Two rows of a tracklet are of one frame; a rate is out of range; there are too
@@ -49,7 +51,7 @@ def calibrate_tracklets(
     track = np.empty(len(embeddings), dtype=np.int64)
     for number, members in enumerate(tracks.values()):
         track[members] = number
-    together = _seen_together(track, camids, timestamps, list(tracks))
+    together = _seen_together(track, camids, timestamps, list(tracks), camera_names)
     if len(together) > _MOST_PAIRS:
         chosen = np.random.default_rng(0).choice(len(together), _MOST_PAIRS, replace=False)
         together = [together[index] for index in np.sort(chosen)]
@@ -90,6 +92,7 @@ def _seen_together(
     camids: NDArray[np.int64],
     timestamps: NDArray[np.float64],
     names: list[Hashable],
+    camera_names: Mapping[int, str],
 ) -> list[tuple[int, int]]:
     """Return the pairs of tracklets that share a frame, each once, ascending."""
     frames: dict[tuple[int, float], list[int]] = {}
@@ -100,10 +103,11 @@ def _seen_together(
         numbers = sorted(track[rows].tolist())
         for one, other in combinations(numbers, 2):
             if one == other:
-                where = "" if camid == NO_CAMID else f" of camera {camid}"
+                camera = camera_names.get(camid, camid)
+                where = "" if camid == NO_CAMID else f" of camera {camera}"
                 raise InputError(
                     f"The tracklet {names[one]!r} has two crops in the frame{where} at "
-                    f"{seconds:g} s; a person is in a frame once."
+                    f"{seconds:.15g} s; a person is in a frame once."
                 )
             found.add((one, other))
     return sorted(found)

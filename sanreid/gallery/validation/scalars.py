@@ -23,9 +23,9 @@ __all__ = [
 _LONGEST_WAIT_S = 1e9  # some thirty years
 
 
-def as_count(value: Any, name: str) -> int:  # noqa: ANN401 - as passed
-    """Return ``value`` as an int of at least 1."""
-    return _as_int(value, name, least=1)
+def as_count(value: Any, name: str, *, least: int = 1) -> int:  # noqa: ANN401 - as passed
+    """Return ``value`` as an int of at least ``least``."""
+    return _as_int(value, name, least=least)
 
 
 def as_seed(value: Any) -> int:  # noqa: ANN401 - as passed
