@@ -91,6 +91,21 @@ def real_data() -> Path:
     return Path(os.environ["SANREID_DATA"])
 
 
+@pytest.fixture
+def embed_once(tmp_path_factory, monkeypatch):
+    """Embed each file of the real crops once per run, whichever test or process asks first."""
+    from sanreid import SANEncoder
+    from tests.embedded_once import embedding_once
+
+    run = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        run = run.parent  # of all workers
+    folder = run / "embedded"
+    folder.mkdir(exist_ok=True)
+    once = embedding_once(folder, SANEncoder.encode_files)
+    monkeypatch.setattr(SANEncoder, "encode_files", once)
+
+
 def build_tiny(config, *, seed=0):
     """Build an SA-Enc in eval mode with the same weights on every machine and torch release."""
     import torch

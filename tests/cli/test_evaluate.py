@@ -207,7 +207,7 @@ def test_wrong_folders(run, tiny, people, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_bundled_weights_on_real_crops(run_json, real_data):
+def test_the_bundled_weights_on_real_crops(run_json, real_data, embed_once):
     answer = run_json("evaluate", "--folder", real_data / "cuhk03_pair1_labeled" / "val")
     assert answer["num_valid_queries"] == 938
     assert answer["rank1"] > 0.64

@@ -24,7 +24,7 @@ def encoder():
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_the_false_match_rate_holds_for_the_other_half(name, encoder):
+def test_the_false_match_rate_holds_for_the_other_half(name, encoder, embed_once):
     root = Path(os.environ.get("SANREID_DATA", "no folder"))
     folders = [root / part for part in SETS[name]]
     if not all(folder.is_dir() for folder in folders):

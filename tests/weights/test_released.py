@@ -105,7 +105,7 @@ def _asked(metric):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODERS)
-def test_the_commands_reproduce_the_metrics(name, real_data, capsys):
+def test_the_commands_reproduce_the_metrics(name, real_data, embed_once, capsys):
     for metric in ENCODERS[name].metrics:
         words = shlex.split(metric["command"])
         program, *words = [word.replace("DATA/", f"{real_data}/") for word in words]
