@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from functools import cache
@@ -50,11 +51,18 @@ class SignalStack(ctypes.Structure):
 _SS_DISABLE = 2
 
 
+def pytest_collection_finish():
+    """Take what is loaded by now out of the rounds of garbage collection: it stays to the end."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def tiny_config():
     from sanreid.config import EncoderConfig
+    from tests.thin import THIN
 
-    return EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+    return EncoderConfig(backbone=THIN, embedding_dim=16, input_size=(64, 32))
 
 
 @pytest.fixture
@@ -75,6 +83,25 @@ def tiny_encoder(tiny_config):
 def tiny_weights(tiny_encoder, tmp_path_factory) -> Path:
     """The weights directory of the tiny encoder."""
     return tiny_encoder.save_pretrained(tmp_path_factory.mktemp("weights") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def resnet18_encoder():
+    """A small encoder with a backbone of the package, shared: tests must not change it.
+
+    For numbers that are written down, and for processes that know no other backbone.
+    """
+    from sanreid import SANEncoder
+    from sanreid.config import EncoderConfig
+
+    config = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+    return SANEncoder(build_tiny(config), config, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def resnet18_weights(resnet18_encoder, tmp_path_factory) -> Path:
+    """The weights directory of the encoder with a backbone of the package."""
+    return resnet18_encoder.save_pretrained(tmp_path_factory.mktemp("weights") / "resnet18")
 
 
 @pytest.fixture(scope="session")

@@ -136,19 +136,19 @@ def test_weights_are_exported_in_memory(tiny_weights, tiny_encoder, crops):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
-def test_int8(backend, tiny_encoder, crops, tmp_path):
+def test_int8(backend, resnet18_encoder, crops, tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip(backend if backend == "openvino" else "onnxscript")
-    report = export(tiny_encoder, tmp_path / "int8", backend=backend, calibration=list(crops))
+    report = export(resnet18_encoder, tmp_path / "int8", backend=backend, calibration=list(crops))
     assert report.precision == "int8"
     assert 0.95 < report.lowest_cosine < 0.99999  # quantised, and near
-    whole = sum(p.numel() for p in tiny_encoder.module.parameters()) * 4
+    whole = sum(p.numel() for p in resnet18_encoder.module.parameters()) * 4
     assert report.size_bytes < 0.3 * whole
     assert report.size_bytes == sum(path.stat().st_size for path in report.path.parent.iterdir())
     encoder = SANEncoder.from_pretrained(tmp_path / "int8", backend=backend)
     assert encoder.dtype == torch.int8
-    assert encoder.fingerprint == tiny_encoder.fingerprint
-    cosines = (encoder.encode(crops) * tiny_encoder.encode(crops)).sum(axis=1)
+    assert encoder.fingerprint == resnet18_encoder.fingerprint
+    cosines = (encoder.encode(crops) * resnet18_encoder.encode(crops)).sum(axis=1)
     assert cosines.min() > 0.95
 
 

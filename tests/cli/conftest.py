@@ -14,7 +14,7 @@ from tests.people import write_people
 
 @pytest.fixture(scope="session")
 def tiny(tiny_weights):
-    """A weights directory: ResNet-18 with random weights, 16 numbers, 64 x 32."""
+    """A weights directory: a thin ResNet with random weights, 16 numbers, 64 x 32."""
     return str(tiny_weights)
 
 

@@ -59,16 +59,16 @@ def similarities_by_loops(rows, k1=10, k2=4):
 
 def groups_by_loops(similarity, threshold, forbidden=frozenset(), pieces=()):
     """Average linkage, greedy: the nearest two groups are joined until none are near enough."""
-    groups = [{i} for i in range(len(similarity))]
+    groups, similarity = [{i} for i in range(len(similarity))], similarity.tolist()
     for piece in pieces:
         joined = set().union(*(one for one in groups if one & piece))
         groups = [one for one in groups if not one & piece] + [joined]
     while True:
         best, pair = threshold, None
         for a, b in itertools.combinations(groups, 2):
-            if any((i, j) in forbidden or (j, i) in forbidden for i in a for j in b):
+            if forbidden and any((i, j) in forbidden or (j, i) in forbidden for i in a for j in b):
                 continue
-            mean = np.mean([similarity[i, j] for i in a for j in b])
+            mean = sum(similarity[i][j] for i in a for j in b) / (len(a) * len(b))
             if mean >= best:
                 best, pair = mean, (a, b)
         if pair is None:

@@ -115,12 +115,12 @@ def processes_of(parent, *, named):
     return [process for process in found if is_below(process)]
 
 
-def test_512_crops_equal_encode_though_an_actor_is_killed(ray, tiny_encoder, crops):
+def test_512_crops_equal_encode_though_an_actor_is_killed(ray, resnet18_encoder, crops):
     images = [png(crop) for crop in crops]
     bad = {515: b"no image", 512: b"", 513: images[0][:50], 514: None}
     table = pa.table({"n": range(516), "image": [*images, *(bad[n] for n in range(512, 516))]})
     data = embed(
-        ray.data.from_arrow(table), encoder=tiny_encoder, actors=2, batch_size=16, device="cpu"
+        ray.data.from_arrow(table), encoder=resnet18_encoder, actors=2, batch_size=16, device="cpu"
     )
     found, killed = [], []
     for block in data.iter_batches(batch_format="pyarrow", batch_size=None, prefetch_batches=0):
@@ -136,11 +136,11 @@ def test_512_crops_equal_encode_though_an_actor_is_killed(ray, tiny_encoder, cro
         assert (row["embedding"] is not None) == (row["n"] < 512)
     found.sort(key=lambda row: row["n"])
     got = np.array([row["embedding"] for row in found[:512]], np.float32)
-    np.testing.assert_array_equal(got, tiny_encoder.encode(crops))
+    np.testing.assert_array_equal(got, resnet18_encoder.encode(crops))
 
 
 def test_a_killed_driver_resumes_and_each_path_stands_once(
-    ray, tiny_encoder, tiny_weights, folder, tmp_path
+    ray, resnet18_encoder, resnet18_weights, folder, tmp_path
 ):
     out, address = tmp_path / "out", ray.get_runtime_context().gcs_address
     code = (
@@ -149,7 +149,7 @@ def test_a_killed_driver_resumes_and_each_path_stands_once(
         "embed_files(sys.argv[2], sys.argv[3], encoder=SANEncoder.from_pretrained(sys.argv[4]), "
         "rows_per_shard=8, batch_size=8, actors=2, device='cpu')"
     )
-    arguments = [address, str(out), str(folder), str(tiny_weights)]
+    arguments = [address, str(out), str(folder), str(resnet18_weights)]
     driver = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", code, *arguments], stderr=subprocess.DEVNULL
     )
@@ -160,7 +160,7 @@ def test_a_killed_driver_resumes_and_each_path_stands_once(
         driver.wait()
     held = len(shard_files(out))
     done = embed_files(
-        out, folder, encoder=tiny_encoder, resume=True, actors=2, device="cpu", batch_size=8
+        out, folder, encoder=resnet18_encoder, resume=True, actors=2, device="cpu", batch_size=8
     )
     assert 8 * held <= done.resumed < 201
     assert done.embedded + len(done.failures) == 201 - done.resumed
@@ -175,7 +175,7 @@ def test_a_killed_driver_resumes_and_each_path_stands_once(
     assert sorted(found) == sorted(map(str, [*files, folder / "bad.png"]))
     assert isinstance(found[str(folder / "bad.png")], str)
     got = np.stack([found[str(path)] for path in files])
-    np.testing.assert_array_equal(got, tiny_encoder.encode(files))
+    np.testing.assert_array_equal(got, resnet18_encoder.encode(files))
 
 
 def until(condition, process):
@@ -188,28 +188,28 @@ def until(condition, process):
         assert time.monotonic() < end
 
 
-def test_the_command_embeds_with_ray(ray, tiny_weights, folder, tmp_path, capsys):
+def test_the_command_embeds_with_ray(ray, resnet18_weights, folder, tmp_path, capsys):
     few = tmp_path / "few"
     few.mkdir()
     for name in ("000.png", "001.png", "bad.png"):
         (few / name).write_bytes((folder / name).read_bytes())
     out = tmp_path / "out"
-    arguments = ["embed", str(few), "-o", str(out), "--shards", "--weights", str(tiny_weights)]
+    arguments = ["embed", str(few), "-o", str(out), "--shards", "--weights", str(resnet18_weights)]
     assert main([*arguments, "--device", "cpu", "--json", "--ray", "--actors", "1"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["embedded"], len(told["failures"])) == (2, 1)
     assert ray.is_initialized()  # it was connected before
 
 
-def test_images_of_ray_are_tensors(tiny_encoder, crops):
+def test_images_of_ray_are_tensors(resnet18_encoder, crops):
     pytest.importorskip("ray")
     from ray.data.extensions import ArrowTensorArray, ArrowVariableShapedTensorArray
 
     same = ArrowTensorArray.from_numpy(crops[:8])
     two_shapes = ArrowVariableShapedTensorArray.from_numpy([*crops[:7], crops[7][::2]])
-    wanted = tiny_encoder.encode([*crops[:8]])
+    wanted = resnet18_encoder.encode([*crops[:8]])
     for images, count in ((same, 8), (two_shapes, 7)):
-        table = EmbedCrops(tiny_encoder)(pa.table({"image": images}))
+        table = EmbedCrops(resnet18_encoder)(pa.table({"image": images}))
         got = np.array(table["embedding"].to_pylist(), np.float32)
         np.testing.assert_array_equal(got[:count], wanted[:count])
 
@@ -244,10 +244,10 @@ def test_actors_that_starve_a_checkpoint_are_warned_of(ray, caplog):
         context.checkpoint_config = None
 
 
-def test_a_failure_inside_ray_is_an_error_of_ours(ray, tiny_encoder, folder, tmp_path):
+def test_a_failure_inside_ray_is_an_error_of_ours(ray, resnet18_encoder, folder, tmp_path):
     import copy
 
-    broken = copy.deepcopy(tiny_encoder)
+    broken = copy.deepcopy(resnet18_encoder)
     for parameter in broken.module.parameters():
         parameter.data.fill_(float("nan"))
     with pytest.raises(SanreidError, match="Ray could not go on: The network gave NaN .* resume"):

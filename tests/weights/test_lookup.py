@@ -12,8 +12,9 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, InputError, UnknownWeightsError, WeightsError
 from sanreid.models import build_sa_enc
 from sanreid.weights import lookup, manifest
+from tests.thin import THIN
 
-CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32))
+CONFIG = EncoderConfig(backbone=THIN, embedding_dim=4, input_size=(64, 32))
 
 
 @pytest.fixture

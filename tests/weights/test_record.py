@@ -15,8 +15,9 @@ from sanreid.config import EncoderConfig
 from sanreid.models import build_sa_enc
 from sanreid.utils.files import sha256_of
 from sanreid.weights.record import find_released, read_record, to_metadata
+from tests.thin import THIN
 
-CONFIG = EncoderConfig(backbone="resnet18", embedding_dim=4, input_size=(64, 32))
+CONFIG = EncoderConfig(backbone=THIN, embedding_dim=4, input_size=(64, 32))
 
 
 def known(**changes):

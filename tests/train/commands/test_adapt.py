@@ -18,6 +18,7 @@ from sanreid.train.commands import main
 from sanreid.train.config.loader import load_config
 from sanreid.train.loop import pseudo_labels
 from sanreid.weights.storage import save_directory
+from tests.thin import THIN
 from tests.train.conftest import paint_people
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -31,9 +32,7 @@ def site(tmp_path_factory):
         home = root / "crops" / file.name.split("_")[0].replace("c", "cam")
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, home / f"{n:04d}.png")
-    config = EncoderConfig(
-        backbone="resnet18", head="bnneck", embedding_dim=16, input_size=(96, 48)
-    )
+    config = EncoderConfig(backbone=THIN, head="bnneck", embedding_dim=16, input_size=(96, 48))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         state = build_sa_enc(config).state_dict()

@@ -12,8 +12,9 @@ from sanreid.train.loop.learner import guarded_step
 from sanreid.train.loop.optimizer import build_optimizer, learning_rate
 from sanreid.train.networks.initialization import freeze
 from sanreid.train.networks.san import build_san
+from tests.thin import THIN
 
-TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
+TINY = EncoderConfig(backbone=THIN, embedding_dim=8, input_size=(64, 32))
 
 
 def rates(**values):

@@ -15,8 +15,9 @@ from sanreid.train.config import DecoderConfig, InitConfig
 from sanreid.train.networks.initialization import freeze, keep_frozen_in_eval, load_first_weights
 from sanreid.train.networks.san import build_san, build_san_pg
 from sanreid.train.textures.generator import save_generator
+from tests.thin import THIN, WIDTHS
 
-TINY = EncoderConfig(backbone="resnet18", embedding_dim=8, input_size=(64, 32))
+TINY = EncoderConfig(backbone=THIN, embedding_dim=8, input_size=(64, 32))
 
 
 def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
@@ -48,7 +49,7 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
 
 @pytest.mark.parametrize("origin", ["baseline run", "SAN-PG's run", "SAN-PG's directory"])
 def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_path, origin, caplog):
-    pooled = EncoderConfig(backbone="resnet18", head="pool", embedding_dim=512)
+    pooled = EncoderConfig(backbone=THIN, head="pool", embedding_dim=WIDTHS[-1])
     decoder = DecoderConfig(width=32)
     source = build_san_pg(pooled, decoder)
     if origin == "baseline run":

@@ -19,8 +19,9 @@ from sanreid.train.textures.generator import Generator, load_generator
 from sanreid.train.textures.making import make_textures
 from sanreid.train.textures.store import TextureStore
 from sanreid.train.textures.writer import TextureWriter
+from tests.thin import THIN
 
-TINY = EncoderConfig(backbone="resnet18", embedding_dim=16, input_size=(64, 32))
+TINY = EncoderConfig(backbone=THIN, embedding_dim=16, input_size=(64, 32))
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
