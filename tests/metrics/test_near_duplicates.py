@@ -14,11 +14,15 @@ def by_loops(pictures, pids, min_similarity):
     """Union of all pairs of one person that are alike, until nothing changes."""
     flat = pictures.reshape(len(pictures), -1).astype(float)
     groups = list(range(len(flat)))
+    alike = [
+        (i, j)
+        for i in range(len(flat))
+        for j in range(len(flat))
+        if pids[i] == pids[j] and np.corrcoef(flat[i], flat[j])[0, 1] >= min_similarity
+    ]
     for _ in flat:
-        for i in range(len(flat)):
-            for j in range(len(flat)):
-                if pids[i] == pids[j] and np.corrcoef(flat[i], flat[j])[0, 1] >= min_similarity:
-                    groups[i] = groups[j] = min(groups[i], groups[j])
+        for i, j in alike:
+            groups[i] = groups[j] = min(groups[i], groups[j])
     order = {}
     return [order.setdefault(group, len(order)) for group in groups]
 
