@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import sys
 from functools import cache
@@ -49,12 +48,6 @@ class SignalStack(ctypes.Structure):
 
 
 _SS_DISABLE = 2
-
-
-def pytest_collection_finish():
-    """Take what is loaded by now out of the rounds of garbage collection: it stays to the end."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")
