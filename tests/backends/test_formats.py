@@ -105,9 +105,11 @@ def test_onnx_and_openvino_load_again(backend, form, tiny_encoder, crops, tmp_pa
 
 
 @pytest.mark.slow
-def test_int8_of_floats(tiny_encoder, crops, tmp_path):
+def test_int8_of_floats(resnet18_encoder, crops, tmp_path):
     pytest.importorskip("onnxruntime")
-    report = export(tiny_encoder, tmp_path / "x.onnx", input_form="normalized", calibration=crops)
+    report = export(
+        resnet18_encoder, tmp_path / "x.onnx", input_form="normalized", calibration=crops
+    )
     assert report.precision == "int8"
     assert 0.95 < report.lowest_cosine < 0.99999
 

@@ -34,10 +34,10 @@ def test_onnx(run, tiny, people, tmp_path):
 
 
 @pytest.mark.slow
-def test_int8_says_what_it_costs(run, tiny, people, tmp_path):
+def test_int8_says_what_it_costs(run, resnet18_weights, people, tmp_path):
     pytest.importorskip("openvino")
     options = ("--format", "openvino", "--int8", "--calibration", people, "--max-loss", "0.3")
-    status, output, errors = run("export", tiny, tmp_path / "int8", *options)
+    status, output, errors = run("export", resnet18_weights, tmp_path / "int8", *options)
     assert status == 0
     assert f"measuring mAP on 16 crops of {people}" in errors
     first, _, _, columns, _, row = output.splitlines()
@@ -49,11 +49,13 @@ def test_int8_says_what_it_costs(run, tiny, people, tmp_path):
 
 
 @pytest.mark.slow
-def test_int8_that_loses_too_much_is_not_kept(run, tiny, people, tmp_path, monkeypatch):
+def test_int8_that_loses_too_much_is_not_kept(
+    run, resnet18_weights, people, tmp_path, monkeypatch
+):
     figures = iter([0.6, 0.55])
     monkeypatch.setattr(command, "_mean_ap", lambda encoder, crops: next(figures))
     options = ("--format", "onnx", "--int8", "--calibration", people, "--crops", "4")
-    status, output, errors = run("export", tiny, tmp_path / "x.onnx", *options)
+    status, output, errors = run("export", resnet18_weights, tmp_path / "x.onnx", *options)
     assert (status, output) == (1, "")
     assert f"int8 loses 0.0500 of mAP on {people} (0.6000 in float32, 0.5500)" in errors
     assert "more than 0.01; nothing was kept" in errors
