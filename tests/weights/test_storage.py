@@ -18,7 +18,7 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, WeightsError
 from sanreid.models import build_sa_enc
 from sanreid.weights import storage
-from tests.thin import THIN
+from tests.thin import THIN, WIDTHS
 
 CONFIG = EncoderConfig(backbone=THIN, embedding_dim=4, input_size=(64, 32))
 
@@ -55,7 +55,7 @@ def test_save_and_load_round_trip(tmp_path):
 
 
 def test_dtypes_half_and_bfloat16(tmp_path):
-    numbers = torch.randn(4, 512, generator=torch.Generator().manual_seed(0))
+    numbers = torch.randn(4, WIDTHS[-1], generator=torch.Generator().manual_seed(0))
     halves = {"head.reduction.weight": numbers.half(), "head.bn.bias": torch.ones(4).bfloat16()}
     save(tmp_path / "out", **halves)
     loaded = weights.read_state_dict(tmp_path / "out" / "model.safetensors")
