@@ -30,7 +30,7 @@ __all__ = ["TaughtCrops", "teacher_embeddings"]
 
 logger = logging.getLogger(__name__)
 
-_PART = 128  # crops at a time
+_PART = 64  # crops at a time
 _SAVE_EVERY_S = 60.0
 
 
@@ -71,33 +71,38 @@ def teacher_embeddings(
     if len(missing):
         logger.info("Embedding %d of %d crops with %s.", len(missing), len(crops), config.weights)
     began = saved = time.monotonic()
-    done, before = 0, len(known.crops)
+    done = 0
+    fresh: list[tuple[NDArray[np.bytes_], NDArray[np.float16]]] = []  # crops and rows to be kept
+
+    def keep() -> None:
+        nonlocal known
+        if fresh:
+            names, rows = (np.concatenate(parts) for parts in zip(*fresh, strict=True))
+            known = known.with_more(names, rows)
+            fresh.clear()
+            if path is not None:
+                known.write(path)
+
     try:
         for begin in range(0, len(missing), _PART):
             some = missing[begin : begin + _PART]
             rows = _unit(teacher, [crops.paths[index] for index in some.tolist()], config)
-            known = known.with_more(wanted[some], rows)
+            fresh.append((wanted[some], rows))
             done += len(some)
             now = time.monotonic()
             if now - saved > _SAVE_EVERY_S or done == len(missing):
                 pace = done / (now - began)
                 logger.info("%d of %d crops, %.1f per second", done, len(missing), pace)
-                before, saved = _keep(known, path, before), now
+                keep()
+                saved = now
     finally:  # also what was done before an interrupt
-        _keep(known, path, before)
+        keep()
         if path is not None and 0 < done < len(missing):
             logger.warning(
                 "Stopped after %d of %d crops; their embeddings are kept in %s, and the same "
                 "command continues from there.", done, len(missing), path,
             )  # fmt: skip
     return TaughtCrops(torch.from_numpy(known.rows_of(wanted)), teacher.digest)
-
-
-def _keep(known: _Known, path: Path | None, before: int) -> int:
-    """Write the rows if there are more than ``before``; return how many there are."""
-    if path is not None and len(known.crops) > before:
-        known.write(path)
-    return len(known.crops)
 
 
 @dataclass(frozen=True, slots=True)
