@@ -71,6 +71,7 @@ def encode_with_columns(
     Paths without other images go through ``encode_files``, so that folders stand for their files;
     if the encoder collects failures, the values of those files are dropped from the columns.
     """
+    images = _table_column(images)
     one = isinstance(images, (str, bytes, PathLike)) or not isinstance(images, Iterable)
     one = one or isinstance(images, type)
     one = one or any(hasattr(images, mark) for mark in ("shape", "__array__", "read"))
@@ -86,10 +87,21 @@ def encode_with_columns(
             name: _selected(name, column, kept, len(files)) for name, column in columns.items()
         }
         return result.embeddings, list(result.paths), selected
-    embeddings = encoder.encode(images if one else listed, **options)
+    if listed and "on_error" in options:
+        raise InputError("on_error is for files: pass paths alone, or leave it out.")
+    others = {name: value for name, value in options.items() if name != "on_error"}
+    embeddings = encoder.encode(images if one else listed, **others)
     if one and len(embeddings) != 1:  # an array or tensor of several images
         listed = [None] * len(embeddings)
     return embeddings, listed, dict(columns)
+
+
+def _table_column(images: Any) -> Any:  # noqa: ANN401 - any image
+    """Return a column of paths, or of other objects, as a list; anything else as it is."""
+    kind = getattr(getattr(images, "dtype", None), "kind", None)
+    is_column = kind in ("O", "U", "T") and getattr(images, "ndim", 0) == 1
+    of_arrow = callable(getattr(images, "to_pylist", None))
+    return elements(images, "images")[0] if is_column or of_arrow else images
 
 
 def _rows_read(files: Sequence[Path], read: Sequence[Any]) -> list[int]:

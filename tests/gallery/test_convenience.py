@@ -5,6 +5,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 from sanreid.errors import DatasetError, GalleryError, InputError
@@ -128,6 +130,33 @@ def test_files_that_cannot_be_read_are_left_out_with_their_values():
         gallery.add_images(encoder, ["a.jpg", "b.jpg", "b.jpg"], pids=[1, 2], on_error="collect")
     with pytest.raises(InputError, match="pids must be a sequence"):
         gallery.add_images(encoder, ["a.jpg", "b.jpg"], pids="ab", on_error="collect")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.array(["a.jpg", "b.jpg", "c.jpg"]),
+        pd.Series(["a.jpg", "b.jpg", "c.jpg"], index=[7, 8, 9]),
+        pd.Series([Path("a.jpg"), Path("b.jpg"), Path("c.jpg")]),
+        pa.array(["a.jpg", "b.jpg", "c.jpg"]),
+    ],
+    ids=["array", "series", "paths", "arrow"],
+)
+def test_a_column_of_paths_is_paths(column):
+    gallery, encoder = Gallery(8), FakeEncoder(bad={"b.jpg"})
+    ids = gallery.add_images(encoder, column, pids=[1, 2, 3], on_error="collect")
+    entries = gallery.get(ids)
+    assert [(entry.pid, entry.metadata["path"]) for entry in entries] == [
+        (1, "a.jpg"),
+        (3, "c.jpg"),
+    ]
+
+
+def test_no_files_are_no_entries_and_what_is_no_file_has_no_on_error(tiny_encoder, crop):
+    gallery = Gallery(16)
+    assert len(gallery.add_images(tiny_encoder, [], pids=[], on_error="collect")) == 0
+    with pytest.raises(InputError, match="on_error is for files"):
+        gallery.add_images(tiny_encoder, [crop], on_error="collect")
 
 
 def test_several_images_in_one_array_or_none():
