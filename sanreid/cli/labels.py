@@ -22,11 +22,12 @@ def read_labels(
     Args:
         sources: Files and folders.
         names: The naming scheme; ``"none"`` reads none.
-        failures: A list that takes each folder that cannot be read, with the reason.
+        failures: A list that takes each folder that cannot be read and each file whose name is
+            not UTF-8, with the reason.
 
     Raises:
-        InputError: A folder cannot be read and there is no ``failures``, or it has no images, or
-            a name is not UTF-8.
+        InputError: A folder or a name cannot be read and there is no ``failures``, or a folder
+            has no images.
         DatasetError: The names are not of the scheme that was asked for.
     """
     from sanreid.images import find_images
@@ -40,12 +41,22 @@ def read_labels(
         known = named[folder]
         files = find_images(source, failures=failures) if source.is_dir() else [source]
         found |= {path: known.get(path, UNKNOWN) for path in files}
-    for path in found:
-        if str(path) != str(path).encode(errors="replace").decode():
+    for path in [path for path in found if not _is_utf8(path)]:
+        if failures is None:
             raise InputError(
                 f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
             )
+        failures.append((path, "its name is not UTF-8, so a gallery cannot keep it."))
+        del found[path]
     return found
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # bytes of another encoding, as Python keeps them
+        return False
+    return True
 
 
 def _named(folder: Path, names: str) -> dict[Path, Label]:

@@ -309,6 +309,12 @@ def test_a_name_that_is_not_utf8_is_told(run, tiny, tmp_path):
     assert (status, text, err.count("\n")) == (1, "", 1)
     assert "is not UTF-8" in err
     assert not (tmp_path / "g").exists()
+    rendered_person(1, size=(64, 32)).save(tmp_path / "good.png")
+    status, _, err = run("gallery", "build", name, tmp_path / "good.png", tmp_path / "g",
+                         "--weights", tiny, "--on-error", "collect")  # fmt: skip
+    assert status == 0
+    assert "crop\\udcff.png: its name is not UTF-8" in err
+    assert len(Gallery.load(tmp_path / "g")) == 1
 
 
 def test_a_search_wants_no_more_than_there_is(run_json, built, people, tiny):
