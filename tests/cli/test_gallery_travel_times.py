@@ -61,6 +61,24 @@ def test_queries_of_a_table(run_json, timed, table, tiny):
 
 
 @pytest.mark.parametrize(
+    ("text", "options", "wanted"),
+    [
+        ("path,timestamp\nq.jpg,0", ("--travel-times",), "has the camid of no query"),
+        ("path,camid\nq.jpg,1", ("--travel-times",), "has the timestamp of no query"),
+        ("path,camid,timestamp\nq.jpg,1,", ("--travel-times",), "which --travel-times needs"),
+        ("path\nq.jpg", ("--same-camera", "exclude"), "which --same-camera exclude needs"),
+    ],
+)
+def test_a_rule_without_effect_is_refused(run, timed, table, tmp_path, text, options, wanted):
+    queries = tmp_path / "queries.csv"
+    queries.write_text(text)
+    more = [table] if options == ("--travel-times",) else []
+    status, out, err = run("gallery", "search", timed / "g", queries, *options, *more)
+    assert (status, out) == (1, "")
+    assert wanted in err
+
+
+@pytest.mark.parametrize(
     ("options", "wanted"),
     [
         (("--timestamp", 3), "--timestamp needs --travel-times"),

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sanreid.cli.gallery.tables import add_columns_option, as_time, is_table, read_table
+from sanreid.cli.gallery.tables import (
+    TableRow,
+    add_columns_option,
+    as_time,
+    is_table,
+    read_table,
+)
 from sanreid.cli.gallery.travelling import Gaps, read_travel_times
 from sanreid.cli.labels import AnyLabel, read_labels
 from sanreid.cli.options import add_names_option, file_path
 from sanreid.cli.output import say
+from sanreid.errors import DatasetError
 
 if TYPE_CHECKING:
     from sanreid.gallery import Gallery
@@ -125,6 +132,7 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
         files = list(table)
         labels = {path: (row.pid, row.camid) for path, row in table.items()}
         times = {path: row.timestamp for path, row in table.items()}
+        _check_known(args, table.values())
     elif args.names != "none":
         collect = args.on_error == "collect"
         labels = read_labels(args.query, args.names, failures=[] if collect else None)
@@ -138,6 +146,24 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
         times,
         gaps,
     )
+
+
+def _check_known(args: argparse.Namespace, rows: Collection[TableRow]) -> None:
+    """Refuse a rule that would have no effect, for want of what the table of queries lacks.
+
+    Raises:
+        DatasetError: The table has no camera, or no time, of any query.
+    """
+    rule = "--same-camera exclude" if args.travel_times is None else "--travel-times"
+    needed = [] if args.same_camera == "keep" else ["camid"]
+    if args.travel_times is not None:
+        needed = ["camid", "timestamp"]
+    for name in needed:
+        if getattr(args, name) is None and all(getattr(row, name) is None for row in rows):
+            raise DatasetError(
+                f"{args.query[0]} has the {name} of no query, which {rule} needs: fill its column "
+                f"(--columns path=COLUMN,{name}=COLUMN), or pass --{name}."
+            )
 
 
 def _when(text: str) -> Any:  # noqa: ANN401 - seconds or a datetime
