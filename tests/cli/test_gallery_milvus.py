@@ -62,6 +62,22 @@ def test_what_a_server_cannot_do_is_said(run, built, people, tiny):
         assert "secret" not in err
 
 
+@pytest.mark.parametrize(
+    ("address", "wanted"),
+    [
+        ("milvus://host/people", "'sanreid gallery compact' erases them"),
+        ("milvus-lite:///people.db", "Milvus Lite decides itself"),
+    ],
+)
+def test_what_removing_leaves_is_said(run, monkeypatch, address, wanted):
+    gallery = Gallery(2)
+    gallery.add([[1.0, 0.0]])
+    monkeypatch.setattr(Gallery, "open", lambda path: gallery)
+    status, out, _ = run("gallery", "remove", address, 0)
+    assert status == 0
+    assert f": 1 removed, 0 entries; {wanted}" in out
+
+
 def test_an_interrupted_build_is_resumed_by_add(run, fake_server, people, tiny, monkeypatch):  # noqa: F811
     real, calls = SANEncoder.encode_files, []
 

@@ -110,6 +110,7 @@ def _compact(args: argparse.Namespace) -> int:
 
 def _remove(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
+    from sanreid.gallery.milvus.address import is_address, parse_address
 
     if bool(args.id) == (args.where is not None):
         args.usage_error("pass ids, or --where JSON")
@@ -117,9 +118,10 @@ def _remove(args: argparse.Namespace) -> int:
     with Gallery.open(args.path) as gallery:
         removed = gallery.remove(args.id) if args.id else gallery.remove(where=args.where)
         entries = len(gallery)
-    words = (
-        f"{removed} removed, {entries} entries; 'sanreid gallery compact' erases them from disk"
-    )
+    erased = "'sanreid gallery compact' erases them from disk"
+    if is_address(args.path) and parse_address(args.path).is_lite:
+        erased = "Milvus Lite decides itself when their rows leave its files"
+    words = f"{removed} removed, {entries} entries; {erased}"
     return _answer(args, {"removed": removed, "entries": entries}, words)
 
 
