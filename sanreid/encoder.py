@@ -564,7 +564,7 @@ class SANEncoder:
                 area inside the frame or holds NaN, with ``on_error="raise"``: names its row.
         """
         check_choice("on_error", on_error, ("raise", "skip"))
-        picture = load_image(frame, color=color, place="the frame")
+        picture = load_image(frame, color=color, position="the frame")
         corners = read_boxes(boxes, columns=columns)
         crops, kept = crop_boxes(picture, corners, skip=on_error == "skip")
         rows = self.encode(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 __all__ = [
     "THREADS",
     "Floats",
-    "Places",
+    "Indices",
     "SparseRows",
     "encode_neighbourhoods",
     "expand_locally",
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float32]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 THREADS = min(8, os.cpu_count() or 1)
 
@@ -41,12 +41,12 @@ _PRODUCTS = 2**22  # numbers multiplied together, for the similarities of single
 class SparseRows:
     """(N, N) float32, row after row: row i is ``columns`` and ``values`` from start i on."""
 
-    starts: Places  # (N + 1,)
-    columns: Places
+    starts: Indices  # (N + 1,)
+    columns: Indices
     values: Floats
 
     @classmethod
-    def from_rows(cls, parts: list[tuple[Places, Places, Floats]]) -> SparseRows:
+    def from_rows(cls, parts: list[tuple[Indices, Indices, Floats]]) -> SparseRows:
         """Join (entries a row, columns, values) of consecutive rows."""
         sizes = np.concatenate([size for size, _, _ in parts])
         return cls(
@@ -55,7 +55,7 @@ class SparseRows:
             values=np.concatenate([value for _, _, value in parts]),
         )
 
-    def entries(self, rows: Places) -> tuple[Places, Places]:
+    def entries(self, rows: Indices) -> tuple[Indices, Indices]:
         """Return where the entries of some rows are, row after row, and how many each has."""
         starts = self.starts[rows]
         sizes = self.starts[rows + 1] - starts
@@ -75,7 +75,7 @@ class SparseRows:
         )
 
 
-def encode_neighbourhoods(rows: Floats, ranks: Places, farthest: Floats, k1: int) -> SparseRows:
+def encode_neighbourhoods(rows: Floats, ranks: Indices, farthest: Floats, k1: int) -> SparseRows:
     """Return each row's expanded k-reciprocal neighbours.
 
     They are weighted by exp(-distance), and a row's weights sum to 1.
@@ -93,7 +93,7 @@ def encode_neighbourhoods(rows: Floats, ranks: Places, farthest: Floats, k1: int
     mutual, half_mutual = _asked_back(ranks), _asked_back(half_ranks)
     step = _rows_at_a_time(ranks.shape[1] * half_ranks.shape[1])
 
-    def encode(start: int) -> tuple[Places, Places, Floats]:
+    def encode(start: int) -> tuple[Indices, Indices, Floats]:
         these = slice(start, min(start + step, count))
         chunk, chunk_mutual = ranks[these], mutual[these]
         offset = np.arange(len(chunk))[:, None] * count
@@ -133,7 +133,7 @@ def pair_similarities(
     return found
 
 
-def _asked_back(ranks: Places) -> NDArray[np.bool_]:
+def _asked_back(ranks: Indices) -> NDArray[np.bool_]:
     """(N, k): is row i among the k nearest of its own neighbour?"""
     mutual = np.empty(ranks.shape, dtype=np.bool_)
     step = _rows_at_a_time(ranks.shape[1] ** 2)
@@ -145,14 +145,14 @@ def _asked_back(ranks: Places) -> NDArray[np.bool_]:
     return mutual
 
 
-def expand_locally(encoded: SparseRows, nearest: Places) -> SparseRows:
+def expand_locally(encoded: SparseRows, nearest: Indices) -> SparseRows:
     """Return the mean of the vectors of each row's nearest rows, itself among them."""
     count, k2 = nearest.shape
     if k2 == 1:
         return encoded
     step = _rows_at_a_time(k2 * len(encoded.columns) // count)
 
-    def expand(start: int) -> tuple[Places, Places, Floats]:
+    def expand(start: int) -> tuple[Indices, Indices, Floats]:
         chunk = nearest[start : start + step]
         entries, sizes = encoded.entries(chunk.ravel())
         owner = np.repeat(np.arange(chunk.size) // k2, sizes)

@@ -164,7 +164,7 @@ def crop_quality(
         while batch := list(islice(sources, batch_size)):
             pictures = [
                 load_image(
-                    source, color=color, place=f"image {row} of the input" if several else None
+                    source, color=color, position=f"image {row} of the input" if several else None
                 )
                 for row, source in batch
             ]

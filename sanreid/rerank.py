@@ -17,7 +17,7 @@ from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
 from sanreid.neighbourhoods import (
     THREADS,
     Floats,
-    Places,
+    Indices,
     SparseRows,
     encode_neighbourhoods,
     expand_locally,
@@ -131,7 +131,7 @@ class _Neighbours:
                 list(threads.map(search, [start + cut for cut in cuts], pieces))
 
 
-def _largest(block: Floats, depth: int) -> Places:
+def _largest(block: Floats, depth: int) -> Indices:
     """Columns of the largest numbers in each row, falling; ties by column.
 
     The columns are dealt into groups; at least ``depth`` numbers of a row reach the
@@ -149,7 +149,7 @@ def _largest(block: Floats, depth: int) -> Places:
     row, column = np.divmod(flat, block.shape[1])
     order = np.lexsort((-block[row, column], row))  # stable: equal values stay in column order
     starts = np.searchsorted(row, np.arange(len(block)))
-    nearest: Places = column[order[starts[:, None] + np.arange(depth)]]
+    nearest: Indices = column[order[starts[:, None] + np.arange(depth)]]
     return nearest
 
 

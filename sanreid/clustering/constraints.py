@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
-from sanreid.neighbourhoods import Places
+from sanreid.neighbourhoods import Indices
 from sanreid.utils.arrays import as_seconds, elements, plain_values
 from sanreid.utils.extras import require_extra
 
@@ -29,10 +29,10 @@ class Constraints:
         frame: (N,) int64, rows seen by one camera at one time have equal numbers; -1: not known.
     """
 
-    must: Places
-    cannot: Places
-    piece: Places
-    frame: Places
+    must: Indices
+    cannot: Indices
+    piece: Indices
+    frame: Indices
 
     @classmethod
     def of(
@@ -66,7 +66,7 @@ class Constraints:
         known._refuse_contradictions()
         return known
 
-    def forbidden(self, rows: Places) -> NDArray[np.bool_]:
+    def forbidden(self, rows: Indices) -> NDArray[np.bool_]:
         """Return (n, n): which pairs of some rows, given in rising order, are two people."""
         frame = self.frame[rows]
         apart: NDArray[np.bool_] = (frame[:, None] == frame) & (frame >= 0)
@@ -126,7 +126,7 @@ def checked_timestamps(timestamps: ArrayLike, count: int) -> NDArray[np.float64]
 
 def _frames(
     camids: NDArray[np.int64] | None, timestamps: NDArray[np.float64] | None, count: int
-) -> Places:
+) -> Indices:
     frame = np.full(count, -1, dtype=np.int64)
     if timestamps is None:
         return frame
@@ -142,7 +142,7 @@ def _frames(
     return frame
 
 
-def _pairs(pairs: ArrayLike | None, count: int, name: str) -> Places:
+def _pairs(pairs: ArrayLike | None, count: int, name: str) -> Indices:
     """(M, 2) row numbers."""
     if pairs is None:
         return np.empty((0, 2), dtype=np.int64)
@@ -163,7 +163,7 @@ def _pairs(pairs: ArrayLike | None, count: int, name: str) -> Places:
     return values.astype(np.int64)
 
 
-def _chains(tracklets: Sequence[Any] | None, count: int) -> Places:
+def _chains(tracklets: Sequence[Any] | None, count: int) -> Indices:
     """Pairs that join each tracklet's rows, each with the next one."""
     if tracklets is None:
         return np.empty((0, 2), dtype=np.int64)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sanreid.neighbourhoods import (
     Floats,
-    Places,
+    Indices,
     encode_neighbourhoods,
     expand_locally,
     in_threads,
@@ -83,7 +83,7 @@ def build_graph(rows: Floats, threshold: float) -> Graph:
     )
 
 
-def nearest_rows(rows: Floats, depth: int) -> Places:
+def nearest_rows(rows: Floats, depth: int) -> Indices:
     """Return the nearest rows of every row by cosine, itself first.
 
     Up to 32,768 rows every pair is compared. Beyond, an inverted-file index looks at a
@@ -113,10 +113,10 @@ def nearest_rows(rows: Floats, depth: int) -> Places:
     return _itself_first(found.astype(np.int64))
 
 
-def _itself_first(found: Places) -> Places:
+def _itself_first(found: Indices) -> Indices:
     """Put each row's own number first, where duplicates came before it or pushed it out.
 
-    Places that hold nothing (-1, an index with too few rows nearby) become the row itself.
+    Indices that hold nothing (-1, an index with too few rows nearby) become the row itself.
     """
     own = np.arange(len(found))[:, None]
     found = np.where(found < 0, own, found)
@@ -126,7 +126,7 @@ def _itself_first(found: Places) -> Places:
     return np.take_along_axis(found, order, axis=1)
 
 
-def near_enough(rows: Floats, ranks: Places) -> Places:
+def near_enough(rows: Floats, ranks: Indices) -> Indices:
     """Return ranks in which a neighbour that is too far away is the row itself.
 
     Where a person has fewer crops than there are neighbours, the others show other
@@ -137,7 +137,7 @@ def near_enough(rows: Floats, ranks: Places) -> Places:
     return np.where(cosine >= _NEAR, ranks, ranks[:, :1])
 
 
-def overlaps(rows: Floats, ranks: Places) -> tuple[Rows, Rows, Floats]:
+def overlaps(rows: Floats, ranks: Indices) -> tuple[Rows, Rows, Floats]:
     """Return the pairs of rows whose k-reciprocal neighbourhoods overlap.
 
     Args:

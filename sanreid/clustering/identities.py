@@ -15,7 +15,7 @@ from sanreid.clustering.linkage import link
 from sanreid.clustering.result import Clustering
 from sanreid.errors import InputError
 from sanreid.metrics.vectors import unit_rows
-from sanreid.neighbourhoods import Floats, Places, pair_similarities
+from sanreid.neighbourhoods import Floats, Indices, pair_similarities
 from sanreid.utils.extras import require_extra
 
 __all__ = ["cluster_identities"]
@@ -121,7 +121,7 @@ def _checked_threshold(threshold: float | None) -> float:
 def _affinities(
     rows: Floats,
     overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
-    groups: Places,
+    groups: Indices,
     single: float,
 ) -> tuple[Floats, Floats, Floats]:
     """Measure how near each crop is to its own group and to the nearest other, and how typical.
@@ -152,7 +152,7 @@ def _affinities(
     return own.astype(np.float32), other, typical
 
 
-def _clusters(groups: Places, typical: Floats) -> tuple[Places, Places]:
+def _clusters(groups: Indices, typical: Floats) -> tuple[Indices, Indices]:
     """Labels, -1 for a group of one crop, and the most typical row of each cluster."""
     sizes = np.bincount(groups)
     numbers = np.where(sizes > 1, np.cumsum(sizes > 1) - 1, -1)
@@ -163,7 +163,7 @@ def _clusters(groups: Places, typical: Floats) -> tuple[Places, Places]:
 
 
 def _cameras(
-    labels: Places, count: int, camids: NDArray[np.int64] | None
+    labels: Indices, count: int, camids: NDArray[np.int64] | None
 ) -> tuple[tuple[int, ...], ...]:
     seen: list[set[int]] = [set() for _ in range(count)]
     if camids is not None:
@@ -174,7 +174,7 @@ def _cameras(
 
 
 def _times(
-    labels: Places, count: int, timestamps: NDArray[np.float64] | None
+    labels: Indices, count: int, timestamps: NDArray[np.float64] | None
 ) -> NDArray[np.float64]:
     times = np.full((count, 2), np.nan)
     if timestamps is not None:

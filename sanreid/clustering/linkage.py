@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sanreid.clustering.constraints import Constraints
 from sanreid.clustering.graph import Graph
-from sanreid.neighbourhoods import Floats, Places
+from sanreid.neighbourhoods import Floats, Indices
 from sanreid.utils.extras import require_extra
 
 __all__ = ["link"]
@@ -32,7 +32,7 @@ def link(
     graph: Graph,
     threshold: float,
     known: Constraints,
-) -> Places:
+) -> Indices:
     """Group rows by average linkage of cosine plus overlap.
 
     A component of more than 4,096 rows is first divided at its weakest edges.
@@ -67,7 +67,7 @@ def link(
     return in_order(groups)
 
 
-def in_order(groups: Places) -> Places:
+def in_order(groups: Indices) -> Indices:
     """Number groups anew, in the order of their first rows."""
     _, first, group = np.unique(groups, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
@@ -78,7 +78,7 @@ def in_order(groups: Places) -> Places:
 def _distances(
     rows: Floats,
     overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
-    part: Places,
+    part: Indices,
     known: Constraints,
 ) -> NDArray[np.float64]:
     """(n, n) distances of a part's rows: 0 where they must join, huge where they cannot."""
@@ -91,7 +91,7 @@ def _distances(
     return distances
 
 
-def _parts(count: int, graph: Graph, threshold: float, must: Places) -> Places:
+def _parts(count: int, graph: Graph, threshold: float, must: Indices) -> Indices:
     """(count,) number of each row's component of at most ``_LARGEST`` rows.
 
     Only rows that must join make a larger one.
@@ -112,7 +112,7 @@ def _parts(count: int, graph: Graph, threshold: float, must: Places) -> Places:
         large = np.bincount(part) > _LARGEST
         bar += _STEP
         if not large.any() or bar > 2.0 + _STEP:
-            parts: Places = part.astype(np.int64)
+            parts: Indices = part.astype(np.int64)
             return parts
         stays = (part[first] == part[second]) & (~large[part[first]] | (strength >= bar))
         first, second, strength = first[stays], second[stays], strength[stays]

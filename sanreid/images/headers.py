@@ -13,7 +13,7 @@ __all__ = ["picture_size"]
 
 
 def picture_size(
-    data: bytes, *, formats: tuple[str, ...], place: str = "the image"
+    data: bytes, *, formats: tuple[str, ...], position: str = "the image"
 ) -> tuple[int, int]:
     """Return (height, width) in pixels of the bytes of an image file.
 
@@ -21,7 +21,7 @@ def picture_size(
         data: The file's bytes.
         formats: The formats that may be read, by Pillow's names: ``"JPEG"``, ``"PNG"``. Readers of
             all others never see the bytes.
-        place: What the image is called in messages: ``"image 3"``.
+        position: What the image is called in messages: ``"image 3"``.
 
     Raises:
         ImageError: It is of another format, or its header is damaged.
@@ -31,10 +31,10 @@ def picture_size(
             return image.height, image.width
     except UnidentifiedImageError as error:
         raise ImageError(
-            f"Cannot read {place}: it is none of {', '.join(formats)}, or is empty."
+            f"Cannot read {position}: it is none of {', '.join(formats)}, or is empty."
         ) from error
     except Exception as error:  # Pillow's readers raise many kinds on damaged files
         raise ImageError(
-            f"Cannot read {place}: its header is damaged or declares too many pixels "
+            f"Cannot read {position}: its header is damaged or declares too many pixels "
             f"({reason_of(error)})."
         ) from error

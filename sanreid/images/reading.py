@@ -39,7 +39,7 @@ ImageSource: TypeAlias = (
 
 
 def load_image(
-    source: object, *, color: Color = "rgb", place: str | None = None
+    source: object, *, color: Color = "rgb", position: str | None = None
 ) -> NDArray[np.uint8]:
     """Read one image at its own size.
 
@@ -48,7 +48,7 @@ def load_image(
             or a tensor (3, H, W), (1, H, W) or (H, W); arrays and tensors ``uint8``, or float
             in [0, 1].
         color: The order of the channels of arrays and tensors; files and PIL images know theirs.
-        place: Where the image stands, for messages: ``"image 3 of the input"``.
+        position: Where the image stands, for messages: ``"image 3 of the input"``.
 
     Returns:
         (H, W, 3) ``uint8``, RGB; may share memory with ``source``, so do not write to it.
@@ -56,7 +56,7 @@ def load_image(
     Raises:
         ImageError: The image cannot be read; names its position and its path.
     """
-    return _open(source, np.asarray, color=color, place=place)
+    return _open(source, np.asarray, color=color, position=position)
 
 
 def load_crop(
@@ -64,7 +64,7 @@ def load_crop(
     size: tuple[int, int],
     *,
     color: Color = "rgb",
-    place: str | None = None,
+    position: str | None = None,
 ) -> NDArray[np.uint8]:
     """Read one image and resize it: bilinear with antialiasing, aspect not kept.
 
@@ -72,7 +72,7 @@ def load_crop(
         source: As in :func:`load_image`.
         size: (height, width) in pixels.
         color: As in :func:`load_image`.
-        place: As in :func:`load_image`.
+        position: As in :func:`load_image`.
 
     Returns:
         (height, width, 3) ``uint8``, RGB.
@@ -87,11 +87,11 @@ def load_crop(
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         return np.asarray(image)
 
-    return _open(source, resized, color=color, place=place)
+    return _open(source, resized, color=color, position=position)
 
 
 def _open(
-    source: object, finish: Callable[[Image.Image], T], *, color: Color, place: str | None
+    source: object, finish: Callable[[Image.Image], T], *, color: Color, position: str | None
 ) -> T:
     """Return what ``finish`` makes of the RGB image, or raise an ImageError that names it."""
     if not isinstance(color, str) or color not in ("rgb", "bgr"):
@@ -99,7 +99,7 @@ def _open(
     try:
         return _read(source, color, finish)
     except UnreadableError as error:
-        raise ImageError(f"Cannot read {name_of(source, place)}: {error}") from error.__cause__
+        raise ImageError(f"Cannot read {name_of(source, position)}: {error}") from error.__cause__
 
 
 def _read(source: object, color: Color, finish: Callable[[Image.Image], T]) -> T:

@@ -100,7 +100,7 @@ def embed_in_batches(
     def prepare(index: int, image: object) -> NDArray[np.uint8] | ImageError:
         position = f"image {index} of the input" if name_positions else None
         try:
-            return load_crop(image, config.input_size, color=options.color, place=position)
+            return load_crop(image, config.input_size, color=options.color, position=position)
         except ImageError as error:
             return error
 
@@ -136,7 +136,7 @@ class _Embedder:
         self._held = 1 if hasattr(backend, "submit") and options.batch_size > 1 else 0
 
     def add(self, index: int, crop: NDArray[np.uint8]) -> Iterator[Batch]:
-        """Take a crop; give the batches that this finishes."""
+        """Take a crop; yield the batches that this finishes."""
         self._waiting.append((index, crop))
         if len(self._waiting) == self._options.batch_size:
             self._embed()

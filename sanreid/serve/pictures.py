@@ -45,7 +45,7 @@ def checked(images: Sequence[bytes], limits: Limits) -> list[bytes]:
             f"A request has 1 to {limits.max_crops} images; this one has {len(images)}."
         )
     for number, image in enumerate(images):
-        height, width = picture_size(image, formats=FORMATS, place=f"image {number}")
+        height, width = picture_size(image, formats=FORMATS, position=f"image {number}")
         if height * width > limits.max_pixels:
             raise ImageError(
                 f"Image {number} has {height} x {width} pixels; this service takes "

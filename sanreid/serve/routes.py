@@ -82,7 +82,7 @@ def build_app(
 
     @app.post("/identify", **_takes(bodies.IdentifyBody, one_image=True), dependencies=guard)
     async def identify(request: Request) -> bodies.Identified:
-        """Tell who is on each image, or that it is nobody known."""
+        """Identify the person on each image, or report it as unknown."""
         images, body = await read_request(
             request, bodies.IdentifyBody, service.limits, one_image=True
         )

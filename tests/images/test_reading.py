@@ -299,8 +299,10 @@ def test_files_that_are_none(tmp_path):
     refused("x" * 5000, "[Ff]ile name too long")
     refused(b"", r"the image: it is empty \(0 bytes\)")
     refused(b"no picture", "it is not an image of a known format")
-    refused(b"no picture", "image 3 of the input: it is not", place="image 3 of the input")
-    refused(tmp_path / "no", r"image 3 of the input, '.*no': there", place="image 3 of the input")
+    refused(b"no picture", "image 3 of the input: it is not", position="image 3 of the input")
+    refused(
+        tmp_path / "no", r"image 3 of the input, '.*no': there", position="image 3 of the input"
+    )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such device file there")

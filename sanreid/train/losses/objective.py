@@ -225,7 +225,7 @@ class Objective:
         return torch.stack(weighted).sum(), terms
 
     def restart(self, proxy_pids: Tensor, vectors: Tensor) -> None:
-        """Give the terms with a memory other people to remember.
+        """Replace the people that the terms with a memory remember.
 
         Args:
             proxy_pids: (M,) int64, the person of each proxy.

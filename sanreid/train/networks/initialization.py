@@ -100,7 +100,7 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
 
 
 def _warn_of_size(config: TrainConfig) -> None:
-    """Say that the first weights were trained with crops of another size."""
+    """Warn that the initial weights were trained on crops of another size."""
     size = _trained_size(config.init.weights) if config.init.weights else None
     if size is not None and size != config.encoder.input_size:
         theirs, ours = (

@@ -70,7 +70,7 @@ def stage_maps(
 
     crops = np.stack(
         [
-            load_crop(image, encoder.input_size, place=f"image {index} of the input")
+            load_crop(image, encoder.input_size, position=f"image {index} of the input")
             for index, image in enumerate(images)
         ]
     )

@@ -99,7 +99,7 @@ def _texture(source: ImageSource, index: int) -> NDArray[np.uint8]:
     """(S, S, 3) uint8 of an image, or of floats (3, S, S) in [-1, 1]."""
     shape = tuple(getattr(source, "shape", ()))
     if len(shape) != 3 or shape[0] != 3 or "float" not in str(getattr(source, "dtype", "")):
-        return load_image(source, place=f"texture {index}")
+        return load_image(source, position=f"texture {index}")
     detached = source.detach().float().cpu() if hasattr(source, "detach") else source
     values = np.asarray(detached, dtype=np.float32)
     if not (np.isfinite(values).all() and np.abs(values).max(initial=0) <= 1 + 1e-3):
