@@ -136,14 +136,14 @@ class LossConfig:
             (:mod:`sanreid.train.losses.teacher`); not part of SAN.
         custom: Weights of losses of your own, by the names under which
             :func:`sanreid.train.losses.register_loss` registered them (see ``run.imports``).
-        identity_softmax: How the classifier of the identity loss compares: ``"plain"``, or by
-            the cosine of embedding and class weights, with a margin that the own class must win
-            by (:mod:`sanreid.train.losses.margin_softmax`): ``"arcface"`` or ``"cosface"``; not
-            part of SAN.
-        identity_scale: Of a margin softmax: the cosines are multiplied by this. Source: 30, Wang
-            et al., 2018; Deng et al. use 64, for many more identities.
-        identity_margin: Of a margin softmax: in radians for ``"arcface"`` (0.5, Deng et al.,
-            2019), in cosine for ``"cosface"`` (0.35, Wang et al., 2018).
+        identity_softmax: The softmax of the identity loss: ``"plain"``, or a margin softmax
+            (:mod:`sanreid.train.losses.margin_softmax`), ``"arcface"`` or ``"cosface"``: the
+            classifier returns cosines, and that of the true identity must be the largest by a
+            margin. Not part of SAN.
+        identity_scale: What a margin softmax multiplies the cosines by. Source: 30, Wang et al.,
+            2018; Deng et al. use 64, for many more identities.
+        identity_margin: The margin, an angle in radians for ``"arcface"`` (0.5 in Deng et al.,
+            2019), a difference of cosines for ``"cosface"`` (0.35 in Wang et al., 2018).
         label_smoothing: Source: 0.1, the SAN paper.
         margin: Margin of the triplet loss. Source: 0.3, the SAN paper.
         soft_margin: Use softplus instead of the margin (Hermans et al., 2017).
@@ -159,10 +159,10 @@ class LossConfig:
         cross_camera_momentum: Weight of a batch in the memory's update. Source: 0.2, as above.
         decoder_warmup_epochs: Epochs over which the weights of SA-Dec's terms rise linearly
             from 0; may be a fraction. An untrained decoder has nothing useful to teach.
-        decoder_every: Compute SA-Dec's terms in one of so many optimizer steps, the run's first
-            and every n-th after it. The others run without SA-Dec, read no textures and no
-            synthetic pairs, and minimize the other terms alone. The weights are not multiplied
-            by n, so the mean gradient of these terms is an n-th. 1: every step.
+        decoder_every: n: compute SA-Dec's terms in the run's first optimizer step and in every
+            n-th after it. The steps between run without SA-Dec, read no textures and no
+            synthetic pairs, and minimize the other terms alone. The weights of SA-Dec's terms
+            are not multiplied by n, so over a run they count an n-th. 1: every step.
     """
 
     identity: float = 1.0

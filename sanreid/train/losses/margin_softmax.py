@@ -1,4 +1,4 @@
-"""Margin softmaxes: the identity loss on cosines, where the own identity must win by a margin.
+"""Margin softmaxes: the identity loss on cosines, where the true identity must win by a margin.
 
 Sources: Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019,
 arXiv:1801.07698; Wang et al., "CosFace: Large Margin Cosine Loss for Deep Face Recognition", CVPR
@@ -23,7 +23,7 @@ def margin_logits(
 ) -> Tensor:  # fmt: skip
     r"""Return the logits of a margin softmax, for a cross-entropy.
 
-    With :math:`\theta` the angle between an embedding and the weights of its own identity, the
+    With :math:`\theta` the angle between an embedding and the weights of its true identity, the
     cosine of that identity becomes :math:`\cos(\theta + m)` (``"arcface"``) or
     :math:`\cos\theta - m` (``"cosface"``); then all are multiplied by the scale.
 
