@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.neighbourhoods import Indices
-from sanreid.utils.arrays import as_seconds, elements, plain_values
+from sanreid.utils.arrays import as_seconds, check_time_zones, elements, plain_values
 from sanreid.utils.extras import require_extra
 
 __all__ = ["Constraints", "checked_timestamps"]
@@ -110,6 +110,7 @@ def checked_timestamps(timestamps: ArrayLike, count: int) -> NDArray[np.float64]
         raise InputError(
             f"timestamps need one value per row, {count} in all; got shape {values.shape}."
         )
+    check_time_zones(timestamps, "timestamps")
     column = np.full(count, np.nan)
     for row, given in enumerate(elements(timestamps, "timestamps")[0]):
         value = as_seconds(given)

@@ -17,7 +17,22 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 
-__all__ = ["as_array", "as_seconds", "elements", "plain", "plain_values", "shorten", "whole"]
+__all__ = [
+    "NAIVE",
+    "as_array",
+    "as_seconds",
+    "check_time_zones",
+    "elements",
+    "plain",
+    "plain_values",
+    "shorten",
+    "whole",
+]
+
+NAIVE = (
+    "has no time zone. Localise it first, for example with "
+    'datetime.replace(tzinfo=datetime.UTC) or Series.dt.tz_localize("Europe/Berlin").'
+)
 
 _PLAIN = (int, str, float, bool, type(None))
 _MISSING = ("NAType", "NaTType")  # of pandas
@@ -143,6 +158,17 @@ def as_seconds(value: Any) -> Any:  # noqa: ANN401 - any value
     if isinstance(value, dt.datetime) and value.utcoffset() is not None:
         return value.timestamp()
     return value
+
+
+def check_time_zones(times: Any, name: str) -> None:  # noqa: ANN401 - as passed
+    """Refuse a column of pandas without a time zone: NumPy takes its values for UTC.
+
+    Raises:
+        InputError: It is one.
+    """
+    dtype = getattr(times, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "M" and hasattr(times, "isna"):
+        raise InputError(f"{name}: the column of type {dtype} {NAIVE}")
 
 
 def whole(value: Any) -> Any:  # noqa: ANN401 - any value

@@ -316,6 +316,10 @@ def test_columns_of_tables_are_read_as_lists_are():
         ({"camids": [1, 1, 1], "timestamps": [1, 2]}, "timestamps need one value per row"),
         ({"camids": [1, 1, 1], "timestamps": [1, 2, "x"]}, "timestamps are seconds, datetimes"),
         ({"camids": [1, 1, 1], "timestamps": [1, 2, np.inf]}, "row 2 holds inf"),
+        (
+            {"camids": [1, 1, 1], "timestamps": pd.date_range("2024", periods=3)},
+            "datetime64.* has no time zone",
+        ),
         ({"tracklets": [1, 2]}, "tracklets need one value per row"),
         ({"tracklets": "abc"}, "tracklets need one value per row"),
         ({"tracklets": 5}, "tracklets need one value per row"),

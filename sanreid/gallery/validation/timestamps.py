@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.gallery.validation.columns import listed
 from sanreid.gallery.validation.scalars import is_finite
-from sanreid.utils.arrays import as_seconds, shorten
+from sanreid.utils.arrays import NAIVE, as_seconds, check_time_zones, shorten
 
 __all__ = ["as_timestamps"]
-
-_NAIVE = (
-    "has no time zone. Localise it first, for example with "
-    'datetime.replace(tzinfo=datetime.UTC) or Series.dt.tz_localize("Europe/Berlin").'
-)
 
 
 def as_timestamps(
@@ -33,14 +28,12 @@ def as_timestamps(
     Raises:
         InputError: A value is neither; a NaN is given; a datetime has no time zone.
     """
-    dtype = getattr(timestamps, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind == "M" and hasattr(timestamps, "isna"):
-        raise InputError(f"{name}: the column of type {dtype} {_NAIVE}")
+    check_time_zones(timestamps, name)
     column = np.full(count, np.nan)
     for row, value in enumerate(listed(timestamps, count, name)):
         seconds = as_seconds(value)
         if isinstance(seconds, dt.datetime):
-            raise InputError(f"{name}: row {row}, {shorten(value)}, {_NAIVE}")
+            raise InputError(f"{name}: row {row}, {shorten(value)}, {NAIVE}")
         if seconds is None:
             continue
         if isinstance(seconds, bool) or not is_finite(seconds):
