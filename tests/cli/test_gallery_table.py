@@ -86,6 +86,8 @@ def test_an_empty_table_is_called_empty(run, table, tiny, tmp_path):
         ([";1;1;;"], "Line 2 of .* names no file"),
         ([], "lists no crops"),
         (["crops/0.png;NaN;1;;"], "Line 2 of .*'NaN' is no person; leave the cell"),
+        (["crops/0.png;1;nan;;"], "Line 2 of .*'nan' is no camera, which is a whole number"),
+        (["crops/0.png;1;1.5;;"], "Line 2 of .*'1.5' is no camera"),
         (["crops/none.png;1;1;;"], "none.png"),
     ],
 )

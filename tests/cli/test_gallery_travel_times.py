@@ -87,6 +87,7 @@ def test_a_rule_without_effect_is_refused(run, timed, table, tmp_path, text, opt
         (("--timestamp", "noon"), "'noon' is neither seconds nor a time"),
         (("--timestamp", ""), "a time is wanted, not an empty text"),
         (("--camid", 1, "--columns", "path=P"), "not allowed with argument"),
+        (("--camid", "1.5"), "'1.5' is no camera; wanted a whole number or a name"),
     ],
 )
 def test_wrong_usage(run, timed, options, wanted, capsys):
@@ -103,6 +104,7 @@ def test_wrong_usage(run, timed, options, wanted, capsys):
         ("camid_a,min_gap_s\n1,2", "camid_b"),
         ("camid_a,camid_b,min_gap_s\n1,,2", "Line 2 of .* does not name two cameras"),
         ("camid_a,camid_b,min_gap_s\n1,2,3\n2,1,3", "Line 3 of .* names 2 and 1 once more"),
+        ("camid_a,camid_b,min_gap_s\n1,N/A,2", "Line 2 of .*'N/A' is no camera"),
         ("camid_a,camid_b,min_gap_s\n1,2,-3", "'-3' is no number of seconds of at least 0"),
         ("camid_a,camid_b,max_gap_s\n1,2,inf", "'inf' is no number of seconds"),
         ("camid_a,camid_b,max_gap_s\n1,2,", "lists no travel times"),

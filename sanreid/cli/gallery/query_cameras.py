@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from sanreid.cli.gallery.tables import (
     TableRow,
     add_columns_option,
+    as_camera,
     as_time,
     is_table,
     read_table,
@@ -177,12 +179,12 @@ def _when(text: str) -> Any:  # noqa: ANN401 - seconds or a datetime
 
 
 def _camera(text: str) -> int | str:
-    if not text.strip():
-        raise argparse.ArgumentTypeError("a camera is wanted, not an empty text")
-    try:
+    with suppress(ValueError):
         return int(text)
-    except ValueError:
-        return text
+    with suppress(ValueError):
+        if camera := as_camera(text.strip()):
+            return camera
+    raise argparse.ArgumentTypeError(f"{text!r} is no camera; wanted a whole number or a name")
 
 
 def _say_unknown(gallery: Gallery, camids: Sequence[int | str | None]) -> None:

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "TableRow",
     "add_columns_option",
+    "as_camera",
     "as_time",
     "complete",
     "is_table",
-    "number_or_text",
     "read_table",
 ]
 
@@ -106,12 +106,13 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
             what = "names no file" if not known["path"] else f"names {file} once more"
             raise DatasetError(f"Line {line} of {path} {what}.")
         try:
+            camera = as_camera(known.get("camid", ""))
             seconds = as_time(known.get("timestamp", ""))
         except ValueError as error:
             raise DatasetError(f"Line {line} of {path}: {error}.") from None
         rows[file] = TableRow(
             pid=_person(known.get("pid", ""), f"Line {line} of {path}"),
-            camid=number_or_text(known.get("camid", "")),
+            camid=camera,
             timestamp=seconds,
             metadata={k: text for k, text in known.items() if k not in _FIELDS and text},
         )
@@ -154,12 +155,24 @@ def _columns(text: str) -> dict[str, str]:
     return found
 
 
-def number_or_text(text: str) -> int | str | None:
-    """Read a camera; None for an empty cell."""
-    from sanreid.datasets.people import without_decimals
+def as_camera(text: str) -> int | str | None:
+    """Read a camera, a whole number or a name; None for an empty text.
+
+    Raises:
+        ValueError: It is another number, or a word for a missing value.
+    """
+    from sanreid.datasets.people import MISSING, without_decimals
+    from sanreid.gallery.validation import reads_as_number
 
     text = without_decimals(text)
-    return int(text) if re.fullmatch("-?[0-9]{1,18}", text) else text or None
+    if re.fullmatch("-?[0-9]{1,18}", text):
+        return int(text)
+    if text in MISSING or reads_as_number(text):
+        raise ValueError(
+            f"{text!r} is no camera, which is a whole number or a name; leave the cell of an "
+            "unknown camera empty"
+        )
+    return text or None
 
 
 def _person(text: str, where: str) -> int | str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeAlias
 
-from sanreid.cli.gallery.tables import number_or_text
+from sanreid.cli.gallery.tables import as_camera
 from sanreid.errors import DatasetError
 
 __all__ = ["Gaps", "read_travel_times"]
@@ -34,7 +34,10 @@ def read_travel_times(path: Path) -> dict[str, Gaps]:
     gaps: dict[str, Gaps] = {name: {} for name in _GAPS}
     seen: set[frozenset[int | str]] = set()
     for line, values in read_lines(path, (*_CAMERAS, *present)):
-        first, second = (number_or_text(values[name]) for name in _CAMERAS)
+        try:
+            first, second = (as_camera(values[name]) for name in _CAMERAS)
+        except ValueError as error:
+            raise DatasetError(f"Line {line} of {path}: {error}.") from None
         if first is None or second is None:
             raise DatasetError(f"Line {line} of {path} does not name two cameras.")
         if frozenset((first, second)) in seen:

@@ -18,6 +18,7 @@ from sanreid.gallery.validation.columns import (
     camera_number,
     camids_or_none,
     listed,
+    reads_as_number,
 )
 from sanreid.gallery.validation.embeddings import as_embeddings
 from sanreid.gallery.validation.metadata import as_metadata
@@ -55,4 +56,5 @@ __all__ = [
     "check_encoder",
     "listed",
     "plain",
+    "reads_as_number",
 ]

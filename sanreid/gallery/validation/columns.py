@@ -23,6 +23,7 @@ __all__ = [
     "camera_number",
     "camids_or_none",
     "listed",
+    "reads_as_number",
 ]
 
 Pid = int | str | None
@@ -76,7 +77,7 @@ def as_camids(
         value = whole(plain(given))
         if value is None:
             continue
-        if isinstance(value, str) and value.strip() and not _reads_as_number(value):
+        if isinstance(value, str) and value.strip() and not reads_as_number(value):
             column[row] = camera_number(value)
             continue
         if isinstance(value, bool) or not isinstance(value, int):
@@ -85,7 +86,8 @@ def as_camids(
     return column
 
 
-def _reads_as_number(text: str) -> bool:
+def reads_as_number(text: str) -> bool:
+    """Return whether a text is one that :func:`as_camids` refuses as a number."""
     if text.isdigit():
         return True
     try:
@@ -167,7 +169,7 @@ def _wrong_label(name: str, wanted: str, row: int, value: Any) -> InputError:  #
     hint = ""
     if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
         hint = " Pass None for a row without one."
-    elif isinstance(value, str) and _reads_as_number(value):
+    elif isinstance(value, str) and reads_as_number(value):
         hint = " It reads as a number: pass an int."
     return InputError(
         f"{name} must be {wanted}; row {row} is {shorten(value)}"
