@@ -88,6 +88,21 @@ def test_other_files_are_refused(tmp_path):
         Gallery(2).export(tmp_path / "no" / "g.npz")
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"no archive", "it is a text file that begins with 'no archive'"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a Git LFS pointer"),
+        (b"\x80\x04\x95\x00", "it is not a zip archive of arrays"),
+    ],
+)
+def test_what_is_no_archive_is_called_so_and_never_unpickled(tmp_path, content, told):
+    (tmp_path / "g.npz").write_bytes(content)
+    with pytest.raises(GalleryError, match=told) as caught:
+        Gallery(2).import_from(tmp_path / "g.npz")
+    assert "pickle" not in str(caught.value)
+
+
 def test_a_cut_file_is_refused(tmp_path):
     lived_in().export(tmp_path / "g.npz")
     raw = (tmp_path / "g.npz").read_bytes()

@@ -20,6 +20,7 @@ from sanreid.errors import GalleryError
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID, camera_number
 from sanreid.utils.files import atomic_write
+from sanreid.utils.sniffing import describe_text
 
 __all__ = ["read_npz", "write_npz"]
 
@@ -77,6 +78,7 @@ def read_npz(path: Path) -> dict[str, Any]:
         GalleryError: Not there, damaged, or without embeddings.
     """
     try:
+        _check_archive(path)
         with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         embeddings = arrays["embeddings"]
@@ -97,9 +99,7 @@ def read_npz(path: Path) -> dict[str, Any]:
             seconds = arrays["timestamps"].tolist()
             columns["timestamps"] = [None if second != second else second for second in seconds]  # noqa: PLR0124 - NaN
         if "metadata_ends" in arrays:
-            columns["metadata"] = _one_behind_the_other(
-                arrays["metadata"], arrays["metadata_ends"]
-            )
+            columns["metadata"] = _concatenated(arrays["metadata"], arrays["metadata_ends"])
         elif "metadata" in arrays:
             columns["metadata"] = _texts(arrays["metadata"])
         elif "paths" in arrays:
@@ -110,7 +110,21 @@ def read_npz(path: Path) -> dict[str, Any]:
     return columns
 
 
-def _one_behind_the_other(blob: NDArray[Any], ends: NDArray[Any]) -> list[Any]:
+def _check_archive(path: Path) -> None:
+    """Refuse what is no ``.npz`` file; NumPy would advise to unpickle it.
+
+    Raises:
+        ValueError: The end of a sentence about the file.
+    """
+    with path.open("rb") as file:
+        if not zipfile.is_zipfile(file):
+            described = describe_text(path)
+            raise ValueError(
+                f"it {described or 'is not a zip archive of arrays, or is cut short'}"
+            )
+
+
+def _concatenated(blob: NDArray[Any], ends: NDArray[Any]) -> list[Any]:
     """JSON texts that are not a column, which would make each as wide as the longest."""
     borders = [0, *ends.tolist()]
     if borders != sorted(borders) or borders[-1] != len(blob):
