@@ -7,6 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sanreid.backends.device import resolve_dtype
 from sanreid.encoder import SANEncoder
 from sanreid.errors import ImageError, SanreidError
 from sanreid.inference.batches import Batch, Failure
@@ -76,6 +77,7 @@ def embed_files(
     """
     load_ray("ray.data")
     check_kind("encoder", encoder, SANEncoder, "a SANEncoder")
+    precision = encoder.dtype if dtype is None else resolve_dtype(dtype, encoder.device)
 
     def through_ray(pending: Sequence[Path]) -> Generator[Batch | Failure, None, None]:
         return _rows_of(
@@ -99,7 +101,7 @@ def embed_files(
         dim=encoder.embedding_dim,
         flip=flip,
         normalize=normalize,
-        dtype=str(encoder.dtype if dtype is None else dtype).removeprefix("torch."),
+        dtype=str(precision).removeprefix("torch."),
         backend=encoder.backend,
         resume=resume,
         labels=labels,
