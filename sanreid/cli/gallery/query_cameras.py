@@ -182,7 +182,7 @@ def _camera(text: str) -> int | str:
     with suppress(ValueError):
         return int(text)
     with suppress(ValueError):
-        if camera := as_camera(text.strip()):
+        if (camera := as_camera(text.strip())) is not None:
             return camera
     raise argparse.ArgumentTypeError(f"{text!r} is no camera; wanted a whole number or a name")
 
