@@ -32,7 +32,7 @@ def load_sets(args):
 
 def crop_paths(name, root):
     """The files of a set, in the order of its embeddings."""
-    return [path for part in _crops(name, Path(root)) for path in part.paths]
+    return [path for part in crops_of(name, root) for path in part.paths]
 
 
 def _load(name, encoder, args):
@@ -43,7 +43,7 @@ def _load(name, encoder, args):
                 return arrays["embeddings"], arrays["pids"], arrays["camids"]
     if args.data is None:
         raise SystemExit("give --data, or set SANREID_DATA")
-    crops = _crops(name, Path(args.data))
+    crops = crops_of(name, args.data)
     names = [f"{part.name}/{who}" for part in crops for who in part.labels or part.pids.tolist()]
     arrays = {
         "embeddings": np.concatenate([encoder.encode(part.paths) for part in crops]),
@@ -56,7 +56,9 @@ def _load(name, encoder, args):
     return tuple(arrays.values())
 
 
-def _crops(name, root):
+def crops_of(name, root):
+    """The parts of a set, as they are read."""
+    root = Path(root)
     if name == "pku":
         return [read_crops(root / "pku_reid" / part) for part in ("train", "val")]
     if name == "cuhk03val":
