@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.utils import arrays
 
-__all__ = ["as_array", "check_fraction", "check_whole"]
+__all__ = ["as_array", "check_fraction", "check_unmasked", "check_whole"]
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -34,6 +34,12 @@ def check_whole(value: object, name: str, *, least: int = 1) -> None:
         raise InputError(f"{name} is a whole number of at least {least}; got {value!r}.")
     if value < least:
         raise InputError(f"{name} is at least {least}; got {value}.")
+
+
+def check_unmasked(array: NDArray[Any], name: str) -> None:
+    """Raise InputError if numbers are masked: what stands behind the mask would be counted."""
+    if isinstance(array, np.ma.MaskedArray) and array.mask.any():
+        raise InputError(f"{name} hold masked numbers; every one is needed.")
 
 
 def check_fraction(value: object, name: str) -> None:

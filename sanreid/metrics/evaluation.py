@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array, check_whole
+from sanreid.metrics.checks import as_array, check_unmasked, check_whole
 from sanreid.metrics.labels import Labels
 from sanreid.metrics.ranking import SingleShot, match_ranks
 from sanreid.metrics.report import EvaluationReport
@@ -142,6 +142,7 @@ def evaluate_distances(
             pids or camids, an option out of range, or no query at all with an admissible match.
     """
     matrix = as_array(distances, "distances")
+    check_unmasked(matrix, "distances")
     if matrix.ndim != 2 or matrix.dtype.kind not in "fiu" or 0 in matrix.shape:
         raise InputError(
             "distances are a matrix (Q, G) of real numbers, at least one query and one entry; "

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array
+from sanreid.metrics.checks import as_array, check_unmasked
 
 __all__ = ["identical_rows", "unit_rows", "unit_rows_of_both"]
 
@@ -42,6 +42,9 @@ def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
         InputError: Not a matrix of numbers, empty, or a row that is zero, NaN or infinite.
     """
     rows = as_array(embeddings, name)
+    if rows.dtype == object and rows.ndim == 1:  # a table's column of embeddings
+        rows = as_array(rows.tolist(), name)
+    check_unmasked(rows, name)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise InputError(
             f"{name} are a matrix (N, D) of real numbers, one row per crop; "

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pytest
 
+from sanreid.errors import InputError
+from sanreid.metrics import evaluate_distances
 from sanreid.metrics.vectors import identical_rows, unit_rows
 
 
@@ -20,3 +24,17 @@ def test_tiny_numbers_that_vanish_leave_no_negative_zero():
     rows = unit_rows(np.array([[-1e-60, 1.0]]), "rows")  # below the least float32
     assert rows.tolist() == [[0, 1]]
     assert not np.signbit(rows).any()
+
+
+def test_a_column_of_embeddings_is_a_matrix():
+    column = pd.Series([np.array([0.0, 2.0]), np.array([3.0, 0.0])])
+    assert unit_rows(column, "rows").tolist() == [[0, 1], [1, 0]]
+
+
+def test_what_stands_behind_a_mask_is_not_counted():
+    masked = np.ma.array([[1.0, 2.0]], mask=[[False, True]])
+    with pytest.raises(InputError, match="rows hold masked numbers"):
+        unit_rows(masked, "rows")
+    with pytest.raises(InputError, match="distances hold masked numbers"):
+        evaluate_distances(masked, [1], [0], [1, 2], [1, 1])
+    assert unit_rows(np.ma.array([[0.0, 2.0]]), "rows").tolist() == [[0, 1]]
