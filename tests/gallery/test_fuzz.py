@@ -65,7 +65,7 @@ def values(rng, tmp_path):
         "", "a", "7", "pid", "camid", "best", "mean", "flat", "ivf", "auto", "rw", "r", "\0",
         "\ud800", "x" * 5000, "~", "..", "exclude", "keep", b"", b"\xff\xfe", bytearray(b"ab"),
         dt.datetime(2024, 1, 1, tzinfo=dt.UTC), dt.datetime(2024, 1, 1), dt.date(2024, 1, 1),  # noqa: DTZ001
-        dt.timedelta(1), np.datetime64("NaT"), np.timedelta64(1, "s"), pd.NA, pd.NaT,
+        dt.timedelta(1), np.datetime64("NaT", "s"), np.timedelta64(1, "s"), pd.NA, pd.NaT,
         [], (), {}, set(), {1, 2}, [1], [1, 2, 3], ["a", "b", "c"], [None] * n, [1.5] * n,
         [True] * n, [float("nan")] * n, [[1, 0, 0, 0]] * n, [[0, 0, 0, 0]] * n, [[1], [1, 2]],
         [{}] * n, [{"a": 1}] * n, [{1: 2}] * n, {"pid": 1}, {"pid": {"$in": [1]}}, {"a": {}},

@@ -244,7 +244,7 @@ BERLIN = dt.timezone(dt.timedelta(hours=1))
         [pd.Timestamp("2024-01-01T01:00+01:00"), pd.NA],
         np.array(["2024-01-01", "NaT"], dtype="M8[D]"),
         np.array(["2024-01-01", "NaT"], dtype="M8[ns]"),
-        [np.datetime64("2024-01-01"), np.datetime64("NaT")],
+        [np.datetime64("2024-01-01"), np.datetime64("NaT", "s")],
         pd.Series([pd.Timestamp("2024-01-01T01:00", tz="Europe/Berlin"), None]),
         pd.DatetimeIndex(["2024-01-01T00:00Z", None]),
         pd.Series([NEW_YEAR, None]),
