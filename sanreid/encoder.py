@@ -101,7 +101,7 @@ class SANEncoder:
 
     The network runs as a private copy, made at the first call, in ``dtype``. A change of the
     module's weights in place (an optimiser's step, ``load_state_dict``) is noticed at the next
-    call.
+    call. PyTorch does not count changes through ``Tensor.data``: call :meth:`to` after them.
 
     Args:
         module: SA-Enc, as :func:`sanreid.models.build_sa_enc` builds it. It is moved to

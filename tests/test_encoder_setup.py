@@ -294,6 +294,18 @@ def test_a_module_built_in_inference_mode(tiny_config, tiny_encoder, crop):
     assert encoder.fingerprint == tiny_encoder.fingerprint
 
 
+def test_weights_changed_through_data_count_after_to(tiny_config, tiny_encoder, crop):
+    encoder = fresh(tiny_config)
+    before = encoder.encode(crop), encoder.fingerprint
+    for weight in encoder.module.parameters():
+        weight.data.mul_(1.3)  # no version counts it
+    encoder.to()
+    assert encoder.fingerprint != before[1]
+    changed = SANEncoder(encoder.module, tiny_config, device="cpu", dtype="float32")
+    np.testing.assert_allclose(encoder.encode(crop), changed.encode(crop), atol=1e-6)
+    assert abs(encoder.encode(crop) - before[0]).max() > 1e-3
+
+
 # ------------------------------------------------------------------ progress bar
 
 

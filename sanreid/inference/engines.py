@@ -100,7 +100,7 @@ class Engine:
         with self._lock:
             self.device, self._precision = new
             self._dtype_asked = asked
-            self._backend = None
+            self._backend = self._fingerprint = None  # made again, whatever changed the weights
 
     def _after_fork(self) -> None:
         """In a forked process, drop the parent's threads and a lock that they may hold."""
