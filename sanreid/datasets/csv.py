@@ -151,6 +151,8 @@ def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int
     """Yield the number of each line with its wanted values, stripped."""
     try:
         table, columns = _opened(text)
+        if twice := sorted(set(wanted) & {one for one in columns if columns.count(one) > 1}):
+            raise DatasetError(f"{path} has several columns called {' and '.join(twice)}.")
         missing = [column for column in wanted if column not in columns]
         if missing:
             raise DatasetError(

@@ -80,6 +80,7 @@ def test_splits(tmp_path):
         ("path,pid,camid\na.jpg,1,0\n\na.jpg,1,left\n", "Line 4 of .*got '1' and 'left'"),
         ("path,pid,camid\na.jpg,,0\n", "Line 2 of .*got '' and '0'"),
         ("path,pid,camid\na.jpg,1\n", "Line 2 of .*got '1' and ''"),
+        ("path,pid,camid,pid\na.jpg,1,0,2\n", "has several columns called pid"),
         ("path,pid,camid\na.jpg,nan,0\n", "Line 2 of .*'nan' is no person"),
         ("path,pid,camid\na.jpg,1,0\na.jpg,2,0\n", "names a crop more than once: .*a.jpg"),
     ],

@@ -152,7 +152,10 @@ def test_pids_of_numpy_become_plain(gallery):
         ({"metadata": [{}, np.zeros(2)]}, "metadata must be a dict or None; row 1 is array"),
         ({"metadata": {"a": 1}}, "metadata must be one dict per row"),
         ({"metadata": [{}, {"a": {1}}]}, "metadata of row 1 cannot be kept as JSON"),
-        ({"metadata": [{}, {"a": float("nan")}]}, "metadata of row 1 cannot be kept as JSON"),
+        (
+            {"metadata": [{}, {"a": {"b": [1, float("nan")]}}]},
+            "metadata of row 1 cannot be kept as JSON: 'b' is nan. Pass None",
+        ),
         ({"metadata": [{}, {"a": {3: 1}}]}, "metadata keys must be str; row 1 has the key 3"),
         ({"metadata": [{}, {"a": [{None: 1}]}]}, "metadata keys must be str; row 1"),
         ({"metadata": [{}, {"a": "\ud800"}]}, "metadata of row 1 cannot be kept as JSON"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
@@ -50,7 +51,7 @@ def as_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 - as 
     return rows
 
 
-def _as_json(value: Any, row: int, depth: int) -> Any:  # noqa: ANN401 - any JSON value
+def _as_json(value: Any, row: int, depth: int, under: str = "") -> Any:  # noqa: ANN401 - any JSON value
     """Return a value as JSON has it; the encoder refuses what is left of other kinds.
 
     JSON would silently turn the key 1 into "1": it is refused, and so is deep nesting, which is
@@ -68,12 +69,17 @@ def _as_json(value: Any, row: int, depth: int) -> Any:  # noqa: ANN401 - any JSO
                     f"metadata keys must be str; row {row} has the key {shorten(key)}"
                     f" of type {type(key).__name__}."
                 )
-            fields[key] = _as_json(inner, row, depth + 1)
+            fields[key] = _as_json(inner, row, depth + 1, key)
         return fields
     if isinstance(value, (list, tuple)):
-        return [_as_json(inner, row, depth + 1) for inner in value]
+        return [_as_json(inner, row, depth + 1, under) for inner in value]
     if isinstance(value, PurePath):
         return str(value)
     value = plain(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(
+            f"metadata of row {row} cannot be kept as JSON: {under!r} is {value}. Pass None for a "
+            "missing value."
+        )
     array = None if isinstance(value, np.datetime64) else as_array(value, "metadata")
     return value if array is None or array.dtype.kind not in "biufU" else array.tolist()
