@@ -111,6 +111,13 @@ def test_wrong_columns_are_wrong_usage(run, table, tmp_path, columns, capsys):
     assert "argument --columns" in capsys.readouterr().err
 
 
+def test_a_table_without_people_says_so(run, table, tiny, tmp_path):
+    build = ("gallery", "build", table(["crops/0.png"], header="path\n"), tmp_path / "g")
+    status, text, _ = run(*build, "--weights", tiny)
+    assert status == 0
+    assert "1 added (nobody named by the table), 1 entries" in text
+
+
 def test_a_table_without_files_or_with_another_column_is_refused(run, table, tiny, tmp_path):
     build = ("gallery", "build", table([], header="FILE,pid\n"), tmp_path / "g", "--weights", tiny)
     status, _, err = run(*build)

@@ -175,12 +175,13 @@ def _report(
             }
         )
         return 0
-    named = counted(len(people), "person", "people")
-    source = "by the table" if is_table(args.source, args) else "by their file names"
-    who = f"{named} {source}" if people else "nobody named, see --names"
+    named = counted(len(people), "person", "people") if people else "nobody named"
+    if is_table(args.source, args):
+        named += " by the table"
+    else:
+        named += " by their file names" if people else ", see --names"
+    who = f" ({named})" if added else ""
     normalizer = gallery.camera_normalizer
     how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"
-    print(
-        f"{printable(shown(args.path))}: {len(added)} added ({who}), {len(gallery)} entries{how}"
-    )
+    print(f"{printable(shown(args.path))}: {len(added)} added{who}, {len(gallery)} entries{how}")
     return 0
