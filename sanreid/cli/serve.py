@@ -36,7 +36,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "path",
         type=gallery_path,
         metavar="GALLERY",
-        help="the gallery's directory, or its address",
+        help="the gallery's directory, or its address on Milvus",
     )
     parser.add_argument("--create", action="store_true", help="create it if there is none")
     parser.add_argument(

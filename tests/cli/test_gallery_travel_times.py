@@ -87,6 +87,10 @@ def test_a_rule_without_effect_is_refused(run, timed, table, tmp_path, text, opt
         (("--timestamp", "noon"), "'noon' is neither seconds nor a time"),
         (("--timestamp", ""), "a time is wanted, not an empty text"),
         (("--camid", 1, "--columns", "path=P"), "not allowed with argument"),
+        (
+            ("--columns", "path=P,cam=C"),
+            "--columns reads path, camid and timestamp of queries, not cam",
+        ),
         (("--camid", "1.5"), "'1.5' is no camera; wanted a whole number or a name"),
     ],
 )

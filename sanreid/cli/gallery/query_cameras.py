@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sanreid.cli.gallery.tables import (
+    FIELDS,
     TableRow,
     add_columns_option,
     as_camera,
@@ -114,6 +115,10 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
         InputError: A folder cannot be read.
         DatasetError: The names are not of the scheme that was asked for, or a table is wrong.
     """
+    if others := (args.columns or {}).keys() - set(FIELDS):
+        args.usage_error(
+            f"--columns reads path, camid and timestamp of queries, not {min(others)}"
+        )
     if args.timestamp is not None and args.travel_times is None:
         args.usage_error("--timestamp needs --travel-times")
     tabled = is_table(args.query, args)

@@ -85,7 +85,11 @@ def add_to(actions: Actions) -> None:
 def _add_queries(parser: argparse.ArgumentParser) -> None:
     add_path(parser)
     parser.add_argument(
-        "query", nargs="+", type=file_path, metavar="QUERY", help="images or folders"
+        "query",
+        nargs="+",
+        type=file_path,
+        metavar="QUERY",
+        help="images and folders, or one CSV table of images",
     )
     parser.add_argument("--where", type=json_object, metavar="JSON", help=WHERE)
     add_camera_options(parser)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sanreid.gallery import Gallery
 
 __all__ = [
+    "FIELDS",
     "TableRow",
     "add_columns_option",
     "as_camera",
@@ -31,7 +32,7 @@ __all__ = [
     "read_table",
 ]
 
-_FIELDS = ("path", "pid", "camid", "timestamp")
+FIELDS = ("path", "pid", "camid", "timestamp")
 _AT_A_TIME = 10_000
 
 
@@ -54,13 +55,13 @@ def add_columns_option(
         source: The argument that names the table.
         metadata: Whether other fields are kept.
     """
-    more = "any other FIELD becomes metadata. " if metadata else ""
+    more = "; any other FIELD becomes metadata" if metadata else ""
     parser.add_argument(
         "--columns",
         type=_columns,
         metavar="FIELD=COLUMN,...",
         help=f"{source} is one CSV table of crops, whose columns are called so: path=FILE,pid=WHO,"
-        f"camid=CAMERA,timestamp=TIME; {more}Files are relative to the "
+        f"camid=CAMERA,timestamp=TIME{more}. Files are relative to the "
         "table; a timestamp is a number of seconds, or a time with its zone. Default for a .csv: "
         "the columns path, pid, camid and timestamp, where it has them",
     )
@@ -91,7 +92,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
     present = columns_of(path)
     if not any(present):
         raise DatasetError(f"{path} is empty; wanted a first line that names the columns.")
-    wanted = columns or {name: name for name in _FIELDS if name in present}
+    wanted = columns or {name: name for name in FIELDS if name in present}
     if "path" not in wanted:
         names = ", ".join(present)
         raise DatasetError(
@@ -114,7 +115,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
             pid=_person(known.get("pid", ""), f"Line {line} of {path}"),
             camid=camera,
             timestamp=seconds,
-            metadata={k: text for k, text in known.items() if k not in _FIELDS and text},
+            metadata={k: text for k, text in known.items() if k not in FIELDS and text},
         )
     if not rows:
         raise DatasetError(f"{path} lists no crops.")
