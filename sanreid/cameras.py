@@ -13,23 +13,23 @@ Shapes: N crops, Q queries, C cameras, D embedding dimensions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.datasets.cameras import NO_CAMID, as_camids, camera_number, named, read_names
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array, check_fraction
+from sanreid.metrics.checks import check_fraction
 from sanreid.metrics.vectors import unit_rows
-from sanreid.utils.arrays import plain_values
 from sanreid.utils.vectors import normalize_rows
 
-__all__ = ["NO_CAMERA", "CameraNormalizer", "checked_camids"]
+__all__ = ["CameraNormalizer", "checked_camids"]
 
 Floats = NDArray[np.float32]
 Shrinkage = float | Literal["auto"]
 
-NO_CAMERA = int(np.iinfo(np.int64).min)  # stands for None in a camid column, as in a gallery
 _ALIKE = 0.65  # cosine from which on two crops pass for one person when people are counted
 _ALIKE_CENTRED = 0.5  # the same once the mean over cameras is taken out
 _SAMPLE = 8192  # crops compared to count people, over all cameras
@@ -44,16 +44,19 @@ class CameraNormalizer:
     normalises again; a camera it does not know takes the mean over cameras.
 
     Args:
-        camids: (C,) int64, the known cameras, rising.
+        camids: (C,) int64, the known cameras, rising; the number that stands for a name instead
+            of the name.
         means: (C + 1, D) float32, what is subtracted: one row per camera, the last one for every
             other camera.
         counts: (C,) int64, crops each camera was fitted on.
         shrinkage: What the means were fitted with.
+        names: The names of cameras that have one, by their numbers.
 
     Attributes:
         camids: As given, read-only.
         means: As given, read-only.
         shrinkage: As given.
+        names: Of those, the ones of known cameras.
 
     >>> import numpy as np
     >>> rows, camids = np.eye(4)[[0, 1, 2, 3]] + 0.5, [1, 1, 2, 2]
@@ -70,11 +73,14 @@ class CameraNormalizer:
         means: Floats,
         counts: NDArray[np.int64],
         shrinkage: Shrinkage = "auto",
+        names: Mapping[int, str] | None = None,
     ) -> None:
         self.camids, self.means, self._counts = camids.view(), means.view(), counts.view()
         for array in (self.camids, self.means, self._counts):
             array.flags.writeable = False  # a gallery works out from it what it needs, once
         self.shrinkage = shrinkage
+        known = names or {}
+        self.names = {one: known[one] for one in camids.tolist() if one in known}
 
     @classmethod
     def fit(
@@ -84,8 +90,8 @@ class CameraNormalizer:
 
         Args:
             embeddings: (N, D) real numbers of any scale; normalised inside.
-            camids: (N,) int, the camera of each crop, at least two different ones. None: not
-                known; such crops teach nothing.
+            camids: (N,) int or a name, the camera of each crop, at least two different ones. None:
+                not known; such crops teach nothing.
             shrinkage: Share by which each camera's mean is drawn towards the mean over cameras:
                 0 subtracts every camera's own mean, 1 subtracts the same from all. "auto" finds
                 it per camera from how many crops and, by their similarities, about how many
@@ -99,16 +105,18 @@ class CameraNormalizer:
                 crops of fewer than two cameras, or a shrinkage out of range.
         """
         rows = unit_rows(embeddings, "embeddings")
+        camids, names = read_names(camids)
         column = checked_camids(camids, len(rows))
         shrinkage = _checked_shrinkage(shrinkage)
-        known = column != NO_CAMERA
+        known = column != NO_CAMID
         cameras, camera_index, counts = np.unique(
             column[known], return_inverse=True, return_counts=True
         )
         if len(cameras) < 2:
+            (camera,) = named(cameras.tolist(), names) or ["none is known"]
             raise InputError(
                 "Camera normalisation compares cameras, so it needs crops of at least two; got "
-                f"{len(cameras)} ({', '.join(str(one) for one in cameras) or 'none is known'})."
+                f"{len(cameras)} ({camera})."
             )
         rows = rows if known.all() else rows[known]
         sums = [
@@ -122,14 +130,15 @@ class CameraNormalizer:
             keep, keep_centre = np.full(len(cameras), 1.0 - shrinkage), 1.0
         shrunk = keep_centre * centre + keep[:, None] * (means - centre)
         means_of_all = np.vstack([shrunk, shrunk.mean(axis=0)])
-        return cls(cameras, _limited(means_of_all), counts, shrinkage)
+        return cls(cameras, _limited(means_of_all), counts, shrinkage, names)
 
     def __call__(self, embeddings: ArrayLike, camids: ArrayLike) -> Floats:
         """Take each row's camera mean out.
 
         Args:
             embeddings: (N, D) real numbers of any scale; normalised first.
-            camids: (N,) int; a camera that was not fitted, or None, takes the mean over cameras.
+            camids: (N,) int or a name; a camera that was not fitted, or None, takes the mean over
+                cameras.
 
         Returns:
             (N, D) float32, rows of L2 norm 1. The input is not changed.
@@ -143,9 +152,9 @@ class CameraNormalizer:
         return normalize_rows(rows)
 
     @property
-    def counts(self) -> dict[int, int]:
-        """Crops each camera was fitted on, by camid."""
-        return dict(zip(self.camids.tolist(), self._counts.tolist(), strict=True))
+    def counts(self) -> dict[int | str, int]:
+        """Crops each camera was fitted on, by camid or name."""
+        return dict(zip(self._named_camids(), self._counts.tolist(), strict=True))
 
     @property
     def dim(self) -> int:
@@ -156,7 +165,7 @@ class CameraNormalizer:
         """Return the row of :attr:`means` for each of ``count`` camids, (N,) from 0 to C.
 
         Raises:
-            InputError: Not ``count`` of them, or not whole numbers.
+            InputError: Not ``count`` of them, or neither whole numbers nor names.
         """
         column = checked_camids(camids, count)
         index = np.searchsorted(self.camids, column)
@@ -182,9 +191,9 @@ class CameraNormalizer:
         return products
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain numbers and lists, ready for JSON."""
+        """Return plain numbers, names and lists, ready for JSON."""
         return {
-            "camids": self.camids.tolist(),
+            "camids": self._named_camids(),
             "counts": self._counts.tolist(),
             "means": self.means.tolist(),
             "shrinkage": self.shrinkage,
@@ -198,7 +207,9 @@ class CameraNormalizer:
             InputError: A field is missing, or they do not fit together.
         """
         try:
-            camids = np.array(fields["camids"], dtype=np.int64)
+            names = {camera_number(one): one for one in fields["camids"] if isinstance(one, str)}
+            numbers = {name: number for number, name in names.items()}
+            camids = np.array([numbers.get(one, one) for one in fields["camids"]], dtype=np.int64)
             counts = np.array(fields["counts"], dtype=np.int64)
             means = np.array(fields["means"], dtype=np.float32)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -218,10 +229,18 @@ class CameraNormalizer:
                 f"shorter than 1, one more than cameras; got shapes {camids.shape}, "
                 f"{counts.shape}, {means.shape}."
             )
-        return cls(camids, means, counts, _checked_shrinkage(fields.get("shrinkage", "auto")))
+        shrinkage = _checked_shrinkage(fields.get("shrinkage", "auto"))
+        return cls(camids, means, counts, shrinkage, names)
+
+    def with_names(self, names: Mapping[int, str]) -> CameraNormalizer:
+        """Return the same with names of cameras, by the numbers that stand for them."""
+        return CameraNormalizer(self.camids, self.means, self._counts, self.shrinkage, names)
 
     def __repr__(self) -> str:
         return f"CameraNormalizer({len(self.camids)} cameras, {int(self._counts.sum())} crops)"
+
+    def _named_camids(self) -> list[int | str]:
+        return [self.names.get(one, one) for one in self.camids.tolist()]
 
     def _rows(self, embeddings: ArrayLike) -> Floats:
         rows = unit_rows(embeddings, "embeddings")
@@ -329,21 +348,7 @@ def _limited(means: NDArray[np.float64]) -> Floats:
 
 
 def checked_camids(camids: ArrayLike, count: int) -> NDArray[np.int64]:
-    """(count,) int64, None as ``NO_CAMERA``."""
-    values = as_array(camids, "camids")
-    if values.shape != (count,):
-        raise InputError(
-            f"camids need one value per row, {count} in all; got shape {values.shape}."
-        )
-    if values.dtype.kind == "i" and not isinstance(values, np.ma.MaskedArray):
-        return values.astype(np.int64)
-    column = np.empty(count, dtype=np.int64)
-    for row, value in enumerate(plain_values(camids, "camids")):
-        if value is None:
-            column[row] = NO_CAMERA
-            continue
-        whole = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not whole or value != value // 1 or not -(2**63) <= value < 2**63:
-            raise InputError(f"camids are whole numbers or None; row {row} holds {value!r}.")
-        column[row] = int(value)
-    return column
+    """(count,) int64, None as ``NO_CAMID``, which a column of numbers may hold already."""
+    if type(camids) is np.ndarray and camids.dtype == np.int64 and camids.shape == (count,):
+        return camids
+    return as_camids(camids, count)

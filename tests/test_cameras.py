@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanreid import CameraNormalizer, InputError, cameras, evaluate
+from sanreid.datasets.cameras import NO_CAMID
 
 
 def crowd(seed, counts, *, people=40, dim=24, shift=0.8, noise=0.4):
@@ -154,7 +155,7 @@ def test_crops_without_a_camera_teach_nothing():
     column = [*camids[:40].tolist(), *[None] * 10]
     both = CameraNormalizer.fit(embeddings, column)
     np.testing.assert_array_equal(known.means, both.means)
-    column = np.where(np.arange(50) < 40, camids, cameras.NO_CAMERA)  # as a gallery keeps it
+    column = np.where(np.arange(50) < 40, camids, NO_CAMID)  # as a gallery keeps it
     np.testing.assert_array_equal(CameraNormalizer.fit(embeddings, column).means, both.means)
 
 
@@ -190,11 +191,25 @@ def test_json_keeps_every_bit():
     assert repr(again) == "CameraNormalizer(3 cameras, 33 crops)"
 
 
+def test_cameras_may_have_names():
+    embeddings, _, camids = crowd(8, [10, 11, 12])
+    named = np.array(["hall", "yard", 5], dtype=object)[camids - 3]
+    normalizer = CameraNormalizer.fit(embeddings, named)
+    assert normalizer.counts == {"hall": 10, "yard": 11, 5: 12}
+    expected = CameraNormalizer.fit(embeddings, camids)(embeddings, camids)
+    state = json.loads(json.dumps(normalizer.to_dict()))
+    assert sorted(state["camids"], key=str) == [5, "hall", "yard"]
+    for one in (normalizer, CameraNormalizer.from_dict(state)):
+        np.testing.assert_allclose(one(embeddings, named.tolist()), expected, atol=1e-6)
+        assert one.counts == normalizer.counts
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda fields: fields.pop("means"),
         lambda fields: fields.update(camids=[4, 3]),
+        lambda fields: fields.update(camids="yard"),
         lambda fields: fields.update(counts=[1]),
         lambda fields: fields.update(means=[[0.1], [0.1]]),
         lambda fields: fields.update(means=[[2.0], [0.1], [0.1]]),
@@ -216,14 +231,15 @@ def test_a_damaged_state_is_refused(change):
     [
         ([[1, 2], [float("nan"), 1]], [1, 2], "Row 1 of embeddings has norm nan"),
         ([[1, 2], [0, 0]], [1, 2], "Row 1 of embeddings has norm 0"),
-        ([[1, 2], [3, 4]], [1], "one value per row, 2 in all; got shape \\(1,\\)"),
+        ([[1, 2], [3, 4]], [1], "one value per row: 2 rows, 1 values"),
         ([[1, 2], [3, 4]], [1, 1], "at least two; got 1 \\(1\\)"),
         ([[1, 2], [3, 4]], [None, None], "at least two; got 0 \\(none is known\\)"),
-        ([[1, 2], [3, 4]], [1, 2.5], "row 1 holds 2.5"),
-        ([[1, 2], [3, 4]], [1, "two"], "camids are whole numbers or None; row"),
-        ([[1, 2], [3, 4]], [True, None], "row 0 holds True"),
-        ([[1, 2], [3, 4]], [1, 2**63], "row 1 holds"),
-        ([[1, 2], [3, 4]], [1, float("nan")], "row 1 holds nan"),
+        ([[1, 2], [3, 4]], [1, 2.5], "row 1 is 2.5"),
+        ([[1, 2], [3, 4]], [1, "2"], "camids must be int, a name or None; row 1 is '2'"),
+        ([[1, 2], [3, 4]], ["hall", "hall"], "at least two; got 1 \\(hall\\)"),
+        ([[1, 2], [3, 4]], [True, None], "row 0 is True"),
+        ([[1, 2], [3, 4]], [1, 2**63], "row 1 is"),
+        ([[1, 2], [3, 4]], [1, float("nan")], "row 1 is nan"),
         (np.empty((0, 2)), [], "embeddings are empty"),
         ([1, 2], [1, 2], "matrix"),
     ],
@@ -238,7 +254,7 @@ def test_wrong_input_of_a_fitted_one():
     normalizer = CameraNormalizer.fit(embeddings, camids)
     with pytest.raises(InputError, match="have 3 dimensions, the normaliser 24"):
         normalizer([[1, 2, 3]], [3])
-    with pytest.raises(InputError, match="1 in all"):
+    with pytest.raises(InputError, match="1 rows, 2 values"):
         normalizer(embeddings[:1], [3, 4])
     for wrong in (-0.1, 1.5, "full", None, np.array([0.1, 0.2])):
         with pytest.raises(InputError, match="shrinkage"):

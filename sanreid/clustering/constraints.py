@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.datasets.cameras import NO_CAMID
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.neighbourhoods import Indices
@@ -136,7 +137,7 @@ def _frames(
             "timestamps say which crops are of one frame only together with camids; got "
             "timestamps alone."
         )
-    known = np.flatnonzero(~np.isnan(timestamps) & (camids != np.iinfo(np.int64).min))
+    known = np.flatnonzero(~np.isnan(timestamps) & (camids != NO_CAMID))
     _, camera = np.unique(camids[known], return_inverse=True)
     _, time = np.unique(timestamps[known], return_inverse=True)
     frame[known] = camera * (time.max(initial=0) + 1) + time

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sanreid.cameras import NO_CAMERA, CameraNormalizer, checked_camids
+from sanreid.cameras import CameraNormalizer, checked_camids
 from sanreid.clustering.constraints import Constraints, checked_timestamps
 from sanreid.clustering.graph import build_graph
 from sanreid.clustering.linkage import link
 from sanreid.clustering.result import Clustering
+from sanreid.datasets.cameras import NO_CAMID, in_order, named, read_names
 from sanreid.errors import InputError
 from sanreid.metrics.vectors import unit_rows
 from sanreid.neighbourhoods import Floats, Indices, pair_similarities
@@ -46,7 +47,7 @@ def cluster_identities(
 
     Args:
         embeddings: (N, D) real numbers of any scale; normalised inside.
-        camids: (N,) int, the camera of each crop; None: not known.
+        camids: (N,) int or a name, the camera of each crop; None: not known.
         timestamps: (N,) seconds or datetimes with a time zone, only with ``camids``; None or NaN:
             not known.
         tracklets: (N,) int or str: crops with the same value are one person, whatever the
@@ -75,6 +76,7 @@ def cluster_identities(
     rows = unit_rows(embeddings, "embeddings")
     count = len(rows)
     limit = _checked_threshold(threshold)
+    camids, names = read_names(camids)
     cameras = None if camids is None else checked_camids(camids, count)
     times = None if timestamps is None else checked_timestamps(timestamps, count)
     known = Constraints.of(
@@ -96,14 +98,14 @@ def cluster_identities(
         labels=labels,
         confidence=np.clip((own - other) / np.maximum(own, 1e-6), 0, 1).astype(np.float32),
         medoids=medoids,
-        cameras=_cameras(labels, len(medoids), cameras),
+        cameras=_cameras(labels, len(medoids), cameras, names),
         times=_times(labels, len(medoids), times),
         threshold=limit,
     )
 
 
 def _several(camids: NDArray[np.int64]) -> bool:
-    return len(np.unique(camids[camids != NO_CAMERA])) > 1
+    return len(np.unique(camids[camids != NO_CAMID])) > 1
 
 
 def _checked_threshold(threshold: float | None) -> float:
@@ -163,14 +165,14 @@ def _clusters(groups: Indices, typical: Floats) -> tuple[Indices, Indices]:
 
 
 def _cameras(
-    labels: Indices, count: int, camids: NDArray[np.int64] | None
-) -> tuple[tuple[int, ...], ...]:
+    labels: Indices, count: int, camids: NDArray[np.int64] | None, names: Mapping[int, str]
+) -> tuple[tuple[int | str, ...], ...]:
     seen: list[set[int]] = [set() for _ in range(count)]
     if camids is not None:
         for label, camid in zip(labels.tolist(), camids.tolist(), strict=True):
-            if label >= 0 and camid != NO_CAMERA:
+            if label >= 0 and camid != NO_CAMID:
                 seen[label].add(camid)
-    return tuple(tuple(sorted(cameras)) for cameras in seen)
+    return tuple(in_order(named(cameras, names)) for cameras in seen)
 
 
 def _times(

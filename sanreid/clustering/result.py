@@ -25,8 +25,8 @@ class Clustering:
         confidence: (N,) float32, 0 to 1. 0: another cluster is as near as the crop's own; 1:
             nothing else is near. For a crop in no cluster it is how surely it joins none.
         medoids: (K,) int64, the row of each cluster's most typical crop.
-        cameras: K tuples of rising camids, or names where a gallery has them; empty where no
-            camids were given.
+        cameras: K tuples of cameras, numbers rising, then names; empty where no camids were
+            given.
         times: (K, 2) float64, seconds of each cluster's first and last crop; NaN where no
             timestamps were given.
         threshold: The mean similarity down to which clusters were joined.

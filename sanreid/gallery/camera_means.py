@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.cameras import CameraNormalizer
+from sanreid.datasets.cameras import named
 from sanreid.errors import InputError
-from sanreid.gallery.camera_names import named
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID, as_number
 from sanreid.utils.arrays import shorten
@@ -51,7 +51,8 @@ def fit_to_entries(store: Store, shrinkage: float | Literal["auto"]) -> CameraNo
             "Camera normalisation compares cameras, so it needs entries of at least two; got 1 "
             f"({camera})."
         )
-    return CameraNormalizer.fit(embeddings[:filled], camids[:filled], shrinkage=shrinkage)
+    fitted = CameraNormalizer.fit(embeddings[:filled], camids[:filled], shrinkage=shrinkage)
+    return fitted.with_names(store.settings.camera_names)
 
 
 def means_moved(store: Store) -> float | None:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.cameras import CameraNormalizer
+from sanreid.datasets.cameras import named, read_names
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import requests, validation
 from sanreid.gallery.calibration import Calibration, calibrate_pairs
@@ -26,13 +27,7 @@ from sanreid.gallery.camera_means import (
     fit_to_entries,
     normalized,
 )
-from sanreid.gallery.camera_names import (
-    keep_names,
-    named,
-    named_entries,
-    named_result,
-    read_names,
-)
+from sanreid.gallery.camera_names import keep_names, named_entries, named_result
 from sanreid.gallery.filters import parse
 from sanreid.gallery.identification import Group, Identification, identify
 from sanreid.gallery.open_set import OpenSetReport, open_set_report

@@ -61,10 +61,10 @@ def evaluate(
     Args:
         query_embeddings: (Q, D) real numbers of any scale; normalised inside, in float32.
         query_pids: (Q,) int or str.
-        query_camids: (Q,) int.
+        query_camids: (Q,) int, or names such as "north gate"; one name is one camera in both.
         gallery_embeddings: (G, D).
         gallery_pids: (G,) int or str.
-        gallery_camids: (G,) int.
+        gallery_camids: (G,) int or names.
         protocol: "market1501", or "cuhk03": the CMC is that of single-gallery-shot, each person
             shown by one entry drawn at random (distractors are nobody: all of them stay),
             averaged over ``num_repeats`` draws per query; mAP and mINP stay those of the whole
@@ -126,9 +126,9 @@ def evaluate_distances(
             whole or changed. Infinite ones rank last, NaN is an error. Equal distances keep
             gallery order. For similarities pass their negative.
         query_pids: (Q,) int or str.
-        query_camids: (Q,) int.
+        query_camids: (Q,) int or names.
         gallery_pids: (G,) int or str; -1 junk, 0 a distractor.
-        gallery_camids: (G,) int.
+        gallery_camids: (G,) int or names.
         protocol: As in :func:`evaluate`.
         max_rank: As in :func:`evaluate`.
         num_repeats: As in :func:`evaluate`.

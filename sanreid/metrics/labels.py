@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.datasets.cameras import as_camids, named, read_names
 from sanreid.datasets.people import PersonNumbers
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
@@ -26,12 +27,7 @@ def _as_pids(pids: ArrayLike, count: int, name: str) -> NDArray[Any]:
     """
     if isinstance(pids, PersonNumbers) and pids.person_names:
         pids = np.array(pids.people(), dtype=object)
-    return _vector(pids, count, name, (int, str), "int or str")
-
-
-def _as_camids(camids: ArrayLike, count: int, name: str) -> NDArray[np.int64]:
-    """(count,) camera numbers as int64; InputError naming the first that is no integer."""
-    return _vector(camids, count, name, (int,), "integers").astype(np.int64)
+    return _vector(pids, count, name)
 
 
 def _pids_as_integers(
@@ -50,9 +46,9 @@ class Labels:
 
     Args:
         query_pids: (Q,) int or str.
-        query_camids: (Q,) int.
+        query_camids: (Q,) int or a name.
         gallery_pids: (G,) int or str; -1 junk, 0 a distractor where no query carries it.
-        gallery_camids: (G,) int.
+        gallery_camids: (G,) int or a name.
         shape: (Q, G), both at least 1.
 
     Attributes:
@@ -75,9 +71,10 @@ class Labels:
         shape: tuple[int, int],
     ) -> None:
         self.query_pids = _as_pids(query_pids, shape[0], "query_pids")
-        self._query_camids = _as_camids(query_camids, shape[0], "query_camids")
+        query_camids, self._camera_names = read_names(query_camids, name="query_camids")
+        self._query_camids = as_camids(query_camids, shape[0], name="query_camids", optional=False)
         gallery_given = _as_pids(gallery_pids, shape[1], "gallery_pids")
-        camids = _as_camids(gallery_camids, shape[1], "gallery_camids")
+        camids = as_camids(gallery_camids, shape[1], name="gallery_camids", optional=False)
         self._query_ids, ids = _pids_as_integers(self.query_pids, gallery_given)
 
         self.ranked = np.flatnonzero(ids != JUNK) if (ids == JUNK).any() else None
@@ -111,7 +108,8 @@ class Labels:
                 "both sides number people alike."
             )
         cameras = np.union1d(self._query_camids, self._camids)
-        note = f" (every camera id is {cameras[0]})" if len(cameras) == 1 else ""
+        (first, *others) = named(cameras.tolist(), self._camera_names)
+        note = "" if others else f" (every camera id is {first})"
         return (
             f"{seen} of {len(self._query_ids)} queries have entries of their person in the "
             f"gallery, but only under their own camera, which the rule leaves out{note}. Give "
@@ -120,9 +118,7 @@ class Labels:
         )
 
 
-def _vector(
-    values: ArrayLike, count: int, name: str, kinds: tuple[type, ...], kinds_text: str
-) -> NDArray[Any]:
+def _vector(values: ArrayLike, count: int, name: str) -> NDArray[Any]:
     array = as_array(values, name)
     if array.dtype.kind == "U" and not isinstance(values, np.ndarray):
         array = np.asarray(values, dtype=object)  # NumPy makes a str of the 1 in [1, "a"]
@@ -131,16 +127,16 @@ def _vector(
             f"{name} need one value per row, {count} in all; got shape {array.shape}."
         )
     if not isinstance(array, np.ma.MaskedArray):
-        if array.dtype.kind == "i" or (array.dtype.kind == "U" and str in kinds):
+        if array.dtype.kind in "iU":
             return array
         if array.dtype.kind == "f" and ((array == np.rint(array)) & (abs(array) < 2**63)).all():
-            return array.astype(np.int64)  # np.zeros(n) is a common way to say camera 0
+            return array.astype(np.int64)
     plain = plain_values(values, name)
     if array.dtype.kind == "f":  # a list of floats
         plain = [whole(value) for value in plain]
     for index, value in enumerate(plain):
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise InputError(f"{name} are {kinds_text}; index {index} holds {value!r}.")
+        if isinstance(value, bool) or not isinstance(value, (int, str)):
+            raise InputError(f"{name} are int or str; index {index} holds {value!r}.")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise InputError(f"{name} must fit in 64 bits; index {index} holds {value}.")
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"

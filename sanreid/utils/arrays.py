@@ -21,12 +21,16 @@ __all__ = [
     "NAIVE",
     "as_array",
     "as_seconds",
+    "check_int64",
     "check_time_zones",
     "elements",
+    "listed",
     "plain",
     "plain_values",
+    "reads_as_number",
     "shorten",
     "whole",
+    "wrong_value",
 ]
 
 NAIVE = (
@@ -37,6 +41,7 @@ NAIVE = (
 _PLAIN = (int, str, float, bool, type(None))
 _MISSING = ("NAType", "NaTType")  # of pandas
 _EXACT = 2**53  # whole numbers up to here are exact in float64
+_INT64 = np.iinfo(np.int64)
 
 
 def as_array(values: Any, name: str) -> NDArray[Any] | None:  # noqa: ANN401 - as passed
@@ -115,6 +120,62 @@ def plain_values(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - as pass
     """
     column, kind = elements(values, name)
     return [whole(plain(value)) if kind == "f" else plain(value) for value in column]
+
+
+def listed(values: Any, count: int, name: str) -> list[Any]:  # noqa: ANN401 - as passed
+    """Return the ``count`` values of a column, whole floats of an array as ints.
+
+    None is a column of None.
+
+    Raises:
+        InputError: As in :func:`elements`, or another number of values.
+    """
+    if values is None:
+        return [None] * count
+    column, kind = elements(values, name)
+    if len(column) != count:
+        raise InputError(
+            f"{name} must have one value per row: {count} rows, {len(column)} values."
+        )
+    return [whole(value) for value in column] if kind == "f" else column
+
+
+def wrong_value(
+    name: str,
+    wanted: str,
+    row: int,
+    value: Any,  # noqa: ANN401 - any
+    *,
+    optional: bool = True,
+) -> InputError:
+    """Return the error for a row's value of the wrong kind; ``optional`` columns may hold None."""
+    hint = ""
+    if optional and isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
+        hint = " Pass None for a row without one."
+    elif isinstance(value, str) and reads_as_number(value):
+        hint = " It reads as a number: pass an int."
+    return InputError(
+        f"{name} must be {wanted}; row {row} is {shorten(value)}"
+        f" of type {type(value).__name__}.{hint}"
+    )
+
+
+def reads_as_number(text: str) -> bool:
+    """Return whether a text is a number, as far as cameras go, whose names are none."""
+    if text.isdigit():
+        return True
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text  # Python reads 1_2 as 12; a camera may well be called so
+
+
+def check_int64(value: int, row: int, name: str) -> int:
+    """Return a row's value if it fits in 64 bits, else raise InputError."""
+    if not _INT64.min < value <= _INT64.max:
+        raise InputError(f"{name} must fit in 64 bits; row {row} is {value}.")
+    return value
 
 
 def _iterated(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - any iterable

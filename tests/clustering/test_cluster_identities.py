@@ -308,10 +308,22 @@ def test_columns_of_tables_are_read_as_lists_are():
     assert wanted.times[wanted.labels[0]].tolist() == [start, start + 1]
 
 
+def test_cameras_may_have_names():
+    rows, _, camids = crowd(5, 60, noise=0.4)
+    named = np.array(["yard", "hall", 5], dtype=object)[camids]
+    timestamps = np.arange(60) // 2
+    numbered = cluster_identities(rows, camids=camids, timestamps=timestamps)
+    found = cluster_identities(rows, camids=named, timestamps=timestamps)
+    np.testing.assert_array_equal(found.labels, numbered.labels)
+    for cluster, cameras in enumerate(found.cameras):
+        seen = {named[row] for row in found.members(cluster)}
+        assert cameras == tuple(one for one in (5, "hall", "yard") if one in seen)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"camids": [1]}, "camids need one value per row, 3 in all"),
+        ({"camids": [1]}, "camids must have one value per row: 3 rows, 1 values"),
         ({"timestamps": [1, 2, 3]}, "only together with camids"),
         ({"camids": [1, 1, 1], "timestamps": [1, 2]}, "timestamps need one value per row"),
         ({"camids": [1, 1, 1], "timestamps": [1, 2, "x"]}, "timestamps are seconds, datetimes"),

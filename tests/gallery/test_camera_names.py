@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sanreid import Gallery
+from sanreid import CameraNormalizer, Gallery
 from sanreid.errors import InputError
 from sanreid.gallery import filters
 from sanreid.gallery.validation import NO_CAMID, as_camids, camera_number
@@ -82,6 +82,37 @@ def test_rules_know_cameras_by_their_names():
     assert gallery.person(1).camids == (DOOR, GATE)
     nobody = gallery.search(EMBEDDINGS[:1], k=4, query_camids=["a camera that has no entries"])
     assert nobody.counts.tolist() == [4]
+
+
+def test_camera_means_are_told_by_name(tmp_path):
+    with Gallery.open(tmp_path / "kept", dim=4) as gallery:
+        gallery.add(EMBEDDINGS, camids=[GATE, DOOR, GATE, 3])
+        gallery.normalize_cameras()
+        before = gallery.search(EMBEDDINGS[:2], query_camids=[GATE, DOOR]).similarities
+    with Gallery.open(tmp_path / "kept", mode="r") as gallery:
+        assert gallery.camera_normalizer.counts == {GATE: 2, DOOR: 1, 3: 1}
+        after = gallery.search(EMBEDDINGS[:2], query_camids=[GATE, DOOR]).similarities
+        np.testing.assert_array_equal(after, before)
+
+
+def test_means_fitted_outside_know_the_same_cameras():
+    rows, cameras = np.eye(4, dtype=np.float32) + 0.3, [GATE, GATE, DOOR, DOOR]
+    normalizer = CameraNormalizer.fit(rows, cameras, shrinkage=0.0)
+    gallery = Gallery(4)
+    gallery.add(rows, camids=cameras)
+    gallery.normalize_cameras(normalizer)
+    found = gallery.search(rows[:1], k=4, query_camids=[GATE], same_camera="keep")
+    normalized = normalizer(rows, cameras)
+    np.testing.assert_allclose(
+        found.similarities[0], -np.sort(-normalized @ normalized[0]), atol=1e-6
+    )
+
+
+def test_clusters_tell_cameras_in_order():
+    pytest.importorskip("scipy")
+    gallery = Gallery(4)
+    gallery.add(EMBEDDINGS[[0, 0, 0, 1]], camids=[DOOR, GATE, 3, None])
+    assert gallery.cluster().cameras == ((3, DOOR, GATE),)
 
 
 def test_tracklets_keep_the_name_of_their_camera():

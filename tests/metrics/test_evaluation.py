@@ -456,7 +456,7 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (3, [[float("inf"), 0.0]], "Row 0 of gallery_embeddings has norm inf"),
         (1, [1, 2], r"query_pids need one value per row, 1 in all; got shape \(2,\)"),
         (4, [[1]], "gallery_pids need one value per row"),
-        (5, [], "gallery_camids need one value per row"),
+        (5, [], "gallery_camids must have one value per row: 1 rows, 0 values"),
         (1, [None], "query_pids are int or str; index 0 holds None"),
         (4, [1.5], "gallery_pids are int or str; index 0 holds 1.5"),
         (4, [True], "gallery_pids are int or str; index 0 holds True"),
@@ -464,9 +464,14 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (1, [float("inf")], "query_pids are int or str; index 0 holds inf"),
         (4, [1e30], "gallery_pids are int or str; index 0 holds 1e.30"),
         (4, np.array([2**64 - 1], np.uint64), "must fit in 64 bits; index 0 holds 18446744073"),
-        (2, [10**30], "query_camids must fit in 64 bits; index 0 holds 1000"),
-        (2, ["c1"], "query_camids are integers; index 0 holds 'c1'"),
-        (5, [float("nan")], "gallery_camids are integers; index 0 holds nan"),
+        (2, [10**30], "query_camids must fit in 64 bits; row 0 is 1000"),
+        (
+            2,
+            ["1"],
+            "query_camids must be int or a name; row 0 is '1' of type str. It reads as a n",
+        ),
+        (5, [float("nan")], "gallery_camids must be int or a name; row 0 is nan of type float.$"),
+        (2, [None], "query_camids must be int or a name; row 0 is None"),
         (1, [2], "no query pid occurs in the gallery"),
         (4, [-1], "no query pid occurs in the gallery"),
         (5, [0], r"1 of 1 queries .* \(every camera id is 0\)"),
@@ -520,6 +525,32 @@ def test_numpy_numbers_serve_as_labels_wherever_they_stand():
     report = evaluate_distances([[1, 2]], query_pids, [0], [np.int64(7), "anna"], camids)
     assert report.mAP == 1.0
     assert evaluate_distances([[1, 2]], [7], [0], np.uint64([7, 8]), np.uint8([1, 1])).mAP == 1.0
+
+
+@pytest.mark.parametrize(
+    "as_column", [list, np.array, pd.Series, lambda names: np.array(names, dtype=object)]
+)
+def test_cameras_may_have_names(as_column):
+    queries, query_pids, query_camids, gallery, pids, camids = scene(3)
+    names = [f"gate {'abcdefgh'[camera]}" for camera in range(8)]
+    numbered = evaluate(queries, query_pids, query_camids, gallery, pids, camids)
+    named = evaluate(
+        queries,
+        query_pids,
+        as_column([names[camera] for camera in query_camids]),
+        gallery,
+        pids,
+        as_column([names[camera] for camera in camids]),
+    )
+    assert named.as_dict() == numbered.as_dict()
+    with pytest.raises(InputError, match=r"\(every camera id is hall\)"):
+        evaluate_distances([[1]], [7], ["hall"], [7], as_column(["hall"]))
+
+
+def test_a_number_and_a_name_are_two_cameras():
+    distances = [[1, 2, 3]]
+    report = evaluate_distances(distances, [7], ["hall"], [7, 7, 7], ["hall", 4, "yard"])
+    assert report.num_matches.tolist() == [2]
 
 
 def test_the_largest_and_the_smallest_label():

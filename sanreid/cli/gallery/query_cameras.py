@@ -193,11 +193,12 @@ def _camera(text: str) -> int | str:
 
 
 def _say_unknown(gallery: Gallery, camids: Sequence[int | str | None]) -> None:
+    from sanreid.datasets.cameras import named
+
     normalizer = gallery.camera_normalizer
     if normalizer is None:
         return
-    names = gallery.camera_names
-    known = {names.get(number, number) for number in normalizer.counts}
+    known = named(normalizer.counts, gallery.camera_names)
     without = [camid for camid in camids if camid not in known]
     if not without:
         return

@@ -88,6 +88,7 @@ def _shrinkage(text: str) -> float | Literal["auto"]:
 
 
 def _normalize(args: argparse.Namespace) -> int:
+    from sanreid.datasets.cameras import named
     from sanreid.gallery import Gallery
 
     check_is_there(args.path)
@@ -100,7 +101,8 @@ def _normalize(args: argparse.Namespace) -> int:
     counts = {} if normalizer is None else normalizer.counts
     if args.json:
         cameras = [
-            {"camid": names.get(camid, camid), "entries": count} for camid, count in counts.items()
+            {"camid": camid, "entries": count}
+            for camid, count in zip(named(counts, names), counts.values(), strict=True)
         ]
         print_json({"path": shown(args.path), "cameras": cameras})
     elif normalizer is None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sanreid.datasets.cameras import named
 from sanreid.errors import InputError
-from sanreid.gallery.camera_names import named
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import camids_or_none, plain
 from sanreid.utils.arrays import as_array, shorten

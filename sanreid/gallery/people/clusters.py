@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.clustering import Clustering, cluster_identities
+from sanreid.datasets.cameras import in_order
+from sanreid.datasets.cameras import named as names_of
 from sanreid.errors import InputError
 from sanreid.gallery.camera_means import normalized
-from sanreid.gallery.camera_names import named as names_of
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.people.naming import fresh_pids
 from sanreid.gallery.store import EntryBatch, Store
@@ -98,7 +99,7 @@ def named(
     columns = {field.name: getattr(clustering, field.name) for field in fields(Clustering)}
     columns["images"] = images
     known = store.settings.camera_names
-    columns["cameras"] = tuple(tuple(names_of(seen, known)) for seen in clustering.cameras)
+    columns["cameras"] = tuple(in_order(names_of(seen, known)) for seen in clustering.cameras)
     return EntryClustering(**columns, ids=ids, pids=tuple(proposed))
 
 

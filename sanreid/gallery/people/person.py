@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.datasets.cameras import in_order, named
 from sanreid.errors import InputError
 from sanreid.gallery.camera_means import normalized
-from sanreid.gallery.camera_names import named, named_entries
+from sanreid.gallery.camera_names import named_entries
 from sanreid.gallery.filters import Leaf
 from sanreid.gallery.results import Entry
 from sanreid.gallery.store import Store
@@ -58,12 +59,11 @@ def person_of(store: Store, pid: Any) -> Person:  # noqa: ANN401 - as passed
     rows = np.stack([one.embedding for one in entries])
     rows = normalized(rows, camids, store.settings.camera_normalizer)
     names, seen = store.settings.camera_names, {one.camid for one in entries}
-    cameras = [one for one in named(seen, names) if one is not None]
     times = [one.timestamp for one in entries if one.timestamp is not None]
     return Person(
         pid=name,
         ids=ids,
-        camids=tuple(sorted(cameras, key=lambda one: (isinstance(one, str), one))),
+        camids=in_order(named(seen, names)),
         first_seen=min(times, default=None),
         last_seen=max(times, default=None),
         best=named_entries([entries[int(np.argmax(rows @ rows.mean(axis=0)))]], names)[0],

@@ -7,18 +7,18 @@ same readers serve every method: what ``add`` takes, ``search`` and ``calibrate`
 
 from __future__ import annotations
 
-from sanreid.gallery.validation.columns import (
+from sanreid.datasets.cameras import (
     NO_CAMID,
-    Pid,
     as_camids,
+    camera_number,
+    camids_or_none,
+)
+from sanreid.gallery.validation.columns import (
+    Pid,
     as_ids,
     as_new_ids,
     as_pids,
     as_weights,
-    camera_number,
-    camids_or_none,
-    listed,
-    reads_as_number,
 )
 from sanreid.gallery.validation.embeddings import as_embeddings
 from sanreid.gallery.validation.metadata import as_metadata
@@ -32,7 +32,7 @@ from sanreid.gallery.validation.scalars import (
     check_encoder,
 )
 from sanreid.gallery.validation.timestamps import as_timestamps
-from sanreid.utils.arrays import plain
+from sanreid.utils.arrays import listed, plain, reads_as_number
 
 __all__ = [
     "NO_CAMID",

@@ -1,8 +1,7 @@
-"""Columns of labels: people, cameras, ids, and weights."""
+"""Columns of labels: people, ids, and weights."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,26 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.utils.arrays import elements, plain, shorten, whole
+from sanreid.utils.arrays import (
+    check_int64,
+    elements,
+    listed,
+    plain,
+    shorten,
+    whole,
+    wrong_value,
+)
 
-__all__ = [
-    "NO_CAMID",
-    "Pid",
-    "as_camids",
-    "as_ids",
-    "as_new_ids",
-    "as_pids",
-    "as_weights",
-    "camera_number",
-    "camids_or_none",
-    "listed",
-    "reads_as_number",
-]
+__all__ = ["Pid", "as_ids", "as_new_ids", "as_pids", "as_weights"]
 
 Pid = int | str | None
 
 INT64 = np.iinfo(np.int64)
-NO_CAMID = int(INT64.min)  # stands for None in a camid column
 
 
 def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> list[Pid]:
@@ -48,64 +42,10 @@ def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> li
         elif isinstance(value, str):
             values[row] = str.__str__(value)  # its own characters: str(member) names an Enum's
         elif isinstance(value, int) and not isinstance(value, bool):
-            values[row] = _check_int64(int(value), row, name)
+            values[row] = check_int64(int(value), row, name)
         else:
-            raise _wrong_label(name, "int, str or None", row, value)
+            raise wrong_value(name, "int, str or None", row, value)
     return values
-
-
-def as_camids(
-    camids: Iterable[Any] | None, count: int, *, name: str = "camids"
-) -> NDArray[np.int64]:
-    """Return (count,) int64 camids; None becomes :data:`NO_CAMID`, 2.0 is 2, a name its number.
-
-    A text that reads as a number, such as "7", "-1" or "nan", is refused: it is far more often a
-    number that was read as text than a camera that is not the one of that number.
-    """
-    if (
-        isinstance(camids, np.ndarray)
-        and not isinstance(camids, np.ma.MaskedArray)
-        and camids.dtype.kind == "i"
-        and camids.shape == (count,)
-    ):
-        column = camids.astype(np.int64)
-        if not (column == NO_CAMID).any():
-            return column
-    values = listed(camids, count, name)
-    column = np.full(count, NO_CAMID, dtype=np.int64)
-    for row, given in enumerate(values):
-        value = whole(plain(given))
-        if value is None:
-            continue
-        if isinstance(value, str) and value.strip() and not reads_as_number(value):
-            column[row] = camera_number(value)
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise _wrong_label(name, "int, a name or None", row, value)
-        column[row] = _check_int64(int(value), row, name)
-    return column
-
-
-def reads_as_number(text: str) -> bool:
-    """Return whether a text is one that :func:`as_camids` refuses as a number."""
-    if text.isdigit():
-        return True
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text  # Python reads 1_2 as 12; a camera may well be called so
-
-
-def camera_number(name: str) -> int:
-    """Return the number that stands for a camera's name: between -2**63 and -2**62."""
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return -(2**62) - (int.from_bytes(digest[:8], "big") >> 2)
-
-
-def camids_or_none(camids: NDArray[np.int64]) -> list[Pid]:
-    """Return a camid column as the caller knows it: None where there is no camera."""
-    return [None if camid == NO_CAMID else camid for camid in camids.tolist()]
 
 
 def as_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
@@ -114,14 +54,15 @@ def as_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
         ids = [plain(ids)]
     if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind == "i":
         return ids.astype(np.int64)
-    values = _labels(ids, "ids")
-    column = np.empty(len(values), dtype=np.int64)
+    column, kind = elements(ids, "ids")
+    values = [whole(value) for value in column] if kind == "f" else column
+    numbers = np.empty(len(values), dtype=np.int64)
     for row, given in enumerate(values):
         value = plain(given)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise _wrong_label("ids", "ints", row, value)
-        column[row] = _check_int64(int(value), row, "ids")
-    return column
+            raise wrong_value("ids", "ints", row, value)
+        numbers[row] = check_int64(int(value), row, "ids")
+    return numbers
 
 
 def as_new_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
@@ -145,39 +86,3 @@ def as_weights(weights: Any, count: int, *, name: str) -> NDArray[np.float64]:  
             )
         column[row] = value
     return column
-
-
-def listed(values: Any, count: int, name: str) -> list[Any]:  # noqa: ANN401 - as passed
-    """Return the ``count`` values of a column; None is a column of None."""
-    if values is None:
-        return [None] * count
-    column = _labels(values, name)
-    if len(column) != count:
-        raise InputError(
-            f"{name} must have one value per row: {count} rows, {len(column)} values."
-        )
-    return column
-
-
-def _labels(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - as passed
-    """Return a column's values, those of a float array as ints where they are whole."""
-    column, kind = elements(values, name)
-    return [whole(value) for value in column] if kind == "f" else column
-
-
-def _wrong_label(name: str, wanted: str, row: int, value: Any) -> InputError:  # noqa: ANN401 - any
-    hint = ""
-    if isinstance(value, float) and value != value:  # noqa: PLR0124 - NaN
-        hint = " Pass None for a row without one."
-    elif isinstance(value, str) and reads_as_number(value):
-        hint = " It reads as a number: pass an int."
-    return InputError(
-        f"{name} must be {wanted}; row {row} is {shorten(value)}"
-        f" of type {type(value).__name__}.{hint}"
-    )
-
-
-def _check_int64(value: int, row: int, name: str) -> int:
-    if not INT64.min < value <= INT64.max:
-        raise InputError(f"{name} must fit in 64 bits; row {row} is {value}.")
-    return value

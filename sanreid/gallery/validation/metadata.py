@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation.columns import listed
-from sanreid.utils.arrays import as_array, plain, shorten
+from sanreid.utils.arrays import as_array, listed, plain, shorten
 
 __all__ = ["as_metadata"]
 

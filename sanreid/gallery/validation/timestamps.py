@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation.columns import listed
 from sanreid.gallery.validation.scalars import is_finite
-from sanreid.utils.arrays import NAIVE, as_seconds, check_time_zones, shorten
+from sanreid.utils.arrays import NAIVE, as_seconds, check_time_zones, listed, shorten
 
 __all__ = ["as_timestamps"]
 
