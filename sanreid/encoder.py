@@ -243,6 +243,11 @@ class SANEncoder:
         return self._engine.dtype
 
     @property
+    def chooses_dtype(self) -> bool:
+        """Whether :attr:`dtype` was ``"auto"``, so that :meth:`to` chooses it for each device."""
+        return self._engine.chooses_dtype
+
+    @property
     def backend(self) -> str:
         """What runs the network: ``"torch"``, ``"onnx"`` or ``"openvino"``."""
         return self._engine.backend_name

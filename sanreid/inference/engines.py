@@ -65,6 +65,11 @@ class Engine:
         return self._precision
 
     @property
+    def chooses_dtype(self) -> bool:
+        """Whether the caller asked for ``"auto"``, so that :meth:`to` chooses again."""
+        return isinstance(self._dtype_asked, str) and self._dtype_asked == "auto"
+
+    @property
     def module(self) -> nn.Module:
         """The plain network."""
         raise NotImplementedError

@@ -7,7 +7,10 @@ from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sanreid.backends.device import resolve_dtype
+import torch
+
+from sanreid.backends.device import parse_device, resolve_dtype
+from sanreid.backends.runtimes import resolve
 from sanreid.encoder import SANEncoder
 from sanreid.errors import ImageError, SanreidError
 from sanreid.inference.batches import Batch, Failure
@@ -57,7 +60,9 @@ def embed_files(
         labels: As there.
         rows_per_shard: As there; a driver that is killed loses at most as many.
         device: As in :func:`embed`.
-        dtype: As in :func:`embed`.
+        dtype: How precisely. None: as the encoder has it. Where that is ``"auto"``, it is chosen
+            once for all actors: on GPUs as for a GPU of this machine, bfloat16 where it has none
+            (pass "float32" for GPUs older than compute capability 8); on CPUs as for this one.
         batch_size: As in :func:`embed`.
         flip: As in :func:`embed`.
         normalize: As in :func:`embed`.
@@ -77,7 +82,7 @@ def embed_files(
     """
     load_ray("ray.data")
     check_kind("encoder", encoder, SANEncoder, "a SANEncoder")
-    precision = encoder.dtype if dtype is None else resolve_dtype(dtype, encoder.device)
+    precision, dtype = _precision(encoder, dtype, device=device, num_gpus=num_gpus)
 
     def through_ray(pending: Sequence[Path]) -> Generator[Batch | Failure, None, None]:
         return _rows_of(
@@ -101,13 +106,33 @@ def embed_files(
         dim=encoder.embedding_dim,
         flip=flip,
         normalize=normalize,
-        dtype=str(precision).removeprefix("torch."),
+        dtype=_name_of(precision),
         backend=encoder.backend,
         resume=resume,
         labels=labels,
         rows_per_shard=rows_per_shard,
         progress=progress,
     )
+
+
+def _precision(
+    encoder: SANEncoder, dtype: str | None, *, device: str, num_gpus: float
+) -> tuple[torch.dtype, str | None]:
+    """Return the precision to note, and what to ask of the actors, so that both are the same."""
+    if encoder.backend != "torch":
+        asked = encoder.dtype if dtype is None else resolve(encoder.backend, "cpu", dtype)[1]
+        return asked, dtype
+    if dtype is None:
+        dtype = "auto" if encoder.chooses_dtype else str(encoder.dtype)
+    on_gpu = bool(num_gpus) if device == "auto" else parse_device(device).type == "cuda"
+    if dtype == "auto" and on_gpu and not torch.cuda.is_available():
+        dtype = "bfloat16"
+    precision = resolve_dtype(dtype, torch.device("cuda" if on_gpu else "cpu"))
+    return precision, _name_of(precision)
+
+
+def _name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _rows_of(
