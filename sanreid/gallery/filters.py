@@ -32,9 +32,10 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.datasets.people import NUMBER
 from sanreid.errors import InputError
 from sanreid.gallery.validation import camera_number, plain
-from sanreid.utils.arrays import as_seconds, elements, shorten
+from sanreid.utils.arrays import as_seconds, elements, shorten, whole
 
 __all__ = [
     "MISSING",
@@ -334,11 +335,36 @@ def _select_leaf(leaf: Leaf, source: FieldSource) -> NDArray[np.bool_]:
     coded = source.codes(leaf.field)
     if leaf.operator in _BY_VALUE:  # looked up, however many values there are
         operands = leaf.operand if isinstance(leaf.operand, tuple) else (leaf.operand,)
-        wanted = [code for one in operands for code in coded.find(one)]
+        found = [coded.find(one) for one in operands]
+        if leaf.field == "pid" and not all(found):
+            _check_kinds(operands, coded)
+        wanted = [code for codes in found for code in codes]
         mask = coded.codes == wanted[0] if len(wanted) == 1 else np.isin(coded.codes, wanted)
         return ~mask if leaf.operator in ("$ne", "$nin") else mask
     verdict = np.array([leaf.holds(value) for value in coded.values], dtype=bool)
     return np.asarray(verdict[coded.codes])
+
+
+def _check_kinds(operands: tuple[Scalar, ...], people: DictionaryColumn) -> None:
+    """Log that a text or a number finds nobody where the other is a person."""
+    for one in operands:
+        if people.find(one):
+            continue
+        if isinstance(one, str) and NUMBER.fullmatch(one) and people.find(int(one)):
+            _warn_of_kind("a text", "number")
+        elif _kind(one) == "number" and people.find(str(whole(one))):
+            _warn_of_kind("a number", "text")
+
+
+@functools.cache
+def _warn_of_kind(given: str, there: str) -> None:
+    """Log, once per direction, that the numbers and the texts of people are never equal."""
+    logger.warning(
+        "where compares pid with %s that names nobody, while the same %s is a person here: "
+        '7 and "7" are two people.',
+        given,
+        there,
+    )
 
 
 def _select_numbers(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import operator
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanreid.errors import InputError
-from sanreid.gallery import Gallery
+from sanreid.gallery import Gallery, filters
 from sanreid.gallery.filters import MISSING, parse
 
 ROWS = [
@@ -310,3 +311,17 @@ def test_timestamps_as_large_as_a_float_holds(condition, ids):
     gallery = Gallery(2)
     gallery.add(np.ones((3, 2)), timestamps=[0, 1e305, -1e305])
     assert gallery.find({"timestamp": condition}).tolist() == ids
+
+
+@pytest.mark.parametrize(("pid", "asked", "given"), [(7, "7", "text"), ("7", 7.0, "number")])
+def test_a_person_of_the_other_kind_is_said_once(caplog, pid, asked, given):
+    filters._warn_of_kind.cache_clear()
+    gallery = Gallery(2)
+    gallery.add(np.ones((2, 2)), pids=[pid, "anna"])
+    with caplog.at_level(logging.WARNING, "sanreid"):
+        assert len(gallery.find({"pid": {"$in": [pid, "anna", "nobody", None]}})) == 2
+        assert not caplog.records
+        for _ in range(2):
+            assert gallery.find({"pid": {"$in": [asked, "anna"]}}).tolist() == [1]
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"where compares pid with a {given} that names nobody")
