@@ -100,19 +100,13 @@ class ShardWriter:
         self._rows: list[ShardRow] = []
         with errors_of_writing(directory):
             make_folder(directory)
-            is_new = all(path.name == _LOCK for path in directory.iterdir())
-        if not is_new and not resume:
-            raise InputError(
-                f"{directory} is not empty. Resume what was begun there (resume=True, --resume), "
-                "or name another directory."
-            )
-        if not is_new:
+        if not _is_new(directory, resume=resume):
             _read_manifest(directory)  # before a lock is put beside something else
         with errors_of_writing(directory):
             self._lock = DirectoryLock(directory / _LOCK)
         self.done: set[str] = set()
         try:
-            if is_new:
+            if _is_new(directory, resume=resume):  # now that nobody else can begin it
                 self._write_manifest()
             else:
                 self._shards = self._resumed()
@@ -287,6 +281,22 @@ def _read(file: Path, *, columns: list[str]) -> Any:  # noqa: ANN401 - pyarrow.T
         return load_pyarrow("pyarrow.parquet").read_table(file, columns=columns)
     except (OSError, ValueError) as error:
         raise InputError(f"{file} cannot be read as Parquet: {error}") from error
+
+
+def _is_new(directory: Path, *, resume: bool) -> bool:
+    """Whether nothing but a lock is there.
+
+    Raises:
+        InputError: There is more, and nobody said to resume it.
+    """
+    with errors_of_writing(directory):
+        is_new = all(path.name == _LOCK for path in directory.iterdir())
+    if not is_new and not resume:
+        raise InputError(
+            f"{directory} is not empty. Resume what was begun there (resume=True, --resume), or "
+            "name another directory."
+        )
+    return is_new
 
 
 def _read_manifest(directory: Path) -> dict[str, Any]:

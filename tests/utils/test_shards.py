@@ -13,7 +13,9 @@ import time
 import numpy as np
 import pytest
 
-from sanreid.utils.shards import read_shards, shard_files
+from sanreid.errors import InputError
+from sanreid.utils import shards
+from sanreid.utils.shards import ShardRow, ShardWriter, read_shards, shard_files
 
 pytest.importorskip("pyarrow")
 
@@ -63,3 +65,36 @@ def test_killed_twenty_times_each_path_stands_once(tmp_path):
         for path, embedding in found.items():
             np.testing.assert_array_equal(embedding, np.full(4, int(path), np.float32))
         turns += 1
+
+
+@pytest.fixture
+def late(monkeypatch, tmp_path):
+    """Return a writer before whose lock another one has begun the directory and ended."""
+
+    def writer(**options):
+        return ShardWriter(tmp_path, fingerprint="f", dim=4, options={}, **options)
+
+    def lock(file):
+        monkeypatch.undo()
+        with writer() as other:
+            other.add(ShardRow("first", np.zeros(4, np.float32)))
+        return shards.DirectoryLock(file)
+
+    monkeypatch.setattr(shards, "DirectoryLock", lock)
+    return writer
+
+
+def test_what_another_writer_ended_meanwhile_is_resumed(late, tmp_path):
+    with late(resume=True) as writer:
+        assert writer.done == {"first"}
+        writer.add(ShardRow("second", np.ones(4, np.float32)))
+    (first, second) = (columns["path"] for columns in read_shards(shard_files(tmp_path)))
+    assert (first, second) == (["first"], ["second"])
+
+
+def test_what_another_writer_ended_meanwhile_is_not_overwritten(late, tmp_path):
+    with pytest.raises(InputError, match="is not empty. Resume"):
+        late()
+    assert len(shard_files(tmp_path)) == 1
+    with ShardWriter(tmp_path, fingerprint="f", dim=4, options={}, resume=True) as again:
+        assert again.done == {"first"}
