@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ImageError,
         InputError,
         MissingExtraError,
+        NoGalleryError,
         SanreidError,
         TrainingError,
         UnknownIdError,
@@ -83,6 +84,7 @@ _HOME = {
     "ImageError": "sanreid.errors",
     "InputError": "sanreid.errors",
     "MissingExtraError": "sanreid.errors",
+    "NoGalleryError": "sanreid.errors",
     "SANEncoder": "sanreid.encoder",
     "SanreidError": "sanreid.errors",
     "SearchResult": "sanreid.gallery",
@@ -130,6 +132,7 @@ __all__ = [  # noqa: RUF022 - in the order a reader meets them
     "UnknownIdError",
     "UnsupportedError",
     "MissingExtraError",
+    "NoGalleryError",
     "TrainingError",
     "__version__",
 ]

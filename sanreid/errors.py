@@ -10,6 +10,7 @@ SanreidError
 │   └── ChecksumError                the bytes on disk are not the released bytes
 ├── GalleryError                     a stored gallery is damaged, foreign, locked or too new
 │   ├── GalleryLockedError           another writer has it open; names the process
+│   ├── NoGalleryError               there is none where one was to be opened
 │   ├── UnknownIdError (KeyError)    an entry's id is not in the gallery
 │   └── UnsupportedError             where the gallery is kept, this cannot be done
 ├── MissingExtraError (ImportError)  an optional dependency is not installed; names the extra
@@ -29,6 +30,7 @@ __all__ = [
     "ImageError",
     "InputError",
     "MissingExtraError",
+    "NoGalleryError",
     "SanreidError",
     "TrainingError",
     "UnknownIdError",
@@ -85,6 +87,22 @@ class GalleryLockedError(GalleryError):
     def __init__(self, message: str, holder: int | None = None) -> None:
         super().__init__(message)
         self.holder = holder
+
+
+class NoGalleryError(GalleryError):
+    """There is no gallery where one was to be opened.
+
+    Args:
+        place: The path or the address.
+        advice: What to do now, a sentence.
+    """
+
+    def __init__(self, place: str, advice: str = "") -> None:
+        super().__init__(place, advice)
+        self.place = place
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (f"There is no gallery at {self.place}.", self.args[1])))
 
 
 class UnknownIdError(GalleryError, KeyError):

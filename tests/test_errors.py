@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import sanreid.errors as tree
 
 
@@ -26,3 +28,12 @@ def test_the_docstring_shows_every_class():
 def test_unknown_id_error_reads_as_a_sentence():
     assert str(tree.UnknownIdError("No entry has id 7.")) == "No entry has id 7."
     assert str(tree.UnknownIdError()) == ""
+
+
+def test_the_error_of_no_gallery_says_where_also_in_another_process():
+    error = pickle.loads(pickle.dumps(tree.NoGalleryError("people.gallery", "Make one.")))
+    assert (str(error), error.place) == (
+        "There is no gallery at people.gallery. Make one.",
+        "people.gallery",
+    )
+    assert str(tree.NoGalleryError("g")) == "There is no gallery at g."

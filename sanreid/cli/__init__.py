@@ -28,9 +28,11 @@ from sanreid.cli.style import paint
 from sanreid.cli.train import add_to as add_train
 from sanreid.cli.train import run_training
 from sanreid.cli.weights import add_to as add_weights
-from sanreid.errors import SanreidError
+from sanreid.errors import NoGalleryError, SanreidError
 
 __all__ = ["main"]
+
+_NO_GALLERY = "Make one with 'sanreid gallery build'."
 
 _EPILOG = """\
 start with:
@@ -69,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
         if sys.stdout is not None:  # None where the caller closed it
             sys.stdout.flush()
+    except NoGalleryError as error:  # told for callers from Python
+        return _fail(str(NoGalleryError(error.place, _NO_GALLERY)))
     except SanreidError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

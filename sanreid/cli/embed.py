@@ -17,6 +17,7 @@ from sanreid.cli.options import (
 from sanreid.cli.output import check_writable, print_json, printable, say
 from sanreid.errors import InputError
 from sanreid.utils.files import atomic_write
+from sanreid.utils.words import counted
 
 __all__ = ["add_to"]
 
@@ -132,5 +133,6 @@ def _run_shards(args: argparse.Namespace) -> int:
         return 0
     before = f", {done.resumed} were there" if done.resumed else ""
     failed = f", {len(done.failures)} could not be read" if done.failures else ""
-    print(f"{printable(args.output)}: {done.embedded} files embedded{before}{failed}")
+    files = counted(done.embedded, "file", "files")
+    print(f"{printable(args.output)}: {files} embedded{before}{failed}")
     return 0

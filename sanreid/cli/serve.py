@@ -12,6 +12,7 @@ from sanreid.cli.options import (
     positive_int,
 )
 from sanreid.cli.output import say, shown
+from sanreid.errors import GalleryError, NoGalleryError
 
 __all__ = ["add_to"]
 
@@ -123,7 +124,13 @@ def _run(args: argparse.Namespace) -> int:
         limits=limits,
         hosts=hosts,
     )
-    app.state.service.start()
+    try:
+        app.state.service.start()
+    except NoGalleryError as error:
+        if args.read_only:
+            raise
+        advice = "Pass --create for an empty one, or make one with 'sanreid gallery build'."
+        raise GalleryError(f"There is no gallery at {error.place}. {advice}") from error
     where = f"http://{args.host}:{args.port}"
     say(
         f"serving {shown(args.path)} at {where}, "

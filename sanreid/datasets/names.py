@@ -20,6 +20,7 @@ from sanreid.datasets.schemes import AUTO, SCHEMES, Names, NameScheme, Scheme, f
 from sanreid.errors import DatasetError
 from sanreid.utils.image_files import FoundImages, suffixes_for_messages, walk_images
 from sanreid.utils.paths import as_path, exists, is_folder
+from sanreid.utils.words import counted
 
 __all__ = ["examples", "label_files", "list_images", "read_crops"]
 
@@ -75,7 +76,8 @@ def read_crops(folder: str | Path, *, names: Names = AUTO, name: str | None = No
     unread = len(here) + len(below) - len(files)
     if unread:
         where = "right in it" if files is below else "in its sub-folders"
-        logger.warning("%s: %d images %s are not read by this scheme.", root, unread, where)
+        images = counted(unread, f"image {where} is", f"images {where} are")
+        logger.warning("%s: %s not read by this scheme.", root, images)
     title = name if name is not None else root.resolve().name
     return label_files(root, files, scheme or _recognise(root, files), title)
 

@@ -117,8 +117,8 @@ class Gallery:
             InputError: An argument is wrong, or ``wait`` is given on Milvus.
             GalleryLockedError: Another writer has it open, and still had after ``wait`` seconds;
                 ``holder`` is its process id.
-            GalleryError: It does not exist (without ``dim``), is damaged, foreign, of a newer
-                format, or of another dim or encoder.
+            NoGalleryError: It does not exist, and no ``dim`` is given.
+            GalleryError: It is damaged, foreign, of a newer format, or of another dim or encoder.
         """
         store = open_store(
             path,
@@ -137,8 +137,8 @@ class Gallery:
         """Read a gallery from disk into memory, checking every byte that is read.
 
         Raises:
-            GalleryError: It does not exist, is damaged, foreign, of a newer format or of another
-                encoder.
+            NoGalleryError: It does not exist.
+            GalleryError: It is damaged, foreign, of a newer format or of another encoder.
         """
         store = load_store(
             path,

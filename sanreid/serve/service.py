@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import GalleryError, InputError, UnknownIdError, UnsupportedError
+from sanreid.errors import (
+    GalleryError,
+    InputError,
+    NoGalleryError,
+    UnknownIdError,
+    UnsupportedError,
+)
 from sanreid.gallery import Gallery, Hit
 from sanreid.gallery.images import Encoder, as_encoder
 from sanreid.serve.metrics import Metrics
@@ -76,13 +82,17 @@ class Service:
         if self._opened is not None:
             return
         encoder = _loaded(self._source)
-        gallery = Gallery.open(
-            self._path,
-            dim=encoder.embedding_dim if self._create and not self.read_only else None,
-            mode="r" if self.read_only else "rw",
-            encoder_fingerprint=encoder.fingerprint,
-            wait=_waiting(self._path) if self._wait_s is None else self._wait_s,
-        )
+        try:
+            gallery = Gallery.open(
+                self._path,
+                dim=encoder.embedding_dim if self._create and not self.read_only else None,
+                mode="r" if self.read_only else "rw",
+                encoder_fingerprint=encoder.fingerprint,
+                wait=_waiting(self._path) if self._wait_s is None else self._wait_s,
+            )
+        except NoGalleryError as error:
+            advice = "" if self.read_only else "To create one, pass create=True."
+            raise NoGalleryError(error.place, advice) from None
         pool = ThreadPoolExecutor(self.limits.threads, thread_name_prefix="sanreid-serve")
         self._opened = encoder, gallery, pool
 

@@ -55,6 +55,10 @@ def test_what_a_server_cannot_do_is_said(run, built, people, tiny):
         (("build", people, ADDRESS, "--weights", tiny), f"{SHOWN} has 16 entries already"),
         (("build", people, ADDRESS, "--overwrite"), "on Milvus remove its entries first"),
         (("info", "milvus://ann:secret@host/other"), "There is no gallery at milvus://host"),
+        (
+            ("remove", "milvus://ann:secret@host/other", 1),
+            "There is no gallery at milvus://host:19530/other. Make one with 'sanreid gallery bu",
+        ),
     ):
         status, out, err = run("gallery", *action)
         assert (status, out) == (1, "")

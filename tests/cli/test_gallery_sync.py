@@ -151,9 +151,9 @@ def test_new_only_follows_too(run, built, crops, tiny):
     status, text, err = run("gallery", "add", crops, built, "--weights", tiny, "--new-only")
     assert (status, text) == (0, f"{built}: 0 added, 2 entries\n")
     assert err.splitlines() == [
-        "sanreid: 1 files that the gallery holds already are left out",
-        "sanreid: 1 entries were embedded again, because their files changed",
-        "sanreid: 1 entries were removed, because their files are gone",
+        "sanreid: 1 file that the gallery holds already is left out",
+        "sanreid: 1 entry was embedded again, because its file changed",
+        "sanreid: 1 entry was removed, because its file is gone",
     ]
 
 

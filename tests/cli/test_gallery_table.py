@@ -57,7 +57,7 @@ def test_a_table_names_people_cameras_and_times(run, run_json, table, tiny, tmp_
 def test_columns_with_the_names_of_the_fields_need_no_option(run, table, tiny, tmp_path):
     path = table(["crops/0.png,1,5"], header="path,pid,other\n")
     status, text, _ = run("gallery", "build", path, tmp_path / "g", "--weights", tiny)
-    assert (status, text) == (0, f"{tmp_path / 'g'}: 1 added (1 person by the table), 1 entries\n")
+    assert (status, text) == (0, f"{tmp_path / 'g'}: 1 added (1 person by the table), 1 entry\n")
     assert Gallery.load(tmp_path / "g").get(0)[0].camid is None
 
 
@@ -115,7 +115,7 @@ def test_a_table_without_people_says_so(run, table, tiny, tmp_path):
     build = ("gallery", "build", table(["crops/0.png"], header="path\n"), tmp_path / "g")
     status, text, _ = run(*build, "--weights", tiny)
     assert status == 0
-    assert "1 added (nobody named by the table), 1 entries" in text
+    assert text.endswith("1 added (nobody named by the table), 1 entry\n")
 
 
 def test_a_table_without_files_or_with_another_column_is_refused(run, table, tiny, tmp_path):

@@ -94,7 +94,8 @@ def test_an_address_is_no_path(run, tiny, started, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "wanted"),
     [
-        ((), "There is no gallery at"),
+        ((), "g. Pass --create for an empty one, or make one with 'sanreid gallery build'."),
+        (("--read-only",), "g. Make one with 'sanreid gallery build'."),
         (("--wait", "nan"), "wait must be seconds"),
         (("--token-file", "nowhere"), "The token cannot be read from"),
     ],

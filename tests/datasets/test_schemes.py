@@ -153,7 +153,7 @@ def test_a_time_is_no_camera(tmp_path, files, names):
 def test_images_that_a_scheme_does_not_reach_are_told(tmp_path, caplog):
     write(tmp_path, "0001_c1_a.jpg", "deeper/0002_c1_a.jpg")
     assert len(read_crops(tmp_path)) == 1
-    assert "1 images in its sub-folders are not read" in caplog.text
+    assert "1 image in its sub-folders is not read" in caplog.text
     caplog.clear()
     assert len(read_crops(write(tmp_path / "n", "stray.jpg", "anna/c1.jpg"), names="folders")) == 1
-    assert "1 images right in it are not read" in caplog.text
+    assert "1 image right in it is not read" in caplog.text

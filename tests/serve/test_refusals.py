@@ -13,7 +13,13 @@ import zlib
 import pytest
 from PIL import Image
 
-from sanreid.errors import ConfigError, GalleryError, GalleryLockedError, MissingExtraError
+from sanreid.errors import (
+    ConfigError,
+    GalleryError,
+    GalleryLockedError,
+    MissingExtraError,
+    NoGalleryError,
+)
 from sanreid.gallery import Gallery
 from sanreid.serve import Limits, create_app, read_token
 from sanreid.serve.running import LOOPBACK_HOSTS, check_exposure
@@ -284,7 +290,7 @@ def test_limits_are_numbers(wrong):
 
 def test_the_start_fails_with_the_library_s_errors(tiny_encoder, tmp_path):
     path = tmp_path / "g"
-    with pytest.raises(GalleryError, match="There is no gallery at"):
+    with pytest.raises(NoGalleryError, match="g. To create one, pass create=True.$"):
         create_app(path, tiny_encoder).state.service.start()
     with Gallery.open(path, dim=16), pytest.raises(GalleryLockedError):
         create_app(path, tiny_encoder, wait=0).state.service.start()

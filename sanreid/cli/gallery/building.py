@@ -183,5 +183,6 @@ def _report(
     who = f" ({named})" if added else ""
     normalizer = gallery.camera_normalizer
     how = "" if normalizer is None else f", {len(normalizer.camids)} cameras normalised"
-    print(f"{printable(shown(args.path))}: {len(added)} added{who}, {len(gallery)} entries{how}")
+    entries = counted(len(gallery), "entry", "entries")
+    print(f"{printable(shown(args.path))}: {len(added)} added{who}, {entries}{how}")
     return 0

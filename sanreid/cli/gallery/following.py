@@ -26,6 +26,7 @@ from sanreid.cli.labels import Label
 from sanreid.cli.options import encode_files, load_encoder
 from sanreid.cli.output import print_json, printable, say, shown
 from sanreid.utils.files import sha256_of
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -142,17 +143,41 @@ def follow(
 def report_changes(changes: Changes) -> None:
     """Report what was done besides adding."""
     if changes.same:
-        say(f"{changes.same} files that the gallery holds already are left out")
+        held = "that the gallery holds already"
+        say(counted(changes.same, f"file {held} is left out", f"files {held} are left out"))
     if changes.changed:
-        say(f"{len(changes.changed)} entries were embedded again, because their files changed")
+        say(
+            counted(
+                len(changes.changed),
+                "entry was embedded again, because its file changed",
+                "entries were embedded again, because their files changed",
+            )
+        )
     if changes.moved:
-        say(f"{len(changes.moved)} entries have new paths, because their files moved")
+        say(
+            counted(
+                len(changes.moved),
+                "entry has a new path, because its file moved",
+                "entries have new paths, because their files moved",
+            )
+        )
     if changes.removed:
-        say(f"{len(changes.removed)} entries were removed, because their files are gone")
+        say(
+            counted(
+                len(changes.removed),
+                "entry was removed, because its file is gone",
+                "entries were removed, because their files are gone",
+            )
+        )
     if changes.unknown:
         say(
-            f"{changes.unknown} entries have no record of their content and were not checked; "
-            "'sanreid gallery sync' embeds their files again"
+            counted(
+                changes.unknown,
+                "entry has no record of its content and was not checked; 'sanreid gallery sync' "
+                "embeds its file again",
+                "entries have no record of their content and were not checked; 'sanreid gallery "
+                "sync' embeds their files again",
+            )
         )
 
 
@@ -267,6 +292,7 @@ def _sync(args: argparse.Namespace) -> int:
         print_json({"path": shown(args.path), **counts, "entries": entries, "failures": listed})
         return 0
     words = ", ".join(f"{number} {name}" for name, number in counts.items())
+    num_entries = counted(entries, "entry", "entries")
     would = " (nothing was written)" if args.dry_run else ""
-    print(f"{printable(shown(args.path))}: {words}, {entries} entries{would}")
+    print(f"{printable(shown(args.path))}: {words}, {num_entries}{would}")
     return 0

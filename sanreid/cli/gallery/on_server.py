@@ -16,6 +16,7 @@ from sanreid.cli.gallery.resuming import Build
 from sanreid.cli.labels import AnyLabel
 from sanreid.cli.output import say, shown
 from sanreid.errors import GalleryError, InputError
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.encoder import SANEncoder
@@ -58,9 +59,10 @@ class ServerBuild(Build):
         fingerprint, dim = self._encoder.fingerprint, self._encoder.embedding_dim
         with Gallery.open(self._address, dim=dim, encoder_fingerprint=fingerprint) as gallery:
             if len(gallery):
+                entries = counted(len(gallery), "entry", "entries")
                 raise GalleryError(
-                    f"{shown(self._address)} has {len(gallery)} entries already. Extend it with "
-                    "'sanreid gallery add', or remove them first."
+                    f"{shown(self._address)} has {entries} already. Extend it with 'sanreid "
+                    "gallery add', or remove them first."
                 )
             try:
                 yield gallery

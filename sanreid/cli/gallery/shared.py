@@ -17,7 +17,7 @@ from sanreid.cli.options import (
     gallery_path,
 )
 from sanreid.cli.output import say
-from sanreid.errors import GalleryError
+from sanreid.errors import GalleryError, NoGalleryError
 
 __all__ = [
     "CONTENT",
@@ -97,9 +97,7 @@ def put_path_first(args: argparse.Namespace) -> None:
 def check_is_there(path: str | Path) -> None:
     """Find out before the long work whether there is a gallery; of a server, opening asks."""
     if not _is_there(path):
-        raise GalleryError(
-            f"There is no gallery at {path}. Make one with 'sanreid gallery build'."
-        )
+        raise NoGalleryError(str(path))
 
 
 def _is_there(path: str | Path) -> bool:

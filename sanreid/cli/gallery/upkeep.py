@@ -19,6 +19,7 @@ from sanreid.cli.options import (
 )
 from sanreid.cli.output import print_json, printable, shown
 from sanreid.errors import InputError
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.cli.gallery.shared import Actions
@@ -95,7 +96,11 @@ def _verify(args: argparse.Namespace) -> int:
     with Gallery.open(args.path, mode="r") as gallery:
         gallery.verify()
         entries = len(gallery)
-    return _answer(args, {"ok": True, "entries": entries}, f"ok, {entries} entries")
+    return _answer(args, {"ok": True, "entries": entries}, f"ok, {_entries(entries)}")
+
+
+def _entries(number: int) -> str:
+    return counted(number, "entry", "entries")
 
 
 def _compact(args: argparse.Namespace) -> int:
@@ -105,7 +110,7 @@ def _compact(args: argparse.Namespace) -> int:
     with Gallery.open(args.path) as gallery:
         gallery.compact()
         entries = len(gallery)
-    return _answer(args, {"entries": entries}, f"compacted, {entries} entries")
+    return _answer(args, {"entries": entries}, f"compacted, {_entries(entries)}")
 
 
 def _remove(args: argparse.Namespace) -> int:
@@ -121,7 +126,7 @@ def _remove(args: argparse.Namespace) -> int:
     erased = "'sanreid gallery compact' erases them from disk"
     if is_address(args.path) and parse_address(args.path).is_lite:
         erased = "Milvus Lite decides itself when their rows leave its files"
-    words = f"{removed} removed, {entries} entries; {erased}"
+    words = f"{removed} removed, {_entries(entries)}; {erased}"
     return _answer(args, {"removed": removed, "entries": entries}, words)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sanreid.errors import GalleryError
+from sanreid.errors import NoGalleryError
 from sanreid.gallery.milvus.address import parse_address
 from sanreid.gallery.milvus.collections import (
     as_kind,
@@ -38,12 +38,12 @@ def open_milvus(
     """
     place, index = parse_address(address), as_kind(index)
     if place.is_lite and dim is None and not Path(place.uri).exists():
-        raise GalleryError(_absent(place.shown, write=write))
+        raise _absent(place.shown, write=write)
     connection = Connection(place)
     try:
         if not connection.call("has_collection", place.name):
             if dim is None or not write:
-                raise GalleryError(_absent(place.shown, write=write))  # noqa: TRY301 - to close
+                raise _absent(place.shown, write=write)  # noqa: TRY301 - to close
             _create(connection, place.name, dim, index, fingerprint)
         found = check_entries(connection, place.name)
         for name in (place.name, settings_name(place.name)):
@@ -65,5 +65,5 @@ def _create(
     create_entries(connection, name, dim, index)
 
 
-def _absent(shown: str, *, write: bool) -> str:
-    return f"There is no gallery at {shown}." + (" To create one, pass its dim." if write else "")
+def _absent(shown: str, *, write: bool) -> NoGalleryError:
+    return NoGalleryError(shown, "To create one, pass its dim." if write else "")

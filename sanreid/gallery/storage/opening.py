@@ -6,7 +6,7 @@ import os
 import time
 from dataclasses import replace
 
-from sanreid.errors import GalleryError, GalleryLockedError, InputError
+from sanreid.errors import GalleryError, GalleryLockedError, InputError, NoGalleryError
 from sanreid.gallery.index.kinds import as_index_kind
 from sanreid.gallery.milvus.address import is_address
 from sanreid.gallery.storage.directory_store import DirectoryStore
@@ -64,9 +64,8 @@ def open_store(
     folder, index, disk = resolved(path), as_index_kind(index), disk or Disk()
     if not is_gallery(folder):
         if dim is None or mode == "r":
-            raise GalleryError(
-                f"There is no gallery at {folder}."
-                + ("" if mode == "r" else " To create one, pass its dim.")
+            raise NoGalleryError(
+                str(folder), "" if mode == "r" else "To create one, pass its dim."
             )
         create_directory(folder, dim, Settings(fingerprint), disk)
     deadline = time.monotonic() + wait_s
@@ -94,7 +93,7 @@ def load_store(
         return _loaded_from_milvus(path, index=index, fingerprint=fingerprint)
     index, folder = as_index_kind(index), resolved(path)
     if not is_gallery(folder):
-        raise GalleryError(f"There is no gallery at {folder}.")
+        raise NoGalleryError(str(folder))
     stored = DirectoryStore(folder, write=False)
     try:
         _check_encoder(stored, fingerprint, keep=False)
