@@ -143,7 +143,7 @@ class DirectoryStore(MemoryStore):
                     f"{log.description.dim}; this one has dim {before.description.dim}. "
                     "Open it again."
                 )
-            before.close()
+            before.retire()
             self._use(log)
 
     def close(self) -> None:
@@ -233,7 +233,7 @@ class DirectoryStore(MemoryStore):
         except GalleryError:
             self._log.broken = self._log.is_outdated()
             raise
-        self._log.close()
+        self._log.retire()
         self._reopened()
 
     def _tidy(self) -> None:

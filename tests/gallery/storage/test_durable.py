@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
@@ -59,6 +60,18 @@ def test_many_small_commits_and_chunks(path, monkeypatch):
         assert result.ids.tolist() == other.ids.tolist()
         assert contents(gallery) == contents(in_memory)
         gallery.verify()
+
+
+@pytest.mark.parametrize("mode", ["rw", "r"])
+def test_a_search_under_way_ends_on_the_rows_it_began_with(path, mode):
+    with Gallery.open(path) as writer, contextlib.ExitStack() as stack:
+        gallery = writer if mode == "rw" else stack.enter_context(Gallery.open(path, mode="r"))
+        rows = gallery._store.snapshot().rows()  # as a search begins: nothing is read yet
+        writer.remove([0])
+        writer.compact()
+        gallery.refresh()
+        np.testing.assert_array_equal(rows.vectors.take(np.arange(3)), EYE[:3])
+        assert gallery.ids.tolist() == [1, 2]
 
 
 def test_a_missing_path_needs_a_dim(tmp_path):

@@ -7,6 +7,7 @@ The order of writes and syncs here is what durability rests on; see
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import os
 import time
@@ -46,6 +47,8 @@ from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 
 __all__ = ["CommitLog"]
+
+logger = logging.getLogger(__name__)
 
 _RETRIES = 20
 _SMALL_READ = 64 << 20  # bytes
@@ -110,6 +113,14 @@ class CommitLog:
     def close(self) -> None:
         """Close the files; what is mapped stays readable."""
         self._finalizer()
+
+    def retire(self) -> None:
+        """Close the files that others have replaced; searches under way read on what is mapped."""
+        try:
+            self._vectors.map_all()
+        except GalleryError as error:
+            logger.warning("A search that is under way may fail: %s", error)
+        self.close()
 
     def after_fork(self) -> None:
         """Forget, in a forked child, locks that threads of the parent may have held."""

@@ -191,6 +191,14 @@ class MappedVectors:
             self._table = table
             self.path = path
 
+    def map_all(self) -> None:
+        """Map every row, so that readers no longer need the file's descriptor.
+
+        Raises:
+            GalleryError: They cannot be mapped.
+        """
+        self._mapped(self._num_rows)
+
     def _check(self, start: int, stop: int) -> None:
         if stop <= self._all_checked:
             return
@@ -230,10 +238,11 @@ class MappedVectors:
 
     def _mapped(self, stop: int) -> list[NDArray[np.float32]]:
         """Return the chunks, mapped at least up to row ``stop``."""
-        chunks = self._chunks
-        if chunks and (len(chunks) - 1) * self._rows_per_chunk + len(chunks[-1]) >= stop:
-            return chunks
+        if self._num_mapped() >= stop:
+            return self._chunks
         with self._lock:
+            if self._num_mapped() >= stop:  # by another thread, while this one waited
+                return self._chunks
             full = [chunk for chunk in self._chunks if len(chunk) == self._rows_per_chunk]
             row_bytes = self.dim * 4
             for first in range(
@@ -251,6 +260,10 @@ class MappedVectors:
                 full.append(rows)
             self._chunks = full
             return full
+
+    def _num_mapped(self) -> int:
+        chunks = self._chunks
+        return (len(chunks) - 1) * self._rows_per_chunk + len(chunks[-1]) if chunks else 0
 
     def _cut_short(self, more_rows: int) -> str:
         wanted = (self._num_rows + more_rows) * self.dim * 4
