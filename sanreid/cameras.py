@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sanreid.datasets.cameras import NO_CAMID, as_camids, camera_number, named, read_names
+from sanreid.datasets.cameras import NO_CAMID, as_camids, named, read_names
 from sanreid.errors import InputError
 from sanreid.metrics.checks import check_fraction
 from sanreid.metrics.vectors import unit_rows
@@ -207,9 +207,8 @@ class CameraNormalizer:
             InputError: A field is missing, or they do not fit together.
         """
         try:
-            names = {camera_number(one): one for one in fields["camids"] if isinstance(one, str)}
-            numbers = {name: number for number, name in names.items()}
-            camids = np.array([numbers.get(one, one) for one in fields["camids"]], dtype=np.int64)
+            known, names = read_names(fields["camids"])
+            camids = as_camids(known, len(known), optional=False)
             counts = np.array(fields["counts"], dtype=np.int64)
             means = np.array(fields["means"], dtype=np.float32)
         except (KeyError, TypeError, ValueError, OverflowError) as error:

@@ -267,3 +267,10 @@ def test_the_input_stays_as_it_was():
     CameraNormalizer.fit(embeddings, camids)(embeddings, camids)
     np.testing.assert_array_equal(embeddings, kept[0])
     np.testing.assert_array_equal(camids, kept[1])
+
+
+@pytest.mark.parametrize("camids", [["7", 9], ["", 9], [1.5, 2], [True, 2], [None, 2], "ab"])
+def test_a_state_with_cameras_that_nobody_has_is_refused(camids):
+    fields = {"camids": camids, "counts": [1, 1], "means": [[0.1, 0.0]] * 3}
+    with pytest.raises(InputError):
+        CameraNormalizer.from_dict(fields)

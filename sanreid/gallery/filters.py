@@ -352,7 +352,7 @@ def _check_kinds(operands: tuple[Scalar, ...], people: DictionaryColumn) -> None
             continue
         if isinstance(one, str) and NUMBER.fullmatch(one) and people.find(int(one)):
             _warn_of_kind("a text", "number")
-        elif _kind(one) == "number" and people.find(str(whole(one))):
+        elif isinstance(one, (int, float)) and abs(one) < 2**63 and people.find(str(whole(one))):
             _warn_of_kind("a number", "text")
 
 

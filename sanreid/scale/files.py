@@ -121,7 +121,9 @@ def _precision(
     """Return the precision to note, and what to ask of the actors, so that both are the same."""
     if encoder.backend != "torch":
         asked = encoder.dtype if dtype is None else resolve(encoder.backend, "cpu", dtype)[1]
-        return asked, dtype
+        if encoder.dtype == torch.int8:  # of a quantised file, whatever is asked
+            return encoder.dtype, dtype
+        return asked, _name_of(asked)
     if dtype is None:
         dtype = "auto" if encoder.chooses_dtype else str(encoder.dtype)
     on_gpu = bool(num_gpus) if device == "auto" else parse_device(device).type == "cuda"

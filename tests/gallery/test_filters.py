@@ -325,3 +325,9 @@ def test_a_person_of_the_other_kind_is_said_once(caplog, pid, asked, given):
             assert gallery.find({"pid": {"$in": [asked, "anna"]}}).tolist() == [1]
     (record,) = caplog.records
     assert record.getMessage().startswith(f"where compares pid with a {given} that names nobody")
+
+
+def test_a_person_of_a_number_beyond_all_numbers_is_nobody():
+    gallery = Gallery(2)
+    gallery.add(np.eye(2), pids=["7", "anna"])
+    assert not len(gallery.find({"pid": 10**5000}))

@@ -74,6 +74,16 @@ def test_a_search_under_way_ends_on_the_rows_it_began_with(path, mode):
         assert gallery.ids.tolist() == [1, 2]
 
 
+def test_a_search_under_way_reads_no_other_file_once_its_gallery_is_closed(path):
+    gallery = Gallery.open(path, mode="r")
+    rows = gallery._store.snapshot().rows()
+    gallery.close()
+    with Gallery.open(path.parent / "other", dim=4) as other:  # its files get the numbers
+        other.add(2 * EYE)
+        with pytest.raises(GalleryError, match=r"vectors-000001.f32 was closed; open the gallery"):
+            rows.vectors.take(np.arange(3))
+
+
 def test_a_missing_path_needs_a_dim(tmp_path):
     with pytest.raises(
         GalleryError, match="There is no gallery at .* To create one, pass its dim"

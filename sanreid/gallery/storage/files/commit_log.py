@@ -112,6 +112,7 @@ class CommitLog:
 
     def close(self) -> None:
         """Close the files; what is mapped stays readable."""
+        self._vectors.release()
         self._finalizer()
 
     def retire(self) -> None:

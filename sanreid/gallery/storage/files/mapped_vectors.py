@@ -130,9 +130,9 @@ class MappedVectors:
         if not len(rows):
             return np.empty((0, self.dim), dtype=np.float32)
         stop = int(rows.max()) + 1
+        table = self._table  # before the chunks, which hold all of its blocks then
         chunks = self._mapped(stop)
         if self._all_checked < stop:
-            table = self._table
             for block in np.unique(table.block_of(rows)):
                 self._check_block(table, int(block), chunks)
         if len(chunks) == 1:
@@ -199,6 +199,11 @@ class MappedVectors:
         """
         self._mapped(self._num_rows)
 
+    def release(self) -> None:
+        """Forget the descriptor, which another file may get; what is mapped stays readable."""
+        with self._lock:
+            self._fd = -1
+
     def _check(self, start: int, stop: int) -> None:
         if stop <= self._all_checked:
             return
@@ -243,6 +248,8 @@ class MappedVectors:
         with self._lock:
             if self._num_mapped() >= stop:  # by another thread, while this one waited
                 return self._chunks
+            if self._fd < 0:
+                raise GalleryError(f"{self.path} was closed; open the gallery again.")
             full = [chunk for chunk in self._chunks if len(chunk) == self._rows_per_chunk]
             row_bytes = self.dim * 4
             for first in range(
