@@ -14,6 +14,7 @@ pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
 
 
+@pytest.mark.slow
 def test_onnx(run, tiny, people, tmp_path):
     out = tmp_path / "new" / "tiny.onnx"
     status, output, errors = run("export", tiny, out, "--format", "onnx", "--json")
@@ -106,6 +107,7 @@ def test_errors_are_one_line(run, tiny, people, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["empty"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "out", "written", "said"),
     [
