@@ -57,6 +57,7 @@ WARM = "wanted = encoder.encode([image] * 9)"
 SAME = "return int(abs(encoder.encode([image] * 9) @ encoder.encode(image)[0] - 1).max() > 1e-3)"
 
 
+@slow
 @pytest.mark.parametrize(
     ("parent", "child", "dtype", "backend"),
     [

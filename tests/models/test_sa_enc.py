@@ -76,6 +76,7 @@ def test_new_convolutions_have_the_spread_of_torchvisions():
             assert torch.equal(value, wanted)
 
 
+@pytest.mark.slow
 def test_building_on_the_meta_device_loads_neither_compiler_nor_torchvision():
     code = (
         "import sys, torch\n"
