@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
+from multiprocessing.connection import wait
 from typing import Any
 
 from sanreid.errors import DatasetError
@@ -24,7 +26,8 @@ def in_processes(
 ) -> Iterator[None]:
     """Call a function with the arguments of each job; yield as each is done.
 
-    An error or an interrupt ends it once the jobs under way are done.
+    An error or an interrupt ends it once the jobs under way are done. If the calling process is
+    killed, the others end at once.
 
     Args:
         call: A function of a module.
@@ -37,7 +40,9 @@ def in_processes(
     context = multiprocessing.get_context("spawn")
     with (
         _one_thread_each(),
-        ProcessPoolExecutor(min(processes, len(jobs), _MOST), mp_context=context) as pool,
+        ProcessPoolExecutor(
+            min(processes, len(jobs), _MOST), mp_context=context, initializer=_end_with_parent
+        ) as pool,
     ):
         try:
             futures = [pool.submit(call, *arguments) for arguments in jobs]
@@ -57,6 +62,18 @@ def in_processes(
 def shared_studio() -> Studio:
     """Return the body and its tables, opened once in each process."""
     return Studio.open()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent does: a pool's waits for its next job forever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # noqa: S101 - a process of a pool has one
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
