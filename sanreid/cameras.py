@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.datasets.cameras import NO_CAMID, as_camids, named, read_names
 from sanreid.errors import InputError
-from sanreid.metrics.checks import check_fraction
 from sanreid.metrics.vectors import unit_rows
+from sanreid.utils.arguments import as_fraction
 from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["CameraNormalizer", "checked_camids"]
@@ -254,8 +254,7 @@ class CameraNormalizer:
 def _checked_shrinkage(shrinkage: Any) -> Shrinkage:  # noqa: ANN401 - as passed
     if isinstance(shrinkage, str) and shrinkage == "auto":
         return "auto"
-    check_fraction(shrinkage, "shrinkage")
-    return float(shrinkage)
+    return as_fraction(shrinkage, "shrinkage")
 
 
 def _shares(

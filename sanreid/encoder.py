@@ -378,7 +378,7 @@ class SANEncoder:
             InputError: A folder holds no images, with ``on_error="raise"``; or an argument is
                 wrong.
         """
-        check_choice("on_error", on_error, ("raise", "collect"))
+        check_choice(on_error, "on_error", ("raise", "collect"))
         options = Options(batch_size, flip, normalize, "rgb")
         files, failures = expand_paths(paths, collect=on_error == "collect")
         rows: list[NDArray[np.float32]] = []
@@ -495,7 +495,7 @@ class SANEncoder:
                 passes through, after the embeddings of the images before it.
             InputError: An argument is wrong; at once.
         """
-        check_choice("on_error", on_error, ("raise", "skip"))
+        check_choice(on_error, "on_error", ("raise", "skip"))
         options = Options(batch_size, flip, normalize, color)
         name_positions = not is_one_image(images)
         total = _length(images)
@@ -568,7 +568,7 @@ class SANEncoder:
             InputError: ``boxes`` is none of these; all boxes lie within 0 to 1; or a box has no
                 area inside the frame or holds NaN, with ``on_error="raise"``: names its row.
         """
-        check_choice("on_error", on_error, ("raise", "skip"))
+        check_choice(on_error, "on_error", ("raise", "skip"))
         picture = load_image(frame, color=color, position="the frame")
         corners = read_boxes(boxes, columns=columns)
         crops, kept = crop_boxes(picture, corners, skip=on_error == "skip")

@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.images import Color, ImageSource, is_one_image, iterate_images, load_crop, load_image
 from sanreid.integrations.boxes import read_boxes
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import as_count, shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.progress import progress_bar
 
@@ -153,8 +153,7 @@ def crop_quality(
     """
     if encoder is not None and not (hasattr(encoder, "encode") and hasattr(encoder, "input_size")):
         raise InputError(f"encoder must be a SANEncoder; got {shown(encoder)}.")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise InputError(f"batch_size must be an int of at least 1; got {shown(batch_size)}.")
+    batch_size = as_count(batch_size, "batch_size")
     inside = _inside(boxes, frame_size)
     several = not is_one_image(images)
     total = len(images) if several and isinstance(images, Sequence) else None

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sanreid.metrics.checks import check_fraction, check_whole
 from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
 from sanreid.neighbourhoods import (
     THREADS,
@@ -24,6 +23,7 @@ from sanreid.neighbourhoods import (
     in_threads,
     squared_distance,
 )
+from sanreid.utils.arguments import as_count, as_fraction
 
 __all__ = ["k_reciprocal_rerank"]
 
@@ -72,9 +72,8 @@ def k_reciprocal_rerank(
         Zhong et al., CVPR 2017. A crop always counts as its own nearest neighbour, equal
         distances rank by index, queries first.
     """
-    check_whole(k1, "k1")
-    check_whole(k2, "k2")
-    check_fraction(lambda_value, "lambda_value")
+    k1, k2 = as_count(k1, "k1"), as_count(k2, "k2")
+    lambda_value = as_fraction(lambda_value, "lambda_value")
     queries, gallery = unit_rows_of_both(query_embeddings, gallery_embeddings)
 
     originals = np.empty((len(queries), len(gallery)), dtype=np.float32)

@@ -258,8 +258,8 @@ def test_an_unreadable_image_is_named_by_its_index_or_path(tiny_encoder, crop, t
     ("options", "match"),
     [
         ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
-        ({"batch_size": 2.5}, "batch_size must be a whole number; got 2.5"),
-        ({"batch_size": True}, "batch_size must be a whole number; got True"),
+        ({"batch_size": 2.5}, "batch_size must be an int of at least 1; got 2.5"),
+        ({"batch_size": True}, "batch_size must be an int of at least 1; got True"),
         ({"color": "grb"}, "color must be 'rgb' or 'bgr'; got 'grb'"),
     ],
 )

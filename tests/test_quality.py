@@ -167,7 +167,7 @@ def test_a_table(people):
         ({"boxes": [[0, 0, 9, 9]], "frame_size": (0, 640)}, r"got \(0, 640\)"),
         ({"boxes": [[0, 0, 9, 9]], "frame_size": 480}, "got 480"),
         ({"encoder": "san-r50"}, "encoder must be a SANEncoder; got 'san-r50'"),
-        ({"batch_size": 0}, "batch_size must be an int of at least 1; got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1; got 0"),
     ],
 )
 def test_wrong_arguments(people, options, message):

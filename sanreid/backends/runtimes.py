@@ -87,7 +87,7 @@ def resolve(
     Raises:
         InputError: There is no such backend, or it cannot have them.
     """
-    check_choice("backend", backend, RUNTIMES)
+    check_choice(backend, "backend", RUNTIMES)
     if backend == "torch":
         resolved = resolve_device(device)
         return resolved, resolve_dtype(dtype, resolved)

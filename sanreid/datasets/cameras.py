@@ -73,7 +73,7 @@ def as_camids(
         value = whole(plain(given))
         if value is None and optional:
             continue
-        if isinstance(value, str) and value.strip() and not reads_as_number(value):
+        if isinstance(value, str) and _is_name(value):
             column[row] = camera_number(value)
             continue
         if isinstance(value, bool) or not isinstance(value, int):
@@ -95,7 +95,7 @@ def read_names(camids: Any, *, name: str = "camids") -> tuple[Any, dict[int, str
         return camids, {}
     values = plain_values(camids, name)
     names = {str.__str__(value) for value in values if isinstance(value, str)}
-    return values, {camera_number(name): name for name in names if name and not name.isdigit()}
+    return values, {camera_number(name): name for name in names if _is_name(name)}
 
 
 def camids_or_none(camids: NDArray[np.int64]) -> list[int | str | None]:
@@ -112,3 +112,7 @@ def in_order(camids: Iterable[int | str | None]) -> tuple[int | str, ...]:
     """Return cameras in order, numbers rising, then names; without None."""
     known = [one for one in camids if one is not None]
     return tuple(sorted(known, key=lambda one: (isinstance(one, str), one)))
+
+
+def _is_name(text: str) -> bool:
+    return bool(text.strip()) and not reads_as_number(text)

@@ -26,7 +26,7 @@ def split_by_camera(crops: CropSet) -> tuple[CropSet, CropSet]:
     Returns:
         The queries and the gallery, each in the order of ``crops``.
     """
-    check_kind("crops", crops, CropSet, "a CropSet")
+    check_kind(crops, "crops", CropSet, "a CropSet")
     is_query = first_per_camera(crops.pids, crops.camids)
     is_query &= ~np.isin(crops.pids, crops.ignored_pids)
     query, gallery = crops.select(is_query), crops.select(~is_query)
@@ -51,9 +51,9 @@ def merge_crops(sets: Sequence[CropSet], *, name: str = "merged") -> CropSet:
         InputError: No source, or two crops have the same key (the same folder twice, or two
             folders of the same name: give them different names).
     """
-    check_kind("sets", sets, Sequence, "a sequence of CropSet")
+    check_kind(sets, "sets", Sequence, "a sequence of CropSet")
     for crops in sets:
-        check_kind("each set", crops, CropSet, "a CropSet")
+        check_kind(crops, "each set", CropSet, "a CropSet")
     if not sets:
         raise InputError("merge_crops() needs at least one set of crops; got none.")
     kept = [crops.without_ignored() for crops in sets]

@@ -105,7 +105,7 @@ def _read_table(
     given: str | Path, name: str | None, encoding: str | None, *, with_splits: bool = False
 ) -> tuple[CropSet, list[str]]:
     path = as_path(given, "a CSV file")
-    check_kind("encoding", encoding, (str, type(None)), "a text encoding's name or None")
+    check_kind(encoding, "encoding", (str, type(None)), "a text encoding's name or None")
     wanted = (*_COLUMNS, "split") if with_splits else _COLUMNS
     rows = _Rows()
     for line, values in _lines(path, _read_text(path, encoding, wanted), wanted):

@@ -12,7 +12,7 @@ from sanreid.datasets.cameras import named
 from sanreid.errors import InputError
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID, as_number
-from sanreid.utils.arrays import shorten
+from sanreid.utils.arrays import short_repr
 
 __all__ = ["check_normalizer", "fit_to_entries", "means_moved", "normalized"]
 
@@ -90,7 +90,7 @@ def check_normalizer(normalizer: Any, dim: int) -> None:  # noqa: ANN401 - as pa
     if not isinstance(normalizer, CameraNormalizer):
         raise InputError(
             'normalizer must be a CameraNormalizer, "fit", or None to turn it off; '
-            f"got {shorten(normalizer)}."
+            f"got {short_repr(normalizer)}."
         )
     if normalizer.dim != dim:
         raise InputError(

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from sanreid.backends.interface import Backend
 from sanreid.config import EncoderConfig
-from sanreid.errors import ImageError, InputError, WeightsError
+from sanreid.errors import ImageError, WeightsError
 from sanreid.images import Color, load_crop
-from sanreid.utils.arguments import check_choice, check_flag, shown
+from sanreid.utils.arguments import as_count, check_choice, check_flag
 from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["Batch", "Failure", "Options", "default_workers", "embed_in_batches", "map_ahead"]
@@ -46,13 +46,10 @@ class Options:
     color: Color
 
     def __post_init__(self) -> None:
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int | np.integer):
-            raise InputError(f"batch_size must be a whole number; got {shown(self.batch_size)}.")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size must be at least 1; got {self.batch_size}.")
-        check_flag("flip", self.flip)
-        check_flag("normalize", self.normalize)
-        check_choice("color", self.color, ("rgb", "bgr"))
+        as_count(self.batch_size, "batch_size")
+        check_flag(self.flip, "flip")
+        check_flag(self.normalize, "normalize")
+        check_choice(self.color, "color", ("rgb", "bgr"))
 
 
 @dataclass(frozen=True, slots=True)

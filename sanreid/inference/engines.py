@@ -156,8 +156,8 @@ class ModuleEngine(Engine):
         device: str | int | torch.device,
         dtype: str | torch.dtype,
     ) -> None:
-        check_kind("module", module, nn.Module, "a torch.nn.Module")
-        check_kind("config", config, EncoderConfig, "an EncoderConfig")
+        check_kind(module, "module", nn.Module, "a torch.nn.Module")
+        check_kind(config, "config", EncoderConfig, "an EncoderConfig")
         super().__init__(config, backend=backend, device=device, dtype=dtype)
         with plain_torch():
             self._module = module.to(device=self.device, dtype=torch.float32).eval()

@@ -80,7 +80,7 @@ def embed_into_shards(
         InputError: As there.
         MissingExtraError: ``pyarrow`` is not installed.
     """
-    check_flag("resume", resume)
+    check_flag(resume, "resume")
     target = as_path(directory, "a directory for the shards")
     known = _checked_labels(labels)
     files, failures = expand_paths(paths, collect=True)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.utils import arrays
 
-__all__ = ["as_array", "check_fraction", "check_unmasked", "check_whole"]
+__all__ = ["as_array", "check_unmasked"]
 
 
 def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
@@ -28,21 +28,7 @@ def as_array(values: ArrayLike, name: str) -> NDArray[Any]:
         raise InputError(f"{name} cannot be read as an array: {error}") from error
 
 
-def check_whole(value: object, name: str, *, least: int = 1) -> None:
-    """InputError unless ``value`` is an int of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise InputError(f"{name} is a whole number of at least {least}; got {value!r}.")
-    if value < least:
-        raise InputError(f"{name} is at least {least}; got {value}.")
-
-
 def check_unmasked(array: NDArray[Any], name: str) -> None:
     """Raise InputError if numbers are masked: what stands behind the mask would be counted."""
     if isinstance(array, np.ma.MaskedArray) and array.mask.any():
         raise InputError(f"{name} hold masked numbers; every one is needed.")
-
-
-def check_fraction(value: object, name: str) -> None:
-    """InputError unless ``value`` is a number between 0 and 1."""
-    if not isinstance(value, (int, float, np.integer, np.floating)) or not 0 <= value <= 1:
-        raise InputError(f"{name} is a number between 0 and 1; got {value!r}.")

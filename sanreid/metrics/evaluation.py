@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array, check_unmasked, check_whole
+from sanreid.metrics.checks import as_array, check_unmasked
 from sanreid.metrics.labels import Labels
 from sanreid.metrics.ranking import SingleShot, match_ranks
 from sanreid.metrics.report import EvaluationReport
 from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
+from sanreid.utils.arguments import as_count, as_seed
 
 __all__ = ["evaluate", "evaluate_distances"]
 
@@ -180,10 +181,10 @@ class _Rules:
                 f"protocol is one of {', '.join(get_args(Protocol))}; got {self.protocol!r}."
             )
         for name in ("max_rank", "num_repeats"):
-            check_whole(value := getattr(self, name), name)
+            value = as_count(getattr(self, name), name)
             if value > _MOST:
                 raise InputError(f"{name} is at most {_MOST:,}; got {value}.")
-        check_whole(self.seed, "seed", least=0)
+        as_seed(self.seed)
 
 
 def _evaluate(blocks: Iterator[NDArray[Any]], labels: Labels, rules: _Rules) -> EvaluationReport:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array, check_fraction
+from sanreid.metrics.checks import as_array
 from sanreid.metrics.vectors import unit_rows
+from sanreid.utils.arguments import as_fraction
 
 __all__ = ["group_near_duplicates"]
 
@@ -46,7 +47,7 @@ def group_near_duplicates(
     >>> group_near_duplicates(pictures, ["anna", "anna", "anna", "bert"])
     array([0, 0, 1, 2])
     """
-    check_fraction(min_similarity, "min_similarity")
+    min_similarity = as_fraction(min_similarity, "min_similarity")
     rows = as_array(pictures, "pictures")
     people = as_array(pids, "pids")
     if rows.ndim < 2 or rows.dtype.kind not in "fiu" or people.shape != rows.shape[:1]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.metrics.checks import check_fraction, check_whole
+from sanreid.utils.arguments import as_count, as_fraction, as_seed
 
 __all__ = ["EvaluationReport", "joined_report"]
 
@@ -134,7 +134,7 @@ class EvaluationReport:
         Raises:
             InputError: ``num_points`` is below 1.
         """
-        check_whole(num_points, "num_points")
+        num_points = as_count(num_points, "num_points")
         wanted = np.arange(1, num_points + 1)
         ends = np.cumsum(self.num_matches)
         total = np.zeros(num_points)
@@ -183,9 +183,8 @@ def _bootstrap(
     seed: int,
 ) -> tuple[float, float]:
     """Return the percentile interval of the mean, persons drawn with all of their queries."""
-    check_fraction(confidence, "confidence")
-    check_whole(num_resamples, "num_resamples")
-    check_whole(seed, "seed", least=0)
+    confidence = as_fraction(confidence, "confidence")
+    num_resamples, seed = as_count(num_resamples, "num_resamples"), as_seed(seed)
     numbers: dict[int | str, int] = {}
     person = [numbers.setdefault(pid, len(numbers)) for pid in pids.tolist()]
     queries = np.bincount(person)

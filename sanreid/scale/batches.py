@@ -76,7 +76,7 @@ class EmbedCrops:
         load_pyarrow("pyarrow")
         if not isinstance(column, str) or not column:
             raise InputError(f"column must be the name of a column; got {shown(column)}.")
-        check_flag("keep_images", keep_images)
+        check_flag(keep_images, "keep_images")
         self._options = Options(batch_size, flip, normalize, color)
         self._column, self._keep_images = column, keep_images
         if isinstance(encoder, SANEncoder):

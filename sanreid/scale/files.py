@@ -81,7 +81,7 @@ def embed_files(
             goes on from them.
     """
     load_ray("ray.data")
-    check_kind("encoder", encoder, SANEncoder, "a SANEncoder")
+    check_kind(encoder, "encoder", SANEncoder, "a SANEncoder")
     precision, dtype = _precision(encoder, dtype, device=device, num_gpus=num_gpus)
 
     def through_ray(pending: Sequence[Path]) -> Generator[Batch | Failure, None, None]:

@@ -7,15 +7,13 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sanreid.backends.interface import BackendName
 from sanreid.encoder import SANEncoder
 from sanreid.errors import InputError
 from sanreid.images import Color
 from sanreid.inference.batches import Options
 from sanreid.scale.batches import EmbedCrops
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import as_count, shown
 from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:
@@ -88,7 +86,7 @@ def embed(
     Options(batch_size, flip, normalize, color)  # checked here, not on another machine
     if rows_per_block is None:
         rows_per_block = batch_size * _BATCHES_PER_BLOCK["gpu" if num_gpus else "cpu"]
-    _check_count("rows_per_block", rows_per_block)
+    rows_per_block = as_count(rows_per_block, "rows_per_block")
     pool = _pool(actors)
     cpus = 1.0 if num_cpus is None else float(num_cpus)
     _warn_if_starved(pool.min_size, cpus)
@@ -149,19 +147,11 @@ def _pool(actors: object) -> Any:  # noqa: ANN401 - ActorPoolStrategy
     if actors is None:
         return strategy(min_size=1)
     if isinstance(actors, tuple | list) and len(actors) == 2:
-        for count in actors:
-            _check_count("actors", count)
-        least, most = (int(count) for count in actors)
+        least, most = (as_count(count, "actors") for count in actors)
         if least > most:
             raise InputError(f"actors must be (least, most); got ({least}, {most}).")
         return strategy(min_size=least, max_size=most)
-    _check_count("actors", actors)
-    return strategy(size=int(actors))  # type: ignore[call-overload] # just checked
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise InputError(f"{name} must be a whole number of at least 1; got {shown(value)}.")
+    return strategy(size=as_count(actors, "actors"))
 
 
 def _warn_if_starved(actors: int, cpus: float) -> None:

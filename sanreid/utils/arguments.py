@@ -2,20 +2,78 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sanreid.errors import InputError
+from sanreid.utils.arrays import plain
 from sanreid.utils.paths import shorten
 
-__all__ = ["check_choice", "check_flag", "check_kind", "first_repeated", "shown"]
+__all__ = [
+    "as_count",
+    "as_fraction",
+    "as_number",
+    "as_seed",
+    "check_choice",
+    "check_flag",
+    "check_kind",
+    "first_repeated",
+    "is_finite",
+    "shown",
+]
 
 T = TypeVar("T", bound=Hashable)
 
 
-def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+def as_count(value: Any, name: str, *, least: int = 1) -> int:  # noqa: ANN401 - as passed
+    """Return ``value`` as an int of at least ``least``, of NumPy or Python.
+
+    Raises:
+        InputError: It is less, beyond 64 bits, or no int.
+    """
+    number = plain(value)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise InputError(f"{name} must be an int of at least {least}; got {shown(value)}.")
+    if number < least:
+        raise InputError(f"{name} must be at least {least}; got {shown(number)}.")
+    if number >= 2**63:
+        raise InputError(f"{name} must fit in 64 bits; got {shown(number)}.")
+    return number
+
+
+def as_seed(value: Any) -> int:  # noqa: ANN401 - as passed
+    """Return a seed of random numbers, an int of at least 0."""
+    return as_count(value, "seed", least=0)
+
+
+def as_number(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
+    """Return ``value`` as a finite float.
+
+    Raises:
+        InputError: It is NaN, infinite or no number.
+    """
+    number = plain(value)
+    if isinstance(number, bool) or not is_finite(number):
+        raise InputError(f"{name} must be a finite number; got {shown(value)}.")
+    return float(number)
+
+
+def as_fraction(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
+    """Return ``value`` as a float between 0 and 1, both included.
+
+    Raises:
+        InputError: It is outside, or no number.
+    """
+    number = plain(value)
+    if isinstance(number, bool) or not is_finite(number) or not 0 <= number <= 1:
+        raise InputError(f"{name} must be a number between 0 and 1; got {shown(value)}.")
+    return float(number)
+
+
+def check_choice(value: object, name: str, choices: Iterable[str]) -> None:
     """Refuse a value that is none of ``choices``.
 
     Raises:
@@ -30,7 +88,7 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
         raise InputError(f"{name} must be {wanted}; got {shown(value)}.")
 
 
-def check_flag(name: str, value: object, *, optional: bool = False) -> None:
+def check_flag(value: object, name: str, *, optional: bool = False) -> None:
     """Refuse a value that is neither true nor false (nor, if ``optional``, None).
 
     Raises:
@@ -43,7 +101,7 @@ def check_flag(name: str, value: object, *, optional: bool = False) -> None:
         raise InputError(f"{name} must be {wanted}; got {shown(value)}.")
 
 
-def check_kind(name: str, value: object, kind: type | tuple[type, ...], wanted: str) -> None:
+def check_kind(value: object, name: str, kind: type | tuple[type, ...], wanted: str) -> None:
     """Refuse a value that is of none of the types ``kind``; ``wanted`` says what they are.
 
     Raises:
@@ -61,6 +119,14 @@ def first_repeated(items: Iterable[T]) -> T | None:
             return item
         seen.add(item)
     return None
+
+
+def is_finite(value: Any) -> bool:  # noqa: ANN401 - any value
+    """Return whether ``value`` is a number that a float64 can hold."""
+    try:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:  # an int beyond all floats
+        return False
 
 
 def shown(value: object) -> str:

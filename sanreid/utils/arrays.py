@@ -28,7 +28,7 @@ __all__ = [
     "plain",
     "plain_values",
     "reads_as_number",
-    "shorten",
+    "short_repr",
     "whole",
     "wrong_value",
 ]
@@ -96,7 +96,7 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
         unordered = isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet))
         if unordered or not isinstance(values, Iterable):
             raise InputError(
-                f"{name} must be a sequence with one value per row; got {shorten(values)}"
+                f"{name} must be a sequence with one value per row; got {short_repr(values)}"
                 f" of type {type(values).__name__}."
             )
         return _iterated(values, name), ""
@@ -155,7 +155,7 @@ def wrong_value(
     elif isinstance(value, str) and reads_as_number(value):
         hint = " It reads as a number: pass an int."
     return InputError(
-        f"{name} must be {wanted}; row {row} is {shorten(value)}"
+        f"{name} must be {wanted}; row {row} is {short_repr(value)}"
         f" of type {type(value).__name__}.{hint}"
     )
 
@@ -239,7 +239,7 @@ def whole(value: Any) -> Any:  # noqa: ANN401 - any value
     return value
 
 
-def shorten(value: object) -> str:
+def short_repr(value: object) -> str:
     """Return the beginning of a value's ``repr``, for a message."""
     try:
         text = repr(value)

@@ -55,7 +55,7 @@ def progress_bar(
         initial: Units done before.
         leave: Whether the bar stays when the work is done.
     """
-    check_flag("progress", progress, optional=True)
+    check_flag(progress, "progress", optional=True)
     if not (_is_watched() if progress is None else progress):
         return nullcontext(_NoBar())
     tqdm = _bar_kind()

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import as_count
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import atomic_write, atomic_write_text, errors_of_writing, make_folder
 from sanreid.utils.locks import DirectoryLock
@@ -82,13 +82,8 @@ class ShardWriter:
         rows_per_shard: int = 4096,
     ) -> None:
         load_pyarrow("pyarrow")
-        if isinstance(rows_per_shard, bool) or not isinstance(rows_per_shard, int | np.integer):
-            raise InputError(
-                f"rows_per_shard must be a whole number; got {shown(rows_per_shard)}."
-            )
-        if rows_per_shard < 1:
-            raise InputError(f"rows_per_shard must be at least 1; got {rows_per_shard}.")
-        self._directory, self._rows_per_shard = directory, rows_per_shard
+        self._directory = directory
+        self._rows_per_shard = as_count(rows_per_shard, "rows_per_shard")
         self._manifest: dict[str, Any] = {
             "kind": _KIND,
             "format_version": _FORMAT,

@@ -47,7 +47,7 @@ def model_card(
             not recorded.
         repo_id: The Hub repository it is for; the loading example names a folder when None.
     """
-    check_kind("config", config, EncoderConfig, "an EncoderConfig")
+    check_kind(config, "config", EncoderConfig, "an EncoderConfig")
     name = entry.name if entry else "An image encoder"
     height, width = config.input_size
     source = repr(repo_id) if repo_id else '"path/to/this/folder"'

@@ -134,7 +134,7 @@ def fetch(
         ChecksumError: The file is not the released one. It stays in place for inspection.
         WeightsError: The file cannot be had.
     """
-    check_kind("entry", entry, WeightsEntry, "a row of the manifest")
+    check_kind(entry, "entry", WeightsEntry, "a row of the manifest")
     path = bundled_path(entry)
     hub = entry.hub
     if hub is not None:
@@ -177,7 +177,7 @@ def verify(name: str, *, cache_dir: str | Path | None = None) -> Path:
         ChecksumError: The file is not the released one.
         WeightsError: There is no local copy.
     """
-    check_kind("name", name, str, "a name of the manifest")
+    check_kind(name, "name", str, "a name of the manifest")
     return fetch(read_manifest().entry(name), cache_dir=cache_dir, local_files_only=True)
 
 
@@ -206,7 +206,7 @@ def download(
         ChecksumError: What came is not what was released.
         WeightsError: They cannot be had.
     """
-    check_kind("name", name, str, "a name of the manifest or a Hub repository")
+    check_kind(name, "name", str, "a name of the manifest or a Hub repository")
     weights = read_manifest().weights
     if name in weights:
         _refuse_revision(revision, f"{name!r} is a name of the manifest, already pinned")

@@ -245,7 +245,7 @@ def save_directory(
     from safetensors.torch import save_file  # noqa: PLC0415 - loads torch
 
     directory = expanded(directory)
-    check_kind("config", config, EncoderConfig, "an EncoderConfig")
+    check_kind(config, "config", EncoderConfig, "an EncoderConfig")
     _check_mapping(state_dict)
     tensors = _storable(state_dict, directory)
     check_keys(encoder_shapes(config), tensors, origin=f"the encoder to save in {directory}")
@@ -285,9 +285,9 @@ def save_directory(
 def _check_mapping(state_dict: object) -> None:
     import torch  # noqa: PLC0415 - listing weights needs no torch
 
-    check_kind("state_dict", state_dict, Mapping, "a mapping of names to tensors")
+    check_kind(state_dict, "state_dict", Mapping, "a mapping of names to tensors")
     for key, value in cast("Mapping[object, object]", state_dict).items():
-        check_kind(f"state_dict[{shown(key)}]", value, torch.Tensor, "a tensor")
+        check_kind(value, f"state_dict[{shown(key)}]", torch.Tensor, "a tensor")
 
 
 def is_file(path: Path) -> bool:

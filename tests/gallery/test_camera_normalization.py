@@ -100,7 +100,7 @@ def test_keeping_the_camera_changes_nothing_without_normalisation():
     assert kept.ids.tolist() == gallery.search(rows, 3).ids.tolist()
     assert kept.ids[:, 0].tolist() == list(range(50))
     assert kept.query_pids == tuple(pids.tolist())
-    with pytest.raises(InputError, match='same_camera must be "exclude" or "keep"; got'):
+    with pytest.raises(InputError, match="same_camera must be 'exclude' or 'keep'; got"):
         gallery.search(rows, 3, query_camids=camids, same_camera="leave")
 
 

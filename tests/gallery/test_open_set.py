@@ -229,7 +229,7 @@ def test_a_calibrated_gallery_needs_no_threshold(people):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"group": "worst"}, 'group must be "best" or "mean"'),
+        ({"group": "worst"}, "group must be 'best' or 'mean'"),
         ({"top": 0}, "top must be at least 1"),
         ({"threshold": float("nan")}, "threshold must be a finite number"),
         ({"query_pids": ["a"]}, "query_pids need query_camids"),

@@ -276,7 +276,7 @@ def test_what_names_no_files_is_refused(source):
 
 @pytest.mark.parametrize("kept", [1.5, None, "7", True])
 def test_rows_per_shard_is_a_whole_number(tiny_encoder, crops, tmp_path, kept):
-    with pytest.raises(InputError, match="rows_per_shard must be a whole number"):
+    with pytest.raises(InputError, match="rows_per_shard must be an int"):
         tiny_encoder.encode_to(tmp_path / "out", crops, rows_per_shard=kept)
 
 

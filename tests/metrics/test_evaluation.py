@@ -379,7 +379,7 @@ def test_interval_holds_the_mean_and_narrows_with_people():
         alone.mAP_interval(confidence=95)
     with pytest.raises(InputError, match="at least 1"):
         alone.mAP_interval(num_resamples=0)
-    with pytest.raises(InputError, match="seed is at least 0"):
+    with pytest.raises(InputError, match="seed must be at least 0"):
         alone.mAP_interval(seed=-1)
 
 
@@ -607,13 +607,13 @@ def test_nan_in_a_later_block_is_named_by_its_place(monkeypatch):
     ("options", "message"),
     [
         ({"protocol": "market"}, "one of market1501, cuhk03; got 'market'"),
-        ({"max_rank": 0}, "max_rank is at least 1; got 0"),
-        ({"max_rank": 5.0}, "max_rank is a whole number of at least 1; got 5.0"),
-        ({"max_rank": None}, "max_rank is a whole number"),
-        ({"max_rank": True}, "max_rank is a whole number"),
-        ({"num_repeats": 0}, "num_repeats is at least 1"),
-        ({"seed": -1}, "seed is at least 0; got -1"),
-        ({"seed": None}, "seed is a whole number of at least 0; got None"),
+        ({"max_rank": 0}, "max_rank must be at least 1; got 0"),
+        ({"max_rank": 5.0}, "max_rank must be an int of at least 1; got 5.0"),
+        ({"max_rank": None}, "max_rank must be an int"),
+        ({"max_rank": True}, "max_rank must be an int"),
+        ({"num_repeats": 0}, "num_repeats must be at least 1"),
+        ({"seed": -1}, "seed must be at least 0; got -1"),
+        ({"seed": None}, "seed must be an int of at least 0; got None"),
     ],
 )
 def test_wrong_options(options, message):

@@ -191,7 +191,7 @@ def test_a_gallery_shows_its_counts_and_crops(crops):
     assert words[index + 1] == "12"
     assert words[words.index("2 more") + 1] == "2"
     assert html.count("<img") == 10
-    with pytest.raises(InputError, match='field must be "pid" or "camid"'):
+    with pytest.raises(InputError, match="field must be 'pid' or 'camid'"):
         gallery.counts("floor")
 
 

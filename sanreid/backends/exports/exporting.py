@@ -96,8 +96,8 @@ def export(
             embeddings than the encoder (a cosine below 0.9999 in float32).
     """
     target = _target(path, backend)
-    check_choice("input_form", input_form, INPUT_FORMS)
-    check_kind("The encoder", getattr(encoder, "config", encoder), EncoderConfig, "a SANEncoder")
+    check_choice(input_form, "input_form", INPUT_FORMS)
+    check_kind(getattr(encoder, "config", encoder), "The encoder", EncoderConfig, "a SANEncoder")
     row = FORMATS[backend]
     config = encoder.config
     size = config.input_size

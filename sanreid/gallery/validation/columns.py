@@ -14,7 +14,7 @@ from sanreid.utils.arrays import (
     elements,
     listed,
     plain,
-    shorten,
+    short_repr,
     whole,
     wrong_value,
 )
@@ -82,7 +82,7 @@ def as_weights(weights: Any, count: int, *, name: str) -> NDArray[np.float64]:  
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not number or not 0 <= value < float("inf"):
             raise InputError(
-                f"{name} must be finite and at least 0; row {row} is {shorten(value)}."
+                f"{name} must be finite and at least 0; row {row} is {short_repr(value)}."
             )
         column[row] = value
     return column

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sanreid.errors import InputError
-from sanreid.utils.arrays import as_array, listed, plain, shorten
+from sanreid.utils.arrays import as_array, listed, plain, short_repr
 
 __all__ = ["as_metadata"]
 
@@ -34,7 +34,7 @@ def as_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 - as 
             continue
         if not isinstance(value, Mapping):
             raise InputError(
-                f"metadata must be a dict or None; row {row} is {shorten(value)}"
+                f"metadata must be a dict or None; row {row} is {short_repr(value)}"
                 f" of type {type(value).__name__}."
             )
         try:
@@ -65,7 +65,7 @@ def _as_json(value: Any, row: int, depth: int, under: str = "") -> Any:  # noqa:
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise InputError(
-                    f"metadata keys must be str; row {row} has the key {shorten(key)}"
+                    f"metadata keys must be str; row {row} has the key {short_repr(key)}"
                     f" of type {type(key).__name__}."
                 )
             fields[key] = _as_json(inner, row, depth + 1, key)

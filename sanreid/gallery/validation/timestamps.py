@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.gallery.validation.scalars import is_finite
-from sanreid.utils.arrays import NAIVE, as_seconds, check_time_zones, listed, shorten
+from sanreid.utils.arguments import is_finite
+from sanreid.utils.arrays import NAIVE, as_seconds, check_time_zones, listed, short_repr
 
 __all__ = ["as_timestamps"]
 
@@ -32,13 +32,13 @@ def as_timestamps(
     for row, value in enumerate(listed(timestamps, count, name)):
         seconds = as_seconds(value)
         if isinstance(seconds, dt.datetime):
-            raise InputError(f"{name}: row {row}, {shorten(value)}, {NAIVE}")
+            raise InputError(f"{name}: row {row}, {short_repr(value)}, {NAIVE}")
         if seconds is None:
             continue
         if isinstance(seconds, bool) or not is_finite(seconds):
             raise InputError(
                 f"{name} must be finite seconds (float), datetimes with a time zone, or None; "
-                f"row {row} is {shorten(value)} of type {type(value).__name__}."
+                f"row {row} is {short_repr(value)} of type {type(value).__name__}."
             )
         column[row] = float(seconds)
     return column

@@ -99,7 +99,7 @@ def test_a_missing_path_needs_a_dim(tmp_path):
 def test_what_is_asked_for_must_agree(path):
     with pytest.raises(GalleryError, match="has dim 4; dim=5 was asked for"):
         Gallery.open(path, dim=5)
-    with pytest.raises(InputError, match='mode must be "rw" or "r"; got \'w\''):
+    with pytest.raises(InputError, match="mode must be 'rw' or 'r'; got 'w'"):
         Gallery.open(path, mode="w")
     with pytest.raises(InputError, match="index must be one of"):
         Gallery.open(path, index="fast")

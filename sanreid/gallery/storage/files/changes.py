@@ -18,7 +18,7 @@ from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.table import Change, Table
 from sanreid.gallery.store import Settings
 from sanreid.gallery.validation import camera_number
-from sanreid.gallery.validation.scalars import is_finite
+from sanreid.utils.arguments import is_finite
 
 __all__ = ["change_columns", "replay", "snapshot_columns", "table_columns"]
 
