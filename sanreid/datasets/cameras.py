@@ -30,6 +30,7 @@ __all__ = [
     "camera_number",
     "camids_or_none",
     "in_order",
+    "is_camera_name",
     "named",
     "read_names",
 ]
@@ -73,7 +74,7 @@ def as_camids(
         value = whole(plain(given))
         if value is None and optional:
             continue
-        if isinstance(value, str) and _is_name(value):
+        if isinstance(value, str) and is_camera_name(value):
             column[row] = camera_number(value)
             continue
         if isinstance(value, bool) or not isinstance(value, int):
@@ -95,7 +96,7 @@ def read_names(camids: Any, *, name: str = "camids") -> tuple[Any, dict[int, str
         return camids, {}
     values = plain_values(camids, name)
     names = {str.__str__(value) for value in values if isinstance(value, str)}
-    return values, {camera_number(name): name for name in names if _is_name(name)}
+    return values, {camera_number(name): name for name in names if is_camera_name(name)}
 
 
 def camids_or_none(camids: NDArray[np.int64]) -> list[int | str | None]:
@@ -114,5 +115,6 @@ def in_order(camids: Iterable[int | str | None]) -> tuple[int | str, ...]:
     return tuple(sorted(known, key=lambda one: (isinstance(one, str), one)))
 
 
-def _is_name(text: str) -> bool:
+def is_camera_name(text: str) -> bool:
+    """Return whether a text can be a camera's name: one that reads as a number cannot."""
     return bool(text.strip()) and not reads_as_number(text)

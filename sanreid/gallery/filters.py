@@ -32,6 +32,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from sanreid.datasets.cameras import is_camera_name
 from sanreid.datasets.people import NUMBER
 from sanreid.errors import InputError
 from sanreid.gallery.validation import camera_number, plain
@@ -255,7 +256,7 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
     if isinstance(value, PurePath):
         value = str(value)  # as metadata keeps it
     if isinstance(value, str) and field in ("id", "camid", "timestamp"):
-        if field == "camid" and operator in _BY_VALUE and value and not value.isdigit():
+        if field == "camid" and operator in _BY_VALUE and is_camera_name(value):
             return camera_number(value)
         _warn_of_text(field)
     if isinstance(value, float) and math.isnan(value):

@@ -152,9 +152,5 @@ def looks(k: int, rerank: Any, expand: Any) -> tuple[int, int]:  # noqa: ANN401 
     if isinstance(rerank, bool):
         candidates = max(100, 5 * k) if rerank else 0
     else:
-        candidates = validation.as_count(rerank, "rerank", least=0)
-    wide = validation.as_count(expand, "expand", least=0)
-    for name, value in (("rerank", candidates), ("expand", wide)):
-        if value > _MOST_LOOKED_AT:
-            raise InputError(f"{name} looks at {_MOST_LOOKED_AT:,} hits at most; got {value}.")
-    return candidates, wide
+        candidates = validation.as_count(rerank, "rerank", least=0, most=_MOST_LOOKED_AT)
+    return candidates, validation.as_count(expand, "expand", least=0, most=_MOST_LOOKED_AT)

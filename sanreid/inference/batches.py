@@ -46,7 +46,7 @@ class Options:
     color: Color
 
     def __post_init__(self) -> None:
-        as_count(self.batch_size, "batch_size")
+        object.__setattr__(self, "batch_size", as_count(self.batch_size, "batch_size"))
         check_flag(self.flip, "flip")
         check_flag(self.normalize, "normalize")
         check_choice(self.color, "color", ("rgb", "bgr"))
@@ -101,7 +101,7 @@ def embed_in_batches(
         except ImageError as error:
             return error
 
-    ahead = min(_BATCHES_AHEAD * int(options.batch_size), sys.maxsize)
+    ahead = min(_BATCHES_AHEAD * options.batch_size, sys.maxsize)
     prepared = map_ahead(prepare, images, workers=default_workers(), ahead=ahead)
     with closing(prepared):
         try:

@@ -23,7 +23,7 @@ from sanreid.metrics.labels import Labels
 from sanreid.metrics.ranking import SingleShot, match_ranks
 from sanreid.metrics.report import EvaluationReport
 from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
-from sanreid.utils.arguments import as_count, as_seed
+from sanreid.utils.arguments import as_count, as_seed, check_choice
 
 __all__ = ["evaluate", "evaluate_distances"]
 
@@ -176,15 +176,10 @@ class _Rules:
     seed: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.protocol, str) or self.protocol not in get_args(Protocol):
-            raise InputError(
-                f"protocol is one of {', '.join(get_args(Protocol))}; got {self.protocol!r}."
-            )
+        check_choice(self.protocol, "protocol", get_args(Protocol))
         for name in ("max_rank", "num_repeats"):
-            value = as_count(getattr(self, name), name)
-            if value > _MOST:
-                raise InputError(f"{name} is at most {_MOST:,}; got {value}.")
-        as_seed(self.seed)
+            object.__setattr__(self, name, as_count(getattr(self, name), name, most=_MOST))
+        object.__setattr__(self, "seed", as_seed(self.seed))
 
 
 def _evaluate(blocks: Iterator[NDArray[Any]], labels: Labels, rules: _Rules) -> EvaluationReport:

@@ -168,7 +168,7 @@ class EmbedCrops:
 
         count = 0
         crop: NDArray[np.uint8] | None = None
-        ahead = 2 * int(self._options.batch_size)
+        ahead = 2 * self._options.batch_size
         with closing(map_ahead(read, images, workers=default_workers(), ahead=ahead)) as found:
             for index, one in enumerate(found):
                 if isinstance(one, ImageError):

@@ -83,7 +83,8 @@ def embed(
     ray_data = load_ray("ray.data")
     if not isinstance(dataset, ray_data.Dataset):
         raise InputError(f"dataset must be a ray.data.Dataset; got {shown(dataset)}.")
-    Options(batch_size, flip, normalize, color)  # checked here, not on another machine
+    # checked here, not on another machine
+    batch_size = Options(batch_size, flip, normalize, color).batch_size
     if rows_per_block is None:
         rows_per_block = batch_size * _BATCHES_PER_BLOCK["gpu" if num_gpus else "cpu"]
     rows_per_block = as_count(rows_per_block, "rows_per_block")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
@@ -28,28 +28,28 @@ __all__ = [
 T = TypeVar("T", bound=Hashable)
 
 
-def as_count(value: Any, name: str, *, least: int = 1) -> int:  # noqa: ANN401 - as passed
-    """Return ``value`` as an int of at least ``least``, of NumPy or Python.
+def as_count(value: object, name: str, *, least: int = 1, most: int | None = 2**63 - 1) -> int:
+    """Return ``value`` as an int from ``least`` to ``most``; NumPy's and tensors' are taken too.
 
     Raises:
-        InputError: It is less, beyond 64 bits, or no int.
+        InputError: It is outside, or no int.
     """
     number = plain(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InputError(f"{name} must be an int of at least {least}; got {shown(value)}.")
     if number < least:
         raise InputError(f"{name} must be at least {least}; got {shown(number)}.")
-    if number >= 2**63:
-        raise InputError(f"{name} must fit in 64 bits; got {shown(number)}.")
+    if most is not None and number > most:
+        raise InputError(f"{name} must be at most {most:,}; got {shown(number)}.")
     return number
 
 
-def as_seed(value: Any) -> int:  # noqa: ANN401 - as passed
+def as_seed(value: object) -> int:
     """Return a seed of random numbers, an int of at least 0."""
-    return as_count(value, "seed", least=0)
+    return as_count(value, "seed", least=0, most=None)
 
 
-def as_number(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
+def as_number(value: object, name: str) -> float:
     """Return ``value`` as a finite float.
 
     Raises:
@@ -61,7 +61,7 @@ def as_number(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
     return float(number)
 
 
-def as_fraction(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
+def as_fraction(value: object, name: str) -> float:
     """Return ``value`` as a float between 0 and 1, both included.
 
     Raises:
@@ -121,7 +121,7 @@ def first_repeated(items: Iterable[T]) -> T | None:
     return None
 
 
-def is_finite(value: Any) -> bool:  # noqa: ANN401 - any value
+def is_finite(value: object) -> bool:
     """Return whether ``value`` is a number that a float64 can hold."""
     try:
         return isinstance(value, (int, float)) and math.isfinite(value)
@@ -131,7 +131,11 @@ def is_finite(value: Any) -> bool:  # noqa: ANN401 - any value
 
 def shown(value: object) -> str:
     """Return a value as a message shows it: short, and of large things only the type."""
-    if value is None or isinstance(value, str | bytes | bool | int | float | complex):
-        return shorten(repr(value))
+    simple = plain(value)
+    if value is None or isinstance(simple, str | bytes | bool | int | float | complex):
+        try:
+            return shorten(repr(simple))
+        except Exception:  # noqa: BLE001 - an int of too many digits, or code of another library
+            return f"<{type(value).__name__}>"
     shape = getattr(value, "shape", None)
     return type(value).__name__ + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")

@@ -60,7 +60,7 @@ def values(rng, tmp_path):
     recursive.append(recursive)
     noise = np.random.default_rng(rng.randrange(1000))
     return [
-        None, True, False, 0, 1, -1, 2, 10, 2**31, 2**63 - 1, 2**63, -(2**63), 10**400,
+        None, True, False, 0, 1, -1, 2, 10, 2**31, 2**63 - 1, 2**63, -(2**63), 10**400, 10**5000,
         0.0, 0.5, -0.5, 1.0, 2.5, 1e308, float("nan"), float("inf"), -float("inf"), 1j,
         "", "a", "7", "pid", "camid", "best", "mean", "flat", "ivf", "auto", "rw", "r", "\0",
         "\ud800", "x" * 5000, "~", "..", "exclude", "keep", b"", b"\xff\xfe", bytearray(b"ab"),

@@ -606,7 +606,7 @@ def test_nan_in_a_later_block_is_named_by_its_place(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"protocol": "market"}, "one of market1501, cuhk03; got 'market'"),
+        ({"protocol": "market"}, "protocol must be 'market1501' or 'cuhk03'; got 'market'"),
         ({"max_rank": 0}, "max_rank must be at least 1; got 0"),
         ({"max_rank": 5.0}, "max_rank must be an int of at least 1; got 5.0"),
         ({"max_rank": None}, "max_rank must be an int"),

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -26,11 +27,14 @@ def call() -> None:
 
 def test_processes_end_when_the_caller_is_killed() -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", f"import {__name__} as jobs; jobs.call()"], stdout=subprocess.PIPE
+        [sys.executable, "-c", f"import {__name__} as jobs; jobs.call()"],
+        cwd=Path(__file__).parents[4],
+        stdout=subprocess.PIPE,
     ) as caller:
         assert caller.stdout is not None
-        assert [caller.stdout.readline() for _ in range(2)] == [b"begun\n"] * 2
+        begun = [caller.stdout.readline() for _ in range(2)]
         caller.kill()
+        assert begun == [b"begun\n"] * 2
         # The processes inherited the pipe: it ends when the last of them has.
         rest, _ = caller.communicate(timeout=60)
         assert rest == b""
