@@ -25,6 +25,7 @@ from sanreid.datasets.csv import read_splits_csv  # isort: skip
 from sanreid.datasets.crops import CropSet, Dataset
 from sanreid.datasets.registry import REGISTERED, DatasetReader, register_dataset
 from sanreid.errors import DatasetError, InputError
+from sanreid.utils.arguments import shown
 
 __all__ = [
     "DATASETS",
@@ -89,7 +90,7 @@ def read_split(
         DatasetError: As in :func:`read_dataset`, or the data set has no such split.
     """
     if split not in ("train", "query", "gallery"):
-        raise InputError(f"split must be 'train', 'query' or 'gallery'; got {split!r}.")
+        raise InputError(f"split must be 'train', 'query' or 'gallery'; got {shown(split)}.")
     values: dict[str, Any] = {}
     for option in options:
         key, equals, text = option.partition("=")

@@ -40,6 +40,7 @@ from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.storage.opening import load_store, open_store
 from sanreid.gallery.store import SearchRequest, Settings, Store
 from sanreid.gallery.travel import Gap
+from sanreid.utils.arguments import shown
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
@@ -1039,7 +1040,7 @@ class Gallery:
         from sanreid.gallery.exchange.frames import to_frame  # noqa: PLC0415 - rarely used
 
         if not isinstance(embeddings, bool):
-            raise InputError(f"embeddings must be True or False; got {embeddings!r}.")
+            raise InputError(f"embeddings must be True or False; got {shown(embeddings)}.")
         return to_frame(self._store, embeddings=embeddings)
 
     def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:

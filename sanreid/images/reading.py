@@ -21,6 +21,7 @@ from sanreid.images.arrays import (
 )
 from sanreid.images.decoding import decode, from_bytes, from_path, lock_of, room_for
 from sanreid.images.unreadable import KINDS, UnreadableError, name_of, type_of
+from sanreid.utils.arguments import shown
 
 __all__ = ["Color", "ImageSource", "load_crop", "load_image"]
 
@@ -95,7 +96,7 @@ def _open(
 ) -> T:
     """Return what ``finish`` makes of the RGB image, or raise an ImageError that names it."""
     if not isinstance(color, str) or color not in ("rgb", "bgr"):
-        raise InputError(f"color must be 'rgb' or 'bgr'; got {color!r}.")
+        raise InputError(f"color must be 'rgb' or 'bgr'; got {shown(color)}.")
     try:
         return _read(source, color, finish)
     except UnreadableError as error:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from sanreid.datasets.combining import first_per_camera
 from sanreid.errors import InputError
 from sanreid.metrics.labels import has_match
+from sanreid.utils.arguments import shown
 
 __all__ = ["SPLITS", "QuerySet", "find_split", "make_query_sets", "split_of"]
 
@@ -118,5 +119,5 @@ def _one_of(word: str, known: tuple[str, ...], what: str) -> str:
     plain = word.replace("_", "-") if isinstance(word, str) else ""
     found = _OTHER_SPELLINGS.get(plain, plain)
     if found not in known:
-        raise InputError(f"{what} must be one of {', '.join(known)}; got {word!r}.")
+        raise InputError(f"{what} must be one of {', '.join(known)}; got {shown(word)}.")
     return found

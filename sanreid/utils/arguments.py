@@ -137,5 +137,8 @@ def shown(value: object) -> str:
             return shorten(repr(simple))
         except Exception:  # noqa: BLE001 - an int of too many digits, or code of another library
             return f"<{type(value).__name__}>"
-    shape = getattr(value, "shape", None)
+    try:
+        shape = getattr(value, "shape", None)
+    except Exception:  # noqa: BLE001 - as above
+        shape = None
     return type(value).__name__ + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")

@@ -203,12 +203,11 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
         return None if np.isnat(value) else value
     if isinstance(value, np.floating):
         return float(value)
-    if isinstance(value, np.generic) or getattr(value, "shape", None) == ():
-        try:
-            return value.item()
-        except Exception:  # noqa: BLE001 - code of another library; the reader will refuse it
-            return value
-    return value
+    try:
+        is_scalar = isinstance(value, np.generic) or getattr(value, "shape", None) == ()
+        return value.item() if is_scalar else value
+    except Exception:  # noqa: BLE001 - code of another library; the reader will refuse it
+        return value
 
 
 def as_seconds(value: Any) -> Any:  # noqa: ANN401 - any value

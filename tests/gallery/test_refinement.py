@@ -102,10 +102,10 @@ def test_few_entries_and_none():
         ({"rerank": -1}, "rerank must be at least 0"),
         ({"rerank": 2.5}, "rerank must be an int"),
         ({"rerank": "yes"}, "rerank must be an int"),
-        ({"rerank": 10**6}, "rerank looks at 10,000 hits at most"),
+        ({"rerank": 10**6}, "rerank must be at most 10,000; got 1000000"),
         ({"expand": -1}, "expand must be at least 0"),
         ({"expand": True}, "expand must be an int"),
-        ({"expand": 10**6}, "expand looks at 10,000 hits at most"),
+        ({"expand": 10**6}, "expand must be at most 10,000; got 1000000"),
     ],
 )
 def test_bad_looks(look, message):

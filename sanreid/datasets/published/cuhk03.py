@@ -37,6 +37,7 @@ from sanreid.datasets.published.layouts import Layout, check_counts
 from sanreid.datasets.published.matfile import read_mat
 from sanreid.datasets.registry import register_dataset
 from sanreid.errors import InputError
+from sanreid.utils.arguments import shown
 from sanreid.utils.paths import is_file, is_folder
 
 __all__ = ["read_cuhk03"]
@@ -86,9 +87,9 @@ def read_cuhk03(
         InputError: An option is out of range.
     """
     if boxes not in ("labeled", "detected"):
-        raise InputError(f"boxes must be 'labeled' or 'detected'; got {boxes!r}.")
+        raise InputError(f"boxes must be 'labeled' or 'detected'; got {shown(boxes)}.")
     if protocol not in ("new", "classic"):
-        raise InputError(f"protocol must be 'new' or 'classic'; got {protocol!r}.")
+        raise InputError(f"protocol must be 'new' or 'classic'; got {shown(protocol)}.")
     sorted_copy = _sorted_copy(Path(root), boxes)
     if sorted_copy is not None and protocol == "new":
         return _read_np(sorted_copy, boxes, complete=complete)
@@ -119,7 +120,7 @@ def _classic(crops: CropSet, rules: Path, boxes: str, split: int) -> Dataset:
     try:
         testsets = json.loads(rules.read_text(encoding="utf-8"))
         if not 0 <= split < len(testsets):
-            raise InputError(f"split must be in [0, {len(testsets) - 1}]; got {split!r}.")
+            raise InputError(f"split must be in [0, {len(testsets) - 1}]; got {shown(split)}.")
         chosen = [(int(pair), int(person)) for pair, person in testsets[split]]
     except (json.JSONDecodeError, TypeError, KeyError) as error:
         raise _LAYOUT.error(f"{rules} cannot be read ({error}); extract it again") from error

@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from sanreid.errors import InputError
 from sanreid.gallery.index.faiss_module import load_faiss
+from sanreid.utils.arguments import shown
 
 __all__ = ["KINDS", "IndexKind", "as_index_kind", "index_kinds", "register_index_kind"]
 
@@ -176,7 +177,7 @@ def as_index_kind(index: object) -> str:
         InputError: It is not.
     """
     if not isinstance(index, str) or index not in index_kinds():
-        raise InputError(f"index must be one of {', '.join(index_kinds())}; got {index!r}.")
+        raise InputError(f"index must be one of {', '.join(index_kinds())}; got {shown(index)}.")
     return index
 
 

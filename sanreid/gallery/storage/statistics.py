@@ -10,6 +10,7 @@ import numpy as np
 from sanreid.errors import InputError
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.validation import NO_CAMID, Pid, camids_or_none
+from sanreid.utils.arguments import shown
 
 __all__ = ["count_by", "statistics"]
 
@@ -44,7 +45,7 @@ def count_by(snapshot: Snapshot, field: str) -> dict[Pid, int]:
         camids, codes = np.unique(table.camids.first(count)[rows], return_inverse=True)
         values = camids_or_none(camids)
     else:
-        raise InputError(f'field must be "pid" or "camid"; got {field!r}.')
+        raise InputError(f'field must be "pid" or "camid"; got {shown(field)}.')
     numbers = np.bincount(codes, minlength=1)
     order = np.argsort(-numbers, kind="stable")
     return {values[code]: int(numbers[code]) for code in order if numbers[code]}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils.arguments import shown
 from sanreid.utils.extras import require_extra
 from sanreid.viz.drawing import GREY, SERIES, Axes, Figure, axes_for, fitting, label_axes, readable
 
@@ -61,9 +62,9 @@ def gallery_map(
         MissingExtraError: What the method needs is not installed.
     """
     if method not in ("auto", "pca", "tsne", "umap"):
-        raise InputError(f'method must be "auto", "pca", "tsne" or "umap"; got {method!r}.')
+        raise InputError(f'method must be "auto", "pca", "tsne" or "umap"; got {shown(method)}.')
     if color not in ("pid", "camid"):
-        raise InputError(f'color must be "pid" or "camid"; got {color!r}.')
+        raise InputError(f'color must be "pid" or "camid"; got {shown(color)}.')
     if max_entries < 2:
         raise InputError(f"max_entries must be at least 2; got {max_entries}.")
     chosen = gallery.ids if ids is None else np.asarray(list(ids))

@@ -12,6 +12,7 @@ import weakref
 from pathlib import Path
 
 from sanreid.errors import GalleryError, InputError
+from sanreid.utils.arguments import shown
 
 __all__ = ["Folder", "resolved"]
 
@@ -72,9 +73,9 @@ def resolved(path: str | os.PathLike[str]) -> Path:
     try:
         text = os.fspath(path)
     except TypeError as error:
-        raise InputError(f"A gallery's path is a str or a Path; got {path!r}.") from error
+        raise InputError(f"A gallery's path is a str or a Path; got {shown(path)}.") from error
     if not isinstance(text, str) or not text:
-        raise InputError(f"A gallery's path is a non-empty str or a Path; got {path!r}.")
+        raise InputError(f"A gallery's path is a non-empty str or a Path; got {shown(path)}.")
     if "\0" in text:
         raise InputError(f"A gallery's path cannot contain a NUL character; got {text!r}.")
     try:

@@ -45,7 +45,7 @@ def quick(monkeypatch):
     state = SimpleNamespace(made=[], fail={})
 
     class Here(Executor):
-        def __init__(self, workers, mp_context=None):
+        def __init__(self, workers, **_):
             state.workers = workers
 
         def submit(self, call, *arguments):

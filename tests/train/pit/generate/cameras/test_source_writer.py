@@ -36,7 +36,7 @@ def quick(monkeypatch):
     state = SimpleNamespace(made=[], fail=None)
 
     class Here(Executor):
-        def __init__(self, workers, mp_context=None):
+        def __init__(self, workers, **_):
             pass
 
         def submit(self, call, *arguments):
