@@ -146,10 +146,10 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _report(outcome: Outcome) -> None:
-    say("epoch  clusters  under several cameras  in none  agreement")
+    say("epoch  clusters  under several cameras  largest  in none  agreement")
     for row in outcome.clusters:
         agreement = "-" if row["agreement"] < 0 else f"{row['agreement']:.3f}"
         say(
             f"{row['epoch'] + 1:>5}  {row['clusters']:>8}  {row['across_cameras']:>21}  "
-            f"{row['alone']:>6.1%}  {agreement:>9}"
+            f"{row.get('largest', '-'):>7}  {row['alone']:>7.1%}  {agreement:>9}"
         )

@@ -45,8 +45,9 @@ class PseudoLabels:
         epoch: The epoch that the present clusters are for; -1: there are none yet.
         settled: Whether the last clustering agreed with the one before.
         history: For each epoch ``epoch``, ``clusters``, ``across_cameras`` (clusters that two
-            cameras have seen), ``alone`` (share of crops in no cluster) and ``agreement``
-            (adjusted mutual information with the clusters before; -1 for the first).
+            cameras have seen), ``largest`` (crops in the largest), ``alone`` (share of crops in
+            no cluster) and ``agreement`` (adjusted mutual information with the clusters before;
+            -1 for the first).
     """
 
     def __init__(self, config: TrainConfig, batches: ClusterBatches, learner: Learner) -> None:
@@ -138,13 +139,15 @@ class PseudoLabels:
             "epoch": epoch,
             "clusters": len(clustering),
             "across_cameras": sum(len(cameras) > 1 for cameras in clustering.cameras),
+            "largest": int(np.bincount(labels[labels >= 0]).max()),
             "alone": round(clustering.num_alone / len(labels), 4),
             "agreement": round(agreement, 4),
         }
         self.history.append(row)
         logger.info(
-            "epoch %d: %d clusters, %d of them under several cameras, %.1f %% of the crops in "
-            "none%s%s", epoch + 1, row["clusters"], row["across_cameras"], 100 * row["alone"],
+            "epoch %d: %d clusters, %d of them under several cameras, the largest of %d crops, "
+            "%.1f %% of the crops in none%s%s", epoch + 1, row["clusters"],
+            row["across_cameras"], row["largest"], 100 * row["alone"],
             "" if before is None else f", agreement with the clusters before {agreement:.3f}",
             ": they no longer change" if self.settled else "",
         )  # fmt: skip

@@ -78,7 +78,9 @@ def test_the_whole_way_of_the_network(site, tmp_path, capsys, caplog):
     caplog.set_level("INFO", "sanreid")
     assert network(site, tmp_path / "run") == 0
     said = capsys.readouterr().out
-    assert said.startswith("epoch  clusters  under several cameras  in none  agreement\n    1 ")
+    assert said.startswith(
+        "epoch  clusters  under several cameras  largest  in none  agreement\n    1 "
+    )
     assert "from_pretrained" in said
     assert "next:" not in said + caplog.text  # the weights are written: there is nothing to export
     encoder = SANEncoder.from_pretrained(tmp_path / "run" / "weights", device="cpu")
