@@ -63,7 +63,7 @@ def add_to(commands: Commands, name: str) -> None:
     parser.add_argument(
         "--network",
         action="store_true",
-        help="train the network, not only a map on its embeddings: it learns more, and takes longer",
+        help="train the network, not only a map on its embeddings: learns more, takes longer",
     )
     parser.add_argument(
         "--size", type=_size, metavar="HxW",
