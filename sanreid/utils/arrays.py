@@ -174,7 +174,7 @@ def reads_as_number(text: str) -> bool:
 def check_int64(value: int, row: int, name: str) -> int:
     """Return a row's value if it fits in 64 bits, else raise InputError."""
     if not _INT64.min < value <= _INT64.max:
-        raise InputError(f"{name} must fit in 64 bits; row {row} is {value}.")
+        raise InputError(f"{name} must fit in 64 bits; row {row} is {short_repr(value)}.")
     return value
 
 
