@@ -13,6 +13,7 @@ from sanreid.datasets.cameras import NO_CAMID
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.neighbourhoods import Indices
+from sanreid.utils.arguments import is_finite, shown
 from sanreid.utils.arrays import as_seconds, check_time_zones, elements, plain_values
 from sanreid.utils.extras import require_extra
 
@@ -117,10 +118,11 @@ def checked_timestamps(timestamps: ArrayLike, count: int) -> NDArray[np.float64]
         value = as_seconds(given)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) == np.inf:
+        is_nan = isinstance(value, float) and np.isnan(value)
+        if isinstance(value, bool) or not (is_nan or is_finite(value)):
             raise InputError(
                 f"timestamps are seconds, datetimes with a time zone or None; row {row} holds "
-                f"{given!r}."
+                f"{shown(given)}."
             )
         column[row] = value
     return column

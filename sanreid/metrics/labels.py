@@ -11,6 +11,7 @@ from sanreid.datasets.cameras import as_camids, named, read_names
 from sanreid.datasets.people import PersonNumbers
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
+from sanreid.utils.arguments import shown
 from sanreid.utils.arrays import plain_values, whole
 
 __all__ = ["DISTRACTOR", "JUNK", "Labels", "has_match"]
@@ -138,7 +139,7 @@ def _vector(values: ArrayLike, count: int, name: str) -> NDArray[Any]:
         if isinstance(value, bool) or not isinstance(value, (int, str)):
             raise InputError(f"{name} are int or str; index {index} holds {value!r}.")
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise InputError(f"{name} must fit in 64 bits; index {index} holds {value}.")
+            raise InputError(f"{name} must fit in 64 bits; index {index} holds {shown(value)}.")
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"
     labels[:] = plain
     return labels.astype(np.int64) if array.dtype.kind == "u" else labels

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils.arguments import is_finite
 from sanreid.utils.arrays import (
     check_int64,
     elements,
@@ -79,8 +80,7 @@ def as_weights(weights: Any, count: int, *, name: str) -> NDArray[np.float64]:  
     values = [plain(value) for value in listed(weights, count, name)]
     column = np.empty(count)
     for row, value in enumerate(values):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not 0 <= value < float("inf"):
+        if isinstance(value, bool) or not is_finite(value) or value < 0:
             raise InputError(
                 f"{name} must be finite and at least 0; row {row} is {short_repr(value)}."
             )
