@@ -37,7 +37,7 @@ from sanreid.datasets.published.layouts import Layout, check_counts
 from sanreid.datasets.published.matfile import read_mat
 from sanreid.datasets.registry import register_dataset
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_choice, shown
 from sanreid.utils.paths import is_file, is_folder
 
 __all__ = ["read_cuhk03"]
@@ -86,10 +86,8 @@ def read_cuhk03(
         DatasetError: The folder is not the data set, or not all of it.
         InputError: An option is out of range.
     """
-    if boxes not in ("labeled", "detected"):
-        raise InputError(f"boxes must be 'labeled' or 'detected'; got {shown(boxes)}.")
-    if protocol not in ("new", "classic"):
-        raise InputError(f"protocol must be 'new' or 'classic'; got {shown(protocol)}.")
+    check_choice(boxes, "boxes", ("labeled", "detected"))
+    check_choice(protocol, "protocol", ("new", "classic"))
     sorted_copy = _sorted_copy(Path(root), boxes)
     if sorted_copy is not None and protocol == "new":
         return _read_np(sorted_copy, boxes, complete=complete)

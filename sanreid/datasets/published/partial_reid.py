@@ -16,8 +16,7 @@ from sanreid.datasets.crops import Dataset
 from sanreid.datasets.published.layouts import Layout
 from sanreid.datasets.published.part_queries import read_part_queries
 from sanreid.datasets.registry import register_dataset
-from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["read_partial_reid"]
 
@@ -47,8 +46,7 @@ def read_partial_reid(
         DatasetError: The folder is not the data set, or not all of it.
         InputError: ``queries`` is neither.
     """
-    if queries not in ("partial", "occluded"):
-        raise InputError(f"queries must be 'partial' or 'occluded'; got {shown(queries)}.")
+    check_choice(queries, "queries", ("partial", "occluded"))
     return read_part_queries(
         _LAYOUT, root, (f"{queries}_body_images", "whole_body_images"), "partial_reid",
         r"(\d+)_\d+\.\w+", "PPP_NNN.jpg", 300 if complete else None, nested=False,
