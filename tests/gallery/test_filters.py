@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sanreid.errors import InputError
-from sanreid.gallery import Gallery, filters
+from sanreid.gallery import Gallery
 from sanreid.gallery.filters import MISSING, parse
+from sanreid.gallery.storage import selection
 
 ROWS = [
     {"pid": 7, "camid": 1, "timestamp": 0.5, "metadata": {"site": "north", "n": 1, "pid": "x"}},
@@ -315,7 +316,7 @@ def test_timestamps_as_large_as_a_float_holds(condition, ids):
 
 @pytest.mark.parametrize(("pid", "asked", "given"), [(7, "7", "text"), ("7", 7.0, "number")])
 def test_a_person_of_the_other_kind_is_said_once(caplog, pid, asked, given):
-    filters._warn_of_kind.cache_clear()
+    selection._warn_of_kind.cache_clear()
     gallery = Gallery(2)
     gallery.add(np.ones((2, 2)), pids=[pid, "anna"])
     with caplog.at_level(logging.WARNING, "sanreid"):

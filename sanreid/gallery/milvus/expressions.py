@@ -13,16 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sanreid.gallery.filters import (
-    And,
-    Condition,
-    Leaf,
-    Not,
-    Or,
-    comparable,
-    float_bound,
-    integer_bound,
-)
+from sanreid.gallery.filters import And, Condition, Leaf, Not, Or
 from sanreid.gallery.milvus.keys import (
     kind_term,
     order_field,
@@ -30,6 +21,7 @@ from sanreid.gallery.milvus.keys import (
     seconds_key,
     value_term,
 )
+from sanreid.gallery.storage.selection import comparable, float_bound, integer_bound
 
 __all__ = ["Expression", "admits", "compiled"]
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.gallery.filters import MISSING, DictionaryColumn
+from sanreid.gallery.filters import MISSING
+from sanreid.gallery.storage.selection import DictionaryColumn
 
 __all__ = ["Column", "MetadataColumn", "MetadataDictionary", "look_up", "pack_metadata"]
 

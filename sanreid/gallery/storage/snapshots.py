@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.gallery.camera_means import normalized
-from sanreid.gallery.filters import Condition, DictionaryColumn, select
+from sanreid.gallery.filters import Condition
 from sanreid.gallery.index.exclusion import Exclusion, Exclusions, Rule, TravelExclusion
 from sanreid.gallery.index.rows import Candidates, Rows, RowSearch
 from sanreid.gallery.results import Entry, SearchResult
+from sanreid.gallery.storage.selection import DictionaryColumn, select
 from sanreid.gallery.storage.table import Table
 from sanreid.gallery.store import EntryBatch, SearchRequest, Settings
 from sanreid.gallery.validation import NO_CAMID

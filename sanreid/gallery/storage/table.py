@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.cameras import CameraNormalizer
-from sanreid.gallery.filters import DictionaryColumn
 from sanreid.gallery.index.normalization import Normalization
 from sanreid.gallery.storage.camera_terms import CameraTerms
 from sanreid.gallery.storage.columns import (
@@ -27,6 +26,7 @@ from sanreid.gallery.storage.columns import (
     MetadataDictionary,
     pack_metadata,
 )
+from sanreid.gallery.storage.selection import DictionaryColumn
 from sanreid.gallery.storage.vectors import AppendableVectors
 from sanreid.gallery.store import Settings
 from sanreid.gallery.validation import Pid
