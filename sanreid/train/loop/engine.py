@@ -9,17 +9,14 @@ threads).
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import statistics
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import runtime
@@ -27,30 +24,27 @@ from sanreid.train.checkpoint import save_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batch, Batches
+from sanreid.train.data.building import build_batches
 from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.data.prefetch import Prefetcher
 from sanreid.train.evaluation.sets import EvaluationSet, load_sets
-from sanreid.train.loop.building import build_batches
-from sanreid.train.loop.journal import Journal, Meter, Stopwatch
-from sanreid.train.loop.learner import Learner, StepResult
+from sanreid.train.loop.journal import Journal, Stopwatch
+from sanreid.train.loop.learner import Learner
 from sanreid.train.loop.optimizer import learning_rate
 from sanreid.train.loop.pictures import write_sheet
 from sanreid.train.loop.progress import Progress, state_to_resume
 from sanreid.train.loop.provenance import commit, inherited_training_data
 from sanreid.train.loop.pseudo_labels import PseudoLabels
 from sanreid.train.loop.reports import beginning, describe, draw, figures
+from sanreid.train.loop.step_log import StepLog, TakenStep
 from sanreid.train.loop.stopping import StopRequest
 from sanreid.train.runtime import resolve_device
-from sanreid.utils.files import atomic_write_text
 from sanreid.utils.progress import progress_bar
-from sanreid.utils.words import duration
 
 __all__ = ["Engine", "Outcome"]
 
 logger = logging.getLogger(__name__)
-
-_TIMED_STEPS = 10  # before the time to come is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +63,6 @@ class Outcome:
     stopped_by: int | None
     metrics: dict[str, dict[str, float]]
     clusters: list[dict[str, float]]
-
-
-class _PendingStep(NamedTuple):
-    """A step that was taken and not yet reported."""
-
-    result: StepResult
-    step: int
-    epoch: float
-    crops: int
-    lr: float
-    started: float
 
 
 class Engine:
@@ -142,10 +125,6 @@ class Engine:
             own += [one for one in inherited_training_data(config.init) if one not in own]
         self.stop_request = StopRequest()
         self.lag = 1 if self.device.type == "cuda" else 0  # steps that are reported later
-        self._pending: deque[_PendingStep] = deque()
-        self._paces: list[float] = []  # seconds of the first steps of this process
-        self._meter = Meter()
-        self._reported_at = 0.0
         self._saved_at = time.monotonic()
         self._resumed = state is not None
 
@@ -181,6 +160,10 @@ class Engine:
             enabled=runtime.is_main(),
         )
         self.watch = Stopwatch(self.device, every=10 if self.device.type == "cuda" else 1)
+        self.steps = StepLog(
+            self.config.run, self.learner, self.batches, self.journal, self.watch, self.progress,
+            last_step=self.last_step, total_steps=self.total_steps,
+        )  # fmt: skip
         try:
             with self.stop_request.recorded():
                 self._run()
@@ -236,7 +219,7 @@ class Engine:
             self.learner.ema.restart()  # weights and statistics of smaller crops are in it
         batches = self.batches.epoch(progress.epoch)
         first = progress.epoch * len(self.batches)
-        self._meter = Meter()
+        self.steps.begin_epoch()
         with (
             progress_bar(
                 None if runtime.is_main() else False,
@@ -252,15 +235,15 @@ class Engine:
         ):
             while progress.position < len(batches):
                 if self._is_over():
-                    self._report(keep=0)
+                    self.steps.settle()
                     return False
                 chunk = batches[progress.position : progress.position + config.run.accumulate]
                 self._step(prefetcher, first + progress.position, len(chunk))
-                bar.set_postfix(self._meter.shown(), refresh=False)
+                bar.set_postfix(self.steps.shown(), refresh=False)
                 bar.update(len(chunk))
                 if time.monotonic() - self._saved_at > config.run.checkpoint_every_s:
                     self._save()
-            self._report(keep=0)
+            self.steps.settle()
         return True
 
     def _step(self, prefetcher: Prefetcher, first: int, count: int) -> None:
@@ -285,10 +268,8 @@ class Engine:
         progress.position += count
         epoch = progress.epoch + progress.position / len(self.batches)
         crops = len(result.indices) * runtime.world_size()
-        self._pending.append(
-            _PendingStep(result, progress.step, round(epoch, 4), crops, lr, started)
-        )
-        self._report(keep=self.lag)
+        self.steps.add(TakenStep(result, progress.step, round(epoch, 4), crops, lr, started))
+        self.steps.settle(keep=self.lag)
 
     def _drawn(self, prefetcher: Prefetcher, numbers: range) -> Iterator[Batch]:
         for number in numbers:
@@ -301,71 +282,6 @@ class Engine:
     def _decoder_share(self) -> float:
         steps = self.config.loss.decoder_warmup_epochs * self.steps_per_epoch
         return min(1.0, (self.progress.step + 1) / steps) if steps else 1.0
-
-    def _report(self, *, keep: int) -> None:
-        """Check and log the steps taken, except the last ``keep``.
-
-        Raises:
-            TrainingError: A loss or a gradient is not finite; no weight was changed by it.
-        """
-        while len(self._pending) > keep:
-            pending = self._pending.popleft()
-            values = pending.result.read()
-            if not self.learner.is_sound(values):
-                raise self._not_finite(values, pending)
-            now = time.perf_counter()
-            seconds = now - max(pending.started, self._reported_at)
-            self._reported_at = now
-            self.progress.seconds += seconds
-            self._tell_the_time_to_come(seconds, pending.step)
-            del values["gradient"]
-            self._meter.add({**values, "lr": pending.lr}, crops=pending.crops, seconds=seconds)
-            if pending.step % self.config.run.log_every == 0:
-                self._log(pending)
-                self._meter = Meter()
-
-    def _tell_the_time_to_come(self, seconds: float, step: int) -> None:
-        """Log once, after some steps, how long the others will take at this pace."""
-        if len(self._paces) < _TIMED_STEPS:
-            self._paces.append(seconds)
-            if len(self._paces) == _TIMED_STEPS and step < self.last_step:
-                to_come = (self.last_step - step) * statistics.median(self._paces)
-                logger.info(
-                    "%.3g s a step: about %s to come, evaluations aside",
-                    statistics.median(self._paces),
-                    duration(to_come),
-                )
-
-    def _not_finite(self, values: dict[str, float], pending: _PendingStep) -> TrainingError:
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        terms = [name for name in bad if name not in {"total", "gradient"}]
-        what = "the gradient"
-        if "total" in bad:
-            what = f"the loss ({', '.join(terms) or 'their sum'})"
-        names = self.batches.names(pending.result.indices)
-        path = self.folder / f"not-finite-rank{runtime.rank()}.json"
-        record = {"step": pending.step - 1, "what": what, "crops": names}
-        atomic_write_text(path, json.dumps(record, indent=2) + "\n")
-        shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-        return TrainingError(
-            f"At step {pending.step - 1} {what} is NaN or infinite; the last checkpoint is "
-            f"not affected. Crops of the batch: {shown}, listed in {path}. "
-            "Inspect them, lower optimizer.lr or set optimizer.clip_norm."
-        )
-
-    def _log(self, pending: _PendingStep) -> None:
-        means = self._meter.means()
-        row = {
-            "epoch": pending.epoch,
-            **means,
-            "seconds": round(self.progress.seconds, 1),
-            **{f"share_{name}": share for name, share in self.watch.shares().items()},
-        }
-        self.journal.write("train", pending.step, row)
-        logger.info(
-            "epoch %.2f step %d/%d: %s", pending.epoch, pending.step, self.total_steps,
-            ", ".join(f"{k} {v:.4g}" for k, v in means.items()),
-        )  # fmt: skip
 
     # --- evaluation ----------------------------------------------------------------------
 
@@ -431,7 +347,7 @@ class Engine:
     # --- state ---------------------------------------------------------------------------
 
     def _save(self) -> None:
-        self._report(keep=0)  # what is not finite must not be saved
+        self.steps.settle()  # what is not finite must not be saved
         self._saved_at = time.monotonic()
         if runtime.is_main():
             state = {**self.learner.state_dict(), "progress": asdict(self.progress)}
