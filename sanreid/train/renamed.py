@@ -58,7 +58,7 @@ _MODULES = {
     "pit.preview": "pit.generate.sheets",
     "pit.props": "pit.generate.scenes.props",
     "pit.rays": "pit.generate.rays",
-    "pit.render": "pit.generate.render",
+    "pit.render": "pit.generate.studio pit.generate.render",
     "pit.samples": "pit.generate.samples",
     "pit.scene": "pit.generate.scenes.scene",
     "pit.shells": "pit.generate.clothing.shells",

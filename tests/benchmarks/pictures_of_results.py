@@ -115,8 +115,8 @@ def rankings(
 
 def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> None:
     """Draw people, the parts of pairs, and the painters' predictions, by picture name."""
-    from sanreid.train.pit.generate.render import Studio
     from sanreid.train.pit.generate.sheets import neutral_views, painted_sheet
+    from sanreid.train.pit.generate.studio import Studio
     from sanreid.train.textures.generator import load_generator
 
     studio = Studio.open()

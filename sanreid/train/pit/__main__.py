@@ -148,8 +148,8 @@ def _preview(args: argparse.Namespace) -> None:
     from PIL import Image  # noqa: PLC0415 - fast --help
 
     from sanreid.train.pit.generate.pairs import PairSettings  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.sheets import contact_sheet, pair_sheet  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.studio import Studio  # noqa: PLC0415 - fast --help
     from sanreid.viz import check_suffix, save_picture  # noqa: PLC0415 - fast --help
 
     check_suffix(args.out)
@@ -165,8 +165,8 @@ def _preview(args: argparse.Namespace) -> None:
 
 def _crops(args: argparse.Namespace) -> None:
     from sanreid.train.pit.generate.pairs import PairSettings  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
     from sanreid.train.pit.generate.samples import write_crops  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.studio import Studio  # noqa: PLC0415 - fast --help
 
     settings = PairSettings(
         args.identities, args.images_per_identity, args.seed,
@@ -190,7 +190,7 @@ def _judge(args: argparse.Namespace) -> None:
 
 def _atlas(args: argparse.Namespace) -> None:
     from sanreid.train.pit.generate.atlas_tables import write_tables  # noqa: PLC0415 - fast --help
-    from sanreid.train.pit.generate.render import Studio  # noqa: PLC0415 - fast --help
+    from sanreid.train.pit.generate.studio import Studio  # noqa: PLC0415 - fast --help
 
     write_tables(Studio.open(), args.out)
     sys.stdout.write(f"{args.out}\n")

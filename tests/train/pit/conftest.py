@@ -11,8 +11,8 @@ from PIL import Image
 
 from sanreid.errors import MissingExtraError
 from sanreid.train.pit.generate.people.body import check_pit_extra
-from sanreid.train.pit.generate.render import Studio
 from sanreid.train.pit.generate.shard_writer import write_shard
+from sanreid.train.pit.generate.studio import Studio
 from sanreid.train.pit.shards import FORMAT
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.train.pit.generate.render import Studio
+from sanreid.train.pit.generate.studio import Studio
 from sanreid.utils.files import atomic_write
 
 __all__ = ["compute_tables", "write_tables"]

@@ -19,9 +19,9 @@ from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit.generate.pairs import Pair, PairSettings, make_identity, make_pair
 from sanreid.train.pit.generate.people.body import check_pit_extra, load_body
 from sanreid.train.pit.generate.processes import in_processes, shared_studio
-from sanreid.train.pit.generate.render import Dressed, Studio
 from sanreid.train.pit.generate.scenes.backdrop import list_backgrounds
 from sanreid.train.pit.generate.shard_writer import write_shard
+from sanreid.train.pit.generate.studio import Dressed, Studio
 from sanreid.train.pit.shards import FORMAT, IDENTITIES_PER_SHARD
 from sanreid.utils.files import atomic_write_text
 

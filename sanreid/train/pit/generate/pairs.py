@@ -17,15 +17,7 @@ from sanreid.errors import InputError
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.identity import draw_person
 from sanreid.train.pit.generate.people.poses import draw_pose
-from sanreid.train.pit.generate.render import (
-    Dressed,
-    Figure,
-    Picture,
-    Studio,
-    render,
-    seen_texels,
-    with_other,
-)
+from sanreid.train.pit.generate.render import Picture, render, seen_texels
 from sanreid.train.pit.generate.scenes.backdrop import (
     list_backgrounds,
     photo_backdrop,
@@ -34,6 +26,7 @@ from sanreid.train.pit.generate.scenes.backdrop import (
 from sanreid.train.pit.generate.scenes.degradation import degrade, occlude
 from sanreid.train.pit.generate.scenes.props import draw_props
 from sanreid.train.pit.generate.scenes.scene import Camera, draw_camera, draw_light, draw_stage
+from sanreid.train.pit.generate.studio import Dressed, Figure, Studio, with_other
 
 __all__ = ["Pair", "PairSettings", "make_identity", "make_pair"]
 

@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from sanreid.errors import DatasetError
-from sanreid.train.pit.generate.render import Studio
+from sanreid.train.pit.generate.studio import Studio
 
 __all__ = ["in_processes", "shared_studio"]
 

@@ -8,28 +8,19 @@ edges cast four more rays, so outlines are smooth.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.train.pit.generate.atlas import TEXTURE_SIZE, Atlas, build_atlas, sample
-from sanreid.train.pit.generate.clothing.garments import Garment
-from sanreid.train.pit.generate.clothing.painting import paint_person
-from sanreid.train.pit.generate.clothing.shells import Tube, build_tube, raised, tube_vertices
-from sanreid.train.pit.generate.people.body import Array, Body, Posed, Shaped, load_body, skinned
-from sanreid.train.pit.generate.people.identity import Person
-from sanreid.train.pit.generate.people.poses import Pose, rotations
+from sanreid.train.pit.generate.atlas import TEXTURE_SIZE, sample
+from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.rays import Scene
 from sanreid.train.pit.generate.scenes.scene import CROP_SIZE, Camera, Light
-from sanreid.train.pit.generate.surface import Surface, measure_surface, vertex_normals
+from sanreid.train.pit.generate.studio import Figure, Mesh
+from sanreid.train.pit.generate.surface import vertex_normals
 
-__all__ = [
-    "Dressed", "Figure", "Mesh", "Picture", "Studio", "World", "outlines", "render",
-    "seen_texels", "turned", "with_other",
-]  # fmt: skip
+__all__ = ["Picture", "World", "outlines", "render", "seen_texels"]
 
 _SKY = np.array(
     [[0, 0, 1], [0.8, 0, 0.6], [-0.8, 0, 0.6], [0, 0.8, 0.6], [0, -0.8, 0.6]], np.float32
@@ -38,41 +29,6 @@ _SUBPIXELS = ((0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75))
 _ONE_SURFACE = 10  # texels between neighbouring pixels, at most, that show one piece of surface
 Backdrop = Callable[[Array, Array], Array]
 """Colors behind the person from (N, 3) ray origins and directions, before shadows."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mesh:
-    """Triangles with the texture coordinates of their corners."""
-
-    vertices: Array  # (V, 3)
-    faces: NDArray[np.int32]  # (F, 3)
-    uv: Array  # (F, 3, 2); of a prop: unused
-    color: Array | None = None  # (3,) of a prop, which is not in the texture
-    texture: Array | None = None  # (S, S, 3) of a bystander, who has none in this texture either
-
-
-@dataclass(frozen=True, slots=True)
-class Dressed:
-    """One identity, ready to be posed."""
-
-    person: Person
-    texture: Array  # (256, 256, 3) in [0, 1]
-    shaped: Shaped
-    tube: Array | None  # vertices of the skirt's tube in the rest pose
-    tube_faces: NDArray[np.int64]  # which of the tube's triangles are there
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A dressed identity in a pose."""
-
-    meshes: tuple[Mesh, ...]  # body, then tube and props
-    posed: Posed
-
-    @property
-    def points(self) -> Array:
-        """Every vertex of the person and what is carried, (V, 3)."""
-        return np.concatenate([mesh.vertices for mesh in self.meshes])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,82 +45,6 @@ class Picture:
         return seen_texels(self.uv)
 
 
-class Studio:
-    """The body, its atlas and tables, built once per process.
-
-    Args:
-        body: As returned by :func:`load_body`.
-    """
-
-    def __init__(self, body: Body) -> None:
-        self.body = body
-        self.atlas: Atlas = build_atlas(body)
-        self.texels: Surface = measure_surface(body, self.atlas)
-        self.vertices: Surface = measure_surface(body)
-        self.face_uv: Array = self.atlas.uv[body.uv_faces]
-        self.kept: dict[tuple[int, ...], Dressed] = {}  # bystanders, who come again
-
-    @classmethod
-    def open(cls, cache_dir: Path | None = None) -> Studio:
-        """Load the body and build the tables.
-
-        Raises:
-            MissingExtraError: The extra ``pit`` is not installed.
-        """
-        return cls(load_body(cache_dir))
-
-    @cached_property
-    def tube(self) -> Tube:
-        """The tube that skirts and long hems are cut from."""
-        return build_tube(self.body, self.atlas, self.texels, self.vertices)
-
-    def dress(self, person: Person) -> Dressed:
-        """Paint and shape one identity."""
-        body = self.body
-        shape = body.shape(person.phenotypes)
-        skirt = next((g for g in reversed(person.garments) if self._hem(g) is not None), None)
-        tube, faces = None, np.empty(0, np.int64)
-        if skirt is not None:
-            hem, top = self._hem(skirt) or 0.0, 0.16 if skirt.kind == "skirt" else 0.10
-            reach = self.tube.level[self.tube.faces]
-            faces = np.flatnonzero((reach.min(1) > hem - 0.02) & (reach.max(1) < top + 0.06))
-            tube = tube_vertices(
-                self.tube, body, shape,
-                flare=skirt.cut.get("flare", 0.05), off=skirt.thickness, top=top,
-            )  # fmt: skip
-        return Dressed(
-            person=person,
-            texture=paint_person(person, self.atlas, self.texels),
-            shaped=raised(shape, body, self.vertices, person.garments),
-            tube=tube,
-            tube_faces=faces,
-        )
-
-    def pose(self, dressed: Dressed, pose: Pose) -> Figure:
-        """Put an identity into a pose."""
-        body = self.body
-        posed = body.pose(dressed.shaped, rotations(pose, dressed.shaped, body.bones))
-        meshes = [Mesh(posed.vertices, body.faces, self.face_uv)]
-        if dressed.tube is not None:
-            cloth = skinned(dressed.tube, self.tube.skin, posed.transforms)
-            cloth[:, 2] = np.maximum(cloth[:, 2], 0.02)
-            keep = dressed.tube_faces
-            meshes.append(Mesh(cloth, self.tube.faces[keep], self.tube.uv[keep]))
-        return Figure(tuple(meshes), posed)
-
-    def _hem(self, garment: Garment) -> float | None:
-        """Height of the hem of a garment that hangs free of the legs; None for the others."""
-        if garment.kind == "skirt":
-            hip, knee, ankle = (
-                float(self.texels.joints[f"{b}.L"][2])
-                for b in ("upperleg01", "lowerleg01", "foot")
-            )
-            return float(np.interp(garment.cut["length"], [0, 1, 2], [hip, knee, ankle]))
-        if garment.kind in ("dress", "coat") and garment.cut["hem"] < 0.04:
-            return garment.cut["hem"]
-        return None
-
-
 def render(
     figure: Figure,
     texture: Array,
@@ -177,7 +57,7 @@ def render(
     """Render a figure.
 
     Args:
-        figure: As returned by :meth:`Studio.pose`; more meshes (props, bystanders) may be added.
+        figure: As returned by ``Studio.pose``; more meshes (props, bystanders) may be added.
         texture: (256, 256, 3) in [0, 1].
         camera: Position and box.
         light: Sun and sky.
@@ -202,35 +82,6 @@ def render(
         unlit=unlit.reshape(height, width, 3),
         uv=uv,
     )
-
-
-def turned(meshes: tuple[Mesh, ...], turn: float, position: Array) -> tuple[Mesh, ...]:
-    """Return meshes turned by radians about z and then moved by (3,) metres."""
-    c, s = np.cos(turn), np.sin(turn)
-    spin = np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]])
-    return tuple(
-        replace(mesh, vertices=(mesh.vertices @ spin + position).astype(np.float32))
-        for mesh in meshes
-    )
-
-
-def with_other(
-    figure: Figure, other: Figure, texture: Array, turn: float, position: Array
-) -> Figure:
-    """Add another person to a picture; none of their texels counts.
-
-    Args:
-        figure: Who the picture is of.
-        other: The other person, at the origin.
-        texture: Of the other person, (256, 256, 3).
-        turn: Radians about z.
-        position: (3,) metres.
-    """
-    added = [
-        mesh if mesh.color is not None else replace(mesh, texture=texture)
-        for mesh in turned(other.meshes, turn, position)
-    ]
-    return Figure((*figure.meshes, *added), figure.posed)
 
 
 def seen_texels(uv: Array, valid: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sanreid.errors import InputError
 from sanreid.train.pit.generate.pairs import PairSettings, make_identity, make_pair
-from sanreid.train.pit.generate.render import Studio
+from sanreid.train.pit.generate.studio import Studio
 
 __all__ = ["write_crops"]
 

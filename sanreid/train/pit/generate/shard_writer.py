@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sanreid.train.pit.generate.pairs import Pair
-from sanreid.train.pit.generate.render import Dressed
+from sanreid.train.pit.generate.studio import Dressed
 from sanreid.utils.files import atomic_write, atomic_write_text
 
 __all__ = ["write_shard"]

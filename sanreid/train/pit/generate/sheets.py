@@ -13,8 +13,9 @@ from sanreid.train.pit.generate.pairs import PairSettings, make_identity, make_p
 from sanreid.train.pit.generate.people.body import Array, check_pit_extra
 from sanreid.train.pit.generate.people.identity import Person
 from sanreid.train.pit.generate.people.poses import Pose
-from sanreid.train.pit.generate.render import Dressed, Studio, render
+from sanreid.train.pit.generate.render import render
 from sanreid.train.pit.generate.scenes.scene import Camera, Light
+from sanreid.train.pit.generate.studio import Dressed, Studio
 from sanreid.train.pit.report import Draw, painted
 from sanreid.train.textures.generator import Generator
 from sanreid.viz import check_suffix, save_picture

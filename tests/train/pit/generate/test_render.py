@@ -6,7 +6,7 @@ import pytest
 from sanreid.train.pit.generate.atlas import mirror_texture, sample
 from sanreid.train.pit.generate.people.identity import draw_person
 from sanreid.train.pit.generate.people.poses import draw_pose, mirror_pose
-from sanreid.train.pit.generate.render import Figure, Mesh, render, seen_texels
+from sanreid.train.pit.generate.render import render, seen_texels
 from sanreid.train.pit.generate.scenes.scene import (
     Camera,
     Light,
@@ -14,6 +14,7 @@ from sanreid.train.pit.generate.scenes.scene import (
     draw_light,
     draw_stage,
 )
+from sanreid.train.pit.generate.studio import Figure, Mesh
 
 ONES = np.ones(3, np.float32)
 UP = np.array([0, 0, 1], np.float32)

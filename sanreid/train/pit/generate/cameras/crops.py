@@ -15,16 +15,9 @@ from sanreid.train.pit.generate.cameras.sightings import PeopleSettings, Sightin
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.identity import draw_person
 from sanreid.train.pit.generate.people.poses import STREET_ACTIVITIES, Pose, draw_pose
-from sanreid.train.pit.generate.render import (
-    Dressed,
-    Figure,
-    Studio,
-    World,
-    outlines,
-    turned,
-    with_other,
-)
+from sanreid.train.pit.generate.render import World, outlines
 from sanreid.train.pit.generate.scenes.props import draw_props
+from sanreid.train.pit.generate.studio import Dressed, Figure, Studio, turned, with_other
 
 __all__ = ["Crop", "draw_identity", "photograph"]
 

@@ -11,8 +11,9 @@ from sanreid.train.pit.generate.cameras.camera import RenderedCamera
 from sanreid.train.pit.generate.cameras.location import Block, Location
 from sanreid.train.pit.generate.cameras.materials import paint
 from sanreid.train.pit.generate.people.body import Array
-from sanreid.train.pit.generate.render import Mesh, World
+from sanreid.train.pit.generate.render import World
 from sanreid.train.pit.generate.scenes.props import box_mesh
+from sanreid.train.pit.generate.studio import Mesh
 
 __all__ = ["Plate", "render_plate"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from sanreid.train.pit.generate.clothing.palette import SHOES, TORSO, draw_color
 from sanreid.train.pit.generate.people.body import Array
 from sanreid.train.pit.generate.people.poses import Pose
-from sanreid.train.pit.generate.render import Figure, Mesh, Studio
+from sanreid.train.pit.generate.studio import Figure, Mesh, Studio
 
 __all__ = ["box_mesh", "draw_props"]
 
