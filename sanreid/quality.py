@@ -285,7 +285,7 @@ def _inside(boxes: object | None, frame_size: Any) -> NDArray[np.float64] | None
         return None
     sides = np.asarray(frame_size)
     if sides.shape != (2,) or sides.dtype.kind not in "iuf" or not (sides > 0).all():
-        raise InputError(f"frame_size must be (height, width) in pixels; got {frame_size!r}.")
+        raise InputError(f"frame_size must be (height, width) in pixels; got {shown(frame_size)}.")
     height, width = (float(side) for side in sides)
     corners = read_boxes(boxes)
     area = np.prod(corners[:, 2:] - corners[:, :2], axis=1)

@@ -370,7 +370,7 @@ def test_results_and_errors_keep_the_order_of_the_input():
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 50])
-@pytest.mark.parametrize("ahead", [1, 2, 7])
+@pytest.mark.parametrize("ahead", [1, 2, 7, 2**64])
 def test_every_item_is_yielded_once(n, ahead):
     results = map_ahead(lambda index, item: (index, item), range(n), workers=2, ahead=ahead)
     assert list(results) == [(i, i) for i in range(n)]

@@ -14,7 +14,7 @@ from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.neighbourhoods import Indices
 from sanreid.utils.arguments import is_finite, shown
-from sanreid.utils.arrays import as_seconds, check_time_zones, elements, plain_values
+from sanreid.utils.arrays import as_seconds, check_time_zones, elements, plain_values, wrong_value
 from sanreid.utils.extras import require_extra
 
 __all__ = ["Constraints", "checked_timestamps"]
@@ -180,7 +180,7 @@ def _chains(tracklets: Sequence[Any] | None, count: int) -> Indices:
         if name is None:
             continue
         if isinstance(name, bool) or not isinstance(name, (int, str)):
-            raise InputError(f"tracklets are int, str or None; row {row} holds {name!r}.")
+            raise wrong_value("tracklets", "int, str or None", row, name)
         if name in last:
             pairs.append((last[name], row))
         last[name] = row

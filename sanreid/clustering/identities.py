@@ -17,6 +17,7 @@ from sanreid.datasets.cameras import NO_CAMID, in_order, named, read_names
 from sanreid.errors import InputError
 from sanreid.metrics.vectors import unit_rows
 from sanreid.neighbourhoods import Floats, Indices, pair_similarities
+from sanreid.utils.arguments import as_number
 from sanreid.utils.extras import require_extra
 
 __all__ = ["cluster_identities"]
@@ -111,13 +112,12 @@ def _several(camids: NDArray[np.int64]) -> bool:
 def _checked_threshold(threshold: float | None) -> float:
     if threshold is None:
         return _THRESHOLD
-    number = isinstance(threshold, (int, float, np.integer, np.floating))
-    if isinstance(threshold, bool) or not number or not 0 < threshold <= 2:
+    limit = as_number(threshold, "threshold")
+    if not 0 < limit <= 2:
         raise InputError(
-            "threshold is a similarity above 0, at most 2 (cosine plus overlap); got "
-            f"{threshold!r}."
+            f"threshold is a similarity above 0, at most 2 (cosine plus overlap); got {limit}."
         )
-    return float(threshold)
+    return limit
 
 
 def _affinities(

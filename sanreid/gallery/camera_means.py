@@ -11,7 +11,8 @@ from sanreid.cameras import CameraNormalizer
 from sanreid.datasets.cameras import named
 from sanreid.errors import InputError
 from sanreid.gallery.store import Store
-from sanreid.gallery.validation import NO_CAMID, as_number
+from sanreid.gallery.validation import NO_CAMID
+from sanreid.utils.arguments import as_fraction
 from sanreid.utils.arrays import short_repr
 
 __all__ = ["check_normalizer", "fit_to_entries", "means_moved", "normalized"]
@@ -27,7 +28,7 @@ def fit_to_entries(store: Store, shrinkage: float | Literal["auto"]) -> CameraNo
         InputError: They come from fewer than two cameras, or the shrinkage is out of range.
     """
     if not isinstance(shrinkage, str):
-        shrinkage = as_number(shrinkage, "shrinkage")
+        shrinkage = as_fraction(shrinkage, "shrinkage")
     count = len(store)
     size = min(count, _FITTED)
     chosen = np.arange(count)

@@ -40,7 +40,7 @@ from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.storage.opening import load_store, open_store
 from sanreid.gallery.store import SearchRequest, Settings, Store
 from sanreid.gallery.travel import Gap
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_flag
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
@@ -1039,9 +1039,8 @@ class Gallery:
         """
         from sanreid.gallery.exchange.frames import to_frame  # noqa: PLC0415 - rarely used
 
-        if not isinstance(embeddings, bool):
-            raise InputError(f"embeddings must be True or False; got {shown(embeddings)}.")
-        return to_frame(self._store, embeddings=embeddings)
+        check_flag(embeddings, "embeddings")
+        return to_frame(self._store, embeddings=bool(embeddings))
 
     def counts(self, field: Literal["pid", "camid"]) -> dict[validation.Pid, int]:
         """Count the entries of each person, or of each camera.

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.gallery.identification import Identification
-from sanreid.gallery.validation import Pid, plain
+from sanreid.gallery.validation import Pid
+from sanreid.utils.arguments import as_fraction, shown
 
 __all__ = ["OpenSetReport", "open_set_report"]
 
@@ -94,12 +95,8 @@ def open_set_report(
 def _rates(false_alarm_rates: Iterable[float]) -> list[float]:
     is_number = getattr(false_alarm_rates, "ndim", 1) == 0  # a tensor of one says it is iterable
     if is_number or not isinstance(false_alarm_rates, Iterable):
-        raise InputError(f"false_alarm_rates must be a list; got {false_alarm_rates!r}.")
-    rates = [plain(rate) for rate in false_alarm_rates]
-    for rate in rates:
-        if not isinstance(rate, (int, float)) or not 0 <= rate <= 1:
-            raise InputError(f"false_alarm_rates must lie between 0 and 1; got {rate!r}.")
-    return [float(rate) for rate in rates]
+        raise InputError(f"false_alarm_rates must be a list; got {shown(false_alarm_rates)}.")
+    return [as_fraction(rate, "false_alarm_rates") for rate in false_alarm_rates]
 
 
 def _just_above(falling: NDArray[np.float64], allowed: int) -> float:

@@ -101,7 +101,7 @@ def embed_in_batches(
         except ImageError as error:
             return error
 
-    ahead = min(_BATCHES_AHEAD * options.batch_size, sys.maxsize)
+    ahead = _BATCHES_AHEAD * options.batch_size
     prepared = map_ahead(prepare, images, workers=default_workers(), ahead=ahead)
     with closing(prepared):
         try:
@@ -227,6 +227,7 @@ def map_ahead(
         ahead: Items in flight, at least 1.
     """
     errors: list[Exception] = []
+    ahead = min(ahead, sys.maxsize)  # more than islice counts to
     yield from _map_ahead(function, _until_error(items, errors), workers=workers, ahead=ahead)
     if errors:
         raise errors.pop()

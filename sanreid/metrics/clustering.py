@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
-from sanreid.utils.arrays import plain_values
+from sanreid.utils.arrays import plain_values, wrong_value
 from sanreid.utils.extras import require_extra
 from sanreid.utils.words import counted
 
@@ -164,6 +164,6 @@ def _checked_pids(pids: ArrayLike, count: int) -> tuple[NDArray[np.int64], NDArr
             known[row] = False
             continue
         if isinstance(pid, bool) or not isinstance(pid, (int, str)):
-            raise InputError(f"pids are int, str or None; row {row} holds {pid!r}.")
+            raise wrong_value("pids", "int, str or None", row, pid)
         people[row] = numbers.setdefault(pid, len(numbers))
     return people, known

@@ -11,8 +11,7 @@ from sanreid.datasets.cameras import as_camids, named, read_names
 from sanreid.datasets.people import PersonNumbers
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
-from sanreid.utils.arguments import shown
-from sanreid.utils.arrays import plain_values, whole
+from sanreid.utils.arrays import check_int64, plain_values, whole, wrong_value
 
 __all__ = ["DISTRACTOR", "JUNK", "Labels", "has_match"]
 
@@ -135,11 +134,11 @@ def _vector(values: ArrayLike, count: int, name: str) -> NDArray[Any]:
     plain = plain_values(values, name)
     if array.dtype.kind == "f":  # a list of floats
         plain = [whole(value) for value in plain]
-    for index, value in enumerate(plain):
+    for row, value in enumerate(plain):
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            raise InputError(f"{name} are int or str; index {index} holds {value!r}.")
-        if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            raise InputError(f"{name} must fit in 64 bits; index {index} holds {shown(value)}.")
+            raise wrong_value(name, "int or str", row, value, optional=False)
+        if isinstance(value, int):
+            check_int64(value, row, name)
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"
     labels[:] = plain
     return labels.astype(np.int64) if array.dtype.kind == "u" else labels

@@ -37,6 +37,7 @@ def as_count(value: object, name: str, *, least: int = 1, most: int | None = 2**
     number = plain(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InputError(f"{name} must be an int of at least {least}; got {shown(value)}.")
+    number = int(number)  # not the enum or flag that it may be
     if number < least:
         raise InputError(f"{name} must be at least {least}; got {shown(number)}.")
     if most is not None and number > most:
@@ -81,10 +82,8 @@ def check_choice(value: object, name: str, choices: Iterable[str]) -> None:
     """
     known = list(choices)
     if not isinstance(value, str) or value not in known:
-        *first, last = (repr(choice) for choice in known)
-        wanted = (
-            f"{first[0]} or {last}" if len(first) == 1 else f"one of {', '.join(first)}, {last}"
-        )
+        texts = [repr(choice) for choice in known]
+        wanted = " or ".join(texts) if len(texts) < 3 else f"one of {', '.join(texts)}"
         raise InputError(f"{name} must be {wanted}; got {shown(value)}.")
 
 
@@ -96,7 +95,8 @@ def check_flag(value: object, name: str, *, optional: bool = False) -> None:
     """
     if value is None and optional:
         return
-    if not isinstance(value, bool | np.bool_ | int):
+    is_flag = isinstance(value, bool | np.bool_) or (isinstance(value, int) and value in (0, 1))
+    if not is_flag:
         wanted = "True, False or None" if optional else "True or False"
         raise InputError(f"{name} must be {wanted}; got {shown(value)}.")
 

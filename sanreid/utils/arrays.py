@@ -39,7 +39,7 @@ NAIVE = (
 )
 
 _PLAIN = (int, str, float, bool, type(None))
-_MISSING = ("NAType", "NaTType")  # of pandas
+_MISSING = ("NAType", "NaTType", "MaskedConstant")  # of pandas and NumPy
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 _INT64 = np.iinfo(np.int64)
 
@@ -197,6 +197,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any value
     """
     if type(value) in _PLAIN or isinstance(value, type):
         return value
+    if isinstance(value, np.ndarray) and not value.ndim:
+        value = value[()]
     if type(value).__name__ in _MISSING:
         return None
     if isinstance(value, (np.datetime64, np.timedelta64)):

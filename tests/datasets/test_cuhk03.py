@@ -41,10 +41,18 @@ def test_classic_protocol(tmp_path):
     assert second.name == "CUHK03 labeled, classic split 1"
 
 
-@pytest.mark.parametrize("split", [-1, 2])
-def test_classic_split_out_of_range(tmp_path, split):
+@pytest.mark.parametrize(
+    ("split", "wanted"),
+    [
+        (-1, "at least 0; got -1"),
+        (2, "at most 1; got 2"),
+        (1.5, "an int of at least 0; got 1.5"),
+        ("abc", "an int of at least 0; got 'abc'"),
+    ],
+)
+def test_classic_split_out_of_range(tmp_path, split, wanted):
     cuhk03(tmp_path)
-    with pytest.raises(InputError, match=rf"split must be in \[0, 1\]; got {split}"):
+    with pytest.raises(InputError, match=f"split must be {wanted}"):
         read_cuhk03(tmp_path, protocol="classic", split=split, complete=False)
 
 
@@ -93,7 +101,7 @@ def test_missing_rules(tmp_path):
         read_cuhk03(tmp_path, protocol="classic")
 
 
-@pytest.mark.parametrize("content", ["no json", "5", "[[5]]", '{"0": []}'])
+@pytest.mark.parametrize("content", ["no json", "5", "[[5]]", '{"0": []}', '[[[1, "x"]]]'])
 def test_damaged_test_sets(tmp_path, content):
     cuhk03(tmp_path)
     (tmp_path / "testsets.json").write_text(content)

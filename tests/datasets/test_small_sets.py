@@ -143,8 +143,13 @@ def test_counts_and_options(tmp_path, name, count):
     make(tmp_path)
     with pytest.raises(DatasetError, match=f"crops instead of {count}"):
         reader(tmp_path)
-    for options in ({"split": -1}, {"query_camera": 2}):
-        with pytest.raises(InputError, match="split must be at least 0"):
+    for options, wanted in (
+        ({"split": -1}, "split must be at least 0; got -1"),
+        ({"split": "abc"}, "split must be an int of at least 0; got 'abc'"),
+        ({"query_camera": 2}, "query_camera must be at most 1; got 2"),
+        ({"query_camera": "b"}, "query_camera must be an int of at least 0; got 'b'"),
+    ):
+        with pytest.raises(InputError, match=wanted):
             reader(tmp_path, complete=False, **options)
 
 

@@ -168,6 +168,15 @@ def test_a_key_of_some_entries_is_not_warned_of(caplog):
     assert not caplog.records
 
 
+def test_a_number_as_text_is_no_name_of_a_camera(caplog):
+    filters._warn_of_text.cache_clear()
+    gallery = with_names(Gallery(4))
+    for _ in range(2):
+        assert len(gallery.find({"camid": "1.5"})) == 0
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert message == "where compares camid, which are numbers, with a text."
+
+
 def test_a_text_compared_with_a_time_is_said_once(caplog):
     filters._warn_of_text.cache_clear()
     gallery = with_names(Gallery(4))

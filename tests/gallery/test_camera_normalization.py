@@ -238,7 +238,8 @@ def test_a_fitted_normalizer_is_used_as_it_is(entries):
     [
         ([1, 2], {"normalizer": "on"}, "normalizer must be a CameraNormalizer"),
         ([1, 2], {"normalizer": 3}, "normalizer must be a CameraNormalizer"),
-        ([1, 2], {"shrinkage": 2}, "shrinkage"),
+        ([1, 2], {"shrinkage": 2}, "shrinkage must be a number between 0 and 1; got 2"),
+        ([1, 2], {"shrinkage": float("nan")}, "shrinkage must be a number between 0 and 1"),
         ([1, 1], {}, "at least two"),
         ([None, None], {}, "needs entries with camids; this gallery has none"),
         ([], {}, "needs entries with camids; this gallery has none"),

@@ -130,6 +130,7 @@ def test_pids_of_numpy_become_plain(gallery):
         ({"pids": np.array([True, False])}, "row 0 is True of type bool"),
         ({"pids": [1, 2.0]}, "row 1 is 2.0 of type float"),
         ({"pids": [1, 2**63]}, "pids must fit in 64 bits; row 1 is 9223372036854775808"),
+        pytest.param({"pids": [1, 10**5000]}, "fit in 64 bits; row 1 is <int>", id="a long pid"),
         ({"pids": "ab"}, "pids must be a sequence with one value per row; got 'ab' of type str"),
         ({"pids": 7}, "pids must be a sequence with one value per row; got 7 of type int"),
         (

@@ -167,6 +167,7 @@ def test_tracklets_weighted_by_quality():
         ({"camids": [1, 2, 1, 3, 3]}, "The tracklet 7 has several camids: 2, 3"),
         ({"quality": [1, 1]}, "quality must have one value per row"),
         ({"quality": [1, 1, 1, 1, -1]}, "quality must be finite and at least 0; row 4 is -1"),
+        ({"quality": [1, 1, float("inf"), 1, 1]}, "quality must be finite .* row 2 is inf"),
         ({"quality": [0, 1, 0, 1, 1]}, "The tracklet 'a' has no direction"),
         ({"tracklet_names": ["a", "b", "b", "b", "a"]}, "The tracklet 'a' has no direction"),
     ],

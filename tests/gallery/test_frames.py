@@ -42,7 +42,7 @@ def test_to_pandas_has_one_row_per_entry(gallery):
 
 
 def test_what_to_pandas_returns_is_read_back(gallery):
-    frame = gallery.to_pandas(embeddings=True)
+    frame = gallery.to_pandas(embeddings=np.bool_(True))
     again = Gallery.from_dataframe(frame)
     assert again.ids.tolist() == [4, 5, 9]
     for one, other in zip(gallery.get([4, 9, 5]), again.get([4, 9, 5]), strict=True):

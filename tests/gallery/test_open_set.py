@@ -303,7 +303,9 @@ def test_open_set_needs_both_kinds_of_queries(people):
             InputError, match="people in the gallery .* and of people who are not enrolled"
         ):
             people.evaluate_open_set([[1, 0, 0]], pids)
-    with pytest.raises(InputError, match="false_alarm_rates must lie between 0 and 1; got 2"):
+    with pytest.raises(
+        InputError, match="false_alarm_rates must be a number between 0 and 1; got 2"
+    ):
         people.evaluate_open_set([[1, 0, 0]] * 2, ["anna", "x"], false_alarm_rates=[2])
 
 
@@ -316,8 +318,10 @@ def test_a_mean_over_more_than_there_are_is_one_over_all():
 
 
 @pytest.mark.parametrize(
-    "rates", [0.1, ["0.1"], [float("nan")], [1.5], np.array(0.1), torch.tensor(0.1)]
-)
+    "rates",
+    [0.1, ["0.1"], [float("nan")], [1.5], [True], np.array(0.1), torch.tensor(0.1),
+     pytest.param([10**5000], id="long"), pytest.param(10**5000, id="long number")],
+)  # fmt: skip
 def test_bad_false_alarm_rates(rates):
     gallery = Gallery(2)
     gallery.add([[1, 0]], pids=[1])

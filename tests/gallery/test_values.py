@@ -113,8 +113,17 @@ def test_a_column_of_embeddings_is_a_matrix(column):
 
 def test_a_masked_camera_is_none():
     gallery = Gallery(4)
-    gallery.add(EYE[:2], camids=np.ma.array([7, 8], mask=[0, 1]))
-    assert [entry.camid for entry in gallery.get([0, 1])] == [7, None]
+    masked = np.ma.array([7, 8], mask=[0, 1])
+    gallery.add(EYE[:2], camids=masked)
+    gallery.add(EYE[2:], camids=list(masked), timestamps=list(masked))
+    assert [entry.camid for entry in gallery.get(range(4))] == [7, None, 7, None]
+    assert [entry.timestamp for entry in gallery.get([2, 3])] == [7, None]
+
+
+def test_a_time_in_an_array_without_dimensions_is_that_time():
+    gallery = Gallery(4)
+    gallery.add(EYE[:1], timestamps=[np.array(np.datetime64("2020", "ns"))])
+    assert gallery.get(0)[0].timestamp == 1577836800.0
 
 
 def test_calibration_and_evaluation_read_the_same_labels():

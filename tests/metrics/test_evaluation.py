@@ -457,13 +457,14 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (1, [1, 2], r"query_pids need one value per row, 1 in all; got shape \(2,\)"),
         (4, [[1]], "gallery_pids need one value per row"),
         (5, [], "gallery_camids must have one value per row: 1 rows, 0 values"),
-        (1, [None], "query_pids are int or str; index 0 holds None"),
-        (4, [1.5], "gallery_pids are int or str; index 0 holds 1.5"),
-        (4, [True], "gallery_pids are int or str; index 0 holds True"),
+        (1, [None], "query_pids must be int or str; row 0 is None"),
+        (4, [1.5], "gallery_pids must be int or str; row 0 is 1.5 of type float"),
+        (4, [True], "gallery_pids must be int or str; row 0 is True"),
         (1, [[1], [2, 3]], "query_pids cannot be read as an array"),
-        (1, [float("inf")], "query_pids are int or str; index 0 holds inf"),
-        (4, [1e30], "gallery_pids are int or str; index 0 holds 1e.30"),
-        (4, np.array([2**64 - 1], np.uint64), "must fit in 64 bits; index 0 holds 18446744073"),
+        (1, [float("inf")], "query_pids must be int or str; row 0 is inf"),
+        (4, [1e30], "gallery_pids must be int or str; row 0 is 1e.30"),
+        (4, np.array([2**64 - 1], np.uint64), "must fit in 64 bits; row 0 is 18446744073"),
+        pytest.param(1, [10**5000], "query_pids must fit in 64 bits; row 0 is <int>", id="long"),
         (2, [10**30], "query_camids must fit in 64 bits; row 0 is 1000"),
         (
             2,
@@ -495,7 +496,7 @@ def test_wrong_input_says_what_is_wrong(place, value, message):
     ],
 )
 def test_a_missing_label_is_told_by_its_own_row(pids, held):
-    with pytest.raises(InputError, match=f"query_pids are int or str; index 1 holds {held}"):
+    with pytest.raises(InputError, match=f"query_pids must be int or str; row 1 is {held}"):
         evaluate_distances(np.ones((2, 1)), pids, [0, 0], [7], [1])
 
 

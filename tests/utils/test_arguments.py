@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -53,11 +54,18 @@ def test_ints_of_every_library_are_ints(read, value):
         (None, "k must be an int of at least 1; got None."),
         ("3", "k must be an int of at least 1; got '3'."),
         (np.zeros(2), "k must be an int of at least 1; got ndarray of shape (2,)."),
+        (np.ma.masked, "k must be an int of at least 1; got"),
+        (np.array(np.timedelta64(3, "ns")), "k must be an int of at least 1; got"),
     ],
 )
 def test_what_is_no_count(value, message):
     with pytest.raises(InputError, match=re.escape(message)):
         as_count(value, "k")
+
+
+def test_a_member_of_an_enum_is_its_number():
+    assert type(as_count(signal.SIGINT, "k")) is int
+    assert as_count(signal.SIGINT, "k") == 2
 
 
 def test_a_count_has_the_limits_of_its_caller():
@@ -88,6 +96,7 @@ def test_numbers_of_every_library_are_floats(read, value):
         (True, "True"),
         ("0.5", "'0.5'"),
         (None, "None"),
+        (np.ma.masked, ""),
         (torch.zeros(1, 2), "Tensor of shape (1, 2)"),
     ],
 )
@@ -96,7 +105,7 @@ def test_numbers_of_every_library_are_floats(read, value):
     [(as_number, "a finite number"), (as_fraction, "a number between 0 and 1")],
 )
 def test_what_is_no_number(read, wanted, value, text):
-    with pytest.raises(InputError, match=re.escape(f"x must be {wanted}; got {text}.")):
+    with pytest.raises(InputError, match=re.escape(f"x must be {wanted}; got {text}")):
         read(value, "x")
 
 
@@ -108,20 +117,24 @@ def test_a_fraction_is_from_0_to_1(value):
 
 @pytest.mark.parametrize(
     ("choices", "wanted"),
-    [(("a", "b"), "'a' or 'b'"), (("a", "b", "c"), "one of 'a', 'b', 'c'")],
+    [(("a",), "'a'"), (("a", "b"), "'a' or 'b'"), (("a", "b", "c"), "one of 'a', 'b', 'c'")],
 )
 @pytest.mark.parametrize("value", ["d", ["a"], None])
 def test_a_choice_is_one_of_those_known(choices, wanted, value):
-    check_choice("b", "mode", choices)
+    check_choice("a", "mode", choices)
     with pytest.raises(InputError, match=f"mode must be {wanted}; got"):
         check_choice(value, "mode", choices)
 
 
 def test_a_flag_is_true_or_false():
     check_flag(np.bool_(False), "flip")
+    check_flag(1, "flip")
     check_flag(None, "progress", optional=True)
     with pytest.raises(InputError, match="flip must be True or False; got None"):
         check_flag(None, "flip")
+    for number in (7, 10**5000):
+        with pytest.raises(InputError, match="flip must be True or False; got [7<]"):
+            check_flag(number, "flip")
     with pytest.raises(InputError, match="progress must be True, False or None; got 'yes'"):
         check_flag("yes", "progress", optional=True)
 

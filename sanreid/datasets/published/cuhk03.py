@@ -36,8 +36,7 @@ from sanreid.datasets.names import examples
 from sanreid.datasets.published.layouts import Layout, check_counts
 from sanreid.datasets.published.matfile import read_mat
 from sanreid.datasets.registry import register_dataset
-from sanreid.errors import InputError
-from sanreid.utils.arguments import check_choice, shown
+from sanreid.utils.arguments import as_count, check_choice
 from sanreid.utils.paths import is_file, is_folder
 
 __all__ = ["read_cuhk03"]
@@ -116,13 +115,14 @@ def read_cuhk03(
 def _classic(crops: CropSet, rules: Path, boxes: str, split: int) -> Dataset:
     """Test on the people of one test set, train on everybody else."""
     try:
-        testsets = json.loads(rules.read_text(encoding="utf-8"))
-        if not 0 <= split < len(testsets):
-            raise InputError(f"split must be in [0, {len(testsets) - 1}]; got {shown(split)}.")
-        chosen = [(int(pair), int(person)) for pair, person in testsets[split]]
-    except (json.JSONDecodeError, TypeError, KeyError) as error:
+        testsets = [
+            [1000 * int(pair) + int(person) for pair, person in testset]
+            for testset in json.loads(rules.read_text(encoding="utf-8"))
+        ]
+    except (TypeError, ValueError) as error:
         raise _LAYOUT.error(f"{rules} cannot be read ({error}); extract it again") from error
-    pids = [1000 * pair + person for pair, person in chosen]
+    split = as_count(split, "split", least=0, most=len(testsets) - 1)
+    pids = testsets[split]
     absent = sorted(set(pids) - set(crops.pids.tolist()))
     if absent:
         raise _LAYOUT.error(f"{len(absent)} people of test set {split} have no crops")

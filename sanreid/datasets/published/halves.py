@@ -14,7 +14,7 @@ import numpy as np
 
 from sanreid.datasets.crops import CropSet, Dataset
 from sanreid.datasets.published.layouts import Layout
-from sanreid.errors import InputError
+from sanreid.utils.arguments import as_count
 
 __all__ = ["random_halves"]
 
@@ -35,11 +35,9 @@ def random_halves(
         DatasetError: Not two cameras, or another number of crops.
         InputError: ``split`` or ``query_camera`` is out of range.
     """
-    if query_camera not in (0, 1) or (split is not None and split < 0):
-        raise InputError(
-            "split must be at least 0 (or None) and query_camera 0 or 1; "
-            f"got {split!r} and {query_camera!r}."
-        )
+    if split is not None:
+        split = as_count(split, "split", least=0)
+    query_camera = as_count(query_camera, "query_camera", least=0, most=1)
     cameras = np.unique(crops.camids)
     if len(cameras) != 2:
         raise layout.error(f"it has crops of {len(cameras)} cameras instead of 2")
