@@ -12,7 +12,7 @@ def test_no_source_holds_the_people_it_is_measured_on(name, monkeypatch):
     monkeypatch.setenv("SANREID_DATA", "data")
     monkeypatch.setenv("SANREID_MADE", "made")
     config = load_config(str(Path(__file__).with_name(f"{name}.toml")))
-    market = [one for one in config.data.sources if "market1501/" in one.folder]
+    market = [one for one in config.data.sources if "market1501" in one.folder]
     assert [one.exclude_pids for one in market] == (
         ["data/market1501/dev_pids.txt"] if name == "adaptation_market" else []
     )

@@ -65,7 +65,10 @@ def shared_studio() -> Studio:
 
 
 def _end_with_parent() -> None:
-    """End this process when its parent does: a pool's waits for its next job forever."""
+    """End this process when its parent does.
+
+    A pool's process would wait for its next job for ever.
+    """
     parent = multiprocessing.parent_process()
     assert parent is not None  # noqa: S101 - a process of a pool has one
 
