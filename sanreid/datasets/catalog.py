@@ -25,7 +25,7 @@ from sanreid.datasets.csv import read_splits_csv  # isort: skip
 from sanreid.datasets.crops import CropSet, Dataset
 from sanreid.datasets.registry import REGISTERED, DatasetReader, register_dataset
 from sanreid.errors import DatasetError, InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_choice
 
 __all__ = [
     "DATASETS",
@@ -89,8 +89,7 @@ def read_split(
         InputError: As in :func:`read_dataset`, or ``split`` or an option is malformed.
         DatasetError: As in :func:`read_dataset`, or the data set has no such split.
     """
-    if split not in ("train", "query", "gallery"):
-        raise InputError(f"split must be 'train', 'query' or 'gallery'; got {shown(split)}.")
+    check_choice(split, "split", ("train", "query", "gallery"))
     values: dict[str, Any] = {}
     for option in options:
         key, equals, text = option.partition("=")

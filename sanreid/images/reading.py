@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sanreid.errors import ImageError, InputError
+from sanreid.errors import ImageError
 from sanreid.images.arrays import (
     Color,
     TensorLike,
@@ -21,7 +21,7 @@ from sanreid.images.arrays import (
 )
 from sanreid.images.decoding import decode, from_bytes, from_path, lock_of, room_for
 from sanreid.images.unreadable import KINDS, UnreadableError, name_of, type_of
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["Color", "ImageSource", "load_crop", "load_image"]
 
@@ -95,8 +95,7 @@ def _open(
     source: object, finish: Callable[[Image.Image], T], *, color: Color, position: str | None
 ) -> T:
     """Return what ``finish`` makes of the RGB image, or raise an ImageError that names it."""
-    if not isinstance(color, str) or color not in ("rgb", "bgr"):
-        raise InputError(f"color must be 'rgb' or 'bgr'; got {shown(color)}.")
+    check_choice(color, "color", ("rgb", "bgr"))
     try:
         return _read(source, color, finish)
     except UnreadableError as error:

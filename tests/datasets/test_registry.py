@@ -62,7 +62,7 @@ def test_one_split_with_options_as_text(tmp_path):
 
 
 def test_wrong_splits_and_options(tmp_path):
-    with pytest.raises(InputError, match="split must be 'train', .*; got 'test'"):
+    with pytest.raises(InputError, match="split must be one of 'train', .*; got 'test'"):
         read_split("viper", tmp_path, "test")
     for option in ("split", "=3"):
         with pytest.raises(InputError, match=f"An option is key=value.*got '{option}'"):

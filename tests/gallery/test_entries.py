@@ -333,7 +333,7 @@ def test_the_first_fingerprint_given_is_kept():
         ({"dim": 0}, "dim must be at least 1; got 0"),
         ({"dim": 2.0}, "dim must be an int of at least 1; got 2.0"),
         ({"dim": True}, "dim must be an int"),
-        ({"dim": 2, "index": "fast"}, "index must be one of auto, flat.*got 'fast'"),
+        ({"dim": 2, "index": "fast"}, "index must be one of 'auto', 'flat'.*got 'fast'"),
         ({"dim": 2, "index": None}, "index must be one of"),
         ({"dim": 2, "encoder_fingerprint": ""}, "encoder_fingerprint must be a non-empty str"),
     ],

@@ -222,7 +222,11 @@ def test_the_name_of_a_stored_gallery_is_the_title(gallery, tmp_path):
 def test_wrong_options_write_nothing(gallery, tmp_path, monkeypatch):
     for path, options, message in (
         ("page.txt", {}, r"written as \.html; got"),
-        ("page.html", {"pictures": "all"}, "pictures is one of embed, link, none; got 'all'"),
+        (
+            "page.html",
+            {"pictures": "all"},
+            "pictures must be one of 'embed', 'link', 'none'; got 'all'",
+        ),
         ("page.html", {"picture_bytes": -1}, "at least 0; got -1"),
     ):
         with pytest.raises(InputError, match=message):

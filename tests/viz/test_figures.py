@@ -272,7 +272,7 @@ def test_a_map_shows_each_entry_in_its_color(tmp_path):
     assert len(chosen.axes[0].artists) == 2
     with pytest.raises(InputError, match="at least 2 entries; got 0"):
         viz.gallery_map(Gallery(2))
-    for wrong in ({"method": "mds"}, {"color": "hat"}, {"max_entries": 1}):
+    for wrong in ({"method": "mds"}, {"color": "hat"}, {"max_entries": 1}, {"max_entries": 2.5}):
         with pytest.raises(InputError, match="must be"):
             viz.gallery_map(gallery, **wrong)
 

@@ -79,7 +79,7 @@ def test_mutual_matches_equal_their_definition_in_loops():
 
 
 def test_error_messages_of_maps(tiny_encoder, crops):
-    with pytest.raises(InputError, match="stage must be 1, 2, 3 or 4; got 5"):
+    with pytest.raises(InputError, match="stage must be at most 4; got 5"):
         activation_map(tiny_encoder, crops[0], stage=5)
     with pytest.raises(InputError, match="fractions from 0 to 1"):
         similarity_map(tiny_encoder, *crops, place=(1.2, 0))

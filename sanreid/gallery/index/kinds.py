@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 
 from sanreid.errors import InputError
 from sanreid.gallery.index.faiss_module import load_faiss
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["KINDS", "IndexKind", "as_index_kind", "index_kinds", "register_index_kind"]
 
@@ -170,14 +170,13 @@ def index_kinds() -> tuple[str, ...]:
     return (*EXACT_KINDS, *KINDS)
 
 
-def as_index_kind(index: object) -> str:
+def as_index_kind(index: str) -> str:
     """Return ``index`` if it is one of :func:`index_kinds`.
 
     Raises:
         InputError: It is not.
     """
-    if not isinstance(index, str) or index not in index_kinds():
-        raise InputError(f"index must be one of {', '.join(index_kinds())}; got {shown(index)}.")
+    check_choice(index, "index", index_kinds())
     return index
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import check_choice, shown
 
 __all__ = ["Address", "is_address", "parse_address"]
 
@@ -105,10 +105,7 @@ def _server(scheme: str, rest: str) -> Address:
     if ca and not secure:
         raise InputError("ca is a file of certificates for milvus+tls://; this is milvus://.")
     consistency = options.pop("consistency", "session")
-    if consistency not in CONSISTENCIES:
-        raise InputError(
-            f"consistency is one of {', '.join(CONSISTENCIES)}; got {shown(consistency)}."
-        )
+    check_choice(consistency, "consistency", CONSISTENCIES)
     timeout = options.pop("timeout", str(_TIMEOUT))
     if not re.fullmatch(r"\d{1,6}(\.\d+)?", timeout) or float(timeout) <= 0:
         raise InputError(f"timeout is seconds above 0; got {shown(timeout)}.")

@@ -24,6 +24,7 @@ from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
 from sanreid.train.data.camera_colors import CameraColorStats
 from sanreid.train.runtime import to_device
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["AugmentedBatch", "BatchAugmentation"]
 
@@ -132,8 +133,7 @@ class BatchAugmentation:
             raise InputError(f"erasing_area must rise within (0, 1]; got {erasing_area!r}.")
         if not 0 < erasing_aspect <= 1:
             raise InputError(f"erasing_aspect must be in (0, 1]; got {erasing_aspect!r}.")
-        if erasing_fill not in ("mean", "color"):
-            raise InputError(f"erasing_fill must be 'mean' or 'color'; got {erasing_fill!r}.")
+        check_choice(erasing_fill, "erasing_fill", ("mean", "color"))
         self.options = fractions
         self.zoom = zoom
         self.erasing_area = erasing_area

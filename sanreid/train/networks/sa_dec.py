@@ -29,6 +29,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.config import BACKBONES
 from sanreid.errors import InputError
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["TEXTURE_SIZE", "DecoderOutput", "SADec"]
 
@@ -91,8 +92,7 @@ class SADec(nn.Module):
             raise InputError(f"SA-Dec reads four stages; got channels {list(channels)}.")
         if width < 32 or width % 32:
             raise InputError(f"width must be a multiple of 32; got {width}.")
-        if output not in {"tanh", "linear"}:
-            raise InputError(f"output must be 'tanh' or 'linear'; got {output!r}.")
+        check_choice(output, "output", ("tanh", "linear"))
         widths = (width, width // 2, width // 8, width // 16, width // 32)
         self.output = output
         self.reduction = _squeeze(channels[3], width)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sanreid import __version__
 from sanreid.errors import InputError
-from sanreid.utils import arguments
+from sanreid.utils.arguments import check_choice
 from sanreid.utils.files import atomic_write, errors_of_writing
 from sanreid.utils.paths import as_path
 from sanreid.utils.words import counted
@@ -99,9 +99,7 @@ def write_gallery_page(
     path = as_path(path, "the path of a page")
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"A page is written as .html; got the file name {str(path)!r}.")
-    if not isinstance(pictures, str) or pictures not in get_args(Pictures):
-        kinds = ", ".join(get_args(Pictures))
-        raise InputError(f"pictures is one of {kinds}; got {arguments.shown(pictures)}.")
+    check_choice(pictures, "pictures", get_args(Pictures))
     if picture_bytes < 0:
         raise InputError(f"picture_bytes must be at least 0; got {picture_bytes}.")
     if clustering is not None and not hasattr(clustering, "ids"):

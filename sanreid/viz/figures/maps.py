@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.images import ImageSource, load_crop
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import as_count
 from sanreid.utils.vectors import normalize_rows
 from sanreid.viz.checks import check_several
 from sanreid.viz.drawing import (
@@ -59,8 +59,7 @@ def stage_maps(
     check_several("images", images)
     if not len(images):
         raise InputError("images wants at least one image; got none.")
-    if stage not in (1, 2, 3, 4):
-        raise InputError(f"stage must be 1, 2, 3 or 4; got {shown(stage)}.")
+    stage = as_count(stage, "stage", most=4)
     module = getattr(encoder, "module", None)
     if module is None:
         raise InputError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arguments import as_count, check_choice
 from sanreid.utils.extras import require_extra
 from sanreid.viz.drawing import GREY, SERIES, Axes, Figure, axes_for, fitting, label_axes, readable
 
@@ -61,12 +61,9 @@ def gallery_map(
         InputError: Fewer than 2 entries, or an argument is out of range.
         MissingExtraError: What the method needs is not installed.
     """
-    if method not in ("auto", "pca", "tsne", "umap"):
-        raise InputError(f'method must be "auto", "pca", "tsne" or "umap"; got {shown(method)}.')
-    if color not in ("pid", "camid"):
-        raise InputError(f'color must be "pid" or "camid"; got {shown(color)}.')
-    if max_entries < 2:
-        raise InputError(f"max_entries must be at least 2; got {max_entries}.")
+    check_choice(method, "method", get_args(Method))
+    check_choice(color, "color", ("pid", "camid"))
+    max_entries = as_count(max_entries, "max_entries", least=2)
     chosen = gallery.ids if ids is None else np.asarray(list(ids))
     if len(chosen) > max_entries:
         rng = np.random.default_rng(seed)

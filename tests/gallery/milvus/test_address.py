@@ -66,7 +66,7 @@ def test_a_token_is_read_and_shown_nowhere(monkeypatch):
         ("milvus://host/site-a/people", "letters, digits"),
         ("milvus://host/people?tls=1", "unknown options: tls"),
         ("milvus://host/people?ca=x", "this is milvus://"),
-        ("milvus://host/people?consistency=none", "one of session, strong, bounded"),
+        ("milvus://host/people?consistency=none", "one of 'session', 'strong', 'bounded'"),
         ("milvus://host/people?timeout=0", "seconds above 0"),
         ("milvus-lite:/x.sqlite.db?consistency=strong", "unknown options"),
         ("milvus-lite:/x.sqlite", "ends in .db"),
