@@ -13,11 +13,10 @@ from sanreid.datasets.cameras import NO_CAMID
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.neighbourhoods import Indices
-from sanreid.utils.arguments import is_finite, shown
-from sanreid.utils.arrays import as_seconds, check_time_zones, elements, plain_values, wrong_value
+from sanreid.utils.arrays import plain_values, wrong_value
 from sanreid.utils.extras import require_extra
 
-__all__ = ["Constraints", "checked_timestamps"]
+__all__ = ["Constraints"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,32 +99,6 @@ class Constraints:
                 "must_link or tracklets make them one. Are the tracklets of different cameras "
                 "numbered apart?"
             )
-
-
-def checked_timestamps(timestamps: ArrayLike, count: int) -> NDArray[np.float64]:
-    """Return (count,) float64 seconds; None and NaN, a time that is not known, become NaN.
-
-    Datetimes with a time zone become seconds of UTC.
-    """
-    values = as_array(timestamps, "timestamps")
-    if values.shape != (count,):
-        raise InputError(
-            f"timestamps need one value per row, {count} in all; got shape {values.shape}."
-        )
-    check_time_zones(timestamps, "timestamps")
-    column = np.full(count, np.nan)
-    for row, given in enumerate(elements(timestamps, "timestamps")[0]):
-        value = as_seconds(given)
-        if value is None:
-            continue
-        is_nan = isinstance(value, float) and np.isnan(value)
-        if isinstance(value, bool) or not (is_nan or is_finite(value)):
-            raise InputError(
-                f"timestamps are seconds, datetimes with a time zone or None; row {row} holds "
-                f"{shown(given)}."
-            )
-        column[row] = value
-    return column
 
 
 def _frames(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.cameras import CameraNormalizer, checked_camids
-from sanreid.clustering.constraints import Constraints, checked_timestamps
+from sanreid.clustering.constraints import Constraints
 from sanreid.clustering.graph import build_graph
 from sanreid.clustering.linkage import link
 from sanreid.clustering.result import Clustering
@@ -19,6 +19,7 @@ from sanreid.metrics.vectors import unit_rows
 from sanreid.neighbourhoods import Floats, Indices, pair_similarities
 from sanreid.utils.arguments import as_number
 from sanreid.utils.extras import require_extra
+from sanreid.utils.timestamps import as_timestamps
 
 __all__ = ["cluster_identities"]
 
@@ -79,7 +80,9 @@ def cluster_identities(
     limit = _checked_threshold(threshold)
     camids, names = read_names(camids)
     cameras = None if camids is None else checked_camids(camids, count)
-    times = None if timestamps is None else checked_timestamps(timestamps, count)
+    times = None
+    if timestamps is not None:
+        times = as_timestamps(timestamps, count, nan_is_missing=True)
     known = Constraints.of(
         count,
         camids=cameras,

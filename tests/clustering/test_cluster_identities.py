@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
 import subprocess
 import sys
@@ -308,6 +309,14 @@ def test_columns_of_tables_are_read_as_lists_are():
     assert wanted.times[wanted.labels[0]].tolist() == [start, start + 1]
 
 
+def test_masked_elements_of_lists_are_not_known():
+    rows, _, _ = crowd(5, 4)
+    masked = list(np.ma.array([1, 0, 1, 2], mask=[0, 1, 0, 0]))
+    found = cluster_identities(rows, camids=masked, timestamps=masked)
+    assert sorted(sum(found.cameras, ())) == [1, 1, 2]
+    assert np.nanmin(found.times) == 1
+
+
 def test_cameras_may_have_names():
     rows, _, camids = crowd(5, 60, noise=0.4)
     named = np.array(["yard", "hall", 5], dtype=object)[camids]
@@ -325,9 +334,13 @@ def test_cameras_may_have_names():
     [
         ({"camids": [1]}, "camids must have one value per row: 3 rows, 1 values"),
         ({"timestamps": [1, 2, 3]}, "only together with camids"),
-        ({"camids": [1, 1, 1], "timestamps": [1, 2]}, "timestamps need one value per row"),
-        ({"camids": [1, 1, 1], "timestamps": [1, 2, "x"]}, "timestamps are seconds, datetimes"),
-        ({"camids": [1, 1, 1], "timestamps": [1, 2, np.inf]}, "row 2 holds inf"),
+        ({"camids": [1, 1, 1], "timestamps": [1, 2]}, "timestamps must have one value per row"),
+        ({"camids": [1, 1, 1], "timestamps": [1, 2, "x"]}, "timestamps must be finite seconds"),
+        ({"camids": [1, 1, 1], "timestamps": [1, 2, np.inf]}, "row 2 is inf"),
+        (
+            {"camids": [1, 1, 1], "timestamps": [1, dt.datetime(2024, 1, 1), 3]},  # noqa: DTZ001
+            r"row 1, datetime.datetime\(2024, 1, 1, 0, 0\), has no time zone",
+        ),
         (
             {"camids": [1, 1, 1], "timestamps": pd.date_range("2024", periods=3)},
             "datetime64.* has no time zone",

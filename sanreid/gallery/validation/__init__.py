@@ -23,9 +23,9 @@ from sanreid.gallery.validation.columns import (
 from sanreid.gallery.validation.embeddings import as_embeddings
 from sanreid.gallery.validation.metadata import as_metadata
 from sanreid.gallery.validation.scalars import as_fingerprint, as_wait, check_encoder
-from sanreid.gallery.validation.timestamps import as_timestamps
 from sanreid.utils.arguments import as_count, as_number, as_seed, check_choice
 from sanreid.utils.arrays import listed, plain, reads_as_number
+from sanreid.utils.timestamps import as_timestamps
 
 __all__ = [
     "NO_CAMID",

@@ -1,0 +1,30 @@
+"""Timestamps of every kind as seconds."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import numpy as np
+import pytest
+
+from sanreid.errors import InputError
+from sanreid.utils.timestamps import as_timestamps
+
+START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+def test_times_become_seconds():
+    times = [1, 2.5, None, START, np.datetime64("2024-01-01"), np.datetime64("NaT"), np.float32(3)]
+    seconds = as_timestamps(times, 7)
+    start = START.timestamp()
+    np.testing.assert_array_equal(seconds, [1, 2.5, np.nan, start, start, np.nan, 3])
+    np.testing.assert_array_equal(as_timestamps(None, 2), [np.nan] * 2)
+
+
+def test_nan_is_missing_only_where_the_caller_says_so():
+    for nan in (float("nan"), np.float32("nan")):
+        assert np.isnan(as_timestamps([1, nan], 2, nan_is_missing=True)[1])
+        with pytest.raises(InputError, match="since must be finite seconds .* row 1 is nan"):
+            as_timestamps([1, nan], 2, name="since")
+    with pytest.raises(InputError, match="row 0 is inf"):
+        as_timestamps([float("inf")], 1, nan_is_missing=True)
