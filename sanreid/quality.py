@@ -25,7 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.images import Color, ImageSource, is_one_image, iterate_images, load_crop, load_image
 from sanreid.integrations.boxes import read_boxes
-from sanreid.utils.arguments import as_count, shown
+from sanreid.utils.arguments import as_count
+from sanreid.utils.arrays import shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.progress import progress_bar
 

@@ -10,7 +10,7 @@ import threading
 import torch
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arrays import shown
 
 __all__ = [
     "after_fork",
@@ -82,8 +82,9 @@ def resolve_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype
         return torch.bfloat16 if _has_native_bfloat16(device) else torch.float32
     resolved = _DTYPES.get(dtype.removeprefix("torch.")) if isinstance(dtype, str) else dtype
     if not isinstance(resolved, torch.dtype) or resolved not in _DTYPES.values():
-        given = repr(dtype) if isinstance(dtype, torch.dtype) else shown(dtype)
-        raise InputError(f"dtype must be 'auto', 'float32', 'float16' or 'bfloat16'; got {given}.")
+        raise InputError(
+            f"dtype must be 'auto', 'float32', 'float16' or 'bfloat16'; got {shown(dtype)}."
+        )
     return resolved
 
 

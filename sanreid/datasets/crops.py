@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.datasets.people import JUNK, PersonNumbers, people_of
 from sanreid.errors import InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arrays import shown
 
 __all__ = ["CropSet", "Dataset"]
 

@@ -13,7 +13,7 @@ from sanreid.errors import InputError
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import NO_CAMID
 from sanreid.utils.arguments import as_fraction
-from sanreid.utils.arrays import short_repr
+from sanreid.utils.arrays import shown
 
 __all__ = ["check_normalizer", "fit_to_entries", "means_moved", "normalized"]
 
@@ -91,7 +91,7 @@ def check_normalizer(normalizer: Any, dim: int) -> None:  # noqa: ANN401 - as pa
     if not isinstance(normalizer, CameraNormalizer):
         raise InputError(
             'normalizer must be a CameraNormalizer, "fit", or None to turn it off; '
-            f"got {short_repr(normalizer)}."
+            f"got {shown(normalizer)}."
         )
     if normalizer.dim != dim:
         raise InputError(

@@ -31,7 +31,7 @@ from typing import Any
 from sanreid.datasets.cameras import is_camera_name
 from sanreid.errors import InputError
 from sanreid.gallery.validation import camera_number, plain
-from sanreid.utils.arrays import as_seconds, elements, short_repr
+from sanreid.utils.arrays import as_seconds, elements, shown, shown_with_type
 
 __all__ = [
     "BY_VALUE",
@@ -132,17 +132,17 @@ def _constant(condition: Condition) -> bool | None:
 
 def _parse(where: Any, depth: int) -> Condition:  # noqa: ANN401 - recursive over any input
     if not isinstance(where, Mapping):
-        raise InputError(f"where must be a dict of fields; got {short_repr(where)}.")
+        raise InputError(f"where must be a dict of fields; got {shown(where)}.")
     if depth > _MAX_DEPTH:
         raise InputError(f"where is nested more than {_MAX_DEPTH} deep.")
     parts: list[Condition] = []
     for key, value in where.items():
         if not isinstance(key, str):
-            raise InputError(f"where has field names as str keys; got {short_repr(key)}.")
+            raise InputError(f"where has field names as str keys; got {shown(key)}.")
         if key in ("$and", "$or"):
             if not isinstance(value, (list, tuple)) or not value:
                 raise InputError(
-                    f"{key} takes a list of one or more conditions; got {short_repr(value)}."
+                    f"{key} takes a list of one or more conditions; got {shown(value)}."
                 )
             inner = tuple(_parse(part, depth + 1) for part in value)
             parts.append(And(inner) if key == "$and" else Or(inner))
@@ -150,7 +150,7 @@ def _parse(where: Any, depth: int) -> Condition:  # noqa: ANN401 - recursive ove
             parts.append(Not(_parse(value, depth + 1)))
         elif key.startswith("$"):
             raise InputError(
-                f"Unknown operator {short_repr(key)}; a condition may use $and, $or, $not."
+                f"Unknown operator {shown(key)}; a condition may use $and, $or, $not."
             )
         else:
             parts.append(_parse_field(_field(key), value, depth + 1))
@@ -176,7 +176,7 @@ def _parse_field(field: str, value: Any, depth: int) -> Condition:  # noqa: ANN4
         if operator == "$not":
             if not isinstance(operand, Mapping):
                 raise InputError(
-                    f"$not of {field!r} takes a dict of operators; got {short_repr(operand)}."
+                    f"$not of {field!r} takes a dict of operators; got {shown(operand)}."
                 )
             parts.append(Not(_parse_field(field, operand, depth + 1)))
         elif operator in ("$in", "$nin"):
@@ -185,9 +185,7 @@ def _parse_field(field: str, value: Any, depth: int) -> Condition:  # noqa: ANN4
             parts.append(Leaf(field, operator, _scalar(operand, field, operator)))
         else:
             known = " ".join([*_OPERATORS, "$not"])
-            raise InputError(
-                f"Unknown operator {short_repr(operator)} on {field!r}. Known: {known}."
-            )
+            raise InputError(f"Unknown operator {shown(operator)} on {field!r}. Known: {known}.")
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
@@ -209,8 +207,8 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
         if isinstance(value, dt.datetime):
             hint = " Compare a timestamp with seconds or a datetime with a time zone."
         raise InputError(
-            f"{operator} on {field!r} takes a str, number, bool or None; got {short_repr(given)}"
-            f" of type {type(given).__name__}.{hint}"
+            f"{operator} on {field!r} takes a str, number, bool or None; got "
+            f"{shown_with_type(given)}.{hint}"
         )
     return str.__str__(value) if isinstance(value, str) else value  # plain: types are strict
 
@@ -229,7 +227,7 @@ def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # n
         column, _ = elements(values, f"{operator} on {field!r}")
     except InputError as error:
         raise InputError(
-            f"{operator} on {field!r} takes a list of values; got {short_repr(values)}."
+            f"{operator} on {field!r} takes a list of values; got {shown(values)}."
         ) from error
     return tuple(_scalar(value, field, operator) for value in column)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.images.sources import expand_paths
-from sanreid.utils.arrays import elements, short_repr
+from sanreid.utils.arrays import elements, shown
 from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def as_encoder(encoder: Any) -> Encoder:  # noqa: ANN401 - as passed
     if isinstance(encoder, type) or not all(hasattr(encoder, name) for name in wanted):
         raise InputError(
             f"encoder must be a SANEncoder, or an object with {', '.join(wanted)}; "
-            f"got {short_repr(encoder)}."
+            f"got {shown(encoder)}."
         )
     return encoder  # type: ignore[no-any-return] # it has all that the protocol names
 

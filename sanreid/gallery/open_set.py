@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.gallery.identification import Identification
 from sanreid.gallery.validation import Pid
-from sanreid.utils.arguments import as_fraction, shown
+from sanreid.utils.arguments import as_fraction
+from sanreid.utils.arrays import shown
 
 __all__ = ["OpenSetReport", "open_set_report"]
 

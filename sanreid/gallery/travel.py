@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.gallery import validation
 from sanreid.gallery.validation import NO_CAMID
-from sanreid.utils.arrays import short_repr
+from sanreid.utils.arrays import shown
 
 __all__ = ["Gap", "TravelTimes", "travel_times"]
 
@@ -146,8 +146,7 @@ def _pair(key: Any, name: str) -> tuple[int, int]:  # noqa: ANN401 - as passed
         first = NO_CAMID
     if not isinstance(key, tuple) or first == NO_CAMID:
         raise InputError(
-            f"{name} maps pairs of camids, such as (1, 2), to seconds; got the key "
-            f"{short_repr(key)}."
+            f"{name} maps pairs of camids, such as (1, 2), to seconds; got the key {shown(key)}."
         )
     return first, second
 
@@ -174,7 +173,7 @@ def _gap_of(pair: tuple[int, int] | None, gaps: _Gaps) -> float | None:
 def _seconds(value: Any, name: str) -> float:  # noqa: ANN401 - as passed
     seconds = validation.as_number(value, name)
     if seconds < 0:
-        raise InputError(f"{name} must be at least 0 seconds; got {short_repr(value)}.")
+        raise InputError(f"{name} must be at least 0 seconds; got {shown(value)}.")
     return seconds
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from sanreid.errors import InputError
 from sanreid.images.sources import expand_paths
 from sanreid.inference.batches import Batch, Failure
-from sanreid.utils.arguments import check_flag, shown
+from sanreid.utils.arguments import check_flag
+from sanreid.utils.arrays import shown
 from sanreid.utils.paths import as_path
 from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardRow, ShardWriter

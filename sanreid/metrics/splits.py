@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from sanreid.datasets.combining import first_per_camera
 from sanreid.errors import InputError
 from sanreid.metrics.labels import has_match
-from sanreid.utils.arguments import shown
+from sanreid.utils.arrays import shown
 
 __all__ = ["SPLITS", "QuerySet", "find_split", "make_query_sets", "split_of"]
 

@@ -17,7 +17,8 @@ from sanreid.images import Color, load_crop
 from sanreid.images.unreadable import name_of
 from sanreid.inference.batches import Options, default_workers, map_ahead
 from sanreid.scale.columns import embeddings_column, holds_paths, images_of
-from sanreid.utils.arguments import check_flag, shown
+from sanreid.utils.arguments import check_flag
+from sanreid.utils.arrays import shown
 from sanreid.utils.shards import load_pyarrow
 
 __all__ = ["EmbedCrops"]

@@ -13,7 +13,8 @@ from sanreid.errors import InputError
 from sanreid.images import Color
 from sanreid.inference.batches import Options
 from sanreid.scale.batches import EmbedCrops
-from sanreid.utils.arguments import as_count, shown
+from sanreid.utils.arguments import as_count
+from sanreid.utils.arrays import shown
 from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:

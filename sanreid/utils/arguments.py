@@ -9,8 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from sanreid.errors import InputError
-from sanreid.utils.arrays import plain
-from sanreid.utils.paths import shorten
+from sanreid.utils.arrays import plain, shown
 
 __all__ = [
     "as_count",
@@ -22,7 +21,6 @@ __all__ = [
     "check_kind",
     "first_repeated",
     "is_finite",
-    "shown",
 ]
 
 T = TypeVar("T", bound=Hashable)
@@ -127,18 +125,3 @@ def is_finite(value: object) -> bool:
         return isinstance(value, (int, float)) and math.isfinite(value)
     except OverflowError:  # an int beyond all floats
         return False
-
-
-def shown(value: object) -> str:
-    """Return a value as a message shows it: short, and of large things only the type."""
-    simple = plain(value)
-    if value is None or isinstance(simple, str | bytes | bool | int | float | complex):
-        try:
-            return shorten(repr(simple))
-        except Exception:  # noqa: BLE001 - an int of too many digits, or code of another library
-            return f"<{type(value).__name__}>"
-    try:
-        shape = getattr(value, "shape", None)
-    except Exception:  # noqa: BLE001 - as above
-        shape = None
-    return type(value).__name__ + (f" of shape {tuple(shape)}" if isinstance(shape, tuple) else "")

@@ -8,6 +8,8 @@ other library is imported for that.
 from __future__ import annotations
 
 import datetime as dt
+import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils.paths import shorten
 
 __all__ = [
     "NAIVE",
@@ -28,7 +31,8 @@ __all__ = [
     "plain",
     "plain_values",
     "reads_as_number",
-    "short_repr",
+    "shown",
+    "shown_with_type",
     "whole",
     "wrong_value",
 ]
@@ -40,6 +44,9 @@ NAIVE = (
 
 _PLAIN = (int, str, float, bool, type(None))
 _MISSING = ("NAType", "NaTType", "MaskedConstant")  # of pandas and NumPy
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_FIRST_ELEMENTS = reprlib.Repr()
+_FIRST_ELEMENTS.maxstring = _FIRST_ELEMENTS.maxother = 60
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 _INT64 = np.iinfo(np.int64)
 
@@ -96,8 +103,7 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
         unordered = isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet))
         if unordered or not isinstance(values, Iterable):
             raise InputError(
-                f"{name} must be a sequence with one value per row; got {short_repr(values)}"
-                f" of type {type(values).__name__}."
+                f"{name} must be a sequence with one value per row; got {shown_with_type(values)}."
             )
         return _iterated(values, name), ""
     _check_one_dimension(array, name)
@@ -154,10 +160,7 @@ def wrong_value(
         hint = " Pass None for a row without one."
     elif isinstance(value, str) and reads_as_number(value):
         hint = " It reads as a number: pass an int."
-    return InputError(
-        f"{name} must be {wanted}; row {row} is {short_repr(value)}"
-        f" of type {type(value).__name__}.{hint}"
-    )
+    return InputError(f"{name} must be {wanted}; row {row} is {shown_with_type(value)}.{hint}")
 
 
 def reads_as_number(text: str) -> bool:
@@ -174,7 +177,7 @@ def reads_as_number(text: str) -> bool:
 def check_int64(value: int, row: int, name: str) -> int:
     """Return a row's value if it fits in 64 bits, else raise InputError."""
     if not _INT64.min < value <= _INT64.max:
-        raise InputError(f"{name} must fit in 64 bits; row {row} is {short_repr(value)}.")
+        raise InputError(f"{name} must fit in 64 bits; row {row} is {shown(value)}.")
     return value
 
 
@@ -240,10 +243,26 @@ def whole(value: Any) -> Any:  # noqa: ANN401 - any value
     return value
 
 
-def short_repr(value: object) -> str:
-    """Return the beginning of a value's ``repr``, for a message."""
+def shown(value: object) -> str:
+    """Return the beginning of a value's ``repr`` on one line, for a message; of arrays the shape.
+
+    It never raises, and a list of millions costs no more than its first elements.
+    """
+    simple = plain(value)
     try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - code of another library
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else text[:57] + "..."
+        shape = getattr(simple, "shape", None)
+        if isinstance(shape, tuple) and shape:
+            return f"{type(value).__name__} of shape {tuple(shape)}"
+        if type(simple) in _CONTAINERS:
+            text = _FIRST_ELEMENTS.repr(simple)
+        else:
+            text = repr(value if simple is None else simple)
+    except Exception:  # noqa: BLE001 - an int of too many digits, or code of another library
+        return f"<{type(value).__name__}>"
+    return shorten(re.sub(r"\s*\n\s*", " ", text))  # one line, also of modules and tables
+
+
+def shown_with_type(value: object) -> str:
+    """Return a value as :func:`shown` and its type: ``'7' of type str``."""
+    text, kind = shown(value), type(value).__name__
+    return text if text.startswith(f"{kind} of shape ") else f"{text} of type {kind}"

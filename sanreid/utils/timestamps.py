@@ -12,7 +12,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
 from sanreid.utils.arguments import is_finite
-from sanreid.utils.arrays import NAIVE, as_seconds, check_time_zones, listed, short_repr
+from sanreid.utils.arrays import (
+    NAIVE,
+    as_seconds,
+    check_time_zones,
+    listed,
+    shown,
+    shown_with_type,
+)
 
 __all__ = ["as_timestamps"]
 
@@ -44,14 +51,14 @@ def as_timestamps(
     for row, value in enumerate(listed(timestamps, count, name)):
         seconds = as_seconds(value)
         if isinstance(seconds, dt.datetime):
-            raise InputError(f"{name}: row {row}, {short_repr(value)}, {NAIVE}")
+            raise InputError(f"{name}: row {row}, {shown(value)}, {NAIVE}")
         is_nan = isinstance(seconds, float) and math.isnan(seconds)
         if seconds is None or (is_nan and nan_is_missing):
             continue
         if isinstance(seconds, bool) or not is_finite(seconds):
             raise InputError(
                 f"{name} must be finite seconds (float), datetimes with a time zone, or None; "
-                f"row {row} is {short_repr(value)} of type {type(value).__name__}."
+                f"row {row} is {shown_with_type(value)}."
             )
         column[row] = float(seconds)
     return column

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, InputError, UnknownWeightsError, WeightsError
-from sanreid.utils.arguments import check_kind, shown
+from sanreid.utils.arguments import check_kind
+from sanreid.utils.arrays import shown
 from sanreid.weights.hub import check_cached, hub_file
 from sanreid.weights.manifest import WeightsEntry, bundled_path, read_manifest
 from sanreid.weights.record import find_entry

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, cast
 
 from sanreid.config import EncoderConfig
 from sanreid.errors import ChecksumError, ConfigError, InputError, WeightsError
-from sanreid.utils.arguments import check_kind, shown
+from sanreid.utils.arguments import check_kind
+from sanreid.utils.arrays import shown
 from sanreid.utils.files import make_folder, scratch_directory, sha256_of
 from sanreid.utils.paths import is_encodable
 from sanreid.utils.sniffing import describe_text

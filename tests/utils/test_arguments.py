@@ -19,7 +19,6 @@ from sanreid.utils.arguments import (
     check_flag,
     check_kind,
     first_repeated,
-    shown,
 )
 
 
@@ -54,8 +53,11 @@ def test_ints_of_every_library_are_ints(read, value):
         (None, "k must be an int of at least 1; got None."),
         ("3", "k must be an int of at least 1; got '3'."),
         (np.zeros(2), "k must be an int of at least 1; got ndarray of shape (2,)."),
-        (np.ma.masked, "k must be an int of at least 1; got"),
-        (np.array(np.timedelta64(3, "ns")), "k must be an int of at least 1; got"),
+        (np.ma.masked, "k must be an int of at least 1; got masked."),
+        (
+            np.array(np.timedelta64(3, "ns")),
+            "k must be an int of at least 1; got np.timedelta64(3",
+        ),
     ],
 )
 def test_what_is_no_count(value, message):
@@ -96,7 +98,7 @@ def test_numbers_of_every_library_are_floats(read, value):
         (True, "True"),
         ("0.5", "'0.5'"),
         (None, "None"),
-        (np.ma.masked, ""),
+        (np.ma.masked, "masked"),
         (torch.zeros(1, 2), "Tensor of shape (1, 2)"),
     ],
 )
@@ -105,7 +107,7 @@ def test_numbers_of_every_library_are_floats(read, value):
     [(as_number, "a finite number"), (as_fraction, "a number between 0 and 1")],
 )
 def test_what_is_no_number(read, wanted, value, text):
-    with pytest.raises(InputError, match=re.escape(f"x must be {wanted}; got {text}")):
+    with pytest.raises(InputError, match=re.escape(f"x must be {wanted}; got {text}.")):
         read(value, "x")
 
 
@@ -151,9 +153,3 @@ def test_a_kind():
 )
 def test_the_first_that_equals_an_earlier_one(items, repeated):
     assert first_repeated(items) == repeated
-
-
-def test_a_message_shows_the_beginning_of_a_long_value():
-    assert shown("x" * 500).startswith("'xxx")
-    assert len(shown("x" * 500)) < 250
-    assert shown([1, 2]) == "list"

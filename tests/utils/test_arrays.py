@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 
 import numpy as np
@@ -9,7 +10,19 @@ import pandas as pd
 import pytest
 import torch
 
-from sanreid.utils.arrays import plain
+from sanreid.utils.arrays import plain, shown, shown_with_type
+
+
+class Broken(int):
+    """A number that cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+class OnTwoLines:
+    def __repr__(self) -> str:
+        return "Table(\n  a\n)"
 
 
 @pytest.mark.parametrize(
@@ -62,3 +75,38 @@ def test_a_time_stays_one_also_in_an_array_without_dimensions(time):
 def test_arrays_and_classes_stay_as_they_are():
     for value in (np.zeros(2), torch.zeros(1, 1), [1], np.float64):
         assert plain(value) is value
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "None"),
+        ("7", "'7'"),
+        (np.float32(0.5), "0.5"),
+        (torch.tensor(3), "3"),
+        (pd.NA, "<NA>"),
+        (np.ma.masked, "masked"),
+        (np.datetime64("2020", "Y"), "np.datetime64('2020')"),
+        (dt.datetime(2024, 1, 1), "datetime.datetime(2024, 1, 1, 0, 0)"),  # noqa: DTZ001
+        (np.zeros((2, 3)), "ndarray of shape (2, 3)"),
+        (torch.zeros(1), "Tensor of shape (1,)"),
+        (pd.DataFrame({"a": [1, 2]}), "DataFrame of shape (2, 1)"),
+        ([1, 2], "[1, 2]"),
+        ({"a": (1, None)}, "{'a': (1, None)}"),
+        (list(range(10**6)), "[0, 1, 2, 3, 4, 5, ...]"),
+        ("x" * 500, f"'{'x' * 199}... (502 characters)"),
+        (OnTwoLines(), "Table( a )"),
+        (np.float64, "<class 'numpy.float64'>"),
+        pytest.param(10**5000, "<int>", id="a long number"),
+        pytest.param([10**5000], "<list>", id="a long number in a list"),
+        pytest.param(Broken(1), "<Broken>", id="broken"),
+    ],
+)
+def test_a_message_shows_the_beginning_of_a_value(value, text):
+    assert shown(value) == text
+
+
+def test_a_message_says_a_type_once():
+    assert shown_with_type("7") == "'7' of type str"
+    assert shown_with_type([7]) == "[7] of type list"
+    assert shown_with_type(np.zeros(2)) == "ndarray of shape (2,)"

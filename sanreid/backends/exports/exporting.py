@@ -23,7 +23,8 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop
 from sanreid.utils.ambient import plain_torch
-from sanreid.utils.arguments import check_choice, check_kind, shown
+from sanreid.utils.arguments import check_choice, check_kind
+from sanreid.utils.arrays import shown
 from sanreid.utils.extras import require_extra
 from sanreid.utils.files import make_folder, scratch_directory
 from sanreid.utils.paths import is_file, is_folder

@@ -11,7 +11,7 @@ from sanreid.datasets.cameras import named
 from sanreid.errors import InputError
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import camids_or_none, plain
-from sanreid.utils.arrays import as_array, short_repr
+from sanreid.utils.arrays import as_array, shown
 from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def columns_of(frame: Any, embedding: str) -> dict[str, Any]:  # noqa: ANN401 - 
         raise InputError("Two columns of the frame have one name.")
     if embedding not in names:
         raise InputError(
-            f"The frame has no column {short_repr(embedding)} of embeddings; its columns are "
+            f"The frame has no column {shown(embedding)} of embeddings; its columns are "
             f"{', '.join(map(str, names)) or 'none'}."
         )
     rows = [as_array(value, embedding) for value in frame[embedding]]

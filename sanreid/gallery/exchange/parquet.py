@@ -22,7 +22,7 @@ from sanreid.errors import GalleryError, InputError
 from sanreid.gallery.filters import parse
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import as_embeddings, camids_or_none
-from sanreid.utils.arrays import short_repr
+from sanreid.utils.arrays import shown
 from sanreid.utils.files import atomic_write
 from sanreid.utils.paths import is_folder
 from sanreid.utils.shards import load_pyarrow, read_shards, shard_files
@@ -167,7 +167,7 @@ def write_parquet(path: Path, store: Store) -> None:
 
 def _is_empty(fingerprint: Any, source: str | Path) -> bool:  # noqa: ANN401 - any value
     if fingerprint is not None and not isinstance(fingerprint, str):
-        raise InputError(f"{source}: a fingerprint is {short_repr(fingerprint)}, not text.")
+        raise InputError(f"{source}: a fingerprint is {shown(fingerprint)}, not text.")
     return not fingerprint
 
 
@@ -204,7 +204,7 @@ def _metadata(columns: dict[str, list[Any]], source: str | Path) -> list[dict[st
         raise InputError(f"{source}: its metadata are not JSON: {error}") from error
     for one, path in zip(found, columns.get("path", [None] * count), strict=True):
         if not isinstance(one, dict):
-            raise InputError(f"{source}: metadata are JSON objects; got {short_repr(one)}.")
+            raise InputError(f"{source}: metadata are JSON objects; got {shown(one)}.")
         if path is not None:
             one.setdefault("path", path)
     return found

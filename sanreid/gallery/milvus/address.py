@@ -19,7 +19,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import check_choice, shown
+from sanreid.utils.arguments import check_choice
+from sanreid.utils.arrays import shown
 
 __all__ = ["Address", "is_address", "parse_address"]
 

@@ -20,7 +20,7 @@ from sanreid.gallery.filters import Condition
 from sanreid.gallery.people.naming import fresh_pids
 from sanreid.gallery.store import EntryBatch, Store
 from sanreid.gallery.validation import NO_CAMID, Pid, as_ids
-from sanreid.utils.arrays import as_array, short_repr, whole
+from sanreid.utils.arrays import as_array, shown, whole
 
 __all__ = ["EntryClustering", "cluster_entries", "named"]
 
@@ -54,7 +54,7 @@ def cluster_entries(
 ) -> EntryClustering:
     """Group entries into people; see :meth:`sanreid.Gallery.cluster`."""
     if tracklet_key is not None and not isinstance(tracklet_key, str):
-        raise InputError(f"tracklet_key must be a metadata key; got {short_repr(tracklet_key)}.")
+        raise InputError(f"tracklet_key must be a metadata key; got {shown(tracklet_key)}.")
     entries = _collected(store, condition)
     ids, camids, times = entries.ids, entries.camids, entries.timestamps
     assert ids is not None  # noqa: S101 - stored entries have ids
@@ -148,12 +148,12 @@ def _tracklets(store: Store, ids: NDArray[np.int64], key: str) -> list[Any]:
     """
     values = [whole(entry.metadata.get(key)) for entry in store.entries(ids)]
     if all(value is None for value in values):
-        raise InputError(f"None of the entries has the metadata key {short_repr(key)}.")
+        raise InputError(f"None of the entries has the metadata key {shown(key)}.")
     for number, value in zip(ids.tolist(), values, strict=True):
         if isinstance(value, bool) or not isinstance(value, (int, str, type(None))):
             raise InputError(
-                f"Tracklets are int or str; the metadata {short_repr(key)} of entry {number} is "
-                f"{short_repr(value)}."
+                f"Tracklets are int or str; the metadata {shown(key)} of entry {number} is "
+                f"{shown(value)}."
             )
     return values
 
@@ -164,7 +164,7 @@ def _rows(pairs: Any, ids: NDArray[np.int64], name: str) -> NDArray[np.int64] | 
         return None
     array = as_array(pairs, name)
     if array is None and (isinstance(pairs, (str, bytes)) or not isinstance(pairs, Sequence)):
-        raise InputError(f"{name} must be pairs of ids, (M, 2); got {short_repr(pairs)}.")
+        raise InputError(f"{name} must be pairs of ids, (M, 2); got {shown(pairs)}.")
     row_of = {number: row for row, number in enumerate(ids.tolist())}
     rows = []
     for pair in pairs if array is None else np.atleast_1d(array).tolist():
@@ -172,7 +172,7 @@ def _rows(pairs: Any, ids: NDArray[np.int64], name: str) -> NDArray[np.int64] | 
         unknown = [number for number in numbers if number not in row_of]
         if len(numbers) != 2 or unknown:
             raise InputError(
-                f"{name} must be pairs of ids of the entries to cluster; got {short_repr(pair)}."
+                f"{name} must be pairs of ids of the entries to cluster; got {shown(pair)}."
             )
         rows.append([row_of[number] for number in numbers])
     return np.array(rows, dtype=np.int64).reshape(-1, 2)

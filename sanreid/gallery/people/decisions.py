@@ -35,7 +35,7 @@ from sanreid.errors import InputError, UnknownIdError
 from sanreid.gallery.people.naming import Assignment, fresh_pids, new_name
 from sanreid.gallery.store import Store
 from sanreid.gallery.validation import Pid, as_ids
-from sanreid.utils.arrays import short_repr
+from sanreid.utils.arrays import shown
 from sanreid.utils.paths import as_path
 
 __all__ = ["FORMAT", "VERSION", "Decisions", "read_decisions", "resolved"]
@@ -161,11 +161,11 @@ def _checked(content: Any, where: str) -> Decisions:  # noqa: ANN401 - as read
     version = content.get("version")
     if version != VERSION or isinstance(version, bool):
         raise InputError(
-            f"{where}: version {short_repr(version)} of decisions; this sanreid reads {VERSION}."
+            f"{where}: version {shown(version)} of decisions; this sanreid reads {VERSION}."
         )
     listed = content.get("decisions")
     if not isinstance(listed, list):
-        raise InputError(f'{where}: "decisions" must be a list; got {short_repr(listed)}.')
+        raise InputError(f'{where}: "decisions" must be a list; got {shown(listed)}.')
     joined = _Joined()
     different: list[tuple[int, int]] = []
     for number, decision in enumerate(listed):
@@ -178,7 +178,7 @@ def _checked(content: Any, where: str) -> Decisions:  # noqa: ANN401 - as read
             case {"different": ids}:
                 pair = _ids(ids, at)
                 if len(pair) != 2:
-                    raise InputError(f"{at}: different takes two entries; got {short_repr(ids)}.")
+                    raise InputError(f"{at}: different takes two entries; got {shown(ids)}.")
                 different.append((pair[0], pair[1]))
     for one, other in different:
         if joined.are_one(one, other):
@@ -191,13 +191,11 @@ def _checked(content: Any, where: str) -> Decisions:  # noqa: ANN401 - as read
 def _paths(content: Mapping[str, Any], where: str) -> dict[int, str]:
     paths = content.get("paths", {})
     if not isinstance(paths, Mapping):
-        raise InputError(f'{where}: "paths" must be an object; got {short_repr(paths)}.')
+        raise InputError(f'{where}: "paths" must be an object; got {shown(paths)}.')
     known = {}
     for number, path in paths.items():
         if not (isinstance(number, str) and _ID.fullmatch(number)):
-            raise InputError(
-                f'{where}: "paths" names entries by their ids; got {short_repr(number)}.'
-            )
+            raise InputError(f'{where}: "paths" names entries by their ids; got {shown(number)}.')
         known[int(number)] = path
     return known
 
@@ -205,7 +203,7 @@ def _paths(content: Mapping[str, Any], where: str) -> dict[int, str]:
 def _kind(decision: Any, at: str) -> Mapping[str, Any]:  # noqa: ANN401 - as read
     if not isinstance(decision, Mapping) or set(decision) not in _KINDS:
         raise InputError(
-            f'{at} is {short_repr(decision)}; {{"same": ids}}, {{"different": [id, id]}} or '
+            f'{at} is {shown(decision)}; {{"same": ids}}, {{"different": [id, id]}} or '
             '{"name": person, "ids": ids} is wanted.'
         )
     return decision
@@ -214,7 +212,7 @@ def _kind(decision: Any, at: str) -> Mapping[str, Any]:  # noqa: ANN401 - as rea
 def _ids(ids: Any, at: str) -> list[int]:  # noqa: ANN401 - as read
     """Return ids as a list without repetitions."""
     if not isinstance(ids, list) or not ids:
-        raise InputError(f"{at}: a list of ids is wanted, not {short_repr(ids)}.")
+        raise InputError(f"{at}: a list of ids is wanted, not {shown(ids)}.")
     try:
         numbers: NDArray[np.int64] = as_ids(ids)
     except InputError as error:

@@ -14,7 +14,7 @@ from sanreid.errors import InputError
 from sanreid.gallery.filters import Leaf
 from sanreid.gallery.store import EntryUpdate, Store
 from sanreid.gallery.validation import Pid, as_ids, as_pids
-from sanreid.utils.arrays import elements, short_repr
+from sanreid.utils.arrays import elements, shown
 from sanreid.utils.words import counted
 
 __all__ = ["Assignment", "assign", "fresh_pids", "merge", "new_name", "rename", "split"]
@@ -78,7 +78,7 @@ def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - a
         InputError: No people are named, or one of them has no entries.
     """
     if not isinstance(pids, Iterable) or isinstance(pids, (str, bytes)):
-        raise InputError(f"pids must be a list of the people to merge; got {short_repr(pids)}.")
+        raise InputError(f"pids must be a list of the people to merge; got {shown(pids)}.")
     listed = list(pids) if isinstance(pids, AbstractSet) else elements(pids, "pids")[0]
     people = as_pids(listed, len(listed))
     ids = [_entries_of(store, pid) for pid in people]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.gallery.validation import as_weights, listed, plain
-from sanreid.utils.arrays import short_repr
+from sanreid.utils.arrays import shown
 
 __all__ = ["agreed", "grouped", "linked", "pooled"]
 
@@ -24,7 +24,7 @@ def grouped(tracklets: Sequence[Any], count: int) -> dict[Hashable, list[int]]:
     for row, given in enumerate(listed(tracklets, count, "tracklets")):
         name = plain(given)
         if isinstance(name, bool) or not isinstance(name, (int, str)):
-            raise InputError(f"tracklets must be int or str; row {row} is {short_repr(given)}.")
+            raise InputError(f"tracklets must be int or str; row {row} is {shown(given)}.")
         rows.setdefault(name, []).append(row)
     return rows
 

@@ -15,7 +15,7 @@ from sanreid.utils.arrays import (
     elements,
     listed,
     plain,
-    short_repr,
+    shown,
     whole,
     wrong_value,
 )
@@ -81,8 +81,6 @@ def as_weights(weights: Any, count: int, *, name: str) -> NDArray[np.float64]:  
     column = np.empty(count)
     for row, value in enumerate(values):
         if isinstance(value, bool) or not is_finite(value) or value < 0:
-            raise InputError(
-                f"{name} must be finite and at least 0; row {row} is {short_repr(value)}."
-            )
+            raise InputError(f"{name} must be finite and at least 0; row {row} is {shown(value)}.")
         column[row] = value
     return column

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sanreid.errors import InputError
-from sanreid.utils.arrays import as_array, listed, plain, short_repr
+from sanreid.utils.arrays import as_array, listed, plain, shown_with_type
 
 __all__ = ["as_metadata"]
 
@@ -34,8 +34,7 @@ def as_metadata(metadata: Any, count: int) -> list[bytes]:  # noqa: ANN401 - as 
             continue
         if not isinstance(value, Mapping):
             raise InputError(
-                f"metadata must be a dict or None; row {row} is {short_repr(value)}"
-                f" of type {type(value).__name__}."
+                f"metadata must be a dict or None; row {row} is {shown_with_type(value)}."
             )
         try:
             fields = _as_json(value, row, 0)
@@ -65,8 +64,7 @@ def _as_json(value: Any, row: int, depth: int, under: str = "") -> Any:  # noqa:
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise InputError(
-                    f"metadata keys must be str; row {row} has the key {short_repr(key)}"
-                    f" of type {type(key).__name__}."
+                    f"metadata keys must be str; row {row} has the key {shown_with_type(key)}."
                 )
             fields[key] = _as_json(inner, row, depth + 1, key)
         return fields

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sanreid.errors import GalleryError, InputError
-from sanreid.utils.arrays import plain, short_repr
+from sanreid.utils.arrays import plain, shown
 
 __all__ = [
     "as_fingerprint",
@@ -21,7 +21,7 @@ def as_wait(wait: Any) -> float:  # noqa: ANN401 - as passed
     seconds = plain(wait)
     is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
     if not is_number or not seconds >= 0:
-        raise InputError(f"wait must be seconds, at least 0; got {short_repr(wait)}.")
+        raise InputError(f"wait must be seconds, at least 0; got {shown(wait)}.")
     return float(min(seconds, _LONGEST_WAIT_S))
 
 
@@ -29,7 +29,7 @@ def as_fingerprint(fingerprint: Any) -> str | None:  # noqa: ANN401 - as passed
     """Return the fingerprint of an encoder, a non-empty str or None."""
     if fingerprint is not None and (not isinstance(fingerprint, str) or not fingerprint):
         raise InputError(
-            f"encoder_fingerprint must be a non-empty str or None; got {short_repr(fingerprint)}."
+            f"encoder_fingerprint must be a non-empty str or None; got {shown(fingerprint)}."
         )
     return fingerprint
 

@@ -12,7 +12,7 @@ import weakref
 from pathlib import Path
 
 from sanreid.errors import GalleryError, InputError
-from sanreid.utils.arguments import shown
+from sanreid.utils.arrays import shown
 
 __all__ = ["Folder", "resolved"]
 
