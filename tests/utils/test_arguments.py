@@ -22,13 +22,6 @@ from sanreid.utils.arguments import (
 )
 
 
-class Broken(int):
-    """A number that cannot be shown."""
-
-    def __repr__(self) -> str:
-        raise RuntimeError
-
-
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3), np.array(3), torch.tensor(3)])
 @pytest.mark.parametrize("read", [lambda value: as_count(value, "k"), as_seed])
 def test_ints_of_every_library_are_ints(read, value):
@@ -45,7 +38,6 @@ def test_ints_of_every_library_are_ints(read, value):
         pytest.param(
             10**5000, "k must be at most 9,223,372,036,854,775,807; got <int>.", id="long"
         ),
-        pytest.param(Broken(-1), "k must be at least 1; got <Broken>.", id="broken"),
         (True, "k must be an int of at least 1; got True."),
         (np.bool_(True), "k must be an int of at least 1; got True."),
         (2.0, "k must be an int of at least 1; got 2.0."),
