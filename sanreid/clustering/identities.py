@@ -14,12 +14,12 @@ from sanreid.clustering.graph import build_graph
 from sanreid.clustering.linkage import link
 from sanreid.clustering.result import Clustering
 from sanreid.datasets.cameras import NO_CAMID, in_order, named, read_names
+from sanreid.datasets.timestamps import as_timestamps
 from sanreid.errors import InputError
 from sanreid.metrics.vectors import unit_rows
 from sanreid.neighbourhoods import Floats, Indices, pair_similarities
 from sanreid.utils.arguments import as_number
 from sanreid.utils.extras import require_extra
-from sanreid.utils.timestamps import as_timestamps
 
 __all__ = ["cluster_identities"]
 

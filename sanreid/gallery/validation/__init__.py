@@ -13,6 +13,7 @@ from sanreid.datasets.cameras import (
     camera_number,
     camids_or_none,
 )
+from sanreid.datasets.timestamps import as_timestamps
 from sanreid.gallery.validation.columns import (
     Pid,
     as_ids,
@@ -25,7 +26,6 @@ from sanreid.gallery.validation.metadata import as_metadata
 from sanreid.gallery.validation.scalars import as_fingerprint, as_wait, check_encoder
 from sanreid.utils.arguments import as_count, as_number, as_seed, check_choice
 from sanreid.utils.arrays import listed, plain, reads_as_number
-from sanreid.utils.timestamps import as_timestamps
 
 __all__ = [
     "NO_CAMID",

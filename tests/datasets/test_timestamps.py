@@ -7,8 +7,8 @@ import datetime as dt
 import numpy as np
 import pytest
 
+from sanreid.datasets.timestamps import as_timestamps
 from sanreid.errors import InputError
-from sanreid.utils.timestamps import as_timestamps
 
 START = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
 
