@@ -138,7 +138,7 @@ def _vector(values: ArrayLike, count: int, name: str) -> NDArray[Any]:
         if isinstance(value, bool) or not isinstance(value, (int, str)):
             raise wrong_value(name, "int or str", row, value, optional=False)
         if isinstance(value, int):
-            check_int64(value, row, name)
+            check_int64(value, row, name, least=-(2**63))
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"
     labels[:] = plain
     return labels.astype(np.int64) if array.dtype.kind == "u" else labels

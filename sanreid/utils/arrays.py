@@ -174,9 +174,12 @@ def reads_as_number(text: str) -> bool:
     return "_" not in text  # Python reads 1_2 as 12; a camera may well be called so
 
 
-def check_int64(value: int, row: int, name: str) -> int:
-    """Return a row's value if it fits in 64 bits, else raise InputError."""
-    if not _INT64.min < value <= _INT64.max:
+def check_int64(value: int, row: int, name: str, *, least: int = _INT64.min + 1) -> int:
+    """Return a row's value if it is from ``least`` to the largest int64, else raise InputError.
+
+    Galleries mark a missing value by the smallest int64, which is therefore none.
+    """
+    if not least <= value <= _INT64.max:
         raise InputError(f"{name} must fit in 64 bits; row {row} is {shown(value)}.")
     return value
 

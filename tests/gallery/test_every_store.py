@@ -80,7 +80,10 @@ def cases(test):
         for mark, given in zip(marks, values, strict=True):
             names = mark.args[0]
             names = [one.strip() for one in names.split(",")] if isinstance(names, str) else names
-            listed = given if len(names) > 1 else (given,)
+            if isinstance(given, type(pytest.param())):
+                listed = given.values
+            else:
+                listed = given if len(names) > 1 else (given,)
             arguments |= dict(zip(names, listed, strict=True))
         yield arguments
 
