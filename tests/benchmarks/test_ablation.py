@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
 from sanreid.train.config.loader import config_to_dict, load_config
 from tests.benchmarks import ablation
 
+_PKU = ("pku_reid/train", "pku_reid/val")
 needs_docs = pytest.mark.skipif(not ablation.PAGE.is_file(), reason="docs/ is not beside tests/")
 
 
@@ -32,6 +34,18 @@ def test_every_row_has_a_command_with_valid_settings(monkeypatch):
             assert config.run.seed == row["seed"]
             assert len(row["commit"]) == 40
             assert set(ablation.SETS) <= set(row["figures"])
+
+
+def test_further_training_is_not_measured_on_people_it_sees(monkeypatch):
+    monkeypatch.setenv("SANREID_DATA", "/data")
+    monkeypatch.setenv("SANREID_MADE", "/made")
+    config = load_config(str(Path(__file__).with_name("further.toml")))
+    seen = {one.folder for one in config.data.sources}
+    measured = {one.folder for some in config.evaluation.sets for one in some.sources}
+    assert measured == {f"/data/{one}" for one in ("cuhk03_pair1_labeled/val", *_PKU)}
+    assert not seen & measured
+    assert config.init.weights == "san-r50"
+    assert not config.loss.teacher.weights
 
 
 def test_a_run_is_compared_with_the_same_seed_of_the_first_and_of_the_previous_label():
