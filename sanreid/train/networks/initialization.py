@@ -88,6 +88,8 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
             painter = _under(state, "decoder.")
             if painter and module.decoder is not None and not config.decoder:
                 _load_part(module.decoder, painter, config.weights)
+            for name, head in module.heads.items() if isinstance(module, SAN) else ():
+                _load_if_alike(head.state_dict(), _under(state, f"heads.{name}."))
         elif any(key.startswith("trunk.") for key in state):
             _load_encoder(module.encoder, state, config.weights)
         else:
@@ -203,13 +205,18 @@ def _trunk_of(state: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tens
 def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
     trunk = _trunk_of(_under(state, "trunk."), encoder)
     _load_part(encoder.get_submodule("trunk"), trunk, source)
-    own, given = _beside_trunk(encoder.state_dict()), _beside_trunk(state)
-    if {k: x.shape for k, x in own.items()} != {k: x.shape for k, x in given.items()}:
+    if not _load_if_alike(_beside_trunk(encoder.state_dict()), _beside_trunk(state)):
         logger.info("%s has another pooling or head; only its trunk is loaded.", source)
-        return
+
+
+def _load_if_alike(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> bool:
+    """Copy ``given`` into ``own`` if names and shapes are the same; return whether they are."""
+    if {k: x.shape for k, x in own.items()} != {k: x.shape for k, x in given.items()}:
+        return False
     with torch.no_grad():
         for name, x in given.items():
             own[name].copy_(x)
+    return True
 
 
 def _beside_trunk(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
