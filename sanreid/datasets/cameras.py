@@ -80,7 +80,7 @@ def as_camids(
         if isinstance(value, bool) or not isinstance(value, int):
             wanted = "int, a name or None" if optional else "int or a name"
             raise wrong_value(name, wanted, row, value, optional=optional)
-        column[row] = check_int64(int(value), row, name)
+        column[row] = check_int64(int(value), row, name, least=NO_CAMID + 1)
     return column
 
 

@@ -97,7 +97,7 @@ def _rates(false_alarm_rates: Iterable[float]) -> list[float]:
     is_number = getattr(false_alarm_rates, "ndim", 1) == 0  # a tensor of one says it is iterable
     if is_number or not isinstance(false_alarm_rates, Iterable):
         raise InputError(f"false_alarm_rates must be a list; got {shown(false_alarm_rates)}.")
-    return [as_fraction(rate, "false_alarm_rates") for rate in false_alarm_rates]
+    return [as_fraction(rate, "each of false_alarm_rates") for rate in false_alarm_rates]
 
 
 def _just_above(falling: NDArray[np.float64], allowed: int) -> float:

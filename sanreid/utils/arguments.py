@@ -6,8 +6,6 @@ import math
 from collections.abc import Hashable, Iterable
 from typing import TypeVar
 
-import numpy as np
-
 from sanreid.errors import InputError
 from sanreid.utils.arrays import plain, shown
 
@@ -35,7 +33,7 @@ def as_count(value: object, name: str, *, least: int = 1, most: int | None = 2**
     number = plain(value)
     if isinstance(number, bool) or not isinstance(number, int):
         raise InputError(f"{name} must be an int of at least {least}; got {shown(value)}.")
-    number = int(number)  # not the enum or flag that it may be
+    number = int(number)  # a plain int, also of an enum's member
     if number < least:
         raise InputError(f"{name} must be at least {least}; got {shown(number)}.")
     if most is not None and number > most:
@@ -93,8 +91,8 @@ def check_flag(value: object, name: str, *, optional: bool = False) -> None:
     """
     if value is None and optional:
         return
-    is_flag = isinstance(value, bool | np.bool_) or (isinstance(value, int) and value in (0, 1))
-    if not is_flag:
+    flag = plain(value)
+    if not isinstance(flag, int) or flag not in (0, 1):
         wanted = "True, False or None" if optional else "True or False"
         raise InputError(f"{name} must be {wanted}; got {shown(value)}.")
 

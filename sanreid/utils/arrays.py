@@ -45,10 +45,19 @@ NAIVE = (
 _PLAIN = (int, str, float, bool, type(None))
 _MISSING = ("NAType", "NaTType", "MaskedConstant")  # of pandas and NumPy
 _CONTAINERS = (list, tuple, dict, set, frozenset)
-_FIRST_ELEMENTS = reprlib.Repr()
-_FIRST_ELEMENTS.maxstring = _FIRST_ELEMENTS.maxother = 60
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 _INT64 = np.iinfo(np.int64)
+
+
+class _FirstElements(reprlib.Repr):
+    """The ``repr`` of a container's first elements."""
+
+    def repr_int(self, number: int, level: int) -> str:  # noqa: ARG002 - of the base class
+        return _of_int(number)
+
+
+_FIRST_ELEMENTS = _FirstElements()
+_FIRST_ELEMENTS.maxstring = _FIRST_ELEMENTS.maxother = 60
 
 
 def as_array(values: Any, name: str) -> NDArray[Any] | None:  # noqa: ANN401 - as passed
@@ -95,9 +104,6 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
     Raises:
         InputError: Not a sequence, of several dimensions, or a set, which has no order.
     """
-    if isinstance(values, np.ma.MaskedArray):
-        _check_one_dimension(values, name)
-        return values.tolist(), values.dtype.kind
     array = None if callable(getattr(values, "to_pylist", None)) else as_array(values, name)
     if array is None:
         unordered = isinstance(values, (str, bytes, bytearray, Mapping, AbstractSet))
@@ -106,8 +112,9 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
                 f"{name} must be a sequence with one value per row; got {shown_with_type(values)}."
             )
         return _iterated(values, name), ""
-    _check_one_dimension(array, name)
-    # NumPy would turn times into whole numbers of their unit
+    if array.ndim != 1:
+        raise InputError(f"{name} must have one dimension; got shape {array.shape}.")
+    # tolist makes whole numbers of times, of their unit; and None of masked elements
     column = list(array) if array.dtype.kind in "mM" else array.tolist()
     missing = getattr(values, "isna", None)  # of pandas
     if callable(missing):
@@ -174,13 +181,11 @@ def reads_as_number(text: str) -> bool:
     return "_" not in text  # Python reads 1_2 as 12; a camera may well be called so
 
 
-def check_int64(value: int, row: int, name: str, *, least: int = _INT64.min + 1) -> int:
-    """Return a row's value if it is from ``least`` to the largest int64, else raise InputError.
-
-    Galleries mark a missing value by the smallest int64, which is therefore none.
-    """
+def check_int64(value: int, row: int, name: str, *, least: int = _INT64.min) -> int:
+    """Return a row's value if it is from ``least`` to the largest int64, else raise InputError."""
     if not least <= value <= _INT64.max:
-        raise InputError(f"{name} must fit in 64 bits; row {row} is {shown(value)}.")
+        bits = f"fit in 64 bits, from {least} up"
+        raise InputError(f"{name} must {bits}; row {row} is {shown(value)}.")
     return value
 
 
@@ -189,11 +194,6 @@ def _iterated(values: Any, name: str) -> list[Any]:  # noqa: ANN401 - any iterab
         return values.to_pylist() if hasattr(values, "to_pylist") else list(values)
     except TypeError as error:  # says that it is iterable and is not
         raise InputError(f"{name} cannot be read as a sequence: {error}") from error
-
-
-def _check_one_dimension(array: NDArray[Any], name: str) -> None:
-    if array.ndim != 1:
-        raise InputError(f"{name} must have one dimension; got shape {array.shape}.")
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - any value
@@ -251,18 +251,27 @@ def shown(value: object) -> str:
 
     It never raises, and a list of millions costs no more than its first elements.
     """
-    simple = plain(value)
     try:
+        simple = plain(value)
         shape = getattr(simple, "shape", None)
         if isinstance(shape, tuple) and shape:
             return f"{type(value).__name__} of shape {tuple(shape)}"
         if type(simple) in _CONTAINERS:
             text = _FIRST_ELEMENTS.repr(simple)
+        elif type(simple) is int:
+            text = _of_int(simple)
         else:
             text = repr(value if simple is None else simple)
-    except Exception:  # noqa: BLE001 - an int of too many digits, or code of another library
+    except Exception:  # noqa: BLE001 - code of another library
         return f"<{type(value).__name__}>"
     return shorten(re.sub(r"\s*\n\s*", " ", text))  # one line, also of modules and tables
+
+
+def _of_int(number: int) -> str:
+    try:
+        return repr(number)
+    except ValueError:  # of more digits than Python prints
+        return "<int>"
 
 
 def shown_with_type(value: object) -> str:

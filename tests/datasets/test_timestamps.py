@@ -21,6 +21,13 @@ def test_times_become_seconds():
     np.testing.assert_array_equal(as_timestamps(None, 2), [np.nan] * 2)
 
 
+def test_a_masked_column_of_times():
+    days = np.ma.array(np.array(["2024-01-01", "2024-01-02"], "M8[ns]"), mask=[False, True])
+    np.testing.assert_array_equal(as_timestamps(days, 2), [START.timestamp(), np.nan])
+    with pytest.raises(InputError, match="row 0 is .*timedelta64"):
+        as_timestamps(np.ma.array([np.timedelta64(3, "ns")], mask=[False]), 1)
+
+
 def test_nan_is_missing_only_where_the_caller_says_so():
     for nan in (float("nan"), np.float32("nan")):
         assert np.isnan(as_timestamps([1, nan], 2, nan_is_missing=True)[1])

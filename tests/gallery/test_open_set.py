@@ -325,5 +325,7 @@ def test_a_mean_over_more_than_there_are_is_one_over_all():
 def test_bad_false_alarm_rates(rates):
     gallery = Gallery(2)
     gallery.add([[1, 0]], pids=[1])
-    with pytest.raises(InputError, match="false_alarm_rates must"):
+    with pytest.raises(
+        InputError, match="false_alarm_rates must be a (list|number between 0 and 1); got"
+    ):
         gallery.evaluate_open_set([[1, 0], [0, 1]], [1, 2], false_alarm_rates=rates)

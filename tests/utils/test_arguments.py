@@ -123,6 +123,8 @@ def test_a_choice_is_one_of_those_known(choices, wanted, value):
 def test_a_flag_is_true_or_false():
     check_flag(np.bool_(False), "flip")
     check_flag(1, "flip")
+    check_flag(np.array(True), "flip")
+    check_flag(np.int64(1), "flip")
     check_flag(None, "progress", optional=True)
     with pytest.raises(InputError, match="flip must be True or False; got None"):
         check_flag(None, "flip")

@@ -121,6 +121,8 @@ def _classic(crops: CropSet, rules: Path, boxes: str, split: int) -> Dataset:
         ]
     except (TypeError, ValueError) as error:
         raise _LAYOUT.error(f"{rules} cannot be read ({error}); extract it again") from error
+    if not testsets:
+        raise _LAYOUT.error(f"{rules} cannot be read (no test set); extract it again")
     split = as_count(split, "split", least=0, most=len(testsets) - 1)
     pids = testsets[split]
     absent = sorted(set(pids) - set(crops.pids.tolist()))
