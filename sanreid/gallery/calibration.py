@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.gallery.validation import NO_CAMID, Pid
+from sanreid.utils.arrays import shown
 
 __all__ = ["Calibration", "Pairs", "calibrate_pairs", "measured"]
 
@@ -174,7 +175,7 @@ def measured(
     """
     for name, value in (("false_match_rate", false_match_rate), ("confidence", confidence)):
         if not 0 < value < 1:
-            raise InputError(f"{name} must lie between 0 and 1; got {value!r}.")
+            raise InputError(f"{name} must lie between 0 and 1; got {shown(value)}.")
     genuine, impostor = np.zeros(_BINS, np.int64), np.zeros(_BINS, np.int64)
     for _, _, similarities, same, counted in pairs():
         bins = _bin(similarities)

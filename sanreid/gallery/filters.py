@@ -201,7 +201,9 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
         raise InputError(f"{operator} on {field!r} cannot compare with NaN.")
     ordered = operator in ("$gt", "$gte", "$lt", "$lte")
     if ordered and (value is None or isinstance(value, bool)):
-        raise InputError(f"{operator} on {field!r} compares numbers or strings; got {given!r}.")
+        raise InputError(
+            f"{operator} on {field!r} compares numbers or strings; got {shown(given)}."
+        )
     if value is not None and not isinstance(value, (bool, int, float, str)):
         hint = ""
         if isinstance(value, dt.datetime):
@@ -232,13 +234,14 @@ def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # n
     return tuple(_scalar(value, field, operator) for value in column)
 
 
+def is_number(value: object) -> bool:
+    """Return whether a value is an int or a float; True and False are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _kind(value: object) -> str:
     """Values of different kinds are never equal and have no order."""
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, (int, float)):
-        return "number"
-    return type(value).__name__
+    return "number" if is_number(value) else type(value).__name__
 
 
 def _equal(value: object, operand: object) -> bool:

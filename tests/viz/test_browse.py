@@ -228,6 +228,11 @@ def test_wrong_options_write_nothing(gallery, tmp_path, monkeypatch):
             "pictures must be one of 'embed', 'link', 'none'; got 'all'",
         ),
         ("page.html", {"picture_bytes": -1}, "at least 0; got -1"),
+        (
+            "page.html",
+            {"picture_bytes": None},
+            "picture_bytes must be an int of at least 0; got None",
+        ),
     ):
         with pytest.raises(InputError, match=message):
             write_gallery_page(gallery, tmp_path / path, **options)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sanreid.errors import GalleryError, InputError
+from sanreid.errors import GalleryError
 from sanreid.gallery.milvus.connection import Connection
 from sanreid.gallery.milvus.rows import MAX_TERMS, MAX_TEXT
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["EXACT", "as_kind", "check_entries", "create_entries", "create_texts", "index_in_use"]
 
@@ -27,11 +28,7 @@ def as_kind(index: str) -> str:
     Raises:
         InputError: Another one.
     """
-    if not isinstance(index, str) or index not in {"auto", *KINDS}:
-        raise InputError(
-            f"index must be one of auto, {', '.join(KINDS)} for a gallery on Milvus; "
-            f"got {index!r}."
-        )
+    check_choice(index, "index of a gallery on Milvus", ("auto", *KINDS))
     return index
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.datasets.people import NUMBER
-from sanreid.gallery.filters import BY_VALUE, And, Condition, Leaf, Not, Or, Scalar
+from sanreid.gallery.filters import BY_VALUE, And, Condition, Leaf, Not, Or, Scalar, is_number
 from sanreid.utils.arrays import whole
 
 __all__ = [
@@ -43,7 +43,7 @@ class DictionaryColumn:
 
     def find(self, value: Scalar) -> list[int]:
         """Return the codes of all that equals ``value``; types are strict."""
-        kinds = (int, float) if _is_number(value) else (type(value),)
+        kinds = (int, float) if is_number(value) else (type(value),)
         codes = (self.code_of.get((kind, value)) for kind in kinds)
         return [code for code in codes if code is not None]
 
@@ -132,12 +132,12 @@ def _select_numbers(
         return ~_select_numbers(opposite, column, given)
     if operator == "$in":
         assert isinstance(operand, tuple)  # noqa: S101 - the parser made it so
-        numbers = [comparable(one, column.dtype.kind) for one in operand if _is_number(one)]
+        numbers = [comparable(one, column.dtype.kind) for one in operand if is_number(one)]
         mask = np.isin(column, [one for one in numbers if one is not None]) & given
         return mask | ~given if None in operand else mask
     if operand is None:
         return ~given
-    if not _is_number(operand):
+    if not is_number(operand):
         return np.zeros(len(column), dtype=bool)
     assert isinstance(operand, (int, float))  # noqa: S101 - its kind is number
     if operator == "$eq":
@@ -158,10 +158,6 @@ def _select_numbers(
             case _:
                 mask = column <= operand
     return np.asarray(mask & given)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def comparable(operand: Any, kind: str) -> int | float | None:  # noqa: ANN401 - number

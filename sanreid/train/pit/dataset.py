@@ -15,6 +15,7 @@ from PIL import Image
 
 from sanreid.errors import DatasetError, InputError
 from sanreid.train.pit.shards import FORMAT, read_seen, read_uv
+from sanreid.utils.arguments import check_choice
 
 __all__ = ["PITDataset", "PITSample"]
 
@@ -67,8 +68,7 @@ class PITDataset:
             raise DatasetError(f"{path} is of format {found}; {FORMAT} is read here.")
         rows: list[dict[str, Any]] = index["rows"]
         identities = sorted({row["identity"] for row in rows})
-        if split not in ("all", "train", "val"):
-            raise InputError(f"split must be 'all', 'train' or 'val', not {split!r}.")
+        check_choice(split, "split", ("all", "train", "val"))
         if split != "all":
             if not 0 < held_out < len(identities):
                 raise InputError(f"Cannot hold out {held_out} of {len(identities)} identities.")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from sanreid import __version__
 from sanreid.errors import InputError
-from sanreid.utils.arguments import check_choice
+from sanreid.utils.arguments import as_count, check_choice
 from sanreid.utils.files import atomic_write, errors_of_writing
 from sanreid.utils.paths import as_path
 from sanreid.utils.words import counted
@@ -100,8 +100,7 @@ def write_gallery_page(
     if path.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"A page is written as .html; got the file name {str(path)!r}.")
     check_choice(pictures, "pictures", get_args(Pictures))
-    if picture_bytes < 0:
-        raise InputError(f"picture_bytes must be at least 0; got {picture_bytes}.")
+    picture_bytes = as_count(picture_bytes, "picture_bytes", least=0)
     if clustering is not None and not hasattr(clustering, "ids"):
         raise InputError(
             "clustering must be what gallery.cluster() returned, which knows its entries; got "
