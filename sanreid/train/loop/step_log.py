@@ -1,4 +1,4 @@
-"""The steps that were taken and not yet reported: checked, timed and logged in their order.
+"""Optimizer steps that wait to be reported: each is checked, timed and logged, in their order.
 
 Reading the values of a step waits for the device, so the last steps taken may be left for later.
 """
@@ -28,7 +28,7 @@ __all__ = ["StepLog", "TakenStep"]
 
 logger = logging.getLogger(__name__)
 
-_TIMED_STEPS = 10  # before the time to come is told
+_TIMED_STEPS = 10  # before the remaining time is estimated
 
 
 class TakenStep(NamedTuple):
@@ -43,7 +43,7 @@ class TakenStep(NamedTuple):
 
 
 class StepLog:
-    """Checks steps, tells how fast they are, and logs their means.
+    """Check steps, measure their pace and log their means.
 
     Args:
         config: The run's settings: its folder, and how often a line is logged.

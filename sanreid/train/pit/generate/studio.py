@@ -1,4 +1,4 @@
-"""The studio: an identity is painted and dressed, and put into a pose as triangles."""
+"""The studio: paint and dress an identity, and pose it as meshes."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def turned(meshes: tuple[Mesh, ...], turn: float, position: Array) -> tuple[Mesh
 def with_other(
     figure: Figure, other: Figure, texture: Array, turn: float, position: Array
 ) -> Figure:
-    """Add another person to a picture; none of their texels counts.
+    """Add another person to a figure; none of their texels is counted.
 
     Args:
         figure: Who the picture is of.
