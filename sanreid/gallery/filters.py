@@ -42,6 +42,7 @@ __all__ = [
     "Not",
     "Or",
     "Scalar",
+    "is_number",
     "matches_all",
     "parse",
 ]

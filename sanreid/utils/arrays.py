@@ -53,7 +53,10 @@ class _FirstElements(reprlib.Repr):
     """The ``repr`` of a container's first elements."""
 
     def repr_int(self, number: int, level: int) -> str:  # noqa: ARG002 - of the base class
-        return _of_int(number)
+        try:
+            return repr(number)
+        except ValueError:  # of more digits than Python prints
+            return "<int>"
 
 
 _FIRST_ELEMENTS = _FirstElements()
@@ -258,20 +261,11 @@ def shown(value: object) -> str:
             return f"{type(value).__name__} of shape {tuple(shape)}"
         if type(simple) in _CONTAINERS:
             text = _FIRST_ELEMENTS.repr(simple)
-        elif type(simple) is int:
-            text = _of_int(simple)
         else:
             text = repr(value if simple is None else simple)
-    except Exception:  # noqa: BLE001 - code of another library
+    except Exception:  # noqa: BLE001 - an int of too many digits, or code of another library
         return f"<{type(value).__name__}>"
     return shorten(re.sub(r"\s*\n\s*", " ", text))  # one line, also of modules and tables
-
-
-def _of_int(number: int) -> str:
-    try:
-        return repr(number)
-    except ValueError:  # of more digits than Python prints
-        return "<int>"
 
 
 def shown_with_type(value: object) -> str:
