@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.datasets.cameras import NO_CAMID
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array
+from sanreid.metrics.checks import as_array, check_unmasked
 from sanreid.neighbourhoods import Indices
 from sanreid.utils.arrays import plain_values, wrong_value
 from sanreid.utils.extras import require_extra
@@ -124,6 +124,7 @@ def _pairs(pairs: ArrayLike | None, count: int, name: str) -> Indices:
     if pairs is None:
         return np.empty((0, 2), dtype=np.int64)
     values = as_array(pairs, name)
+    check_unmasked(values, name)
     if values.size == 0:
         return np.empty((0, 2), dtype=np.int64)
     if values.ndim != 2 or values.shape[1] != 2 or values.dtype.kind not in "iu":

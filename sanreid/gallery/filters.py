@@ -236,7 +236,7 @@ def _scalars(values: Any, field: str, operator: str) -> tuple[Scalar, ...]:  # n
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is an int or a float; True and False are none."""
+    """Return whether a value is an int or a float; True and False do not count."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
-from sanreid.metrics.checks import as_array
+from sanreid.metrics.checks import as_array, check_unmasked
 from sanreid.utils.arrays import plain_values, wrong_value
 from sanreid.utils.extras import require_extra
 from sanreid.utils.words import counted
@@ -142,6 +142,7 @@ def _f1(precision: float, recall: float) -> float:
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     """(N,) int64, a copy."""
     values = as_array(labels, "labels")
+    check_unmasked(values, "labels")
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InputError(
             f"labels are whole numbers, one per crop; got shape {values.shape} of {values.dtype}."

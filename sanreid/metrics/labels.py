@@ -11,7 +11,7 @@ from sanreid.datasets.cameras import as_camids, named, read_names
 from sanreid.datasets.people import PersonNumbers
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
-from sanreid.utils.arrays import check_int64, elements, plain_values, whole, wrong_value
+from sanreid.utils.arrays import check_int64, plain_values, whole, wrong_value
 
 __all__ = ["DISTRACTOR", "JUNK", "Labels", "has_match"]
 
@@ -136,8 +136,7 @@ def _vector(values: ArrayLike, count: int, name: str) -> NDArray[Any]:
         plain = [whole(value) for value in plain]
     for row, value in enumerate(plain):
         if isinstance(value, bool) or not isinstance(value, (int, str)):
-            given, _ = elements(values, name)  # a masked element is None in plain
-            raise wrong_value(name, "int or str", row, given[row], optional=False)
+            raise wrong_value(name, "int or str", row, value, optional=False)
         if isinstance(value, int):
             check_int64(value, row, name)
     labels = np.empty(count, dtype=object)  # np.array(plain) would make a str of 1 beside "a"

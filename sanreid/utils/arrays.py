@@ -54,9 +54,10 @@ class _FirstElements(reprlib.Repr):
 
     def repr_int(self, number: int, level: int) -> str:  # noqa: ARG002 - of the base class
         try:
-            return repr(number)
+            text = repr(number)
         except ValueError:  # of more digits than Python prints
             return "<int>"
+        return text if len(text) <= self.maxlong else f"{text[:18]}...{text[-19:]}"
 
 
 _FIRST_ELEMENTS = _FirstElements()
@@ -101,8 +102,8 @@ def _from_tensor(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - torch is not im
 def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 - as passed
     """Return the values of a column and, for an array, its dtype's kind, else "".
 
-    Missing values of pandas, of pyarrow and of masked arrays become None. Elements of lists stay
-    as they are; :func:`plain` reads them.
+    Missing values of pandas, of pyarrow and of masked arrays become None. Elements of lists and
+    masked times stay as they are; :func:`plain` reads them.
 
     Raises:
         InputError: Not a sequence, of several dimensions, or a set, which has no order.
@@ -117,7 +118,7 @@ def elements(values: Any, name: str) -> tuple[list[Any], str]:  # noqa: ANN401 -
         return _iterated(values, name), ""
     if array.ndim != 1:
         raise InputError(f"{name} must have one dimension; got shape {array.shape}.")
-    # tolist makes whole numbers of times, of their unit; and None of masked elements
+    # tolist() would turn times into ints of their unit; it turns masked elements into None
     column = list(array) if array.dtype.kind in "mM" else array.tolist()
     missing = getattr(values, "isna", None)  # of pandas
     if callable(missing):
@@ -187,8 +188,8 @@ def reads_as_number(text: str) -> bool:
 def check_int64(value: int, row: int, name: str, *, least: int = _INT64.min) -> int:
     """Return a row's value if it is from ``least`` to the largest int64, else raise InputError."""
     if not least <= value <= _INT64.max:
-        bits = f"fit in 64 bits, from {least} up"
-        raise InputError(f"{name} must {bits}; row {row} is {shown(value)}.")
+        bounds = f"from {least} to {_INT64.max}"
+        raise InputError(f"{name} must fit in 64 bits, {bounds}; row {row} is {shown(value)}.")
     return value
 
 

@@ -358,6 +358,7 @@ def test_cameras_may_have_names():
         pytest.param({"threshold": 10**5000}, "finite number; got <int>", id="a long number"),
         ({"threshold": "high"}, "got 'high'"),
         ({"must_link": [0, 1]}, "list of pairs"),
+        ({"must_link": np.ma.masked_all((1, 2), dtype=int)}, "must_link hold masked numbers"),
         ({"must_link": [(0, 1.5)]}, "list of pairs"),
         ({"must_link": [(0, 3)]}, "pair 0 is \\[0, 3\\]"),
         ({"cannot_link": [(0, 1), (1, 1)]}, "pair 1 is \\[1, 1\\]"),

@@ -101,7 +101,20 @@ def test_missing_rules(tmp_path):
         read_cuhk03(tmp_path, protocol="classic")
 
 
-@pytest.mark.parametrize("content", ["no json", "5", "[]", "[[5]]", '{"0": []}', '[[[1, "x"]]]'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "no json",
+        "5",
+        "[]",
+        "[[]]",
+        '[""]',
+        "[[5]]",
+        '{"0": []}',
+        '[[[1, "x"]]]',
+        "[[[Infinity, 1]]]",
+    ],
+)
 def test_damaged_test_sets(tmp_path, content):
     cuhk03(tmp_path)
     (tmp_path / "testsets.json").write_text(content)

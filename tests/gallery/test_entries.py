@@ -131,11 +131,14 @@ def test_pids_of_numpy_become_plain(gallery):
         ({"pids": [1, 2.0]}, "row 1 is 2.0 of type float"),
         (
             {"pids": [1, 2**63]},
-            "pids must fit in 64 bits, from -9223372036854775808 up; row 1 is 9223372036854775808",
+            (
+                "pids must fit in 64 bits, from -9223372036854775808 to 9223372036854775807; "
+                "row 1 is 9223372036854775808"
+            ),
         ),
         pytest.param(
             {"pids": [1, 10**5000]},
-            "fit in 64 bits, from -9223372036854775808 up; row 1 is <int>",
+            "fit in 64 bits, from -9223372036854775808 to 9223372036854775807; row 1 is <int>",
             id="a long pid",
         ),
         ({"pids": "ab"}, "pids must be a sequence with one value per row; got 'ab' of type str"),
@@ -151,11 +154,11 @@ def test_pids_of_numpy_become_plain(gallery):
         ({"camids": [1, False]}, "camids must be int, a name or None; row 1 is False"),
         (
             {"camids": [1, -(2**63)]},
-            "camids must fit in 64 bits, from -9223372036854775807 up; row 1",
+            "camids must fit in 64 bits, from -9223372036854775807 to 9223372036854775807; row 1",
         ),
         (
             {"camids": np.array([1, -(2**63)])},
-            "camids must fit in 64 bits, from -9223372036854775807 up; row 1",
+            "camids must fit in 64 bits, from -9223372036854775807 to 9223372036854775807; row 1",
         ),
         ({"timestamps": [1, float("nan")]}, "timestamps must be finite seconds.*row 1 is nan"),
         ({"timestamps": [float("inf"), 1]}, "timestamps must be finite seconds.*row 0 is inf"),
@@ -181,6 +184,7 @@ def test_pids_of_numpy_become_plain(gallery):
         ({"ids": [5, True]}, "ids must be ints; row 1 is True of type bool"),
         ({"ids": [5, 2**63]}, "ids must fit in 64 bits"),
         ({"ids": {5: 6}}, "ids must be a sequence"),
+        ({"ids": np.ma.array([5, 6], mask=[0, 1])}, "ids must be ints; row 1 is None"),
     ],
 )
 def test_bad_rows_say_what_is_wrong_and_change_nothing(gallery, arguments, message):

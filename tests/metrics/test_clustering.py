@@ -109,6 +109,7 @@ def test_people_that_a_table_lacks_are_not_counted(pids):
         ([0, 1], [None, -1], "No crop has a pid"),
         ([], [], "labels are whole numbers"),
         ([0], 5, "pids"),
+        (np.ma.array([0, 0, 1], mask=[0, 0, 1]), [1, 1, 2], "labels hold masked numbers"),
     ],
 )
 def test_wrong_input_is_refused(labels, pids, message):

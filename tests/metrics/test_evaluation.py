@@ -466,18 +466,25 @@ ONE = ([[1.0, 0.0]], [1], [0], [[1.0, 0.0]], [1], [1])
         (
             4,
             np.array([2**64 - 1], np.uint64),
-            "must fit in 64 bits, from -9223372036854775808 up; row 0 is 18446744073",
+            (
+                "must fit in 64 bits, from -9223372036854775808 to 9223372036854775807; "
+                "row 0 is 18446744073"
+            ),
         ),
         pytest.param(
             1,
             [10**5000],
-            "query_pids must fit in 64 bits, from -9223372036854775808 up; row 0 is <int>",
+            "query_pids must fit in 64 bits, from -9223372036854775808 to 9223372036854775807; "
+            "row 0 is <int>",
             id="long",
         ),
         (
             2,
             [10**30],
-            "query_camids must fit in 64 bits, from -9223372036854775807 up; row 0 is 1000",
+            (
+                "query_camids must fit in 64 bits, from -9223372036854775807 to 9223372036854775807; "
+                "row 0 is 1000"
+            ),
         ),
         (
             2,

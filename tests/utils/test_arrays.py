@@ -98,6 +98,7 @@ def test_arrays_and_classes_stay_as_they_are():
         (OnTwoLines(), "Table( a )"),
         (np.float64, "<class 'numpy.float64'>"),
         pytest.param(10**5000, "<int>", id="a long number"),
+        ([10**200, "b"], f"[{'1' + '0' * 17}...{'0' * 19}, 'b']"),
         pytest.param([10**5000], "[<int>]", id="a long number in a list"),
         pytest.param(Broken(1), "<Broken>", id="broken"),
     ],

@@ -119,10 +119,10 @@ def _classic(crops: CropSet, rules: Path, boxes: str, split: int) -> Dataset:
             [1000 * int(pair) + int(person) for pair, person in testset]
             for testset in json.loads(rules.read_text(encoding="utf-8"))
         ]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise _LAYOUT.error(f"{rules} cannot be read ({error}); extract it again") from error
-    if not testsets:
-        raise _LAYOUT.error(f"{rules} cannot be read (no test set); extract it again")
+    if not testsets or not all(testsets):
+        raise _LAYOUT.error(f"{rules} cannot be read (an empty test set); extract it again")
     split = as_count(split, "split", least=0, most=len(testsets) - 1)
     pids = testsets[split]
     absent = sorted(set(pids) - set(crops.pids.tolist()))

@@ -16,6 +16,8 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from sanreid.gallery.filters import is_number
+
 __all__ = [
     "NO_SECONDS",
     "OrderKey",
@@ -46,7 +48,7 @@ def value_term(field: str, value: Any) -> str:  # noqa: ANN401 - a checked scala
     """Return the digest of a field's value: 1 and 1.0 have the same, 1 and True do not."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    kind = "number" if _is_number(value) else type(value).__name__
+    kind = "number" if is_number(value) else type(value).__name__
     text = hex(value) if kind == "number" and isinstance(value, int) else str(value)
     return _digest([field, kind, text])
 
@@ -66,7 +68,7 @@ def order_key(value: Any) -> OrderKey | None:  # noqa: ANN401 - a checked scalar
     if isinstance(value, str):
         raw = value.encode("utf-8", "surrogatepass")
         return OrderKey("str", "s" + raw[:_PREFIX].hex(), len(raw) < _PREFIX)
-    if not _is_number(value):
+    if not is_number(value):
         return None
     number = _at_most(value)
     (bits,) = struct.unpack(">Q", struct.pack(">d", number + 0.0))  # -0.0 is 0.0
@@ -109,10 +111,6 @@ def _nested(prefix: str, fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from _nested(f"{prefix}{key}.", value)
         elif not isinstance(value, list):
             yield prefix + key, value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _at_most(value: float) -> float:

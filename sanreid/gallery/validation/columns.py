@@ -24,8 +24,6 @@ __all__ = ["Pid", "as_ids", "as_new_ids", "as_pids", "as_weights"]
 
 Pid = int | str | None
 
-INT64 = np.iinfo(np.int64)
-
 
 def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> list[Pid]:
     """Return ``count`` pids, each an int, a str or None; 7 and "7" stay different people.
@@ -34,7 +32,7 @@ def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> li
     ints.
     """
     values = listed(pids, count, name)
-    if isinstance(pids, np.ndarray) and pids.dtype.kind == "i" and INT64.min not in pids:
+    if isinstance(pids, np.ndarray) and pids.dtype.kind == "i":
         return values
     for row, given in enumerate(values):
         value = plain(given)
@@ -53,7 +51,8 @@ def as_ids(ids: Any) -> NDArray[np.int64]:  # noqa: ANN401 - as passed
     """Return (N,) int64 ids; a single int is one id."""
     if isinstance(plain(ids), int):
         ids = [plain(ids)]
-    if isinstance(ids, np.ndarray) and ids.ndim == 1 and ids.dtype.kind == "i":
+    masked = isinstance(ids, np.ma.MaskedArray)
+    if isinstance(ids, np.ndarray) and not masked and ids.ndim == 1 and ids.dtype.kind == "i":
         return ids.astype(np.int64)
     column, kind = elements(ids, "ids")
     values = [whole(value) for value in column] if kind == "f" else column

@@ -29,8 +29,9 @@ class InitConfig:
             weights directory, with torchvision's ResNet
             names, ours (``trunk.*``) or a whole SAN-PG; a checkpoint, or a run's folder, of
             which the last one; empty: random. Of an encoder with another pooling or head, only
-            the trunk is loaded. A run's linear map to its teacher is loaded too, where this run
-            has one of the same size; its classifier is not.
+            the trunk is loaded. The modules that a run's losses have on the embedding, such as
+            the linear map to a teacher, are loaded too where this run has one of the same name
+            and shape; the classifier is not.
         decoder: A run directory or checkpoint from which SA-Dec is loaded (a SAN-PG);
             empty: random.
         freeze: Parts of the trunk that keep their weights and BatchNorm statistics, from the

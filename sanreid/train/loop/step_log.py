@@ -1,4 +1,4 @@
-"""Optimizer steps that wait to be reported: each is checked, timed and logged, in their order.
+"""Optimizer steps that wait to be reported: each is checked, timed and logged, in order.
 
 Reading the values of a step waits for the device, so the last steps taken may be left for later.
 """

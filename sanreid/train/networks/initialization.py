@@ -89,7 +89,9 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
             if painter and module.decoder is not None and not config.decoder:
                 _load_part(module.decoder, painter, config.weights)
             for name, head in module.heads.items() if isinstance(module, SAN) else ():
-                _load_if_alike(head.state_dict(), _under(state, f"heads.{name}."))
+                theirs = _under(state, f"heads.{name}.")
+                if theirs and not _load_if_alike(head.state_dict(), theirs):
+                    logger.info("%s has another module of the loss %s.", config.weights, name)
         elif any(key.startswith("trunk.") for key in state):
             _load_encoder(module.encoder, state, config.weights)
         else:
@@ -110,8 +112,8 @@ def _warn_of_size(config: TrainConfig) -> None:
         )
         logger.warning(
             "The first weights, %s, were trained with crops of %s; this run has "
-            "encoder.input_size %s. Smaller crops lose accuracy: 128 x 64 in place of 256 x 128 "
-            "cost four points of mAP.",
+            "encoder.input_size %s. It must first learn to read crops of "
+            "its own size.",
             config.init.weights,
             theirs,
             ours,

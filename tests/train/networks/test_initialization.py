@@ -72,14 +72,16 @@ def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_pat
 
 
 @pytest.mark.parametrize("teacher_dim", [4, 5])
-def test_a_run_hands_on_its_map_to_the_teacher_where_sizes_agree(tmp_path, teacher_dim):
+def test_a_run_hands_on_its_map_to_the_teacher_where_sizes_agree(tmp_path, teacher_dim, caplog):
     def network(dim):
         return build_san(TINY, num_classes=3, heads={"teacher": lambda: nn.Linear(8, dim)})
 
     source, other = network(4), network(teacher_dim)
     save_checkpoint(tmp_path / "last.ckpt", {"model": source.state_dict()})
     before = other.heads["teacher"].weight.clone()
-    load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    with caplog.at_level("INFO"):
+        load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    assert ("another module of the loss teacher" in caplog.text) == (teacher_dim == 5)
     expected = source.heads["teacher"].weight if teacher_dim == 4 else before
     assert torch.equal(other.heads["teacher"].weight, expected)
     assert not torch.equal(source.heads["teacher"].weight, before)
