@@ -7,6 +7,7 @@ from typing import Any
 
 from sanreid.config import EncoderConfig
 from sanreid.utils.arguments import check_kind
+from sanreid.utils.words import counted
 from sanreid.weights.manifest import WeightsEntry
 
 __all__ = ["model_card"]
@@ -170,13 +171,15 @@ def _describe_settings(settings: Mapping[str, Any]) -> list[str]:
             f"to epoch {step['until_epoch']} at {step['size'][0]} x {step['size'][1]}"
             for step in settings["run"].get("sizes", ())
         ]
-        parts.append(", ".join([f"{epochs} epochs", *steps]))
+        parts.append(", ".join([counted(epochs, "epoch", "epochs"), *steps]))
     if weights := settings.get("init", {}).get("weights"):
         parts.append(f"started from `{weights}`")
+    loss = settings.get("loss", {})
+    if teacher := loss.get("teacher", {}).get("weights"):
+        parts.append(f"taught by the embeddings of `{teacher}`")
     if settings.get("clusters", {}).get("enabled"):
         parts.append("without labels: clusters of the first crops named above stood for people")
     terms = ("identity", "triplet", "reconstruction", "tr", "cross_camera")
-    loss = settings.get("loss", {})
     if weighed := [f"{term} {loss[term]:g}" for term in terms if loss.get(term)]:
         parts.append(f"weights of the loss's terms: {', '.join(weighed)}")
     if decay := settings.get("ema", {}).get("decay"):

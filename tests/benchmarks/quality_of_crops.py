@@ -44,11 +44,12 @@ def scores_of(name, encoder, args):
     kept = args.folder / f"quality-{name}.npz" if args.folder else None
     if kept and kept.is_file():
         with np.load(kept) as arrays:
-            return {key: arrays[key] for key in arrays}
+            if str(arrays["fingerprint"]) == encoder.fingerprint:
+                return {key: arrays[key] for key in arrays if key != "fingerprint"}
     quality = sanreid.crop_quality(crop_paths(name, args.data), encoder=encoder, progress=True)
     scores = {"all": quality.score, **quality.scores}
     if kept:
-        np.savez(kept, **scores)
+        np.savez(kept, fingerprint=encoder.fingerprint, **scores)
     return scores
 
 

@@ -82,6 +82,12 @@ def test_initial_weights_are_reported():
     assert "baseline" not in card
 
 
+def test_a_teacher_is_reported():
+    tree = {"run": {"epochs": 1}, "loss": {"teacher": {"weights": "teacher.xml"}}}
+    card = weights.model_card(EncoderConfig(), entry=a_runs_own(trained_with={"config": tree}))
+    assert "## Training\n\n1 epoch; taught by the embeddings of `teacher.xml`. The" in card
+
+
 def test_partial_san_is_described_as_such():
     tree = {"loss": {"identity": 1.0, "reconstruction": 10.0, "tr": 0.0}}
     entry = a_runs_own(trained_with={"config": tree})
