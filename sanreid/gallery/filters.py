@@ -43,6 +43,7 @@ __all__ = [
     "Or",
     "Scalar",
     "is_number",
+    "kind_of",
     "matches_all",
     "parse",
 ]
@@ -240,19 +241,19 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _kind(value: object) -> str:
-    """Values of different kinds are never equal and have no order."""
+def kind_of(value: object) -> str:
+    """Return the kind of a value; values of different kinds are never equal and have no order."""
     return "number" if is_number(value) else type(value).__name__
 
 
 def _equal(value: object, operand: object) -> bool:
-    return _kind(value) == _kind(operand) and value == operand
+    return kind_of(value) == kind_of(operand) and value == operand
 
 
 def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[object, Any], bool]:
     def holds(value: object, operand: Any) -> bool:  # noqa: ANN401 - a checked scalar
-        kind = _kind(value)
-        return kind in ("number", "str") and kind == _kind(operand) and compare(value, operand)
+        kind = kind_of(value)
+        return kind in ("number", "str") and kind == kind_of(operand) and compare(value, operand)
 
     return holds
 

@@ -35,25 +35,35 @@ def crop_paths(name, root):
     return [path for part in crops_of(name, root) for path in part.paths]
 
 
+def kept_arrays(name, encoder, folder, make):
+    """Arrays by name, from ``folder`` where this encoder's are there, else made, then kept."""
+    path = folder / f"{name}.npz" if folder else None
+    if path and path.is_file():
+        with np.load(path) as arrays:
+            if str(arrays.get("fingerprint")) == encoder.fingerprint:
+                return {key: arrays[key] for key in arrays if key != "fingerprint"}
+    arrays = make()
+    if path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, fingerprint=encoder.fingerprint, **arrays)
+    return arrays
+
+
 def _load(name, encoder, args):
-    kept = args.folder / f"{name}.npz" if args.folder else None
-    if kept and kept.is_file():
-        with np.load(kept) as arrays:
-            if str(arrays["fingerprint"]) == encoder.fingerprint:
-                return arrays["embeddings"], arrays["pids"], arrays["camids"]
+    arrays = kept_arrays(name, encoder, args.folder, lambda: _embedded(name, encoder, args))
+    return arrays["embeddings"], arrays["pids"], arrays["camids"]
+
+
+def _embedded(name, encoder, args):
     if args.data is None:
         raise SystemExit("give --data, or set SANREID_DATA")
     crops = crops_of(name, args.data)
     names = [f"{part.name}/{who}" for part in crops for who in part.labels or part.pids.tolist()]
-    arrays = {
+    return {
         "embeddings": np.concatenate([encoder.encode(part.paths) for part in crops]),
         "pids": np.unique(names, return_inverse=True)[1] + 1,
         "camids": np.concatenate([part.camids for part in crops]),
     }
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, fingerprint=encoder.fingerprint, **arrays)
-    return tuple(arrays.values())
 
 
 def crops_of(name, root):

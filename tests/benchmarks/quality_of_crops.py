@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 import sanreid
-from tests.benchmarks.embedded_sets import crop_paths, load_sets, sets_parser
+from tests.benchmarks.embedded_sets import crop_paths, kept_arrays, load_sets, sets_parser
 from tests.benchmarks.report import write_report
 
 SETS = ("cuhk03val", "pku")
@@ -41,16 +41,12 @@ def per_query(embeddings, pids, camids):
 
 def scores_of(name, encoder, args):
     """The scores of a set by name."""
-    kept = args.folder / f"quality-{name}.npz" if args.folder else None
-    if kept and kept.is_file():
-        with np.load(kept) as arrays:
-            if str(arrays["fingerprint"]) == encoder.fingerprint:
-                return {key: arrays[key] for key in arrays if key != "fingerprint"}
-    quality = sanreid.crop_quality(crop_paths(name, args.data), encoder=encoder, progress=True)
-    scores = {"all": quality.score, **quality.scores}
-    if kept:
-        np.savez(kept, fingerprint=encoder.fingerprint, **scores)
-    return scores
+
+    def make():
+        quality = sanreid.crop_quality(crop_paths(name, args.data), encoder=encoder, progress=True)
+        return {"all": quality.score, **quality.scores}
+
+    return kept_arrays(f"quality-{name}", encoder, args.folder, make)
 
 
 def fifths(scores, outcome):

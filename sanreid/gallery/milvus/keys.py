@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sanreid.gallery.filters import is_number
+from sanreid.gallery.filters import is_number, kind_of
 
 __all__ = [
     "NO_SECONDS",
@@ -48,7 +48,7 @@ def value_term(field: str, value: Any) -> str:  # noqa: ANN401 - a checked scala
     """Return the digest of a field's value: 1 and 1.0 have the same, 1 and True do not."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    kind = "number" if is_number(value) else type(value).__name__
+    kind = kind_of(value)
     text = hex(value) if kind == "number" and isinstance(value, int) else str(value)
     return _digest([field, kind, text])
 

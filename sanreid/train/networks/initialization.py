@@ -112,8 +112,8 @@ def _warn_of_size(config: TrainConfig) -> None:
         )
         logger.warning(
             "The first weights, %s, were trained with crops of %s; this run has "
-            "encoder.input_size %s. It must first learn to read crops of "
-            "its own size.",
+            "encoder.input_size %s. It must first learn to read crops of its "
+            "own size.",
             config.init.weights,
             theirs,
             ours,
