@@ -57,7 +57,7 @@ def shares_by_loops(embeddings, camids):
         shares = [[np.mean([alike(i, j) for i in a for j in b]) for b in of] for a in of]
         return scatter / (1 - np.mean(shares)) * np.array(shares)
 
-    of_means = covariance(rows - centre, 0.5)
+    of_means = covariance(rows - centre, 0.4)
     count = len(names)
     chance = [of_means[c, c] - 2 * of_means[c].mean() + of_means.mean() for c in range(count)]
     real = max(0, (((means - centre) ** 2).sum() - sum(chance)) / count)

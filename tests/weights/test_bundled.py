@@ -43,13 +43,16 @@ def test_the_list_states_terms_and_training_data(located):
     assert "non-commercial research" in entry.license
     assert [(data["identities"], data["crops"]) for data in entry.training_data] == [
         (751, 12_936),
+        (751, 12_567),
         (743, 7_239),
         (971, 3_884),
+        (1_500, 15_392),
         (400, 4_000),
     ]
-    *real, rendered = entry.training_data
+    real, rendered = entry.training_data[:4], entry.training_data[4:]
     assert all("research" in data["terms"] for data in real)
-    assert "rendered" in rendered["name"]
+    assert all("rendered" in data["name"] for data in rendered)
+    assert "person-reidentification-retail-0277" in entry.license  # the teacher
     assert not any("Market" in metric["dataset"] for metric in entry.metrics)  # seen in training
 
 
@@ -90,7 +93,7 @@ def test_forward_equals_plain_torchvision(located, tensors):
         actual = module(crops).embedding
     unit = nn.functional.normalize
     torch.testing.assert_close(unit(actual), unit(expected), atol=1e-5, rtol=0)
-    assert not torch.allclose(unit(actual[:1]), unit(actual[1:]), atol=1e-2)
+    assert not torch.allclose(unit(actual[:1]), unit(actual[1:]), atol=1e-3)
 
 
 def test_listing_imports_neither_torch_nor_the_hub_client():
