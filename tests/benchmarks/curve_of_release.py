@@ -18,7 +18,8 @@ from tests.benchmarks.ablation import ROOT, SETS
 from tests.benchmarks.tables import table
 
 IMAGE = ROOT / "docs" / "images" / "san-r50-curve.png"
-SHOWN = {key: label for key, label in SETS.items() if key != "market1501-dev"}  # its people are trained on
+# Market dev's people are trained on.
+SHOWN = {key: label for key, label in SETS.items() if key != "market1501-dev"}
 
 
 def points(logs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
