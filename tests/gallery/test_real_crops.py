@@ -34,16 +34,19 @@ def test_the_false_match_rate_holds_for_the_other_half(name, encoder, embed_once
     people = [f"{c.name}/{pid}" for c in crops for pid in c.pids]
     pids, camids = np.array(people), np.concatenate([c.camids for c in crops])
 
-    half = np.isin(pids, np.random.default_rng(0).permutation(np.unique(pids))[::2])
-    gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
-    found = gallery.calibrate(
-        embeddings[half], pids[half].tolist(), camids[half], false_match_rate=0.01
-    )
-    other = ~half
-    near = embeddings[other] @ embeddings[other].T >= found.threshold
-    counted = pids[other][:, None] != pids[other]
-    counted &= camids[other][:, None] != camids[other]
-    assert found.interval[0] <= near[counted].mean() <= found.interval[1]
+    held = []  # a 95 % interval is missed now and then, so several halves are drawn
+    for seed in range(5):
+        half = np.isin(pids, np.random.default_rng(seed).permutation(np.unique(pids))[::2])
+        gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
+        found = gallery.calibrate(
+            embeddings[half], pids[half].tolist(), camids[half], false_match_rate=0.01
+        )
+        other = ~half
+        near = embeddings[other] @ embeddings[other].T >= found.threshold
+        counted = pids[other][:, None] != pids[other]
+        counted &= camids[other][:, None] != camids[other]
+        held.append(found.interval[0] <= near[counted].mean() <= found.interval[1])
+    assert sum(held) >= 4, held
 
     first = camids == camids.min()
     gallery.add(embeddings[half & first], pids=pids[half & first].tolist())
