@@ -109,7 +109,8 @@ def test_the_examples_contain_no_other_pictures():
 def test_the_people_can_be_rendered_again(tmp_path):
     """Rendering the first and the last person again from the seed gives the same pictures.
 
-    Processors round some pixels differently: one of the eight crops differs by up to 3 of 255.
+    Processors round differently: on one with AVX-512, 1 % of the pixels of one crop differ from
+    the kept ones, by up to 6 of 255, and fewer in two others.
     """
     from sanreid.errors import MissingExtraError
     from sanreid.train.pit.generate.people.body import cached_body
@@ -136,7 +137,8 @@ def test_the_people_can_be_rendered_again(tmp_path):
                 )
             )
             assert fresh.shape == kept.shape
-            assert np.abs(fresh - kept).max() <= 4
+            assert np.abs(fresh - kept).max() <= 8
+            assert np.abs(fresh - kept).mean() <= 0.05
             assert np.abs(fresh - kept).mean() < 0.1
 
 

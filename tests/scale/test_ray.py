@@ -146,7 +146,8 @@ def test_a_killed_driver_resumes_and_each_path_stands_once(
     code = (
         "import sys; from sanreid import SANEncoder; from sanreid.scale import embed_files; "
         "import ray; ray.init(sys.argv[1], log_to_driver=False, logging_level='error'); "
-        "embed_files(sys.argv[2], sys.argv[3], encoder=SANEncoder.from_pretrained(sys.argv[4]), "
+        "encoder = SANEncoder.from_pretrained(sys.argv[4], device='cpu', dtype='float32'); "
+        "embed_files(sys.argv[2], sys.argv[3], encoder=encoder, "
         "rows_per_shard=8, batch_size=8, actors=2, device='cpu')"
     )
     arguments = [address, str(out), str(folder), str(resnet18_weights)]
