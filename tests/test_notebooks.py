@@ -139,7 +139,6 @@ def test_the_people_can_be_rendered_again(tmp_path):
             assert fresh.shape == kept.shape
             assert np.abs(fresh - kept).max() <= 8
             assert np.abs(fresh - kept).mean() <= 0.05
-            assert np.abs(fresh - kept).mean() < 0.1
 
 
 def test_printed_text_is_stored_as_displayed():

@@ -10,6 +10,7 @@ import pytest
 from sanreid.train.config.loader import config_to_dict, load_config
 from tests.benchmarks import ablation
 
+_SHORT = str(Path(__file__).with_name("further-short.toml"))
 _PKU = ("pku_reid/train", "pku_reid/val")
 needs_docs = pytest.mark.skipif(not ablation.PAGE.is_file(), reason="docs/ is not beside tests/")
 
@@ -34,9 +35,6 @@ def test_every_row_has_a_command_with_valid_settings(monkeypatch):
             assert config.run.seed == row["seed"]
             assert len(row["commit"]) == 40
             assert set(ablation.SETS) <= set(row["figures"])
-
-
-_SHORT = str(Path(__file__).with_name("further-short.toml"))
 
 
 @pytest.mark.parametrize("name", ["san-r50-small", "san-r50", _SHORT])

@@ -81,7 +81,8 @@ def test_forward_equals_plain_torchvision(located, tensors):
     }
     plain.fc = nn.Identity()
     plain.load_state_dict(trunk, strict=True)
-    crops = torch.randn(2, 3, 256, 128, generator=torch.Generator().manual_seed(1))
+    patches = torch.randn(2, 3, 8, 4, generator=torch.Generator().manual_seed(1))
+    crops = nn.functional.interpolate(patches, (256, 128))  # fine noise is all alike
     with torch.inference_mode():
         reduced = plain.eval()(crops) @ tensors["head.reduction.weight"].float().T
         mean, var = tensors["head.bn.running_mean"], tensors["head.bn.running_var"]
@@ -93,7 +94,7 @@ def test_forward_equals_plain_torchvision(located, tensors):
         actual = module(crops).embedding
     unit = nn.functional.normalize
     torch.testing.assert_close(unit(actual), unit(expected), atol=1e-5, rtol=0)
-    assert not torch.allclose(unit(actual[:1]), unit(actual[1:]), atol=1e-3)
+    assert not torch.allclose(unit(actual[:1]), unit(actual[1:]), atol=1e-2)
 
 
 def test_listing_imports_neither_torch_nor_the_hub_client():
