@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sanreid.errors import ConfigError, WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig, TrainConfig
+from sanreid.train.networks.cpu_convolution import use_matrix_products
 from sanreid.train.networks.embedding_map import EmbeddingMap
 from sanreid.train.networks.san import SAN, SANPG, build_san, build_san_pg
 from sanreid.weights import list_weights
@@ -67,6 +68,8 @@ def build_network(
         network.encoder.pooling.requires_grad_(requires_grad=False)
     if config.run.channels_last:
         network.to(memory_format=torch.channels_last)
+        if device.type == "cpu":
+            use_matrix_products(network)
     return network.to(device)
 
 
