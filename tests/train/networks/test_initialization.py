@@ -11,8 +11,14 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, WeightsError
 from sanreid.models.backbone import ResNetTrunk
 from sanreid.train.checkpoint import save_checkpoint
-from sanreid.train.config import DecoderConfig, InitConfig
-from sanreid.train.networks.initialization import freeze, keep_frozen_in_eval, load_first_weights
+from sanreid.train.config import DecoderConfig, InitConfig, TrainConfig
+from sanreid.train.config.run import RunConfig
+from sanreid.train.networks.initialization import (
+    build_network,
+    freeze,
+    keep_frozen_in_eval,
+    load_first_weights,
+)
 from sanreid.train.networks.san import build_san, build_san_pg
 from sanreid.train.textures.generator import save_generator
 from tests.thin import THIN, WIDTHS
@@ -146,3 +152,13 @@ def test_frozen_parts_stay_in_eval():
     network(torch.randn(4, 3, 64, 32)).logits.sum().backward()
     assert network.encoder.trunk.layer1[0].conv1.weight.grad is None
     assert network.encoder.trunk.layer2[0].conv1.weight.grad is not None
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_convolutions_on_a_cpu_are_prepared_for_training(channels_last):
+    config = TrainConfig(encoder=TINY, run=RunConfig(channels_last=channels_last))
+    trunk = build_network(config, 3, torch.device("cpu")).encoder.trunk
+    assert type(trunk.conv1) is nn.Conv2d
+    kinds = {type(one) for one in trunk.layer1.modules() if isinstance(one, nn.Conv2d)}
+    assert (nn.Conv2d in kinds) != channels_last
+    assert len(kinds) == 1
