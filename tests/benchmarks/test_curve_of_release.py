@@ -21,5 +21,6 @@ def test_steps_are_counted_over_the_stages():
 
 def test_the_curve_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
-    draw(points([evaluation(0, 0.1) + evaluation(10, 0.2)]), tmp_path / "curve.png")
+    stages = [evaluation(0, 0.1) + evaluation(10, 0.2), evaluation(0, 0.05) + evaluation(5, 0.3)]
+    draw(points(stages), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").stat().st_size > 5000

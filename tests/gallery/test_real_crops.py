@@ -35,7 +35,7 @@ def test_the_false_match_rate_holds_for_the_other_half(name, encoder, embed_once
     pids, camids = np.array(people), np.concatenate([c.camids for c in crops])
 
     held = []  # a 95 % interval is missed now and then, so several halves are drawn
-    for seed in range(5):
+    for seed in range(10):
         half = np.isin(pids, np.random.default_rng(seed).permutation(np.unique(pids))[::2])
         gallery = Gallery(encoder.embedding_dim, encoder_fingerprint=encoder.fingerprint)
         found = gallery.calibrate(
@@ -45,12 +45,15 @@ def test_the_false_match_rate_holds_for_the_other_half(name, encoder, embed_once
         near = embeddings[other] @ embeddings[other].T >= found.threshold
         counted = pids[other][:, None] != pids[other]
         counted &= camids[other][:, None] != camids[other]
-        held.append(found.interval[0] <= near[counted].mean() <= found.interval[1])
-    assert sum(held) >= 4, held
+        low, high = found.interval
+        rate = near[counted].mean()
+        held.append(low <= rate <= high)
+        assert rate <= 2 * high
+    assert sum(held) >= 8, held
 
-    first = camids == camids.min()
-    gallery.add(embeddings[half & first], pids=pids[half & first].tolist())
-    asked = ~first
+    enrolled = half & (camids == camids.min())  # of the last half, whose threshold the gallery has
+    gallery.add(embeddings[enrolled], pids=pids[enrolled].tolist())
+    asked = camids != camids.min()
     report = gallery.evaluate_open_set(
         embeddings[asked], pids[asked].tolist(), false_alarm_rates=[0.01, 0.1, 1.0]
     )
