@@ -71,10 +71,13 @@ class DecoderConfig:
         output: ``"tanh"`` keeps the texture in [-1, 1], but saturates for good where the
             learning rate is far too high (a reconstruction loss that stays near 1);
             ``"linear"`` is the released code.
+        copy: For SAN-PG alone: also copy what the crop shows into the texture
+            (:class:`sanreid.train.networks.copying.TextureCopier`).
     """
 
     width: int = 512
     output: Literal["tanh", "linear"] = "tanh"
+    copy: bool = False
 
     def __post_init__(self) -> None:
         require(

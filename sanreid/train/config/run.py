@@ -176,6 +176,11 @@ class TrainConfig:
             f"got {[list(step.size) for step in sizes]}.",
         )
         require(
+            self.is_san_pg or not self.decoder.copy,
+            "decoder.copy is for SAN-PG, which pit.folder alone trains: SAN's decoder must paint "
+            "from what the encoder knows.",
+        )
+        require(
             self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),
             f"run.name is {self.run.name!r}, but names that begin with 'san-' are reserved for "
             "encoders trained with reconstruction and the TR constraint.",

@@ -29,11 +29,10 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.config import BACKBONES
 from sanreid.errors import InputError
+from sanreid.train.networks.copying import TEXTURE_SIZE, TextureCopier
 from sanreid.utils.arguments import check_choice
 
 __all__ = ["TEXTURE_SIZE", "DecoderOutput", "SADec"]
-
-TEXTURE_SIZE = 256
 
 
 class DecoderOutput(NamedTuple):
@@ -75,6 +74,7 @@ class SADec(nn.Module):
             ``BACKBONES["resnet50"].channels`` of ``sanreid.config``.
         width: Channels after the reduction, a multiple of 32.
         output: ``"tanh"`` or ``"linear"``.
+        copy: Also copy what the crop shows into the texture, for SAN-PG.
 
     Raises:
         InputError: ``channels`` are not four, or ``width`` or ``output`` is wrong.
@@ -86,6 +86,7 @@ class SADec(nn.Module):
         *,
         width: int = 512,
         output: str = "tanh",
+        copy: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) != 4:
@@ -105,12 +106,19 @@ class SADec(nn.Module):
         self.paint = nn.Conv2d(widths[4], 3, 7, padding=3, padding_mode="reflect")
         self.apply(_initialize)
         nn.init.normal_(self.paint.weight, std=0.01)
+        self.copier = TextureCopier(widths[4]) if copy else None
 
-    def forward(self, stages: Sequence[Tensor]) -> DecoderOutput:
+    def look_at(self, locations: Tensor) -> None:
+        """Set where each texel looks at first, (2, 256, 256); nothing without ``copy``."""
+        if self.copier is not None:
+            self.copier.base.copy_(locations)
+
+    def forward(self, stages: Sequence[Tensor], crops: Tensor | None = None) -> DecoderOutput:
         """Decode the encoder's stage maps, fine to coarse.
 
         Args:
             stages: Four maps (N, C_l, H_l, W_l), as ``SAEnc`` returns them.
+            crops: (N, 3, H, W), what they are of; read only where ``copy`` is on.
         """
         stage1, stage2, stage3, stage4 = stages
         size1, size2, size3 = (_size(one) for one in (stage1, stage2, stage3))
@@ -121,6 +129,8 @@ class SADec(nn.Module):
         block4 = self.blocks[3](block3, _doubled(_doubled(size1)))
         painted = _fit(self.paint(block4), (TEXTURE_SIZE, TEXTURE_SIZE))
         texture = torch.tanh(painted) if self.output == "tanh" else painted
+        if self.copier is not None and crops is not None:
+            texture = self.copier(crops, texture, block4)
         return DecoderOutput(texture=texture, block_maps=(block1, block2, block3, block4))
 
 

@@ -105,7 +105,7 @@ class SANPG(nn.Module):
 
     def forward(self, crops: Tensor) -> DecoderOutput:
         """Run on normalized crops, (N, 3, H, W)."""
-        painted: DecoderOutput = self.decoder(self.encoder.trunk(crops))
+        painted: DecoderOutput = self.decoder(self.encoder.trunk(crops), crops)
         return painted
 
     def paint(self, crops: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ def build_san_pg(config: EncoderConfig, decoder: DecoderConfig | None = None) ->
 
 def _decoder(config: EncoderConfig, decoder: DecoderConfig) -> SADec:
     channels = BACKBONES[config.backbone].channels
-    return SADec(channels, width=decoder.width, output=decoder.output)
+    return SADec(channels, width=decoder.width, output=decoder.output, copy=decoder.copy)
 
 
 @contextmanager

@@ -90,7 +90,7 @@ class PITDataset:
             crop=self.crop(number),
             texture=self.texture(number),
             seen=self.seen(number),
-            uv=self._read(number, "uv", read_uv),
+            uv=self.uv(number),
             identity=int(self.rows[number]["identity"]),
         )
 
@@ -105,6 +105,10 @@ class PITDataset:
     def seen(self, number: int) -> NDArray[np.bool_]:
         """Read which texels the crop of a pair shows, (256, 256)."""
         return self._read(number, "seen", read_seen)
+
+    def uv(self, number: int) -> NDArray[np.float32]:
+        """Read only the texture coordinates of a pair's pixels, (256, 128, 2)."""
+        return self._read(number, "uv", read_uv)
 
     def jpeg(self, number: int) -> bytes:
         """Return the crop of a pair as JPEG bytes."""

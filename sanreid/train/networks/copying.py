@@ -1,0 +1,77 @@
+"""Copying what the crop shows into the texture, for SAN-PG.
+
+SA-Dec paints from feature maps of a quarter of the crop's height or less, so that patterns and
+straps blur. Here each texel also looks up the crop itself, at its mean location over the training
+pairs plus an offset predicted from SA-Dec's finest map. Two small convolutions correct the painted
+texture by what was found at full and at a quarter of the resolution. It is a part of SA-Dec where
+``decoder.copy`` is on.
+
+Source: our own; looking up the input by a predicted flow is known from Zhou et al., "View
+Synthesis by Appearance Flow", ECCV 2016.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows
+
+__all__ = ["TEXTURE_SIZE", "TextureCopier"]
+
+TEXTURE_SIZE = 256
+
+_REACH = 0.5  # of the crop's half extent: how far an offset may lead
+_COARSE = 4  # the factor of the second, coarser look-up
+_HIDDEN = 16
+
+
+class TextureCopier(nn.Module):
+    """Correct a painted texture by pixels of the crop; at first it changes nothing.
+
+    Args:
+        channels: Channels of SA-Dec's finest map.
+
+    Attributes:
+        base: (2, 256, 256) float32, the mean location (x, y) of each texel in a crop, from -1 at
+            the left and upper edge to 1; the crop's center at first.
+    """
+
+    base: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("base", torch.zeros(2, TEXTURE_SIZE, TEXTURE_SIZE))
+        self.offset = nn.Conv2d(channels, 2, 7, padding=3, padding_mode="reflect")
+        self.mix = nn.Conv2d(channels + 9, _HIDDEN, 3, padding=1)
+        self.correct = nn.Conv2d(_HIDDEN, 3, 3, padding=1)
+        for last in (self.offset, self.correct):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
+
+    def forward(self, crops: Tensor, texture: Tensor, features: Tensor) -> Tensor:
+        """Return the corrected textures, (N, 3, 256, 256) in [-1, 1].
+
+        Args:
+            crops: (N, 3, H, W), normalized.
+            texture: (N, 3, 256, 256), painted.
+            features: (N, C, h, w), SA-Dec's finest map.
+        """
+        where = self.locations(features)
+        coarse = F.avg_pool2d(crops, _COARSE)
+        found = [
+            F.grid_sample(one, where.to(one.dtype), padding_mode="border", align_corners=False)
+            for one in (crops, coarse)
+        ]
+        known = torch.cat([_stretched(features), texture, *found], 1)
+        correction = self.correct(F.relu(self.mix(known)))
+        return (texture + correction).clamp(-1, 1)
+
+    def locations(self, features: Tensor) -> Tensor:
+        """Return where each texel looks, (N, 256, 256, 2) float32, as ``grid_sample`` takes it."""
+        offset = _REACH * torch.tanh(_stretched(self.offset(features)).float())
+        return (self.base + offset).permute(0, 2, 3, 1)
+
+
+def _stretched(x: Tensor) -> Tensor:
+    size = (TEXTURE_SIZE, TEXTURE_SIZE)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
