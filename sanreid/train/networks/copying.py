@@ -64,7 +64,8 @@ class TextureCopier(nn.Module):
         ]
         known = torch.cat([_stretched(features), texture, *found], 1)
         correction = self.correct(F.relu(self.mix(known)))
-        return (texture + correction).clamp(-1, 1)
+        corrected: Tensor = texture + correction
+        return corrected.clamp(-1, 1)
 
     def locations(self, features: Tensor) -> Tensor:
         """Return where each texel looks, (N, 256, 256, 2) float32, as ``grid_sample`` takes it."""

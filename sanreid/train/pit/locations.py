@@ -61,7 +61,7 @@ def _sums(uv: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.floa
     u, v = (np.minimum(uv[rows, columns, n] * 256, 255).astype(np.int64) for n in (0, 1))
     texels = v * 256 + u
     total = np.stack([
-        np.bincount(texels, (2 * at + 1) / size - 1, minlength=65536)
+        np.bincount(texels, (2 * at + 1) / size - 1, minlength=65536).astype(np.float64)
         for at, size in ((columns, width), (rows, height))
     ])  # fmt: skip
     count = np.bincount(texels, minlength=65536).astype(np.float64)
