@@ -82,7 +82,7 @@ class _Convolution3x3(torch.autograd.Function):
         ctx.stride = stride
         return functional.conv2d(x, weight, stride=stride, padding=1)
 
-    @staticmethod
+    @staticmethod  # type: ignore[override] # once_differentiable takes the signature away
     @once_differentiable
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator] # torch's
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401 - as above
