@@ -82,10 +82,13 @@ class _Convolution3x3(torch.autograd.Function):
         ctx.stride = stride
         return functional.conv2d(x, weight, stride=stride, padding=1)
 
-    @staticmethod  # type: ignore[override] # once_differentiable takes the signature away
+    @staticmethod
     @once_differentiable
     @torch.amp.custom_bwd(device_type="cpu")  # type: ignore[untyped-decorator] # torch's
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:  # noqa: ANN401 - as above
+    def backward(  # type: ignore[override] # the decorators take the signature away
+        ctx: Any,  # noqa: ANN401 - as above
+        gradient: Tensor,
+    ) -> tuple[Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         needs_input, needs_weight, _ = ctx.needs_input_grad
         of_input = of_weight = None
