@@ -24,7 +24,7 @@ def test_the_card_of_released_weights():
         "| Market-1501, training split | academic research only | 751 | 12,936 |",
         "had to paint the person's whole body texture",
         "non-commercial research",
-        "1 epoch; started from `runs/san-r50-small`",
+        "2 epochs; started from `runs/san-r50-small`",
         "taught by the embeddings of `person-reidentification-retail-0277.xml`",
         "reconstruction 10, tr 0.03, cross_camera 0.5",
         f"code of commit `{entry.trained_with['commit']}`",

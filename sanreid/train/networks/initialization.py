@@ -73,7 +73,7 @@ def build_network(
         network.encoder.pooling.requires_grad_(requires_grad=False)
     if config.run.channels_last:
         network.to(memory_format=torch.channels_last)
-        if device.type == "cpu":
+        if device.type == "cpu" and config.run.precision == "bf16":
             use_matrix_products(network)
     return network.to(device)
 

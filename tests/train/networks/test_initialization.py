@@ -154,11 +154,14 @@ def test_frozen_parts_stay_in_eval():
     assert network.encoder.trunk.layer2[0].conv1.weight.grad is not None
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_convolutions_on_a_cpu_are_prepared_for_training(channels_last):
-    config = TrainConfig(encoder=TINY, run=RunConfig(channels_last=channels_last))
+@pytest.mark.parametrize(
+    ("channels_last", "precision"), [(True, "bf16"), (False, "bf16"), (True, "fp32")]
+)
+def test_convolutions_on_a_cpu_are_prepared_for_bfloat16(channels_last, precision):
+    run = RunConfig(channels_last=channels_last, precision=precision)
+    config = TrainConfig(encoder=TINY, run=run)
     trunk = build_network(config, 3, torch.device("cpu")).encoder.trunk
     assert type(trunk.conv1) is nn.Conv2d
     kinds = {type(one) for one in trunk.layer1.modules() if isinstance(one, nn.Conv2d)}
-    assert (nn.Conv2d in kinds) != channels_last
+    assert (nn.Conv2d not in kinds) == (channels_last and precision == "bf16")
     assert len(kinds) == 1
