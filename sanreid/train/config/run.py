@@ -181,6 +181,10 @@ class TrainConfig:
             "from what the encoder knows.",
         )
         require(
+            self.decoder.copy or not self.loss.locations,
+            "loss.locations is for SAN-PG with decoder.copy = true.",
+        )
+        require(
             self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),
             f"run.name is {self.run.name!r}, but names that begin with 'san-' are reserved for "
             "encoders trained with reconstruction and the TR constraint.",

@@ -11,19 +11,25 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional
 
 from sanreid.errors import DatasetError
 from sanreid.train.config import PitConfig
+from sanreid.train.networks.copying import TEXTURE_SIZE
 from sanreid.train.pit import PITDataset
+from sanreid.train.pit.locations import locations
 from sanreid.train.runtime import to_device
 
 __all__ = ["Pairs"]
+
+_LOCATED = 64  # texels along each side; locations change slowly over the body
 
 
 class Pairs:
     """The pairs of a folder, decoded once; the texture of each identity is kept once.
 
-    9,290 pairs of 929 identities take 411 MB at 128 x 64, 1.1 GB at 256 x 128.
+    9,290 pairs of 929 identities take 411 MB at 128 x 64, 1.1 GB at 256 x 128; their locations
+    152 MB.
 
     Args:
         config: The folder, and how many identities are held out.
@@ -31,6 +37,7 @@ class Pairs:
         split: ``"train"``, or ``"val"`` for the identities held out.
         device: Where they are kept.
         workers: Threads that decode.
+        located: Also keep where the texels are in the images.
 
     Attributes:
         images: (M, 3, H, W) uint8.
@@ -48,6 +55,7 @@ class Pairs:
         split: Literal["train", "val"] = "train",
         device: torch.device | None = None,
         workers: int = 4,
+        located: bool = False,
     ) -> None:
         folder = Path(config.folder)
         if config.held_out:
@@ -75,7 +83,16 @@ class Pairs:
         with ThreadPoolExecutor(workers) as pool:
             list(pool.map(read_image, range(len(images))))
             list(pool.map(read_texture, range(len(textures))))
+
+        def read_locations(index: int) -> None:
+            found = locations(self._pairs.uv(index), side=_LOCATED)
+            located_at[index] = torch.from_numpy(found).half()
+
+        located_at = torch.empty(len(images) if located else 0, 2, _LOCATED, _LOCATED).half()
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(read_locations, range(len(located_at))))
         where = device or torch.device("cpu")
+        self._locations = located_at.to(where) if located else None
         self.images, self.textures = images.to(where), textures.to(where)
         self._texture_of = torch.from_numpy(texture_of.reshape(-1)).to(where)
 
@@ -99,6 +116,13 @@ class Pairs:
         """Return the images (B, 3, H, W) and textures (B, 3, 256, 256), uint8, of B pairs."""
         indices = to_device(indices, self.images.device)
         return self.images[indices], self.textures[self._texture_of[indices]]
+
+    def locations_of(self, indices: Tensor) -> Tensor | None:
+        """Return where texels are in the images of B pairs, (B, 2, 256, 256), or None."""
+        if self._locations is None:
+            return None
+        found = self._locations[to_device(indices, self._locations.device)].float()
+        return functional.interpolate(found, size=(TEXTURE_SIZE, TEXTURE_SIZE))
 
     def seen(self, indices: Sequence[int]) -> Tensor:
         """Return the texels visible in the images, (B, 1, 256, 256) bool, on the CPU."""

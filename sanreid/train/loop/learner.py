@@ -142,11 +142,12 @@ class Learner:
         with torch.autocast(
             self.device.type, dtype=self._autocast, enabled=self._autocast is not None
         ):
-            output, pit_textures = self.forward(
+            output, painted = self.forward(
                 batch.crops, batch.pit_crops, with_decoder=batch.with_decoder
             )
             share = decoder_share if batch.with_decoder else 0.0
-            return self.objective(output, batch.targets, pit_textures, decoder_share=share)
+            textures, locations = (None, None) if painted is None else painted
+            return self.objective(output, batch.targets, textures, locations, decoder_share=share)
 
     def step(
         self,

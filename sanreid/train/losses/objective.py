@@ -41,6 +41,8 @@ class Targets:
         mask: (N, 1, 256, 256) weights in [0, 1]; None weighs every texel equally.
         pit_textures: (M, 3, 256, 256) of the synthetic pairs, or None.
         pit_mask: As ``mask``, for the synthetic pairs.
+        pit_locations: (M, 2, 256, 256), where each texel is in the synthetic crops, NaN where it
+            is not seen (:func:`sanreid.train.pit.locations.locations`), or None.
         proxies: (N,) int64, the proxy of each crop's person under its camera, or None.
         taught: (N, T) float, the teacher's embeddings of the clean crops, or None.
     """
@@ -50,6 +52,7 @@ class Targets:
     mask: Tensor | None = None
     pit_textures: Tensor | None = None
     pit_mask: Tensor | None = None
+    pit_locations: Tensor | None = None
     proxies: Tensor | None = None
     taught: Tensor | None = None
 
@@ -86,12 +89,14 @@ class LossInputs:
         targets: Labels and textures of the batch.
         pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
         config: Weights and margins.
+        pit_locations: (M, 256, 256, 2), where SAN-PG looked each texel up, or None.
     """
 
     output: SANOutput | None
     targets: Targets
     pit_textures: Tensor | None
     config: LossConfig
+    pit_locations: Tensor | None = None
 
     @cached_property
     def pids(self) -> Tensor:
@@ -199,6 +204,7 @@ class Objective:
         output: SANOutput | None,
         targets: Targets,
         pit_textures: Tensor | None = None,
+        pit_locations: Tensor | None = None,
         *,
         decoder_share: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -211,10 +217,11 @@ class Objective:
             output: What the network returned for the crops; None for SAN-PG.
             targets: Labels and textures.
             pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
+            pit_locations: (M, 256, 256, 2), where SAN-PG looked each texel up, or None.
             decoder_share: Factor of the weights of SA-Dec's terms, while they warm up; 0 leaves
                 these terms out.
         """
-        inputs = LossInputs(output, targets, pit_textures, self.config)
+        inputs = LossInputs(output, targets, pit_textures, self.config, pit_locations)
         terms: dict[str, Tensor] = {}
         weighted = []
         for name, compute, weight, of_decoder in self._terms:

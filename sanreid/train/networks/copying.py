@@ -48,18 +48,20 @@ class TextureCopier(nn.Module):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
 
-    def forward(self, crops: Tensor, texture: Tensor, features: Tensor) -> Tensor:
+    def forward(
+        self, crops: Tensor, texture: Tensor, features: Tensor, locations: Tensor
+    ) -> Tensor:
         """Return the corrected textures, (N, 3, 256, 256) in [-1, 1].
 
         Args:
             crops: (N, 3, H, W), normalized.
             texture: (N, 3, 256, 256), painted.
             features: (N, C, h, w), SA-Dec's finest map.
+            locations: (N, 256, 256, 2), as :meth:`locations` returns them.
         """
-        where = self.locations(features)
         coarse = F.avg_pool2d(crops, _COARSE)
         found = [
-            F.grid_sample(one, where.to(one.dtype), padding_mode="border", align_corners=False)
+            F.grid_sample(one, locations.to(one.dtype), padding_mode="border", align_corners=False)
             for one in (crops, coarse)
         ]
         known = torch.cat([_stretched(features), texture, *found], 1)

@@ -74,7 +74,7 @@ class SADec(nn.Module):
             ``BACKBONES["resnet50"].channels`` of ``sanreid.config``.
         width: Channels after the reduction, a multiple of 32.
         output: ``"tanh"`` or ``"linear"``.
-        copy: Also copy what the crop shows into the texture, for SAN-PG.
+        copy: Have a copier, so that :meth:`copied` can correct the texture, for SAN-PG.
 
     Raises:
         InputError: ``channels`` are not four, or ``width`` or ``output`` is wrong.
@@ -113,12 +113,11 @@ class SADec(nn.Module):
         if self.copier is not None:
             self.copier.base.copy_(locations)
 
-    def forward(self, stages: Sequence[Tensor], crops: Tensor | None = None) -> DecoderOutput:
+    def forward(self, stages: Sequence[Tensor]) -> DecoderOutput:
         """Decode the encoder's stage maps, fine to coarse.
 
         Args:
             stages: Four maps (N, C_l, H_l, W_l), as ``SAEnc`` returns them.
-            crops: (N, 3, H, W), what they are of; read only where ``copy`` is on.
         """
         stage1, stage2, stage3, stage4 = stages
         size1, size2, size3 = (_size(one) for one in (stage1, stage2, stage3))
@@ -129,9 +128,25 @@ class SADec(nn.Module):
         block4 = self.blocks[3](block3, _doubled(_doubled(size1)))
         painted = _fit(self.paint(block4), (TEXTURE_SIZE, TEXTURE_SIZE))
         texture = torch.tanh(painted) if self.output == "tanh" else painted
-        if self.copier is not None and crops is not None:
-            texture = self.copier(crops, texture, block4)
-        return DecoderOutput(texture=texture, block_maps=(block1, block2, block3, block4))
+        return DecoderOutput(texture, (block1, block2, block3, block4))
+
+    def copied(self, crops: Tensor, decoded: DecoderOutput) -> tuple[DecoderOutput, Tensor | None]:
+        """Correct a texture by what the crops show.
+
+        Args:
+            crops: (N, 3, H, W), normalized.
+            decoded: What :meth:`forward` returned for their stage maps.
+
+        Returns:
+            ``decoded`` with the corrected texture, and where each texel looked, (N, 256, 256, 2);
+            without ``copy``, ``decoded`` as it is and None.
+        """
+        if self.copier is None:
+            return decoded, None
+        finest = decoded.block_maps[3]
+        locations = self.copier.locations(finest)
+        texture = self.copier(crops, decoded.texture, finest, locations)
+        return decoded._replace(texture=texture), locations
 
 
 def _squeeze(in_channels: int, out_channels: int) -> nn.Sequential:

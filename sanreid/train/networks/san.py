@@ -36,6 +36,13 @@ class SANOutput(NamedTuple):
     heads: Mapping[str, Tensor] = MappingProxyType({})  # what each further head returned
 
 
+class PairsOutput(NamedTuple):
+    """What was painted for crops without identity."""
+
+    texture: Tensor  # (N, 3, 256, 256)
+    locations: Tensor | None = None  # (N, 256, 256, 2), where SAN-PG looked each texel up
+
+
 class SAN(nn.Module):
     """SA-Enc, identity classifier and, where given, SA-Dec.
 
@@ -82,12 +89,16 @@ class SAN(nn.Module):
             heads={name: head(encoded.embedding) for name, head in self.heads.items()},
         )
 
-    def paint(self, crops: Tensor) -> Tensor:
-        """Return only the textures, (N, 3, 256, 256), for crops that have no identity."""
+    def decode_pairs(self, crops: Tensor) -> PairsOutput:
+        """Run on crops that have no identity, (N, 3, H, W)."""
         if self.decoder is None:
             raise AttributeError("this SAN has no decoder")
-        painted: DecoderOutput = self.decoder(self.encoder.trunk(crops))
-        return painted.texture
+        decoded: DecoderOutput = self.decoder(self.encoder.trunk(crops))
+        return PairsOutput(decoded.texture)
+
+    def paint(self, crops: Tensor) -> Tensor:
+        """Return only the textures, (N, 3, 256, 256)."""
+        return self.decode_pairs(crops).texture
 
 
 class SANPG(nn.Module):
@@ -105,12 +116,19 @@ class SANPG(nn.Module):
 
     def forward(self, crops: Tensor) -> DecoderOutput:
         """Run on normalized crops, (N, 3, H, W)."""
-        painted: DecoderOutput = self.decoder(self.encoder.trunk(crops), crops)
-        return painted
+        return self._decode(crops)[0]
+
+    def decode_pairs(self, crops: Tensor) -> PairsOutput:
+        """Run on normalized crops, (N, 3, H, W), for the losses of synthetic pairs."""
+        decoded, locations = self._decode(crops)
+        return PairsOutput(decoded.texture, locations)
 
     def paint(self, crops: Tensor) -> Tensor:
         """Return only the textures, (N, 3, 256, 256)."""
         return self.forward(crops).texture
+
+    def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Tensor | None]:
+        return self.decoder.copied(crops, self.decoder(self.encoder.trunk(crops)))
 
 
 class JointForward(nn.Module):
@@ -131,16 +149,16 @@ class JointForward(nn.Module):
 
     def forward(
         self, crops: Tensor | None, pit_crops: Tensor | None = None, *, with_decoder: bool = True
-    ) -> tuple[SANOutput | None, Tensor | None]:
-        """Return the output for the real crops and the textures of the synthetic ones."""
+    ) -> tuple[SANOutput | None, PairsOutput | None]:
+        """Return the output for the real crops and what was painted for the synthetic ones."""
         if crops is None:
-            return None, None if pit_crops is None else self.network.paint(pit_crops)
+            return None, None if pit_crops is None else self.network.decode_pairs(pit_crops)
         if pit_crops is None:
             return self.network(crops, with_decoder=with_decoder), None
         if self.separate_batch_norm:
             output = self.network(crops)
             with _running_statistics_kept(self.network):
-                return output, self.network.paint(pit_crops)
+                return output, self.network.decode_pairs(pit_crops)
         n = len(crops)
         both: SANOutput = self.network(torch.cat([crops, pit_crops]))
         real = SANOutput(
@@ -151,7 +169,7 @@ class JointForward(nn.Module):
             block_maps=tuple(one[:n] for one in both.block_maps),
             heads={name: one[:n] for name, one in both.heads.items()},
         )
-        return real, None if both.texture is None else both.texture[n:]
+        return real, None if both.texture is None else PairsOutput(both.texture[n:])
 
 
 def build_san(

@@ -13,17 +13,18 @@ __all__ = ["locations", "mean_locations"]
 _PAIRS = 1000  # enough for a mean
 
 
-def locations(uv: NDArray[np.float32]) -> NDArray[np.float32]:
+def locations(uv: NDArray[np.float32], *, side: int = 256) -> NDArray[np.float32]:
     """Return where each texel is in a crop.
 
     Args:
         uv: (H, W, 2) texture coordinates of the crop's pixels, as a :class:`PITSample` has them.
+        side: S, the texels along each side of the texture.
 
     Returns:
-        (2, 256, 256), x and y from -1 at the left and upper edge to 1; NaN where no pixel shows
+        (2, S, S), x and y from -1 at the left and upper edge to 1; NaN where no pixel shows
         the texel. Of several pixels that show one texel the mean counts.
     """
-    total, count = _sums(uv)
+    total, count = _sums(uv, side)
     with np.errstate(invalid="ignore"):
         found: NDArray[np.float32] = (total / count).astype(np.float32)
     return found
@@ -43,7 +44,7 @@ def mean_locations(pairs: PITDataset) -> NDArray[np.float32]:
     """
     total, count = np.zeros((2, 256, 256)), np.zeros((256, 256))
     for number in range(0, len(pairs), max(1, len(pairs) // _PAIRS)):
-        sums, pixels = _sums(pairs.uv(number))
+        sums, pixels = _sums(pairs.uv(number), 256)
         shown = pixels > 0
         total[:, shown] += sums[:, shown] / pixels[shown]
         count += shown
@@ -54,18 +55,18 @@ def mean_locations(pairs: PITDataset) -> NDArray[np.float32]:
     return _filled(mean)
 
 
-def _sums(uv: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _sums(uv: NDArray[np.float32], side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the sum of the locations of each texel's pixels, and how many there are."""
     height, width = uv.shape[:2]
     rows, columns = np.nonzero(uv[..., 0] >= 0)
-    u, v = (np.minimum(uv[rows, columns, n] * 256, 255).astype(np.int64) for n in (0, 1))
-    texels = v * 256 + u
+    u, v = (np.minimum(uv[rows, columns, n] * side, side - 1).astype(np.int64) for n in (0, 1))
+    texels = v * side + u
     total = np.stack([
-        np.bincount(texels, (2 * at + 1) / size - 1, minlength=65536).astype(np.float64)
+        np.bincount(texels, (2 * at + 1) / size - 1, minlength=side * side).astype(np.float64)
         for at, size in ((columns, width), (rows, height))
     ])  # fmt: skip
-    count = np.bincount(texels, minlength=65536).astype(np.float64)
-    return total.reshape(2, 256, 256), count.reshape(256, 256)
+    count = np.bincount(texels, minlength=side * side).astype(np.float64)
+    return total.reshape(2, side, side), count.reshape(side, side)
 
 
 def _filled(found: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ texel is the mirror image of which, which texels lie on the body) come from a sm
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ __all__ = [
     "as_target",
     "load_atlas_tables",
     "mirror_textures",
+    "mirrored_locations",
     "mirrored_targets",
     "open_atlas",
 ]
@@ -207,6 +209,23 @@ def mirrored_targets(
         return target, tables.valid.float().expand(len(textures), 1, -1, -1)
     mask = mirror_textures(confidences, mirrored, tables.mirror).float() / 255
     return target, mask * tables.valid
+
+
+def mirrored_locations(locations: Tensor, mirrored: Tensor, tables: AtlasTables) -> Tensor:
+    """Return where texels are, with the bodies of mirrored crops mirrored.
+
+    Args:
+        locations: (N, 2, S, S) float, x and y from -1 to 1; NaN where a texel is not seen.
+        mirrored: (N,) bool, which crops were mirrored.
+        tables: Tables of the textures' atlas.
+
+    Returns:
+        (N, 2, S, S), NaN off the body.
+    """
+    turned = mirror_textures(locations, mirrored, tables.mirror)
+    sign = torch.ones_like(turned[:, :, :1, :1])
+    sign[:, 0, 0, 0] = torch.where(mirrored, -1.0, 1.0)
+    return (turned * sign).masked_fill(~tables.valid, math.nan)
 
 
 def mirror_textures(textures: Tensor, mirrored: Tensor, texel_map: Tensor | None = None) -> Tensor:

@@ -67,7 +67,7 @@ objective.load_state_dict({"cross_camera": seen})
 output, painted = forward(own(crops), own(pairs))
 targets = Targets(own(labels), own(textures), own(mask), own(pit), proxies=own(proxies),
                   taught=own(taught))
-total, terms = objective(output, targets, painted)
+total, terms = objective(output, targets, painted.texture)
 total.backward()
 optimizer.step()
 runtime.leave_group()

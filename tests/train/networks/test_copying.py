@@ -39,6 +39,10 @@ def copying(channels=8):
     return copier
 
 
+def looked_up(copier, crops, painted, features):
+    return copier(crops, painted, features, copier.locations(features))
+
+
 def test_at_first_the_texture_is_the_painted_one():
     channels = BACKBONES["resnet18"].channels
     decoder = SADec(channels, width=32, copy=True).eval()
@@ -47,14 +51,18 @@ def test_at_first_the_texture_is_the_painted_one():
     ]
     crops = torch.randn(2, 3, 64, 32)
     with torch.no_grad():
-        assert torch.equal(decoder(stages, crops).texture, decoder(stages).texture)
+        painted = decoder(stages)
+        copied, locations = decoder.copied(crops, painted)
+    assert torch.equal(copied.texture, painted.texture)
+    assert not locations.any()
+    assert SADec(channels, width=32).copied(crops, painted) == (painted, None)
 
 
 def test_texels_show_what_they_look_at():
     crops = torch.rand(2, 3, 64, 32) - 0.5
     features, painted = torch.zeros(2, 8, 64, 32), torch.zeros(2, 3, *SIZE)
     with torch.no_grad():
-        texture = copying()(crops, painted, features)
+        texture = looked_up(copying(), crops, painted, features)
     spread = functional.interpolate(crops, size=SIZE, mode="bilinear", align_corners=False)
     torch.testing.assert_close(texture, spread, atol=1e-4, rtol=0)
 
@@ -65,21 +73,22 @@ def test_an_offset_moves_the_look_up_and_learns():
     features, painted = torch.zeros(1, 8, 64, 32), torch.zeros(1, 3, *SIZE)
     copier = copying()
     with torch.no_grad():
-        assert copier(crops, painted, features)[..., :100].max() < 1e-3
+        assert looked_up(copier, crops, painted, features)[..., :100].max() < 1e-3
         copier.offset.bias.copy_(torch.tensor([10.0, 0.0]))  # all of the reach to the right
-        moved = copier(crops, painted, features)
+        moved = looked_up(copier, crops, painted, features)
     assert moved[..., 80:].min() > 0.499
     assert moved[..., :56].max() < 1e-3
-    functional.l1_loss(copier(crops, painted, features), torch.ones(1, 3, *SIZE)).backward()
+    functional.l1_loss(
+        looked_up(copier, crops, painted, features), torch.ones(1, 3, *SIZE)
+    ).backward()
     assert copier.offset.bias.grad is not None
 
 
 def test_the_texture_stays_in_its_range():
     copier = copying()
     with torch.no_grad():
-        texture = copier(
-            torch.full((1, 3, 64, 32), 9.0), torch.zeros(1, 3, *SIZE), torch.zeros(1, 8, 4, 4)
-        )
+        crops, painted = torch.full((1, 3, 64, 32), 9.0), torch.zeros(1, 3, *SIZE)
+        texture = looked_up(copier, crops, painted, torch.zeros(1, 8, 4, 4))
     assert texture.min() >= -1
     assert texture.max() <= 1
 

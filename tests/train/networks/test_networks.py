@@ -153,7 +153,7 @@ def test_separate_pairs_do_not_touch_the_real_crops_and_joint_ones_do():
         nothing = JointForward(network, separate_batch_norm=True)(real)[1]
     torch.testing.assert_close(separate.embedding, alone.embedding)
     assert not torch.allclose(joint.embedding, alone.embedding)
-    assert painted.shape == joint_painted.shape == (2, 3, 256, 256)
+    assert painted.texture.shape == joint_painted.texture.shape == (2, 3, 256, 256)
     assert joint.texture.shape == (4, 3, 256, 256)
     assert [len(one) for one in joint.block_maps] == [4, 4, 4, 4]
     assert nothing is None

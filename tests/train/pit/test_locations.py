@@ -54,3 +54,11 @@ def test_the_mean_counts_each_pair_once_and_gaps_take_their_neighbours():
 def test_nobody_to_see():
     with pytest.raises(InputError, match="No pair shows"):
         mean_locations(Pairs(shown()))
+
+
+def test_coarser_texels_take_the_mean_of_their_pixels():
+    uv = shown((10, 20, 100, 100), (20, 20, 101, 103), (90, 60, 255, 0))
+    found = locations(uv, side=64)
+    assert found.shape == (2, 64, 64)
+    np.testing.assert_allclose(found[:, 25, 25], [41 / 128 - 1, 31 / 256 - 1], atol=1e-6)
+    assert np.isnan(found[0]).sum() == 64 * 64 - 2

@@ -45,6 +45,7 @@ SAN_PG = """held_out = 2
 identity = 0.0
 triplet = 0.0
 reconstruction = 1.0
+locations = 1.0
 """
 SAN = """
 [[data.sources]]
@@ -106,7 +107,7 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
             head="pool", dim=512, output="run-pg", name="san-pg", epochs=2, sizes=[], more=SAN_PG
         )
     )
-    assert train(["san-pg.toml", "--quiet"]) == 0
+    assert train(["san-pg.toml", "--quiet", "--set", "decoder.copy=true"]) == 0
     assert train(["export", "run-pg", "san-pg", "--quiet"]) == 0
     assert pit(["judge", "pairs", "--weights", "san-pg", "--held-out", "2"]) == 0
     assert train(["pairs", "pairs", "rendered"]) == 0
@@ -121,6 +122,8 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     assert train(["export", "run", "weights", "--quiet"]) == 0
     capsys.readouterr()
 
+    rows = read_journal(tmp_path / "run-pg" / "log.jsonl")
+    assert all({"pit", "locations"} <= row.keys() for row in rows if row["kind"] == "train")
     rows = read_journal(tmp_path / "run" / "log.jsonl")
     terms = {"identity", "triplet", "reconstruction", "tr", "pit", "cross_camera"}
     assert all(terms <= row.keys() for row in rows if row["kind"] == "train")
