@@ -2,9 +2,11 @@
 
 SA-Dec paints from feature maps of a quarter of the crop's height or less, so that patterns and
 straps blur. Here each texel also looks up the crop itself, at its mean location over the training
-pairs plus an offset predicted from SA-Dec's finest map. Two small convolutions correct the painted
-texture by what was found at full and at a quarter of the resolution. It is a part of SA-Dec where
-``decoder.copy`` is on.
+pairs plus an offset. The offsets of all texels are a sum of learned maps, as many as the body has
+ways to move, whose coefficients are read from the encoder's last map as a whole: where the body's
+surface is depends on pose and camera, not on what is beside a texel. Two small convolutions
+correct the painted texture by what was found at full and at a quarter of the resolution. It is a
+part of SA-Dec where ``decoder.copy`` is on.
 
 Source: our own; looking up the input by a predicted flow is known from Zhou et al., "View
 Synthesis by Appearance Flow", ECCV 2016.
@@ -16,11 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
-__all__ = ["TEXTURE_SIZE", "TextureCopier"]
+__all__ = ["SIDE", "TEXTURE_SIZE", "WAYS", "TextureCopier"]
 
 TEXTURE_SIZE = 256
 
-_REACH = 0.5  # of the crop's half extent: how far an offset may lead
+WAYS = 32  # maps of offsets that are summed
+SIDE = 64  # of such a map: locations change slowly over the body
+_GRID = (8, 4)  # cells of the crop that the coefficients are read from
+_GIST = 16  # channels of each cell
 _COARSE = 4  # the factor of the second, coarser look-up
 _HIDDEN = 16
 
@@ -29,6 +34,7 @@ class TextureCopier(nn.Module):
     """Correct a painted texture by pixels of the crop; at first it changes nothing.
 
     Args:
+        deep: Channels of the encoder's last map.
         channels: Channels of SA-Dec's finest map.
 
     Attributes:
@@ -38,15 +44,27 @@ class TextureCopier(nn.Module):
 
     base: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, deep: int, channels: int) -> None:
         super().__init__()
         self.register_buffer("base", torch.zeros(2, TEXTURE_SIZE, TEXTURE_SIZE))
-        self.offset = nn.Conv2d(channels, 2, 7, padding=3, padding_mode="reflect")
+        self.gist = nn.Sequential(
+            nn.AdaptiveAvgPool2d(_GRID),
+            nn.Conv2d(deep, _GIST, 1),
+            nn.Flatten(),
+            nn.Linear(_GIST * _GRID[0] * _GRID[1], WAYS),
+        )
+        self.offsets = nn.Linear(WAYS, 2 * SIDE * SIDE)
         self.mix = nn.Conv2d(channels + 9, _HIDDEN, 3, padding=1)
         self.correct = nn.Conv2d(_HIDDEN, 3, 3, padding=1)
-        for last in (self.offset, self.correct):
+        for last in (self.offsets, self.correct):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
+
+    def look_at(self, mean: Tensor, modes: Tensor) -> None:
+        """Set where texels look: their mean, (2, 256, 256), and its modes, (32, 2, 64, 64)."""
+        with torch.no_grad():
+            self.base.copy_(mean)
+            self.offsets.weight.copy_(modes.flatten(1).T)
 
     def forward(
         self, crops: Tensor, texture: Tensor, features: Tensor, locations: Tensor
@@ -69,10 +87,14 @@ class TextureCopier(nn.Module):
         corrected: Tensor = texture + correction
         return corrected.clamp(-1, 1)
 
-    def locations(self, features: Tensor) -> Tensor:
-        """Return where each texel looks, (N, 256, 256, 2) float32, as ``grid_sample`` takes it."""
-        offset = _REACH * torch.tanh(_stretched(self.offset(features)).float())
-        return (self.base + offset).permute(0, 2, 3, 1)
+    def locations(self, stage: Tensor) -> Tensor:
+        """Return where each texel looks, (N, 256, 256, 2) float32, as ``grid_sample`` takes it.
+
+        Args:
+            stage: (N, C, h, w), the encoder's last map.
+        """
+        offsets = self.offsets(self.gist(stage)).float().view(-1, 2, SIDE, SIDE)
+        return (self.base + _stretched(offsets)).permute(0, 2, 3, 1)
 
 
 def _stretched(x: Tensor) -> Tensor:

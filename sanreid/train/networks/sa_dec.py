@@ -106,12 +106,7 @@ class SADec(nn.Module):
         self.paint = nn.Conv2d(widths[4], 3, 7, padding=3, padding_mode="reflect")
         self.apply(_initialize)
         nn.init.normal_(self.paint.weight, std=0.01)
-        self.copier = TextureCopier(widths[4]) if copy else None
-
-    def look_at(self, locations: Tensor) -> None:
-        """Set where each texel looks at first, (2, 256, 256); nothing without ``copy``."""
-        if self.copier is not None:
-            self.copier.base.copy_(locations)
+        self.copier = TextureCopier(channels[3], widths[4]) if copy else None
 
     def forward(self, stages: Sequence[Tensor]) -> DecoderOutput:
         """Decode the encoder's stage maps, fine to coarse.
@@ -130,12 +125,15 @@ class SADec(nn.Module):
         texture = torch.tanh(painted) if self.output == "tanh" else painted
         return DecoderOutput(texture, (block1, block2, block3, block4))
 
-    def copied(self, crops: Tensor, decoded: DecoderOutput) -> tuple[DecoderOutput, Tensor | None]:
+    def copied(
+        self, crops: Tensor, stages: Sequence[Tensor], decoded: DecoderOutput
+    ) -> tuple[DecoderOutput, Tensor | None]:
         """Correct a texture by what the crops show.
 
         Args:
             crops: (N, 3, H, W), normalized.
-            decoded: What :meth:`forward` returned for their stage maps.
+            stages: Their stage maps.
+            decoded: What :meth:`forward` returned for these.
 
         Returns:
             ``decoded`` with the corrected texture, and where each texel looked, (N, 256, 256, 2);
@@ -143,9 +141,8 @@ class SADec(nn.Module):
         """
         if self.copier is None:
             return decoded, None
-        finest = decoded.block_maps[3]
-        locations = self.copier.locations(finest)
-        texture = self.copier(crops, decoded.texture, finest, locations)
+        locations = self.copier.locations(stages[3])
+        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], locations)
         return decoded._replace(texture=texture), locations
 
 

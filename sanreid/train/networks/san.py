@@ -128,7 +128,8 @@ class SANPG(nn.Module):
         return self.forward(crops).texture
 
     def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Tensor | None]:
-        return self.decoder.copied(crops, self.decoder(self.encoder.trunk(crops)))
+        stages = self.encoder.trunk(crops)
+        return self.decoder.copied(crops, stages, self.decoder(stages))
 
 
 class JointForward(nn.Module):

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from sanreid.errors import InputError
 from sanreid.train.pit.dataset import PITDataset
 
-__all__ = ["locations", "mean_locations"]
+__all__ = ["location_modes", "locations", "mean_locations"]
 
 _PAIRS = 1000  # enough for a mean
+_ROUNDS = 10  # of filling in what was not seen
 
 
 def locations(uv: NDArray[np.float32], *, side: int = 256) -> NDArray[np.float32]:
@@ -53,6 +54,42 @@ def mean_locations(pairs: PITDataset) -> NDArray[np.float32]:
     with np.errstate(invalid="ignore"):
         mean = (total / count).astype(np.float32)
     return _filled(mean)
+
+
+def location_modes(pairs: PITDataset, *, count: int, side: int) -> NDArray[np.float32]:
+    """Return the main ways in which the locations of all texels differ from their mean.
+
+    They are the principal components over at most 1,000 pairs, spread over the data set. What a
+    pair does not show is filled in from the components, which are then computed again.
+
+    Args:
+        pairs: The pairs.
+        count: K, how many; no more than there are pairs.
+        side: S, the texels along each side of the texture.
+
+    Returns:
+        (K, 2, S, S), the largest first, each multiplied by the standard deviation of its
+        coefficient.
+
+    Raises:
+        InputError: There are fewer than ``count`` pairs.
+    """
+    if len(pairs) < count:
+        raise InputError(f"{count} modes need as many pairs; got {len(pairs)}.")
+    step = max(1, len(pairs) // max(_PAIRS, count))
+    found = np.stack(
+        [locations(pairs.uv(number), side=side) for number in range(0, len(pairs), step)]
+    ).reshape(-1, 2 * side * side)
+    seen = ~np.isnan(found)
+    mean = np.where(seen, found, 0).sum(0) / np.maximum(seen.sum(0), 1)
+    moved = np.where(seen, found - mean, 0)
+    filled = moved
+    for _ in range(_ROUNDS):
+        coefficients, deviations, modes = np.linalg.svd(filled, full_matrices=False)
+        known = (coefficients[:, :count] * deviations[:count]) @ modes[:count]
+        filled = np.where(seen, moved, known)
+    scaled = modes[:count] * (deviations[:count, None] / len(found) ** 0.5)
+    return np.ascontiguousarray(scaled.reshape(count, 2, side, side), np.float32)
 
 
 def _sums(uv: NDArray[np.float32], side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
