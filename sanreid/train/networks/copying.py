@@ -61,10 +61,10 @@ class TextureCopier(nn.Module):
             nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
 
     def look_at(self, mean: Tensor, modes: Tensor) -> None:
-        """Set where texels look: their mean, (2, 256, 256), and its modes, (32, 2, 64, 64)."""
+        """Set where texels look: the mean, (2, 256, 256), and at most 32 modes, (K, 2, 64, 64)."""
         with torch.no_grad():
             self.base.copy_(mean)
-            self.offsets.weight.copy_(modes.flatten(1).T)
+            self.offsets.weight[:, : len(modes)] = modes.flatten(1).T
 
     def forward(
         self, crops: Tensor, texture: Tensor, features: Tensor, locations: Tensor

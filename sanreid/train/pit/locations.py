@@ -64,19 +64,14 @@ def location_modes(pairs: PITDataset, *, count: int, side: int) -> NDArray[np.fl
 
     Args:
         pairs: The pairs.
-        count: K, how many; no more than there are pairs.
+        count: How many, at most: there are no more than pairs.
         side: S, the texels along each side of the texture.
 
     Returns:
         (K, 2, S, S), the largest first, each multiplied by the standard deviation of its
         coefficient.
-
-    Raises:
-        InputError: There are fewer than ``count`` pairs.
     """
-    if len(pairs) < count:
-        raise InputError(f"{count} modes need as many pairs; got {len(pairs)}.")
-    step = max(1, len(pairs) // max(_PAIRS, count))
+    step = max(1, len(pairs) // _PAIRS)
     found = np.stack(
         [locations(pairs.uv(number), side=side) for number in range(0, len(pairs), step)]
     ).reshape(-1, 2 * side * side)
@@ -89,7 +84,7 @@ def location_modes(pairs: PITDataset, *, count: int, side: int) -> NDArray[np.fl
         known = (coefficients[:, :count] * deviations[:count]) @ modes[:count]
         filled = np.where(seen, moved, known)
     scaled = modes[:count] * (deviations[:count, None] / len(found) ** 0.5)
-    return np.ascontiguousarray(scaled.reshape(count, 2, side, side), np.float32)
+    return np.ascontiguousarray(scaled.reshape(-1, 2, side, side), np.float32)
 
 
 def _sums(uv: NDArray[np.float32], side: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -10,10 +10,11 @@ from sanreid.config import BACKBONES
 from sanreid.errors import ConfigError
 from sanreid.train.config import DecoderConfig, LossConfig, PitConfig, TrainConfig
 from sanreid.train.config.data import DataConfig, SourceConfig
-from sanreid.train.networks.copying import TEXTURE_SIZE, TextureCopier
+from sanreid.train.networks.copying import SIDE, TEXTURE_SIZE, WAYS, TextureCopier
 from sanreid.train.networks.sa_dec import SADec
 
 SIZE = (TEXTURE_SIZE, TEXTURE_SIZE)
+DEEP = 6
 
 
 def whole_crop():
@@ -25,8 +26,8 @@ def whole_crop():
 
 def copying(channels=8):
     """A copier whose correction is what it looked up at full resolution."""
-    copier = TextureCopier(channels)
-    copier.base.copy_(whole_crop())
+    copier = TextureCopier(DEEP, channels)
+    copier.look_at(whole_crop(), torch.zeros(0, 2, SIDE, SIDE))
     with torch.no_grad():
         for layer in (copier.mix, copier.correct):
             layer.weight.zero_()
@@ -40,7 +41,8 @@ def copying(channels=8):
 
 
 def looked_up(copier, crops, painted, features):
-    return copier(crops, painted, features, copier.locations(features))
+    stage = torch.rand(len(crops), DEEP, 4, 2)
+    return copier(crops, painted, features, copier.locations(stage))
 
 
 def test_at_first_the_texture_is_the_painted_one():
@@ -52,10 +54,10 @@ def test_at_first_the_texture_is_the_painted_one():
     crops = torch.randn(2, 3, 64, 32)
     with torch.no_grad():
         painted = decoder(stages)
-        copied, locations = decoder.copied(crops, painted)
+        copied, locations = decoder.copied(crops, stages, painted)
     assert torch.equal(copied.texture, painted.texture)
     assert not locations.any()
-    assert SADec(channels, width=32).copied(crops, painted) == (painted, None)
+    assert SADec(channels, width=32).copied(crops, stages, painted) == (painted, None)
 
 
 def test_texels_show_what_they_look_at():
@@ -74,14 +76,28 @@ def test_an_offset_moves_the_look_up_and_learns():
     copier = copying()
     with torch.no_grad():
         assert looked_up(copier, crops, painted, features)[..., :100].max() < 1e-3
-        copier.offset.bias.copy_(torch.tensor([10.0, 0.0]))  # all of the reach to the right
+        copier.offsets.bias[: SIDE * SIDE] = 0.5  # x: half of the crop's half to the right
         moved = looked_up(copier, crops, painted, features)
     assert moved[..., 80:].min() > 0.499
     assert moved[..., :56].max() < 1e-3
     functional.l1_loss(
         looked_up(copier, crops, painted, features), torch.ones(1, 3, *SIZE)
     ).backward()
-    assert copier.offset.bias.grad is not None
+    assert copier.offsets.bias.grad.abs().max() > 0
+
+
+def test_modes_are_the_ways_in_which_all_texels_move():
+    copier = TextureCopier(DEEP, 8)
+    modes = torch.zeros(2, 2, SIDE, SIDE)
+    modes[0, 0], modes[1, 1] = 0.2, 0.1  # to the right, and down
+    copier.look_at(whole_crop(), modes)
+    with torch.no_grad():
+        copier.gist[3].weight.zero_()
+        copier.gist[3].bias.copy_(torch.tensor([1.0, -2.0] + [9.0] * (WAYS - 2)))
+        locations = copier.locations(torch.rand(1, DEEP, 16, 8))
+    moved = locations[0].permute(2, 0, 1) - whole_crop()
+    torch.testing.assert_close(moved[0], torch.full(SIZE, 0.2))
+    torch.testing.assert_close(moved[1], torch.full(SIZE, -0.2))
 
 
 def test_the_texture_stays_in_its_range():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sanreid.errors import InputError
-from sanreid.train.pit.locations import locations, mean_locations
+from sanreid.train.pit.locations import location_modes, locations, mean_locations
 
 
 class Pairs:
@@ -62,3 +62,22 @@ def test_coarser_texels_take_the_mean_of_their_pixels():
     assert found.shape == (2, 64, 64)
     np.testing.assert_allclose(found[:, 25, 25], [41 / 128 - 1, 31 / 256 - 1], atol=1e-6)
     assert np.isnan(found[0]).sum() == 64 * 64 - 2
+
+
+def test_modes_explain_how_texels_move_and_fill_in_what_was_not_seen():
+    rng = np.random.default_rng(0)
+    texels = [(v, u) for v in range(0, 256, 16) for u in range(0, 256, 16)]
+    maps, shifts = [], rng.integers(-20, 21, 40)
+    for shift in shifts:  # everything moves to the side by as much, and half of it is seen
+        kept = [texels[n] for n in rng.permutation(len(texels))[: len(texels) // 2]]
+        maps.append(shown(*((v // 2, u // 4 + 32 + shift, v, u) for v, u in kept)))
+    pairs = Pairs(*maps)
+    modes = location_modes(pairs, count=2, side=16)
+    assert modes.shape == (2, 2, 16, 16)
+    sign = np.sign(modes[0, 0].mean())
+    deviation = (2 * shifts / 128).std()
+    assert sign * modes[0, 0].mean() == pytest.approx(deviation, rel=0.1)
+    np.testing.assert_allclose(sign * modes[0, 0], deviation, rtol=0.3)  # each from half the pairs
+    assert np.abs(modes[0, 1]).max() < 0.01
+    assert np.abs(modes[1]).max() < 0.1 * deviation
+    assert location_modes(Pairs(*maps[:3]), count=32, side=16).shape == (3, 2, 16, 16)
