@@ -1,4 +1,4 @@
-"""Where each texel looks in the crop, compared with where it is seen, for SAN-PG.
+"""Where each texel looks in the crop and whether it is seen, compared with the truth, for SAN-PG.
 
 Rendered pairs know where the body's surface is in the crop. SAN-PG's look-up
 (:mod:`sanreid.train.networks.copying`) learns it from them directly, rather than through the
@@ -8,11 +8,14 @@ colors alone, whose gradient leads a look-up only over the few pixels around it.
 from __future__ import annotations
 
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.errors import InputError
-from sanreid.train.losses.objective import LossInputs, register_loss
+from sanreid.train.losses.objective import LossContext, LossInputs, register_loss
 
-__all__ = ["location_loss"]
+__all__ = ["location_loss", "visibility_loss"]
+
+_VISIBILITY = 0.2  # its weight beside that of the locations
 
 
 def location_loss(looked: Tensor, seen: Tensor) -> Tensor:
@@ -39,11 +42,36 @@ def location_loss(looked: Tensor, seen: Tensor) -> Tensor:
     return distance.sum() / known.sum().clamp_min(1)
 
 
-# --- entry in the objective -----------------------------------------------------------------
+def visibility_loss(logits: Tensor, seen: Tensor) -> Tensor:
+    """Compute the mean binary cross-entropy between whether texels pass for seen and are.
+
+    Args:
+        logits: (N, 1, S, S) float.
+        seen: (N, 2, S, S) float, as :func:`location_loss` takes it.
+
+    Returns:
+        A scalar, at least 0.
+    """
+    truth = ~seen[:, :1].isnan()
+    return F.binary_cross_entropy_with_logits(logits.float(), truth.float())
+
+
+# --- entries in the objective -----------------------------------------------------------------
+
+
+def _visibility_weight(context: LossContext) -> float:
+    return _VISIBILITY * context.config.locations
 
 
 @register_loss("locations", weight="locations", of_decoder=True)
 def _locations(inputs: LossInputs) -> Tensor | None:
-    if inputs.pit_locations is None or inputs.targets.pit_locations is None:
+    if inputs.pit_lookup is None or inputs.targets.pit_locations is None:
         return None
-    return location_loss(inputs.pit_locations, inputs.targets.pit_locations)
+    return location_loss(inputs.pit_lookup.locations, inputs.targets.pit_locations)
+
+
+@register_loss("visibility", weight=_visibility_weight, of_decoder=True)
+def _visibility(inputs: LossInputs) -> Tensor | None:
+    if inputs.pit_lookup is None or inputs.targets.pit_locations is None:
+        return None
+    return visibility_loss(inputs.pit_lookup.visibility, inputs.targets.pit_locations)

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sanreid.errors import ConfigError
 from sanreid.train import runtime
 from sanreid.train.config import LossConfig
+from sanreid.train.networks.copying import Lookup
 from sanreid.train.networks.san import SANOutput
 
 __all__ = ["LossContext", "LossInputs", "Objective", "Targets", "loss_heads", "register_loss"]
@@ -89,14 +90,14 @@ class LossInputs:
         targets: Labels and textures of the batch.
         pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
         config: Weights and margins.
-        pit_locations: (M, 256, 256, 2), where SAN-PG looked each texel up, or None.
+        pit_lookup: Where SAN-PG looked each texel up, or None.
     """
 
     output: SANOutput | None
     targets: Targets
     pit_textures: Tensor | None
     config: LossConfig
-    pit_locations: Tensor | None = None
+    pit_lookup: Lookup | None = None
 
     @cached_property
     def pids(self) -> Tensor:
@@ -204,7 +205,7 @@ class Objective:
         output: SANOutput | None,
         targets: Targets,
         pit_textures: Tensor | None = None,
-        pit_locations: Tensor | None = None,
+        pit_lookup: Lookup | None = None,
         *,
         decoder_share: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -217,11 +218,11 @@ class Objective:
             output: What the network returned for the crops; None for SAN-PG.
             targets: Labels and textures.
             pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
-            pit_locations: (M, 256, 256, 2), where SAN-PG looked each texel up, or None.
+            pit_lookup: Where SAN-PG looked each texel up, or None.
             decoder_share: Factor of the weights of SA-Dec's terms, while they warm up; 0 leaves
                 these terms out.
         """
-        inputs = LossInputs(output, targets, pit_textures, self.config, pit_locations)
+        inputs = LossInputs(output, targets, pit_textures, self.config, pit_lookup)
         terms: dict[str, Tensor] = {}
         weighted = []
         for name, compute, weight, of_decoder in self._terms:

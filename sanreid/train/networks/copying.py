@@ -4,9 +4,9 @@ SA-Dec paints from feature maps of a quarter of the crop's height or less, so th
 straps blur. Here each texel also looks up the crop itself, at its mean location over the training
 pairs plus an offset. The offsets of all texels are a sum of learned maps, as many as the body has
 ways to move, whose coefficients are read from the encoder's last map as a whole: where the body's
-surface is depends on pose and camera, not on what is beside a texel. Two small convolutions
-correct the painted texture by what was found at full and at a quarter of the resolution. It is a
-part of SA-Dec where ``decoder.copy`` is on.
+surface is depends on pose and camera, not on what is beside a texel. The same coefficients tell
+which texels the crop shows at all. Two small convolutions correct these by what was found at full
+and at a quarter of the resolution. It is a part of SA-Dec where ``decoder.copy`` is on.
 
 Source: our own; looking up the input by a predicted flow is known from Zhou et al., "View
 Synthesis by Appearance Flow", ECCV 2016.
@@ -14,11 +14,13 @@ Synthesis by Appearance Flow", ECCV 2016.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
-__all__ = ["SIDE", "TEXTURE_SIZE", "WAYS", "TextureCopier"]
+__all__ = ["SIDE", "TEXTURE_SIZE", "WAYS", "Lookup", "TextureCopier"]
 
 TEXTURE_SIZE = 256
 
@@ -28,6 +30,13 @@ _GRID = (8, 4)  # cells of the crop that the coefficients are read from
 _GIST = 16  # channels of each cell
 _COARSE = 4  # the factor of the second, coarser look-up
 _HIDDEN = 16
+
+
+class Lookup(NamedTuple):
+    """Where each texel looks in the crop, and whether it is seen there."""
+
+    locations: Tensor  # (N, 256, 256, 2) float32, x and y, as grid_sample takes them
+    visibility: Tensor  # (N, 1, 256, 256) float32, logits
 
 
 class TextureCopier(nn.Module):
@@ -54,9 +63,10 @@ class TextureCopier(nn.Module):
             nn.Linear(_GIST * _GRID[0] * _GRID[1], WAYS),
         )
         self.offsets = nn.Linear(WAYS, 2 * SIDE * SIDE)
+        self.visible = nn.Linear(WAYS, SIDE * SIDE)
         self.mix = nn.Conv2d(channels + 9, _HIDDEN, 3, padding=1)
         self.correct = nn.Conv2d(_HIDDEN, 3, 3, padding=1)
-        for last in (self.offsets, self.correct):
+        for last in (self.offsets, self.visible, self.correct):
             nn.init.zeros_(last.weight)
             nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
 
@@ -66,35 +76,38 @@ class TextureCopier(nn.Module):
             self.base.copy_(mean)
             self.offsets.weight[:, : len(modes)] = modes.flatten(1).T
 
-    def forward(
-        self, crops: Tensor, texture: Tensor, features: Tensor, locations: Tensor
-    ) -> Tensor:
+    def forward(self, crops: Tensor, texture: Tensor, features: Tensor, lookup: Lookup) -> Tensor:
         """Return the corrected textures, (N, 3, 256, 256) in [-1, 1].
 
         Args:
             crops: (N, 3, H, W), normalized.
             texture: (N, 3, 256, 256), painted.
             features: (N, C, h, w), SA-Dec's finest map.
-            locations: (N, 256, 256, 2), as :meth:`locations` returns them.
+            lookup: What :meth:`look_up` returned for the crops' last map.
         """
         coarse = F.avg_pool2d(crops, _COARSE)
         found = [
-            F.grid_sample(one, locations.to(one.dtype), padding_mode="border", align_corners=False)
+            F.grid_sample(
+                one, lookup.locations.to(one.dtype), padding_mode="border", align_corners=False
+            )
             for one in (crops, coarse)
         ]
         known = torch.cat([_stretched(features), texture, *found], 1)
         correction = self.correct(F.relu(self.mix(known)))
-        corrected: Tensor = texture + correction
+        corrected: Tensor = texture + correction * torch.sigmoid(lookup.visibility)
         return corrected.clamp(-1, 1)
 
-    def locations(self, stage: Tensor) -> Tensor:
-        """Return where each texel looks, (N, 256, 256, 2) float32, as ``grid_sample`` takes it.
+    def look_up(self, stage: Tensor) -> Lookup:
+        """Return where each texel looks, and whether it is seen.
 
         Args:
             stage: (N, C, h, w), the encoder's last map.
         """
-        offsets = self.offsets(self.gist(stage)).float().view(-1, 2, SIDE, SIDE)
-        return (self.base + _stretched(offsets)).permute(0, 2, 3, 1)
+        gist = self.gist(stage)
+        offsets = self.offsets(gist).float().view(-1, 2, SIDE, SIDE)
+        visibility = self.visible(gist).float().view(-1, 1, SIDE, SIDE)
+        locations = (self.base + _stretched(offsets)).permute(0, 2, 3, 1)
+        return Lookup(locations, _stretched(visibility))
 
 
 def _stretched(x: Tensor) -> Tensor:

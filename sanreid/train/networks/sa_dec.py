@@ -29,7 +29,7 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.config import BACKBONES
 from sanreid.errors import InputError
-from sanreid.train.networks.copying import TEXTURE_SIZE, TextureCopier
+from sanreid.train.networks.copying import TEXTURE_SIZE, Lookup, TextureCopier
 from sanreid.utils.arguments import check_choice
 
 __all__ = ["TEXTURE_SIZE", "DecoderOutput", "SADec"]
@@ -127,7 +127,7 @@ class SADec(nn.Module):
 
     def copied(
         self, crops: Tensor, stages: Sequence[Tensor], decoded: DecoderOutput
-    ) -> tuple[DecoderOutput, Tensor | None]:
+    ) -> tuple[DecoderOutput, Lookup | None]:
         """Correct a texture by what the crops show.
 
         Args:
@@ -136,14 +136,14 @@ class SADec(nn.Module):
             decoded: What :meth:`forward` returned for these.
 
         Returns:
-            ``decoded`` with the corrected texture, and where each texel looked, (N, 256, 256, 2);
-            without ``copy``, ``decoded`` as it is and None.
+            ``decoded`` with the corrected texture, and where each texel looked; without
+            ``copy``, ``decoded`` as it is and None.
         """
         if self.copier is None:
             return decoded, None
-        locations = self.copier.locations(stages[3])
-        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], locations)
-        return decoded._replace(texture=texture), locations
+        lookup = self.copier.look_up(stages[3])
+        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], lookup)
+        return decoded._replace(texture=texture), lookup
 
 
 def _squeeze(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.config import DecoderConfig
+from sanreid.train.networks.copying import Lookup
 from sanreid.train.networks.cosine_classifier import CosineClassifier
 from sanreid.train.networks.sa_dec import DecoderOutput, SADec
 
@@ -40,7 +41,7 @@ class PairsOutput(NamedTuple):
     """What was painted for crops without identity."""
 
     texture: Tensor  # (N, 3, 256, 256)
-    locations: Tensor | None = None  # (N, 256, 256, 2), where SAN-PG looked each texel up
+    lookup: Lookup | None = None  # where SAN-PG looked each texel up
 
 
 class SAN(nn.Module):
@@ -120,14 +121,14 @@ class SANPG(nn.Module):
 
     def decode_pairs(self, crops: Tensor) -> PairsOutput:
         """Run on normalized crops, (N, 3, H, W), for the losses of synthetic pairs."""
-        decoded, locations = self._decode(crops)
-        return PairsOutput(decoded.texture, locations)
+        decoded, lookup = self._decode(crops)
+        return PairsOutput(decoded.texture, lookup)
 
     def paint(self, crops: Tensor) -> Tensor:
         """Return only the textures, (N, 3, 256, 256)."""
         return self.forward(crops).texture
 
-    def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Tensor | None]:
+    def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Lookup | None]:
         stages = self.encoder.trunk(crops)
         return self.decoder.copied(crops, stages, self.decoder(stages))
 

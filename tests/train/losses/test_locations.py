@@ -9,7 +9,7 @@ import torch
 from sanreid.errors import ConfigError, InputError
 from sanreid.train.config import DecoderConfig, LossConfig, PitConfig, TrainConfig
 from sanreid.train.config.data import DataConfig
-from sanreid.train.losses.locations import location_loss
+from sanreid.train.losses.locations import location_loss, visibility_loss
 from sanreid.train.pit.locations import locations
 from sanreid.train.textures.targets import mirrored_locations, open_atlas
 
@@ -25,6 +25,14 @@ def test_only_texels_that_are_seen_count():
     assert torch.count_nonzero(looked.grad) == 3
     assert looked.grad.isfinite().all()
     assert location_loss(looked, torch.full_like(seen, torch.nan)).item() == 0
+
+
+def test_what_passes_for_seen_is_compared_with_what_is():
+    seen = torch.full((1, 2, 2, 2), torch.nan)
+    seen[0, :, 0, 0] = 0.3
+    logits = torch.tensor([[[[2.0, -1.0], [0.0, -3.0]]]])
+    expected = [torch.tensor(x).sigmoid().log() for x in (2.0, 1.0, 0.0, 3.0)]
+    assert visibility_loss(logits, seen).item() == pytest.approx(-sum(expected).item() / 4)
 
 
 def test_shapes_that_do_not_fit():

@@ -37,12 +37,13 @@ def copying(channels=8):
             copier.mix.bias[color] = 5  # above the ReLU
             copier.correct.weight[color, color, 1, 1] = 1
             copier.correct.bias[color] = -5
+        copier.visible.bias.fill_(20)  # all is seen
     return copier
 
 
 def looked_up(copier, crops, painted, features):
     stage = torch.rand(len(crops), DEEP, 4, 2)
-    return copier(crops, painted, features, copier.locations(stage))
+    return copier(crops, painted, features, copier.look_up(stage))
 
 
 def test_at_first_the_texture_is_the_painted_one():
@@ -54,9 +55,10 @@ def test_at_first_the_texture_is_the_painted_one():
     crops = torch.randn(2, 3, 64, 32)
     with torch.no_grad():
         painted = decoder(stages)
-        copied, locations = decoder.copied(crops, stages, painted)
+        copied, lookup = decoder.copied(crops, stages, painted)
     assert torch.equal(copied.texture, painted.texture)
-    assert not locations.any()
+    assert not lookup.locations.any()
+    assert lookup.visibility.shape == (2, 1, *SIZE)
     assert SADec(channels, width=32).copied(crops, stages, painted) == (painted, None)
 
 
@@ -94,10 +96,23 @@ def test_modes_are_the_ways_in_which_all_texels_move():
     with torch.no_grad():
         copier.gist[3].weight.zero_()
         copier.gist[3].bias.copy_(torch.tensor([1.0, -2.0] + [9.0] * (WAYS - 2)))
-        locations = copier.locations(torch.rand(1, DEEP, 16, 8))
+        locations = copier.look_up(torch.rand(1, DEEP, 16, 8)).locations
     moved = locations[0].permute(2, 0, 1) - whole_crop()
     torch.testing.assert_close(moved[0], torch.full(SIZE, 0.2))
     torch.testing.assert_close(moved[1], torch.full(SIZE, -0.2))
+
+
+def test_texels_that_are_not_seen_stay_as_they_were_painted():
+    copier = copying()
+    with torch.no_grad():
+        copier.visible.bias[: SIDE * SIDE // 2] = -20  # the upper half
+        crops, painted = torch.full((1, 3, 64, 32), 0.5), torch.full((1, 3, *SIZE), -0.25)
+        texture = looked_up(copier, crops, painted, torch.zeros(1, 8, 4, 4))
+    half = TEXTURE_SIZE // 2
+    torch.testing.assert_close(texture[..., : half - 4, :], painted[..., : half - 4, :])
+    torch.testing.assert_close(
+        texture[..., half + 4 :, :], painted[..., half + 4 :, :] + 0.5, atol=1e-5, rtol=0
+    )
 
 
 def test_the_texture_stays_in_its_range():

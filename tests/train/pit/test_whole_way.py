@@ -123,7 +123,9 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     capsys.readouterr()
 
     rows = read_journal(tmp_path / "run-pg" / "log.jsonl")
-    assert all({"pit", "locations"} <= row.keys() for row in rows if row["kind"] == "train")
+    assert all(
+        {"pit", "locations", "visibility"} <= row.keys() for row in rows if row["kind"] == "train"
+    )
     rows = read_journal(tmp_path / "run" / "log.jsonl")
     terms = {"identity", "triplet", "reconstruction", "tr", "pit", "cross_camera"}
     assert all(terms <= row.keys() for row in rows if row["kind"] == "train")
