@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 Shrinkage = float | Literal["auto"]
 
 _ALIKE = 0.65  # cosine from which on two crops pass for one person when people are counted
-_ALIKE_CENTRED = 0.4  # the same once the mean over cameras is taken out
+_ALIKE_CENTRED = 0.35  # the same once the mean over cameras is taken out
 _SAMPLE = 8192  # crops compared to count people, over all cameras
 _PER_CAMERA = (16, 512)  # of them at least and at most per camera
 _LONGEST = 0.99  # of a mean: no crop is ever equal to what is subtracted from it
