@@ -130,7 +130,7 @@ def test_the_evidence_of_an_encoder(people, tiny_encoder):
     blank = Image.new("RGB", (32, 64), (124, 116, 104))
     norm = np.linalg.norm(tiny_encoder.encode(blank, normalize=False))
     excess = [1 - norm / max(norm, np.linalg.norm(row)) for row in rows]
-    expected = np.clip(np.subtract(excess, 0.3) / 0.2, 0, 1)
+    expected = np.clip(np.subtract(excess, 0.35) / 0.25, 0, 1)
     np.testing.assert_allclose(quality.strength, expected, atol=1e-4)
     assert list(quality.scores) == ["size", "sharpness", "shape", "agreement", "strength"]
     assert quality.score == pytest.approx(np.prod(list(quality.scores.values()), axis=0))
