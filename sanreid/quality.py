@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -39,12 +40,14 @@ __all__ = ["CropQuality", "QualityEncoder", "crop_quality"]
 _SIDES_PX = (128, 64)  # height and width of a crop that is large enough
 _SHARPNESS = (0.2, 0.65)  # share of the differences that one more blur takes away
 _AGREEMENT = (0.8, 0.96)  # cosine between a crop and its mirror image
-_STRENGTH = (0.35, 0.6)  # how much longer than that of a blank crop an embedding is
+_STRENGTH = (0.6, 1.0)  # what an embedding holds beside a blank crop's, of what people's hold
 _STANDING = (2.0, 4.0)  # height over width of people who stand or walk; a score of 1
 _FACTOR_OFF = 3.0  # this factor beyond it, the score is 0
 _TOUCHES_PX = 1.0  # a box this near to the border of its frame is cut off there
 _BLUR_WINDOW = 11
 _BLANK = (124, 116, 104)  # the mean colour: nothing is left of it after preprocessing
+_PEOPLE = Path(__file__).parent / "demo"  # packaged crops of eight rendered people
+_HELD = 0.05  # an encoder whose embeddings of people hold less beside a blank crop's tells nothing
 
 
 class QualityEncoder(Protocol):
@@ -72,8 +75,9 @@ class CropQuality:
             that it touches; None without boxes.
         agreement: Whether the crop and its mirror image have the same embedding; None without
             an encoder.
-        strength: How far the norm of the embedding exceeds that of a blank crop; None without
-            an encoder.
+        strength: How far the norm of the embedding exceeds that of a blank crop, compared with
+            how far those of packaged rendered people do by the same encoder; None without an
+            encoder.
         embeddings: (N, D) float32, rows of norm 1, as ``encoder.encode(images)`` returns them;
             None without an encoder.
     """
@@ -136,7 +140,8 @@ def crop_quality(
     Args:
         images: One image or several, of the kinds that :meth:`sanreid.SANEncoder.encode` takes.
         encoder: A ``SANEncoder``. With it ``agreement`` and ``strength`` are known too, for
-            twice the time of ``encode``; the embeddings are returned along.
+            twice the time of ``encode`` and that of eight crops more; the embeddings are
+            returned along.
         boxes: (N, 4) x1, y1, x2, y2 of the crops in their frames, in pixels and as the detector
             returned them; see :mod:`sanreid.integrations.boxes`. With it ``inside`` is known.
         frame_size: (height, width) of the frames in pixels; given exactly when ``boxes`` are.
@@ -183,13 +188,18 @@ class _Judge:
 
     def __init__(self, encoder: QualityEncoder | None, batch_size: int) -> None:
         self._encoder, self._batch_size = encoder, batch_size
-        self._blank = 0.0
+        self._blank, self._held = 0.0, 0.0
         self._picture: list[tuple[float, float, float]] = []
         self._evidence: list[tuple[NDArray[Any], ...]] = []
         if encoder is not None:
             height, width = encoder.input_size
             blank = np.full((height, width, 3), _BLANK, dtype=np.uint8)
-            self._blank = float(np.linalg.norm(self._encode([blank])))
+            people = [
+                load_crop(path, (height, width)) for path in sorted(_PEOPLE.glob("*.jpg"))[::4]
+            ]
+            blank_norm, *norms = np.linalg.norm(self._encode([blank, *people]), axis=1)
+            self._blank = float(blank_norm)
+            self._held = float(np.median(self._beside_blank(np.array(norms))))
 
     def add(self, pictures: list[NDArray[np.uint8]]) -> None:
         self._picture += [
@@ -215,12 +225,21 @@ class _Judge:
         cosines, norms, rows = (
             np.concatenate(parts) for parts in zip(*self._evidence, strict=True)
         )
-        excess = 1 - self._blank / np.maximum(norms, max(self._blank, 1e-12))
         unit = (rows / np.maximum(norms, 1e-12)[:, None]).astype(np.float32)
         return CropQuality(
             size, sharpness, shape, inside, _ramp(cosines, *_AGREEMENT),
-            _ramp(excess, *_STRENGTH), unit,
+            self._strength(norms), unit,
         )  # fmt: skip
+
+    def _strength(self, norms: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._held < _HELD:
+            return np.ones_like(norms)
+        return _ramp(self._beside_blank(norms) / self._held, *_STRENGTH)
+
+    def _beside_blank(self, norms: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the share of each norm by which it exceeds a blank crop's, at least 0."""
+        beside: NDArray[np.float64] = 1 - self._blank / np.maximum(norms, max(self._blank, 1e-12))
+        return beside
 
     def _encode(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
         assert self._encoder is not None  # noqa: S101 - called with one only

@@ -1,8 +1,8 @@
 """Run the notebooks of ``examples/`` and store their outputs.
 
-``python -m tests.notebooks [NAME...]`` runs them in place and stores the outputs, so that they are
-visible on repository pages. Stored outputs are small and have the same structure on every machine:
-no times, no absolute paths, one format per picture.
+``python -m tests.notebooks [NAME...]`` runs each in a temporary copy of the folder and stores its
+outputs in ``examples/``, so that they are visible on repository pages. Stored outputs are small
+and have the same structure on every machine: no times, no absolute paths, one format per picture.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _as_seen(text: str) -> str:
 
 
 def main() -> int:
-    """Run notebooks in place and store their outputs."""
+    """Run notebooks in temporary copies of ``examples/`` and store their outputs."""
     import nbformat
 
     parser = argparse.ArgumentParser(description=__doc__)

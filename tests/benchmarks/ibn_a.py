@@ -26,7 +26,9 @@ class HalfInstanceNorm2d(nn.BatchNorm2d):
         """Normalise (N, C, H, W)."""
         half = self.num_features // 2
         ours, theirs = slice(half), slice(half, None)
-        instance = F.instance_norm(x[:, ours], weight=self.weight[ours], bias=self.bias[ours])
+        instance = F.instance_norm(
+            x[:, ours], weight=self.weight[ours], bias=self.bias[ours], eps=self.eps
+        )
         batch = F.batch_norm(
             x[:, theirs],
             self.running_mean[theirs],

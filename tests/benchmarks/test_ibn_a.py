@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from sanreid.backends.network import CropNetwork, TorchBackend
 from sanreid.config import EncoderConfig
 from sanreid.models.backbone import ResNetTrunk
 from sanreid.models.sa_enc import build_sa_enc
@@ -25,6 +27,28 @@ def test_it_learns_statistics_of_the_other_half_only():
     norm(torch.randn(4, 8, 6, 4) + 2)
     assert not norm.running_mean[:4].any()
     assert norm.running_mean[4:].abs().min() > 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_encoder_that_is_used_equals_the_one_that_is_trained(dtype):
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        backbone=ibn_a.NAME, head="pool", embedding_dim=2048, input_size=(64, 32)
+    )
+    module = build_sa_enc(config).eval()
+    for norm in module.modules():
+        if isinstance(norm, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(norm.running_mean, -0.1, 0.1)
+            torch.nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    crops = torch.randint(0, 256, (3, 64, 32, 3), dtype=torch.uint8)
+    backend = TorchBackend(module, config, device=torch.device("cpu"), dtype=dtype)
+    with torch.no_grad():
+        normal = CropNetwork(module, config).normalize(crops.permute(0, 3, 1, 2).float())
+        expected = module(normal).embedding
+    found = torch.from_numpy(backend(crops.numpy()))
+    assert torch.cosine_similarity(found, expected).min() > (
+        0.9999 if dtype is torch.float32 else 0.99
+    )
 
 
 def test_the_weights_of_a_plain_resnet_fit():
