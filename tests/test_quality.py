@@ -136,7 +136,7 @@ def test_the_evidence_of_an_encoder(people, tiny_encoder):
     held = np.median([1 - norm / np.linalg.norm(row) for row in usual])
     beside = np.array([1 - norm / np.linalg.norm(row) for row in rows])
     expected = np.clip((beside / held - 0.6) / 0.4, 0, 1)
-    np.testing.assert_allclose(quality.strength, expected, atol=1e-3)
+    np.testing.assert_allclose(quality.strength, expected, atol=1e-4)
     assert list(quality.scores) == ["size", "sharpness", "shape", "agreement", "strength"]
     assert quality.score == pytest.approx(np.prod(list(quality.scores.values()), axis=0))
     symmetric = crop_quality(blank, encoder=tiny_encoder)
