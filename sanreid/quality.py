@@ -140,7 +140,7 @@ def crop_quality(
     Args:
         images: One image or several, of the kinds that :meth:`sanreid.SANEncoder.encode` takes.
         encoder: A ``SANEncoder``. With it ``agreement`` and ``strength`` are known too, for
-            twice the time of ``encode`` and that of eight crops more; the embeddings are
+            twice the time of ``encode``, and nine crops more the first time; the embeddings are
             returned along.
         boxes: (N, 4) x1, y1, x2, y2 of the crops in their frames, in pixels and as the detector
             returned them; see :mod:`sanreid.integrations.boxes`. With it ``inside`` is known.
@@ -188,18 +188,9 @@ class _Judge:
 
     def __init__(self, encoder: QualityEncoder | None, batch_size: int) -> None:
         self._encoder, self._batch_size = encoder, batch_size
-        self._blank, self._held = 0.0, 0.0
+        self._blank, self._held = (0.0, 0.0) if encoder is None else _yardstick(encoder)
         self._picture: list[tuple[float, float, float]] = []
         self._evidence: list[tuple[NDArray[Any], ...]] = []
-        if encoder is not None:
-            height, width = encoder.input_size
-            blank = np.full((height, width, 3), _BLANK, dtype=np.uint8)
-            people = [
-                load_crop(path, (height, width)) for path in sorted(_PEOPLE.glob("*.jpg"))[::4]
-            ]
-            blank_norm, *norms = np.linalg.norm(self._encode([blank, *people]), axis=1)
-            self._blank = float(blank_norm)
-            self._held = float(np.median(self._beside_blank(np.array(norms))))
 
     def add(self, pictures: list[NDArray[np.uint8]]) -> None:
         self._picture += [
@@ -234,19 +225,46 @@ class _Judge:
     def _strength(self, norms: NDArray[np.float64]) -> NDArray[np.float64]:
         if self._held < _HELD:
             return np.ones_like(norms)
-        return _ramp(self._beside_blank(norms) / self._held, *_STRENGTH)
-
-    def _beside_blank(self, norms: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the share of each norm by which it exceeds a blank crop's, at least 0."""
-        beside: NDArray[np.float64] = 1 - self._blank / np.maximum(norms, max(self._blank, 1e-12))
-        return beside
+        return _ramp(_beside_blank(norms, self._blank) / self._held, *_STRENGTH)
 
     def _encode(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
         assert self._encoder is not None  # noqa: S101 - called with one only
-        rows = self._encoder.encode(
-            crops, normalize=False, batch_size=self._batch_size, progress=False
-        )
-        return np.asarray(rows, dtype=np.float64)
+        return _unscaled(self._encoder, crops, batch_size=self._batch_size)
+
+
+_yardsticks: dict[str, tuple[float, float]] = {}  # by the fingerprint of the encoder
+
+
+def _yardstick(encoder: QualityEncoder) -> tuple[float, float]:
+    """Return a blank crop's norm, and how much the packaged people's embeddings hold beside it."""
+    known = getattr(encoder, "fingerprint", None)
+    if not isinstance(known, str):
+        return _measured_yardstick(encoder)
+    if known not in _yardsticks:
+        _yardsticks[known] = _measured_yardstick(encoder)
+    return _yardsticks[known]
+
+
+def _measured_yardstick(encoder: QualityEncoder) -> tuple[float, float]:
+    height, width = encoder.input_size
+    blank = np.full((height, width, 3), _BLANK, dtype=np.uint8)
+    people = [load_crop(path, (height, width)) for path in sorted(_PEOPLE.glob("*.jpg"))[::4]]
+    norms = np.linalg.norm(_unscaled(encoder, [blank, *people], batch_size=9), axis=1)
+    return float(norms[0]), float(np.median(_beside_blank(norms[1:], float(norms[0]))))
+
+
+def _beside_blank(norms: NDArray[np.float64], blank: float) -> NDArray[np.float64]:
+    """Return the share of each norm by which it exceeds a blank crop's, at least 0."""
+    beside: NDArray[np.float64] = 1 - blank / np.maximum(norms, max(blank, 1e-12))
+    return beside
+
+
+def _unscaled(
+    encoder: QualityEncoder, crops: list[NDArray[np.uint8]], *, batch_size: int
+) -> NDArray[np.float64]:
+    """Return the embeddings as the network computes them: their norms mean something."""
+    rows = encoder.encode(crops, normalize=False, batch_size=batch_size, progress=False)
+    return np.asarray(rows, dtype=np.float64)
 
 
 def _ramp(values: ArrayLike, low: float, high: float) -> NDArray[np.float64]:

@@ -172,6 +172,21 @@ def test_strength_is_relative_to_what_the_encoder_says_of_people():
     np.testing.assert_array_equal(deaf, 1)
 
 
+def test_the_packaged_people_are_embedded_once(people, tiny_encoder, monkeypatch):
+    crop_quality(people[:2], encoder=tiny_encoder)
+    asked = []
+    encode = type(tiny_encoder).encode
+    monkeypatch.setattr(
+        type(tiny_encoder),
+        "encode",
+        lambda self, images, **options: (
+            asked.append(len(images)) or encode(self, images, **options)
+        ),
+    )
+    crop_quality(people[:2], encoder=tiny_encoder)
+    assert asked == [2, 2]  # the crops and their mirror images
+
+
 def test_no_crops(tiny_encoder):
     quality = crop_quality([], encoder=tiny_encoder)
     assert len(quality) == 0
