@@ -51,7 +51,11 @@ _HELD = 0.05  # an encoder whose embeddings of people hold less beside a blank c
 
 
 class QualityEncoder(Protocol):
-    """What evidence asks of an encoder; ``SANEncoder`` is one."""
+    """What evidence asks of an encoder; ``SANEncoder`` is one.
+
+    With a ``fingerprint`` (str) of its weights the packaged crops are embedded once; without one,
+    at every call.
+    """
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -140,8 +144,8 @@ def crop_quality(
     Args:
         images: One image or several, of the kinds that :meth:`sanreid.SANEncoder.encode` takes.
         encoder: A ``SANEncoder``. With it ``agreement`` and ``strength`` are known too, for
-            twice the time of ``encode``, and nine crops more the first time; the embeddings are
-            returned along.
+            twice the time of ``encode``; the first call with its weights embeds nine crops more.
+            The embeddings are returned along.
         boxes: (N, 4) x1, y1, x2, y2 of the crops in their frames, in pixels and as the detector
             returned them; see :mod:`sanreid.integrations.boxes`. With it ``inside`` is known.
         frame_size: (height, width) of the frames in pixels; given exactly when ``boxes`` are.
@@ -232,17 +236,22 @@ class _Judge:
         return _unscaled(self._encoder, crops, batch_size=self._batch_size)
 
 
-_yardsticks: dict[str, tuple[float, float]] = {}  # by the fingerprint of the encoder
+_yardsticks: dict[tuple[str, str, str], tuple[float, float]] = {}
 
 
 def _yardstick(encoder: QualityEncoder) -> tuple[float, float]:
-    """Return a blank crop's norm, and how much the packaged people's embeddings hold beside it."""
-    known = getattr(encoder, "fingerprint", None)
-    if not isinstance(known, str):
+    """Return a blank crop's norm, and how much the packaged people's embeddings hold beside it.
+
+    They are measured once per weights, precision and device: norms differ between the latter two,
+    which share a fingerprint.
+    """
+    fingerprint = getattr(encoder, "fingerprint", None)
+    if not isinstance(fingerprint, str):
         return _measured_yardstick(encoder)
-    if known not in _yardsticks:
-        _yardsticks[known] = _measured_yardstick(encoder)
-    return _yardsticks[known]
+    key = (fingerprint, str(getattr(encoder, "dtype", "")), str(getattr(encoder, "device", "")))
+    if key not in _yardsticks:
+        _yardsticks[key] = _measured_yardstick(encoder)
+    return _yardsticks[key]
 
 
 def _measured_yardstick(encoder: QualityEncoder) -> tuple[float, float]:

@@ -172,19 +172,26 @@ def test_strength_is_relative_to_what_the_encoder_says_of_people():
     np.testing.assert_array_equal(deaf, 1)
 
 
-def test_the_packaged_people_are_embedded_once(people, tiny_encoder, monkeypatch):
-    crop_quality(people[:2], encoder=tiny_encoder)
+def test_the_packaged_people_are_embedded_once_per_weights_and_precision(people):
     asked = []
-    encode = type(tiny_encoder).encode
-    monkeypatch.setattr(
-        type(tiny_encoder),
-        "encode",
-        lambda self, images, **options: (
-            asked.append(len(images)) or encode(self, images, **options)
-        ),
-    )
-    crop_quality(people[:2], encoder=tiny_encoder)
-    assert asked == [2, 2]  # the crops and their mirror images
+
+    class Counting(ByContrast):
+        fingerprint, dtype, device = "a", "float32", "cpu"
+
+        def encode(self, images, **options):
+            asked.append(len(images))
+            return super().encode(images, **options)
+
+    encoder = Counting(quiet=1.0, gain=0.02)
+    crop_quality(people[:2], encoder=encoder)
+    assert asked == [9, 2, 2]  # a blank and eight people, the crops, and their mirror images
+    crop_quality(people[:2], encoder=encoder)
+    assert asked == [9, 2, 2, 2, 2]
+    for changed in ("fingerprint", "dtype", "device"):
+        setattr(encoder, changed, f"another {changed}")
+        asked.clear()
+        crop_quality(people[:2], encoder=encoder)
+        assert asked == [9, 2, 2], changed
 
 
 def test_no_crops(tiny_encoder):
