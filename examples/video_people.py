@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--detector", metavar="MODEL", help="weights for ultralytics")
     parser.add_argument("--gallery", type=Path, help="keep people here; default: in memory")
     parser.add_argument(
-        "--threshold", type=float, default=0.5, help="calibrate it on your cameras"
+        "--threshold", type=float, help="calibrate it on your cameras; default: the weights' own"
     )
     parser.add_argument("--every", type=int, default=3, help="process every N-th frame")
     parser.add_argument("--gap", type=float, default=1.5, help="seconds after which a track ends")
@@ -59,6 +59,10 @@ def main() -> None:
         parser.error("pass --boxes, one per video, or --detector: sanreid does not find people")
 
     encoder = sanreid.SANEncoder.from_pretrained(args.weights)
+    if args.threshold is None:
+        if encoder.default_threshold is None:
+            parser.error("these weights have no default threshold: pass --threshold")
+        args.threshold = encoder.default_threshold.similarity
     people = People(encoder, args.gallery, args.threshold)
     cameras = []
     for camid, video in enumerate(args.videos, start=1):

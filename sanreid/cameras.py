@@ -31,7 +31,7 @@ Floats = NDArray[np.float32]
 Shrinkage = float | Literal["auto"]
 
 _ALIKE = 0.65  # cosine from which on two crops pass for one person when people are counted
-_ALIKE_CENTRED = 0.4  # the same once the mean over cameras is taken out
+_ALIKE_CENTRED = 0.35  # the same once the mean over cameras is taken out
 _SAMPLE = 8192  # crops compared to count people, over all cameras
 _PER_CAMERA = (16, 512)  # of them at least and at most per camera
 _LONGEST = 0.99  # of a mean: no crop is ever equal to what is subtracted from it
@@ -97,8 +97,9 @@ class CameraNormalizer:
                 it per camera from how many crops and, by their similarities, about how many
                 people the camera has seen, beside how far the cameras' means lie apart.
                 It then also draws the mean over cameras towards zero. Where cameras differ more
-                than people do (infrared beside colour), a camera's crops pass for few people and
-                little is subtracted: give a number there.
+                than people do (infrared beside colour; or an encoder by which two people under
+                one camera have a cosine of 0.35 and more beside the mean over cameras), a
+                camera's crops pass for few people and little is subtracted: give a number there.
 
         Raises:
             InputError: A row that is zero, NaN or infinite, camids of another length or kind,

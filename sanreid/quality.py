@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -39,16 +40,22 @@ __all__ = ["CropQuality", "QualityEncoder", "crop_quality"]
 _SIDES_PX = (128, 64)  # height and width of a crop that is large enough
 _SHARPNESS = (0.2, 0.65)  # share of the differences that one more blur takes away
 _AGREEMENT = (0.8, 0.96)  # cosine between a crop and its mirror image
-_STRENGTH = (0.1, 0.45)  # how much longer than that of a blank crop an embedding is
+_STRENGTH = (0.6, 1.0)  # what an embedding holds beside a blank crop's, of what people's hold
 _STANDING = (2.0, 4.0)  # height over width of people who stand or walk; a score of 1
 _FACTOR_OFF = 3.0  # this factor beyond it, the score is 0
 _TOUCHES_PX = 1.0  # a box this near to the border of its frame is cut off there
 _BLUR_WINDOW = 11
 _BLANK = (124, 116, 104)  # the mean colour: nothing is left of it after preprocessing
+_PEOPLE = Path(__file__).parent / "demo"  # packaged crops of eight rendered people
+_HELD = 0.05  # an encoder whose embeddings of people hold less beside a blank crop's tells nothing
 
 
 class QualityEncoder(Protocol):
-    """What evidence asks of an encoder; ``SANEncoder`` is one."""
+    """What evidence asks of an encoder; ``SANEncoder`` is one.
+
+    With a ``fingerprint`` (str) of its weights the packaged crops are embedded once; without one,
+    at every call.
+    """
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -72,8 +79,9 @@ class CropQuality:
             that it touches; None without boxes.
         agreement: Whether the crop and its mirror image have the same embedding; None without
             an encoder.
-        strength: How far the norm of the embedding exceeds that of a blank crop; None without
-            an encoder.
+        strength: How far the norm of the embedding exceeds that of a blank crop, compared with
+            how far those of packaged rendered people do by the same encoder; None without an
+            encoder.
         embeddings: (N, D) float32, rows of norm 1, as ``encoder.encode(images)`` returns them;
             None without an encoder.
     """
@@ -136,7 +144,8 @@ def crop_quality(
     Args:
         images: One image or several, of the kinds that :meth:`sanreid.SANEncoder.encode` takes.
         encoder: A ``SANEncoder``. With it ``agreement`` and ``strength`` are known too, for
-            twice the time of ``encode``; the embeddings are returned along.
+            twice the time of ``encode``; the first call with its weights embeds nine crops more.
+            The embeddings are returned along.
         boxes: (N, 4) x1, y1, x2, y2 of the crops in their frames, in pixels and as the detector
             returned them; see :mod:`sanreid.integrations.boxes`. With it ``inside`` is known.
         frame_size: (height, width) of the frames in pixels; given exactly when ``boxes`` are.
@@ -183,13 +192,9 @@ class _Judge:
 
     def __init__(self, encoder: QualityEncoder | None, batch_size: int) -> None:
         self._encoder, self._batch_size = encoder, batch_size
-        self._blank = 0.0
+        self._blank, self._held = (0.0, 0.0) if encoder is None else _yardstick(encoder)
         self._picture: list[tuple[float, float, float]] = []
         self._evidence: list[tuple[NDArray[Any], ...]] = []
-        if encoder is not None:
-            height, width = encoder.input_size
-            blank = np.full((height, width, 3), _BLANK, dtype=np.uint8)
-            self._blank = float(np.linalg.norm(self._encode([blank])))
 
     def add(self, pictures: list[NDArray[np.uint8]]) -> None:
         self._picture += [
@@ -215,19 +220,60 @@ class _Judge:
         cosines, norms, rows = (
             np.concatenate(parts) for parts in zip(*self._evidence, strict=True)
         )
-        excess = 1 - self._blank / np.maximum(norms, max(self._blank, 1e-12))
         unit = (rows / np.maximum(norms, 1e-12)[:, None]).astype(np.float32)
         return CropQuality(
             size, sharpness, shape, inside, _ramp(cosines, *_AGREEMENT),
-            _ramp(excess, *_STRENGTH), unit,
+            self._strength(norms), unit,
         )  # fmt: skip
+
+    def _strength(self, norms: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self._held < _HELD:
+            return np.ones_like(norms)
+        return _ramp(_beside_blank(norms, self._blank) / self._held, *_STRENGTH)
 
     def _encode(self, crops: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
         assert self._encoder is not None  # noqa: S101 - called with one only
-        rows = self._encoder.encode(
-            crops, normalize=False, batch_size=self._batch_size, progress=False
-        )
-        return np.asarray(rows, dtype=np.float64)
+        return _unscaled(self._encoder, crops, batch_size=self._batch_size)
+
+
+_yardsticks: dict[tuple[str, str, str], tuple[float, float]] = {}
+
+
+def _yardstick(encoder: QualityEncoder) -> tuple[float, float]:
+    """Return a blank crop's norm, and how much the packaged people's embeddings hold beside it.
+
+    They are measured once per weights, precision and device: norms differ between the latter two,
+    which share a fingerprint.
+    """
+    fingerprint = getattr(encoder, "fingerprint", None)
+    if not isinstance(fingerprint, str):
+        return _measured_yardstick(encoder)
+    key = (fingerprint, str(getattr(encoder, "dtype", "")), str(getattr(encoder, "device", "")))
+    if key not in _yardsticks:
+        _yardsticks[key] = _measured_yardstick(encoder)
+    return _yardsticks[key]
+
+
+def _measured_yardstick(encoder: QualityEncoder) -> tuple[float, float]:
+    height, width = encoder.input_size
+    blank = np.full((height, width, 3), _BLANK, dtype=np.uint8)
+    people = [load_crop(path, (height, width)) for path in sorted(_PEOPLE.glob("*.jpg"))[::4]]
+    norms = np.linalg.norm(_unscaled(encoder, [blank, *people], batch_size=9), axis=1)
+    return float(norms[0]), float(np.median(_beside_blank(norms[1:], float(norms[0]))))
+
+
+def _beside_blank(norms: NDArray[np.float64], blank: float) -> NDArray[np.float64]:
+    """Return the share of each norm by which it exceeds a blank crop's, at least 0."""
+    beside: NDArray[np.float64] = 1 - blank / np.maximum(norms, max(blank, 1e-12))
+    return beside
+
+
+def _unscaled(
+    encoder: QualityEncoder, crops: list[NDArray[np.uint8]], *, batch_size: int
+) -> NDArray[np.float64]:
+    """Return the embeddings as the network computes them: their norms mean something."""
+    rows = encoder.encode(crops, normalize=False, batch_size=batch_size, progress=False)
+    return np.asarray(rows, dtype=np.float64)
 
 
 def _ramp(values: ArrayLike, low: float, high: float) -> NDArray[np.float64]:

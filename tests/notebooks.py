@@ -1,8 +1,8 @@
 """Run the notebooks of ``examples/`` and store their outputs.
 
-``python -m tests.notebooks [NAME...]`` runs them in place and stores the outputs, so that they are
-visible on repository pages. Stored outputs are small and have the same structure on every machine:
-no times, no absolute paths, one format per picture.
+``python -m tests.notebooks [NAME...]`` runs each in a temporary copy of the folder and stores its
+outputs in ``examples/``, so that they are visible on repository pages. Stored outputs are small
+and have the same structure on every machine: no times, no absolute paths, one format per picture.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import argparse
 import base64
 import io
 import re
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,9 @@ from PIL import Image
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 NOTEBOOKS = sorted(path.name for path in EXAMPLES.glob("*.ipynb"))
+
+_LEFT_BEHIND = shutil.ignore_patterns("runs", ".ipynb_checkpoints")
+_PROGRESS = r"\d%\||^[\d.]+ s a step|^evaluated in "  # bars, and how long something takes
 
 # First cell of every run: refuses connections to other machines, as no network should be needed.
 WITHOUT_NETWORK = """\
@@ -122,13 +127,14 @@ def _joined(outputs: list[Any]) -> list[Any]:
 def _as_seen(text: str) -> str:
     """Return what remains on a terminal: the last state of each line; no colors, bars or times."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.replace("\r\n", "\n"))
-    text = re.sub(r"^\d\d:\d\d:\d\d ", "", text, flags=re.MULTILINE)
-    lines = [re.split(r"\r+", line.rstrip("\r"))[-1].rstrip() for line in text.splitlines()]
-    return "\n".join(line for line in lines if line and not re.search(r"\d%\|", line)) + "\n"
+    lines = [re.split(r"\r+", line.rstrip("\r"))[-1].rstrip() for line in text.split("\n")]
+    lines = [re.sub(r"^\d\d:\d\d:\d\d ", "", line) for line in lines]
+    kept = (line for line in lines if line and not re.search(_PROGRESS, line))
+    return "\n".join(kept) + "\n"
 
 
 def main() -> int:
-    """Run notebooks in place and store their outputs."""
+    """Run notebooks in temporary copies of ``examples/`` and store their outputs."""
     import nbformat
 
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,7 +142,9 @@ def main() -> int:
     args = parser.parse_args()
     for name in args.names or NOTEBOOKS:
         path = EXAMPLES / name
-        nbformat.write(tidy(run(path, EXAMPLES)), path)
+        with tempfile.TemporaryDirectory() as folder:  # without what earlier runs left behind
+            shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True, ignore=_LEFT_BEHIND)
+            nbformat.write(tidy(run(path, Path(folder))), path)
         print(f"{name}: {path.stat().st_size / 1024:.0f} KiB")  # noqa: T201
     return 0
 

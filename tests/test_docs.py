@@ -23,7 +23,7 @@ from PIL import Image
 from sanreid.cli import main
 from sanreid.config import BACKBONES
 from sanreid.datasets.registry import REGISTERED
-from sanreid.encoder import SANEncoder
+from sanreid.encoder import DefaultThreshold, SANEncoder
 from sanreid.gallery.index.kinds import KINDS
 from sanreid.train.losses.objective import _ENTRIES
 from tests.people import rendered_person, write_people
@@ -84,8 +84,10 @@ def load_once(tiny_encoder):
     def from_pretrained(name=None, **options):
         return tiny_encoder if name is None else real(name, **options)
 
+    default = DefaultThreshold(0.5, 0.01, 0.3, "crops of a test")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SANEncoder, "from_pretrained", from_pretrained)
+        patch.setattr(SANEncoder, "default_threshold", default)
         yield
 
 

@@ -78,6 +78,8 @@ def test_video_people(run, tiny_weights, tmp_path, monkeypatch):
         first = gallery.get(gallery.ids[0])[0]
         assert len(gallery) == 7
     assert (first.pid, first.camid, first.timestamp) == (1, 1, 0.6)
+    with pytest.raises(SystemExit):  # these weights have no default threshold
+        run("video_people.py", *videos, *options)
     assert len(first.metadata["crops"]) == 13
     assert first.metadata["crops"][0]["box"] == [-32.0, 16.0, 96.0, 272.0]
 

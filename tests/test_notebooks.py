@@ -144,5 +144,7 @@ def test_the_people_can_be_rendered_again(tmp_path):
 def test_printed_text_is_stored_as_displayed():
     text = (
         "begin\r\nepoch 1/8:  33%|###  | 1/3\repoch 1/8: 100%|#####| 3/3\r\n\x1b[31mred\x1b[0m\n"
+        "2/3\r08:24:28 epoch 4, left out: mAP 0.6\n08:24:29 4.23 s a step: about 59 s to come\n"
+        "evaluated in 1.8 s\n"
     )
-    assert _as_seen(text) == "begin\nred\n"
+    assert _as_seen(text) == "begin\nred\nepoch 4, left out: mAP 0.6\n"

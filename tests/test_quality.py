@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ import sanreid
 from sanreid import ImageError, InputError, crop_quality
 from sanreid.quality import _lost_to_blur
 from tests.people import rendered_person
+
+PACKAGED = Path(sanreid.__file__).parent / "demo"
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +132,66 @@ def test_the_evidence_of_an_encoder(people, tiny_encoder):
     np.testing.assert_allclose(quality.agreement, expected, atol=1e-4)
     blank = Image.new("RGB", (32, 64), (124, 116, 104))
     norm = np.linalg.norm(tiny_encoder.encode(blank, normalize=False))
-    excess = [1 - norm / max(norm, np.linalg.norm(row)) for row in rows]
-    expected = np.clip(np.subtract(excess, 0.1) / 0.35, 0, 1)
+    usual = tiny_encoder.encode(sorted(PACKAGED.glob("*_c1_*.jpg")), normalize=False)
+    held = np.median([1 - norm / np.linalg.norm(row) for row in usual])
+    beside = np.array([1 - norm / np.linalg.norm(row) for row in rows])
+    expected = np.clip((beside / held - 0.6) / 0.4, 0, 1)
     np.testing.assert_allclose(quality.strength, expected, atol=1e-4)
     assert list(quality.scores) == ["size", "sharpness", "shape", "agreement", "strength"]
     assert quality.score == pytest.approx(np.prod(list(quality.scores.values()), axis=0))
     symmetric = crop_quality(blank, encoder=tiny_encoder)
     assert symmetric.agreement == pytest.approx([1.0], abs=1e-3)
     assert symmetric.strength == pytest.approx([0.0], abs=1e-4)
+
+
+class ByContrast:
+    """Embeddings as long as ``quiet + gain * contrast``, in one direction."""
+
+    input_size = (64, 32)
+
+    def __init__(self, *, quiet, gain):
+        self.quiet, self.gain = quiet, gain
+
+    def encode(self, images, **options):
+        lengths = [self.quiet + self.gain * np.asarray(crop, float).std() for crop in images]
+        return np.outer(lengths, [0.6, 0.8]).astype(np.float32)
+
+
+def test_strength_is_relative_to_what_the_encoder_says_of_people():
+    flat = Image.new("RGB", (32, 64), (90, 90, 90))
+    grey = np.full((64, 32, 3), 60, np.uint8)
+    grey[::2] = 180
+    crops = [flat, Image.blend(flat, Image.fromarray(grey), 0.5), Image.fromarray(grey)]
+    first = crop_quality(crops, encoder=ByContrast(quiet=1.0, gain=0.02)).strength
+    assert first[0] == 0
+    assert 0.1 < first[1] < 0.9
+    assert first[2] == 1
+    louder = crop_quality(crops, encoder=ByContrast(quiet=5.0, gain=0.1)).strength
+    np.testing.assert_allclose(louder, first, atol=1e-6)
+    deaf = crop_quality(crops, encoder=ByContrast(quiet=1.0, gain=0.0)).strength
+    np.testing.assert_array_equal(deaf, 1)
+
+
+def test_the_packaged_people_are_embedded_once_per_weights_and_precision(people):
+    asked = []
+
+    class Counting(ByContrast):
+        fingerprint, dtype, device = "a", "float32", "cpu"
+
+        def encode(self, images, **options):
+            asked.append(len(images))
+            return super().encode(images, **options)
+
+    encoder = Counting(quiet=1.0, gain=0.02)
+    crop_quality(people[:2], encoder=encoder)
+    assert asked == [9, 2, 2]  # a blank and eight people, the crops, and their mirror images
+    crop_quality(people[:2], encoder=encoder)
+    assert asked == [9, 2, 2, 2, 2]
+    for changed in ("fingerprint", "dtype", "device"):
+        setattr(encoder, changed, f"another {changed}")
+        asked.clear()
+        crop_quality(people[:2], encoder=encoder)
+        assert asked == [9, 2, 2], changed
 
 
 def test_no_crops(tiny_encoder):

@@ -107,9 +107,13 @@ def _fold(parent: nn.Module) -> None:
             continue
         partner = f"bn{name.removeprefix('conv')}" if name.startswith("conv") else "1"
         norm = children.get(partner)
-        if isinstance(norm, nn.BatchNorm2d):
+        if type(norm) is nn.BatchNorm2d:  # what a subclass computes is not known here
             setattr(parent, name, fuse_conv_bn_eval(child, norm))
             setattr(parent, partner, nn.Identity())
+
+
+def _is_folded(trunk: ResNetTrunk) -> bool:
+    return not any(isinstance(one, nn.BatchNorm2d) for one in trunk.modules())
 
 
 CROPS_AT_ONCE = 8  # on a CPU: the largest maps of more do not stay in the cache
@@ -137,7 +141,7 @@ class TorchBackend:
         if device.type == "cpu":
             self._crops_at_once = CROPS_AT_ONCE
             trunk = getattr(network.features, "trunk", None)
-            if isinstance(trunk, ResNetTrunk) and is_usable(dtype):
+            if isinstance(trunk, ResNetTrunk) and _is_folded(trunk) and is_usable(dtype):
                 shape = CROPS_AT_ONCE, *config.input_size
                 network.features = PackedTrunk(trunk, dtype=dtype, crops=shape)
         self._network = network.to(memory_format=torch.channels_last)

@@ -17,8 +17,9 @@ from torch import Tensor
 from sanreid.backends.device import parse_device, resolve_dtype
 from sanreid.errors import ConfigError, InputError
 from sanreid.train.config import TrainConfig
-from sanreid.train.config.run import Precision
+from sanreid.train.config.run import Precision, RunConfig
 from sanreid.train.launcher import launched
+from sanreid.train.memory import keep_freed_memory
 
 __all__ = [
     "all_sum",
@@ -28,6 +29,7 @@ __all__ = [
     "join_group",
     "leave_group",
     "local_rank",
+    "prepare_process",
     "rank",
     "resolve_device",
     "to_device",
@@ -64,6 +66,25 @@ def resolve_device(name: str) -> torch.device:
             "counted from 0. Give run.device another number, or torchrun fewer processes."
         )
     return torch.device("cuda", number)
+
+
+def prepare_process(run: RunConfig) -> torch.device:
+    """Set how many threads this process computes with, and on a CPU let it keep freed memory.
+
+    Both last as long as the process, so this is for commands, not for a library.
+
+    Returns:
+        The device that ``run.device`` names.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    if run.threads:
+        torch.set_num_threads(run.threads)
+    device = resolve_device(run.device)
+    if device.type == "cpu":
+        keep_freed_memory()
+    return device
 
 
 def with_precision(

@@ -62,8 +62,9 @@ def model_card(
         ),
         "Input": (
             f"RGB crops of one person each, resized to {height} x {width} pixels (height x "
-            f"width, the aspect ratio is not kept), divided by 255, mean {list(config.mean)} "
-            f"taken off, divided by {list(config.std)}. The library does all of it."
+            f"width, the aspect ratio is not kept), divided by 255, normalised by mean "
+            f"{list(config.mean)} and standard deviation {list(config.std)}. The library does "
+            "all of it."
         ),
         "How to load it": (
             "```python\nimport sanreid\n\n"
@@ -113,8 +114,8 @@ def _supervision(entry: WeightsEntry | None) -> str:
     if entry is None:
         return "How it was trained, and whether it tells people apart, is not recorded here."
     painted = (
-        "It was trained as the encoder of a Semantics Aligning Network: with a decoder, since "
-        "thrown away, that had to paint the person's whole body texture"
+        "It was trained as the encoder of a Semantics Aligning Network: with a decoder, "
+        "discarded afterwards, that had to paint the person's whole body texture"
     )
     if entry.name.startswith("san-"):
         return f"{painted}."
@@ -158,7 +159,7 @@ def _training(entry: WeightsEntry | None) -> str:
         return "Not recorded in this directory."
     text = "; ".join(parts)
     return (
-        f"{text[0].upper()}{text[1:]}. The settings in full travel in the header of the weights "
+        f"{text[0].upper()}{text[1:]}. All settings are in the header of the weights "
         'file: `safetensors.safe_open(file, "np").metadata()["sanreid"]`.'
     )
 

@@ -178,7 +178,9 @@ def section(reports: list[dict[str, Any]]) -> str:
             f"stride 1 at {height} x {width}, batches of {report['batch_size']}, decoding and "
             f"resizing included; {report['gflop_per_crop']:.1f} GFLOP per crop. The peer is a "
             "plain torchvision loop in float32: open, resize, forward, in sequence. The lowest "
-            "cosine is the minimum over all crops between a contestant's embedding and the peer's."
+            "cosine is the minimum over all crops between a contestant's embedding and the "
+            "peer's. The cosines are of the weights bundled on the date of the run; what an int8 "
+            "export of today's weights loses is in [Export](howto/export.md#which-backend-when)."
         )
         lines = [
             [

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.curve_of_release runs/san-r50-small runs/san-r50
 
 Prints a table of mAP at each evaluation, for docs/making.md, and draws
-docs/images/san-r50-curve.png. Each stage is evaluated at its own input size.
+docs/images/san-r50-curve.png. Each stage is evaluated at its own input size. A set that an
+evaluation lacks is "-" in the table and has no point in the picture.
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ def points(logs: list[list[dict[str, Any]]]) -> list[dict[str, Any]]:
     return found
 
 
+def curve_table(found: list[dict[str, Any]], names: list[str]) -> str:
+    """Return the table of mAP in percent, one row per evaluation; ``names`` are the stages'."""
+    rows = [
+        [f"`{names[one['stage']]}`", str(one["step"]),
+         *(f"{100 * one['mAP'][key]:.1f}" if key in one["mAP"] else "-" for key in SHOWN)]
+        for one in found
+    ]  # fmt: skip
+    return table(["stage", "step", *SHOWN.values()], rows)
+
+
 def draw(found: list[dict[str, Any]], path: Path = IMAGE) -> None:
     """Draw mAP over the steps, a line for each set, interrupted between the stages."""
     from matplotlib.figure import Figure
@@ -48,7 +59,7 @@ def draw(found: list[dict[str, Any]], path: Path = IMAGE) -> None:
     axis = figure.subplots()
     for color, (key, label) in enumerate(SHOWN.items()):
         for stage in sorted({one["stage"] for one in found}):
-            those = [one for one in found if one["stage"] == stage]
+            those = [one for one in found if one["stage"] == stage and key in one["mAP"]]
             axis.plot([one["step"] for one in those], [100 * one["mAP"][key] for one in those],
                       color=f"C{color}", marker="o", markersize=4,
                       label=None if stage else label)  # fmt: skip
@@ -65,12 +76,7 @@ def main() -> None:
     args = parser.parse_args()
     found = points([read_journal(run / "log.jsonl") for run in args.runs])
     names = [json.loads((run / "config.json").read_text())["run"]["name"] for run in args.runs]
-    rows = [
-        [f"`{names[one['stage']]}`", str(one["step"]),
-         *(f"{100 * one['mAP'][key]:.1f}" for key in SHOWN)]
-        for one in found
-    ]  # fmt: skip
-    print(table(["stage", "step", *SHOWN.values()], rows))
+    print(curve_table(found, names))
     draw(found)
 
 

@@ -14,6 +14,7 @@ import argparse
 import io
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +183,9 @@ def screenshots(gallery: sanreid.Gallery, out: Path) -> None:
             shown, unnamed = copied(gallery, named=True), copied(gallery, named=False)
             like = f"#like={shown.ids[3]}"
             page = page_of(shown, Path(folder, "people.html"))
-            clusters = page_of(unnamed, Path(folder, "clusters.html"), unnamed.cluster())
+            clustering = unnamed.cluster()
+            mixed, strangers = mixed_row(clustering, [one.pid for one in shown.get(shown.ids)])
+            clusters = page_of(unnamed, Path(folder, "clusters.html"), clustering)
             for scheme in ("light", "dark"):
                 features = [{"name": "prefers-color-scheme", "value": scheme}]
                 driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -193,14 +196,30 @@ def screenshots(gallery: sanreid.Gallery, out: Path) -> None:
                     driver.get("about:blank")
                     driver.get(address)
                     if name == "clusters":
-                        driver.find_element("css selector", "input.name").send_keys("anna")
-                        for other in (0, 4, 5):  # in the first row; it is drawn anew each time
-                            driver.find_elements("css selector", ".not")[other].click()
-                        driver.execute_script("document.activeElement.blur(); scrollTo(0, 0)")
+                        row = f"[data-cluster='{mixed}']"
+                        driver.find_element("css selector", f"{row} input.name").send_keys("anna")
+                        for place in strangers:  # the row is drawn anew each time
+                            tile = f"{row} .members > li:has([data-place='{place}']) .not"
+                            driver.find_element("css selector", tile).click()
+                        driver.execute_script(
+                            "document.activeElement.blur(); document.querySelector(arguments[0])"
+                            ".scrollIntoView(); scrollBy(0, -130)",
+                            row,
+                        )
                     with Image.open(io.BytesIO(driver.get_screenshot_as_png())) as image:
                         write(image.convert("RGB"), out / f"{name}-{scheme}.jpg")
     finally:
         driver.quit()
+
+
+def mixed_row(clustering: sanreid.Clustering, pids: list[int]) -> tuple[int, list[int]]:
+    """Return the first cluster that holds two people, and the places of the smaller part."""
+    for number in range(len(clustering)):
+        places = clustering.members(number).tolist()
+        counted = Counter(pids[place] for place in places).most_common()
+        if len(counted) > 1:
+            return number, [place for place in places if pids[place] != counted[0][0]]
+    raise SystemExit("No cluster holds two people: choose other crops for the page of clusters.")
 
 
 def copied(gallery: sanreid.Gallery, *, named: bool) -> sanreid.Gallery:

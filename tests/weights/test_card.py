@@ -70,7 +70,7 @@ def test_the_card_of_user_weights_makes_no_false_claims():
     assert ModelCard(card).data.license_name == "terms-of-the-training-data"
     assert "Market" not in card
     assert "a baseline: trained without texture supervision" in card
-    assert "## Training\n\nWeights of the loss's terms: identity 1; seed 3. The settings" in card
+    assert "## Training\n\nWeights of the loss's terms: identity 1; seed 3. All settings" in card
     assert "unknown" not in card
     assert "(shop: ours). The MIT licence of the library" in card
     assert card.count("MIT") == 1
@@ -86,7 +86,7 @@ def test_initial_weights_are_reported():
 def test_a_teacher_is_reported():
     tree = {"run": {"epochs": 1}, "loss": {"teacher": {"weights": "teacher.xml"}}}
     card = weights.model_card(EncoderConfig(), entry=a_runs_own(trained_with={"config": tree}))
-    assert "## Training\n\n1 epoch; taught by the embeddings of `teacher.xml`. The" in card
+    assert "## Training\n\n1 epoch; taught by the embeddings of `teacher.xml`. All" in card
 
 
 def test_partial_san_is_described_as_such():
@@ -109,12 +109,12 @@ def test_known_training_and_limits_are_reported():
         trained_with={"commit": "c" * 40, "seed": 0, "config": {"run": {"epochs": 3}}},
     )
     card = weights.model_card(config, entry=entry)
-    assert f"## Training\n\n3 epochs; seed 0; code of commit `{'c' * 40}`. The settings" in card
+    assert f"## Training\n\n3 epochs; seed 0; code of commit `{'c' * 40}`. All settings" in card
     assert "## Limits\n\nMixes up people in white.\n\nMade for" in card
     described = dataclasses.replace(
         entry, trained_with={"commit": None, "config": "twelve epochs"}
     )
-    assert "## Training\n\nTwelve epochs. The settings" in weights.model_card(
+    assert "## Training\n\nTwelve epochs. All settings" in weights.model_card(
         config, entry=described
     )
 

@@ -76,6 +76,7 @@ def test_the_packaged_configuration_is_the_one_that_ran(monkeypatch):
         ),
         "init": ("freeze", "freeze_epochs"),
         "data": ("p", "k"),
+        "evaluation": ("at_start", "every"),
     }.items():
         for key in keys:
             assert ran[section][key] == packaged[section][key], key

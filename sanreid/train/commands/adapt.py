@@ -77,8 +77,7 @@ def add_to(commands: Commands, name: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    import torch  # noqa: PLC0415 - keeps --help fast
-
+    from sanreid.train import runtime  # noqa: PLC0415 - keeps --help fast
     from sanreid.train.config.loader import load_config  # noqa: PLC0415 - as above
     from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
     from sanreid.train.loop.stopping import sigterm_interrupts  # noqa: PLC0415 - as above
@@ -90,8 +89,7 @@ def _run(args: argparse.Namespace) -> int:
         args.usage_error("--tracklets needs --names, which tells the tracklets, or a .csv table")
     preset = "adapt-network" if args.network else "adapt"
     config = load_config(preset, [*_settings(args), *args.overrides])
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
+    runtime.prepare_process(config.run)
     with sigterm_interrupts():
         try:
             engine = Engine(config, resume=args.resume)

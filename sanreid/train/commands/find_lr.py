@@ -21,9 +21,12 @@ def add_to(commands: Commands, name: str) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from sanreid.train.tools.find_lr import find_lr  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train import runtime  # noqa: PLC0415 - keeps --help fast
+    from sanreid.train.tools.find_lr import find_lr  # noqa: PLC0415 - as above
 
-    found = find_lr(load_config(args.config, args.overrides), steps=args.steps)
+    config = load_config(args.config, args.overrides)
+    runtime.prepare_process(config.run)
+    found = find_lr(config, steps=args.steps)
     for lr, loss in found.curve:
         say(f"{lr:.3e}  {loss:.4f}")
     say(f"suggested: --set optimizer.lr={found.suggestion:.2e}")
