@@ -26,19 +26,9 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.train.loop.engine import Engine  # noqa: PLC0415 - as above
     from sanreid.train.loop.reports import ending  # noqa: PLC0415 - as above
     from sanreid.train.loop.stopping import sigterm_interrupts  # noqa: PLC0415 - as above
-    from sanreid.train.memory import keep_freed_memory  # noqa: PLC0415 - as above
 
     config = load_config(args.config, args.overrides)
-<<<<<<< HEAD
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
-    device = runtime.resolve_device(config.run.device)
-    if device.type == "cpu":
-        keep_freed_memory()
-    joined = runtime.join_group(device)
-=======
     joined = runtime.join_group(runtime.prepare_process(config.run))
->>>>>>> origin/main
     if not runtime.is_main():  # only one process logs
         logging.getLogger("sanreid").setLevel(logging.WARNING)
     try:

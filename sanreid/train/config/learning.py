@@ -134,8 +134,9 @@ class LossConfig:
         triplet: Weight of the batch-hard triplet loss.
         reconstruction: Weight of the L1 difference between textures.
         tr: Weight of the Triplet ReID constraint.
-        locations: For SAN-PG with ``decoder.copy``: weight of the distance between where a texel
-            looks and where the crop shows it (:mod:`sanreid.train.losses.locations`).
+        surface: For SAN-PG with ``decoder.copy``: weight of the difference between the texels
+            that pixels are said to show and those they show
+            (:mod:`sanreid.train.losses.surface`).
         cross_camera: Weight of the loss that ranks the same person under other cameras before
             other people under the same camera
             (:mod:`sanreid.train.losses.camera_proxies`); not part of SAN.
@@ -176,7 +177,7 @@ class LossConfig:
     triplet: float = 1.0
     reconstruction: float = 0.0
     tr: float = 0.0
-    locations: float = 0.0
+    surface: float = 0.0
     cross_camera: float = 0.0
     teacher: TeacherConfig = field(default_factory=TeacherConfig)
     custom: Mapping[str, float] = field(default_factory=dict)
@@ -197,7 +198,7 @@ class LossConfig:
     decoder_every: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("identity", "triplet", "reconstruction", "tr", "locations", "cross_camera",
+        for name in ("identity", "triplet", "reconstruction", "tr", "surface", "cross_camera",
                      "margin", "tr_margin", "decoder_warmup_epochs"):  # fmt: skip
             value = getattr(self, name)
             require(value >= 0, f"loss.{name} must be at least 0; got {value}.")

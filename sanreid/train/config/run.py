@@ -181,8 +181,8 @@ class TrainConfig:
             "from what the encoder knows.",
         )
         require(
-            self.decoder.copy or not self.loss.locations,
-            "loss.locations is for SAN-PG with decoder.copy = true.",
+            self.decoder.copy or not self.loss.surface,
+            "loss.surface is for SAN-PG with decoder.copy = true.",
         )
         require(
             self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),

@@ -13,7 +13,7 @@ from sanreid.train.data.crop_batches import Augmenter, check_share, share, step_
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.losses.objective import Targets
 from sanreid.train.runtime import to_device
-from sanreid.train.textures.targets import mirrored_locations, mirrored_targets, open_atlas
+from sanreid.train.textures.targets import mirrored_targets, mirrored_texels, open_atlas
 from sanreid.utils.words import counted
 
 __all__ = ["PairBatches"]
@@ -37,7 +37,7 @@ class PairBatches:
             config.pit,
             size=config.encoder.input_size,
             device=on_device,
-            located=config.loss.locations > 0,
+            with_texels=config.loss.surface > 0,
         )
         self.tables = open_atlas(config.data).to(device)
         self.num_classes = 0
@@ -72,10 +72,10 @@ class PairBatches:
         known = to_device(known, self.device)
         textures, mask = mirrored_targets(known, None, mirrored, self.tables)
         labels = torch.zeros(len(crops), dtype=torch.int64, device=self.device)
-        located = self.pairs.locations_of(raw.indices)
-        if located is not None:
-            located = mirrored_locations(to_device(located, self.device), mirrored, self.tables)
-        targets = Targets(labels, pit_textures=textures, pit_mask=mask, pit_locations=located)
+        texels = self.pairs.texels_of(raw.indices)
+        if texels is not None:
+            texels = mirrored_texels(to_device(texels, self.device), mirrored, self.tables)
+        targets = Targets(labels, pit_textures=textures, pit_mask=mask, pit_texels=texels)
         return Batch(raw.indices, None, targets, crops)
 
     def names(self, indices: Tensor) -> list[str]:

@@ -9,27 +9,24 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
 from sanreid.errors import DatasetError
 from sanreid.train.config import PitConfig
 from sanreid.train.networks.copying import TEXTURE_SIZE
 from sanreid.train.pit import PITDataset
-from sanreid.train.pit.locations import locations
 from sanreid.train.runtime import to_device
 
 __all__ = ["Pairs"]
-
-_LOCATED = 64  # texels along each side; locations change slowly over the body
 
 
 class Pairs:
     """The pairs of a folder, decoded once; the texture of each identity is kept once.
 
-    9,290 pairs of 929 identities take 411 MB at 128 x 64, 1.1 GB at 256 x 128; their locations
-    152 MB.
+    9,290 pairs of 929 identities take 411 MB at 128 x 64, 1.1 GB at 256 x 128; with the
+    texels that their pixels show 38 MB and 152 MB more.
 
     Args:
         config: The folder, and how many identities are held out.
@@ -37,7 +34,7 @@ class Pairs:
         split: ``"train"``, or ``"val"`` for the identities held out.
         device: Where they are kept.
         workers: Threads that decode.
-        located: Also keep where the texels are in the images.
+        with_texels: Also keep which texel each pixel shows, at half the height and width.
 
     Attributes:
         images: (M, 3, H, W) uint8.
@@ -55,7 +52,7 @@ class Pairs:
         split: Literal["train", "val"] = "train",
         device: torch.device | None = None,
         workers: int = 4,
-        located: bool = False,
+        with_texels: bool = False,
     ) -> None:
         folder = Path(config.folder)
         if config.held_out:
@@ -84,15 +81,16 @@ class Pairs:
             list(pool.map(read_image, range(len(images))))
             list(pool.map(read_texture, range(len(textures))))
 
-        def read_locations(index: int) -> None:
-            found = locations(self._pairs.uv(index), side=_LOCATED)
-            located_at[index] = torch.from_numpy(found).half()
+        half = (size[0] // 2, size[1] // 2)
+        texels = torch.empty(len(images) if with_texels else 0, *half, dtype=torch.int32)
 
-        located_at = torch.empty(len(images) if located else 0, 2, _LOCATED, _LOCATED).half()
+        def read_texels(index: int) -> None:
+            texels[index] = torch.from_numpy(_texels(self._pairs.uv(index), half))
+
         with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(read_locations, range(len(located_at))))
+            list(pool.map(read_texels, range(len(texels))))
         where = device or torch.device("cpu")
-        self._locations = located_at.to(where) if located else None
+        self._texels = texels.to(where) if with_texels else None
         self.images, self.textures = images.to(where), textures.to(where)
         self._texture_of = torch.from_numpy(texture_of.reshape(-1)).to(where)
 
@@ -117,13 +115,26 @@ class Pairs:
         indices = to_device(indices, self.images.device)
         return self.images[indices], self.textures[self._texture_of[indices]]
 
-    def locations_of(self, indices: Tensor) -> Tensor | None:
-        """Return where texels are in the images of B pairs, (B, 2, 256, 256), or None."""
-        if self._locations is None:
+    def texels_of(self, indices: Tensor) -> Tensor | None:
+        """Return which texel the pixels of B pairs show, (B, H / 2, W / 2) int64, or None.
+
+        It is row * 256 + column, and -1 off the body.
+        """
+        if self._texels is None:
             return None
-        found = self._locations[to_device(indices, self._locations.device)].float()
-        return functional.interpolate(found, size=(TEXTURE_SIZE, TEXTURE_SIZE))
+        return self._texels[to_device(indices, self._texels.device)].long()
 
     def seen(self, indices: Sequence[int]) -> Tensor:
         """Return the texels visible in the images, (B, 1, 256, 256) bool, on the CPU."""
         return torch.from_numpy(np.stack([self._pairs.seen(index) for index in indices]))[:, None]
+
+
+def _texels(uv: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int32]:
+    """Return the texels at the middles of (H, W) equal parts of (h, w, 2) coordinates."""
+    rows, columns = (
+        ((np.arange(count) + 0.5) * (whole / count)).astype(np.int64)
+        for count, whole in zip(size, uv.shape[:2], strict=True)
+    )
+    u, v = np.moveaxis(uv[np.ix_(rows, columns)], 2, 0)
+    place = [np.minimum(one * TEXTURE_SIZE, TEXTURE_SIZE - 1).astype(np.int32) for one in (u, v)]
+    return np.where(u >= 0, place[1] * TEXTURE_SIZE + place[0], -1).astype(np.int32)

@@ -146,8 +146,8 @@ class Learner:
                 batch.crops, batch.pit_crops, with_decoder=batch.with_decoder
             )
             share = decoder_share if batch.with_decoder else 0.0
-            textures, lookup = (None, None) if painted is None else painted
-            return self.objective(output, batch.targets, textures, lookup, decoder_share=share)
+            textures, surface = (None, None) if painted is None else painted
+            return self.objective(output, batch.targets, textures, surface, decoder_share=share)
 
     def step(
         self,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from sanreid.train.losses import camera_proxies, locations, teacher, terms
+from sanreid.train.losses import camera_proxies, surface, teacher, terms
 from sanreid.train.losses.objective import LossContext, LossInputs, Objective, register_loss
 from sanreid.train.losses.terms import (  # the functions' home before there were files for them
     batch_hard_triplet_loss,
@@ -21,9 +21,9 @@ __all__ = [
     "batch_hard_triplet_loss",
     "camera_proxies",
     "identity_loss",
-    "locations",
     "reconstruction_loss",
     "register_loss",
+    "surface",
     "teacher",
     "terms",
     "tr_constraint",

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from sanreid.errors import ConfigError
 from sanreid.train import runtime
 from sanreid.train.config import LossConfig
-from sanreid.train.networks.copying import Lookup
 from sanreid.train.networks.san import SANOutput
+from sanreid.train.networks.surface import Surface
 
 __all__ = ["LossContext", "LossInputs", "Objective", "Targets", "loss_heads", "register_loss"]
 
@@ -42,8 +42,8 @@ class Targets:
         mask: (N, 1, 256, 256) weights in [0, 1]; None weighs every texel equally.
         pit_textures: (M, 3, 256, 256) of the synthetic pairs, or None.
         pit_mask: As ``mask``, for the synthetic pairs.
-        pit_locations: (M, 2, 256, 256), where each texel is in the synthetic crops, NaN where it
-            is not seen (:func:`sanreid.train.pit.locations.locations`), or None.
+        pit_texels: (M, H / 2, W / 2) int64, the texel that each pixel of the synthetic crops
+            shows, row * 256 + column; -1 off the body. Or None.
         proxies: (N,) int64, the proxy of each crop's person under its camera, or None.
         taught: (N, T) float, the teacher's embeddings of the clean crops, or None.
     """
@@ -53,7 +53,7 @@ class Targets:
     mask: Tensor | None = None
     pit_textures: Tensor | None = None
     pit_mask: Tensor | None = None
-    pit_locations: Tensor | None = None
+    pit_texels: Tensor | None = None
     proxies: Tensor | None = None
     taught: Tensor | None = None
 
@@ -90,14 +90,14 @@ class LossInputs:
         targets: Labels and textures of the batch.
         pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
         config: Weights and margins.
-        pit_lookup: Where SAN-PG looked each texel up, or None.
+        pit_surface: What SAN-PG says the pixels show, or None.
     """
 
     output: SANOutput | None
     targets: Targets
     pit_textures: Tensor | None
     config: LossConfig
-    pit_lookup: Lookup | None = None
+    pit_surface: Surface | None = None
 
     @cached_property
     def pids(self) -> Tensor:
@@ -205,7 +205,7 @@ class Objective:
         output: SANOutput | None,
         targets: Targets,
         pit_textures: Tensor | None = None,
-        pit_lookup: Lookup | None = None,
+        pit_surface: Surface | None = None,
         *,
         decoder_share: float = 1.0,
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -218,11 +218,11 @@ class Objective:
             output: What the network returned for the crops; None for SAN-PG.
             targets: Labels and textures.
             pit_textures: (M, 3, 256, 256), painted for the synthetic pairs, or None.
-            pit_lookup: Where SAN-PG looked each texel up, or None.
+            pit_surface: What SAN-PG says the pixels show, or None.
             decoder_share: Factor of the weights of SA-Dec's terms, while they warm up; 0 leaves
                 these terms out.
         """
-        inputs = LossInputs(output, targets, pit_textures, self.config, pit_lookup)
+        inputs = LossInputs(output, targets, pit_textures, self.config, pit_surface)
         terms: dict[str, Tensor] = {}
         weighted = []
         for name, compute, weight, of_decoder in self._terms:

@@ -1,115 +1,113 @@
 """Copying what the crop shows into the texture, for SAN-PG.
 
 SA-Dec paints from feature maps of a quarter of the crop's height or less, so that patterns and
-straps blur. Here each texel also looks up the crop itself, at its mean location over the training
-pairs plus an offset. The offsets of all texels are a sum of learned maps, as many as the body has
-ways to move, whose coefficients are read from the encoder's last map as a whole: where the body's
-surface is depends on pose and camera, not on what is beside a texel. The same coefficients tell
-which texels the crop shows at all. Two small convolutions correct these by what was found at full
-and at a quarter of the resolution. It is a part of SA-Dec where ``decoder.copy`` is on.
+straps blur. Here the pixels of the crop are laid out on the texture, each at the texel that it
+shows (:mod:`sanreid.train.networks.surface`), the texels between them are filled from around, and
+small convolutions correct the painted texture by the result. It is a part of SA-Dec where
+``decoder.copy`` is on.
 
-Source: our own; looking up the input by a predicted flow is known from Zhou et al., "View
-Synthesis by Appearance Flow", ECCV 2016.
+Source: our own; filling between scattered samples by a pyramid is from Gortler, Grzeszczuk,
+Szeliski and Cohen, "The Lumigraph", SIGGRAPH 1996 (pull-push).
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
-__all__ = ["SIDE", "TEXTURE_SIZE", "WAYS", "Lookup", "TextureCopier"]
+from sanreid.train.networks.surface import Surface, SurfaceHead, shown
+
+__all__ = ["TEXTURE_SIZE", "TextureCopier"]
 
 TEXTURE_SIZE = 256
 
-WAYS = 32  # maps of offsets that are summed
-SIDE = 64  # of such a map: locations change slowly over the body
-_GRID = (8, 4)  # cells of the crop that the coefficients are read from
-_GIST = 16  # channels of each cell
-_COARSE = 4  # the factor of the second, coarser look-up
-_HIDDEN = 16
-
-
-class Lookup(NamedTuple):
-    """Where each texel looks in the crop, and whether it is seen there."""
-
-    locations: Tensor  # (N, 256, 256, 2) float32, x and y, as grid_sample takes them
-    visibility: Tensor  # (N, 1, 256, 256) float32, logits
+_LAID = 128  # texels along each side of what is laid out: about as fine as crops are
+_COARSE = 8  # the factor of the surroundings that are known beside it
+_HIDDEN = 24
 
 
 class TextureCopier(nn.Module):
     """Correct a painted texture by pixels of the crop; at first it changes nothing.
 
     Args:
-        deep: Channels of the encoder's last map.
-        channels: Channels of SA-Dec's finest map.
-
-    Attributes:
-        base: (2, 256, 256) float32, the mean location (x, y) of each texel in a crop, from -1 at
-            the left and upper edge to 1; the crop's center at first.
+        channels: Channels of the encoder's stages, fine to coarse.
+        features: Channels of SA-Dec's finest map.
     """
 
-    base: Tensor
-
-    def __init__(self, deep: int, channels: int) -> None:
+    def __init__(self, channels: Sequence[int], features: int) -> None:
         super().__init__()
-        self.register_buffer("base", torch.zeros(2, TEXTURE_SIZE, TEXTURE_SIZE))
-        self.gist = nn.Sequential(
-            nn.AdaptiveAvgPool2d(_GRID),
-            nn.Conv2d(deep, _GIST, 1),
-            nn.Flatten(),
-            nn.Linear(_GIST * _GRID[0] * _GRID[1], WAYS),
+        self.surface = SurfaceHead(channels)
+        self.mix = nn.Sequential(
+            nn.Conv2d(features + 10, _HIDDEN, 3, padding=1),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(_HIDDEN, _HIDDEN, 3, padding=2, dilation=2),
+            nn.ReLU(inplace=True),
         )
-        self.offsets = nn.Linear(WAYS, 2 * SIDE * SIDE)
-        self.visible = nn.Linear(WAYS, SIDE * SIDE)
-        self.mix = nn.Conv2d(channels + 9, _HIDDEN, 3, padding=1)
-        self.correct = nn.Conv2d(_HIDDEN, 3, 3, padding=1)
-        for last in (self.offsets, self.visible, self.correct):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
+        self.correct = nn.Conv2d(features + 10 + _HIDDEN, 3, 3, padding=1)
+        nn.init.zeros_(self.correct.weight)
+        nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type] # it has one
 
-    def look_at(self, mean: Tensor, modes: Tensor) -> None:
-        """Set where texels look: the mean, (2, 256, 256), and at most 32 modes, (K, 2, 64, 64)."""
-        with torch.no_grad():
-            self.base.copy_(mean)
-            self.offsets.weight[:, : len(modes)] = modes.flatten(1).T
-
-    def forward(self, crops: Tensor, texture: Tensor, features: Tensor, lookup: Lookup) -> Tensor:
+    def forward(
+        self, crops: Tensor, texture: Tensor, features: Tensor, surface: Surface
+    ) -> Tensor:
         """Return the corrected textures, (N, 3, 256, 256) in [-1, 1].
 
         Args:
             crops: (N, 3, H, W), normalized.
             texture: (N, 3, 256, 256), painted.
             features: (N, C, h, w), SA-Dec's finest map.
-            lookup: What :meth:`look_up` returned for the crops' last map.
+            surface: What the crops' pixels show, as ``self.surface`` tells.
         """
-        coarse = F.avg_pool2d(crops, _COARSE)
-        found = [
-            F.grid_sample(
-                one, lookup.locations.to(one.dtype), padding_mode="border", align_corners=False
-            )
-            for one in (crops, coarse)
-        ]
-        known = torch.cat([_stretched(features), texture, *found], 1)
-        correction = self.correct(F.relu(self.mix(known)))
-        corrected: Tensor = texture + correction * torch.sigmoid(lookup.visibility)
-        return corrected.clamp(-1, 1)
-
-    def look_up(self, stage: Tensor) -> Lookup:
-        """Return where each texel looks, and whether it is seen.
-
-        Args:
-            stage: (N, C, h, w), the encoder's last map.
-        """
-        gist = self.gist(stage)
-        offsets = self.offsets(gist).float().view(-1, 2, SIDE, SIDE)
-        visibility = self.visible(gist).float().view(-1, 1, SIDE, SIDE)
-        locations = (self.base + _stretched(offsets)).permute(0, 2, 3, 1)
-        return Lookup(locations, _stretched(visibility))
+        with torch.no_grad():  # the surface learns from its own truth
+            fine, coarse, seen = laid_out(crops, surface)
+        known = torch.cat(
+            [
+                *(_stretched(one, _LAID) for one in (features, texture)),
+                *(one.to(texture.dtype) for one in (fine, coarse, seen)),
+            ],
+            1,
+        )
+        correction = self.correct(torch.cat([known, self.mix(known)], 1))
+        corrected = texture + _stretched(correction, TEXTURE_SIZE)
+        beyond = corrected - corrected.clamp(-1, 1)
+        return corrected - beyond.detach()  # in range, and what left it learns to return
 
 
-def _stretched(x: Tensor) -> Tensor:
-    size = (TEXTURE_SIZE, TEXTURE_SIZE)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+def laid_out(crops: Tensor, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
+    """Lay the pixels of crops out on the texture.
+
+    Args:
+        crops: (N, 3, H, W).
+        surface: What their pixels show.
+
+    Returns:
+        (N, 3, 128, 128) float32, filled where nothing was seen; the same from its surroundings
+        eight texels wide; (N, 1, 128, 128) float32 from 0, where nothing was seen, to 1.
+    """
+    texels, likely = shown(surface, (crops.shape[2], crops.shape[3]), _LAID)
+    weights = likely.flatten(1)[:, None]
+    colored = torch.cat([crops.float().flatten(2) * weights, weights], 1)
+    total = torch.zeros(len(crops), 4, _LAID**2, device=crops.device)
+    total.scatter_add_(2, texels.flatten(1)[:, None].expand(-1, 4, -1), colored)
+    total = total.view(len(crops), 4, _LAID, _LAID)
+    surroundings = F.avg_pool2d(total, _COARSE) * _COARSE**2
+    coarse = _stretched(_filled(surroundings), _LAID)
+    return _filled(total), coarse, total[:, 3:].clamp_max(1)
+
+
+def _filled(total: Tensor) -> Tensor:
+    """Return the colors of sums and weights, (N, 3 + 1, S, S); from coarser ones where light."""
+    color, weight = total[:, :3], total[:, 3:]
+    own = color / weight.clamp_min(1e-3)
+    if total.shape[3] <= 2:
+        return own
+    around = _filled(F.avg_pool2d(F.avg_pool2d(total, 2) * 4, 3, 1, padding=1))
+    share = weight.clamp_max(1)
+    return own * share + _stretched(around, total.shape[3]) * (1 - share)
+
+
+def _stretched(x: Tensor, size: int) -> Tensor:
+    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)

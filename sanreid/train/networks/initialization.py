@@ -15,12 +15,9 @@ from torch import Tensor, nn
 from sanreid.errors import ConfigError, WeightsError
 from sanreid.train.checkpoint import load_checkpoint, network_state
 from sanreid.train.config import InitConfig, TrainConfig
-from sanreid.train.networks.copying import SIDE, WAYS
 from sanreid.train.networks.cpu_convolution import use_matrix_products
 from sanreid.train.networks.embedding_map import EmbeddingMap
 from sanreid.train.networks.san import SAN, SANPG, build_san, build_san_pg
-from sanreid.train.pit import PITDataset
-from sanreid.train.pit.locations import location_modes, mean_locations
 from sanreid.weights import list_weights
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
@@ -62,12 +59,6 @@ def build_network(
             )
             if config.clusters.learn == "network"
             else _mapped(config, num_classes)
-        )
-    if load_start and network.decoder is not None and network.decoder.copier is not None:
-        pairs = PITDataset(config.pit.folder)
-        modes = location_modes(pairs, count=WAYS, side=SIDE)
-        network.decoder.copier.look_at(
-            torch.from_numpy(mean_locations(pairs)), torch.from_numpy(modes)
         )
     if load_start and config.clusters.learn == "network":
         load_first_weights(network, config.init)

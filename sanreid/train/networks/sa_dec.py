@@ -29,7 +29,8 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.config import BACKBONES
 from sanreid.errors import InputError
-from sanreid.train.networks.copying import TEXTURE_SIZE, Lookup, TextureCopier
+from sanreid.train.networks.copying import TEXTURE_SIZE, TextureCopier
+from sanreid.train.networks.surface import Surface
 from sanreid.utils.arguments import check_choice
 
 __all__ = ["TEXTURE_SIZE", "DecoderOutput", "SADec"]
@@ -106,7 +107,7 @@ class SADec(nn.Module):
         self.paint = nn.Conv2d(widths[4], 3, 7, padding=3, padding_mode="reflect")
         self.apply(_initialize)
         nn.init.normal_(self.paint.weight, std=0.01)
-        self.copier = TextureCopier(channels[3], widths[4]) if copy else None
+        self.copier = TextureCopier(channels, widths[4]) if copy else None
 
     def forward(self, stages: Sequence[Tensor]) -> DecoderOutput:
         """Decode the encoder's stage maps, fine to coarse.
@@ -127,7 +128,7 @@ class SADec(nn.Module):
 
     def copied(
         self, crops: Tensor, stages: Sequence[Tensor], decoded: DecoderOutput
-    ) -> tuple[DecoderOutput, Lookup | None]:
+    ) -> tuple[DecoderOutput, Surface | None]:
         """Correct a texture by what the crops show.
 
         Args:
@@ -136,14 +137,14 @@ class SADec(nn.Module):
             decoded: What :meth:`forward` returned for these.
 
         Returns:
-            ``decoded`` with the corrected texture, and where each texel looked; without
+            ``decoded`` with the corrected texture, and what each pixel shows; without
             ``copy``, ``decoded`` as it is and None.
         """
         if self.copier is None:
             return decoded, None
-        lookup = self.copier.look_up(stages[3])
-        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], lookup)
-        return decoded._replace(texture=texture), lookup
+        surface = self.copier.surface(crops, stages)
+        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], surface)
+        return decoded._replace(texture=texture), surface
 
 
 def _squeeze(in_channels: int, out_channels: int) -> nn.Sequential:

@@ -19,9 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.config import DecoderConfig
-from sanreid.train.networks.copying import Lookup
 from sanreid.train.networks.cosine_classifier import CosineClassifier
 from sanreid.train.networks.sa_dec import DecoderOutput, SADec
+from sanreid.train.networks.surface import Surface
 
 __all__ = ["SAN", "SANPG", "JointForward", "SANOutput", "build_san", "build_san_pg"]
 
@@ -41,7 +41,7 @@ class PairsOutput(NamedTuple):
     """What was painted for crops without identity."""
 
     texture: Tensor  # (N, 3, 256, 256)
-    lookup: Lookup | None = None  # where SAN-PG looked each texel up
+    surface: Surface | None = None  # what SAN-PG says the pixels show
 
 
 class SAN(nn.Module):
@@ -121,14 +121,14 @@ class SANPG(nn.Module):
 
     def decode_pairs(self, crops: Tensor) -> PairsOutput:
         """Run on normalized crops, (N, 3, H, W), for the losses of synthetic pairs."""
-        decoded, lookup = self._decode(crops)
-        return PairsOutput(decoded.texture, lookup)
+        decoded, surface = self._decode(crops)
+        return PairsOutput(decoded.texture, surface)
 
     def paint(self, crops: Tensor) -> Tensor:
         """Return only the textures, (N, 3, 256, 256)."""
         return self.forward(crops).texture
 
-    def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Lookup | None]:
+    def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Surface | None]:
         stages = self.encoder.trunk(crops)
         return self.decoder.copied(crops, stages, self.decoder(stages))
 

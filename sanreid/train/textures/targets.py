@@ -6,7 +6,6 @@ texel is the mirror image of which, which texels lie on the body) come from a sm
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +30,8 @@ __all__ = [
     "as_target",
     "load_atlas_tables",
     "mirror_textures",
-    "mirrored_locations",
     "mirrored_targets",
+    "mirrored_texels",
     "open_atlas",
 ]
 
@@ -211,21 +210,20 @@ def mirrored_targets(
     return target, mask * tables.valid
 
 
-def mirrored_locations(locations: Tensor, mirrored: Tensor, tables: AtlasTables) -> Tensor:
-    """Return where texels are, with the bodies of mirrored crops mirrored.
+def mirrored_texels(texels: Tensor, mirrored: Tensor, tables: AtlasTables) -> Tensor:
+    """Return which texel each pixel shows, with the bodies of mirrored crops mirrored.
 
     Args:
-        locations: (N, 2, S, S) float, x and y from -1 to 1; NaN where a texel is not seen.
+        texels: (N, H, W) int64, row * 256 + column; -1 off the body.
         mirrored: (N,) bool, which crops were mirrored.
         tables: Tables of the textures' atlas.
 
     Returns:
-        (N, 2, S, S), NaN off the body.
+        (N, H, W) int64, -1 off the body.
     """
-    turned = mirror_textures(locations, mirrored, tables.mirror)
-    sign = torch.ones_like(turned[:, :, :1, :1])
-    sign[:, 0, 0, 0] = torch.where(mirrored, -1.0, 1.0)
-    return (turned * sign).masked_fill(~tables.valid, math.nan)
+    turned = texels.flip(2)
+    turned = torch.where(turned >= 0, tables.mirror[turned.clamp_min(0)], -1)
+    return torch.where(mirrored[:, None, None], turned, texels)
 
 
 def mirror_textures(textures: Tensor, mirrored: Tensor, texel_map: Tensor | None = None) -> Tensor:

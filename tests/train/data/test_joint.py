@@ -55,7 +55,7 @@ def textures(people, tmp_path_factory):
 class FakePairs:
     """Pairs out of nothing: the image and the texture have the pair's number as a colour."""
 
-    def __init__(self, config, *, size, split="train", device=None, located=False):
+    def __init__(self, config, *, size, split="train", device=None, with_texels=False):
         self.size = size
         self.count = 4 if split == "val" else 12
         self.num_identities = self.count
@@ -76,7 +76,7 @@ class FakePairs:
             colours.expand(-1, 3, 256, 256).contiguous(),
         )
 
-    def locations_of(self, indices):
+    def texels_of(self, indices):
         return None
 
     def seen(self, indices):

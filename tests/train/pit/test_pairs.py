@@ -32,6 +32,21 @@ def test_pairs_are_decoded_once_and_textures_kept_once_an_identity(folder):
     np.testing.assert_array_equal(small[0].permute(1, 2, 0), wanted)
 
 
+def test_pairs_know_what_their_pixels_show(folder):
+    path, kept = folder
+    pairs = Pairs(PitConfig(folder=str(path)), size=(128, 64), with_texels=True)
+    texels = pairs.texels_of(torch.tensor([3, 0]))
+    assert texels.shape == (2, 64, 32)
+    for row, number in enumerate((3, 0)):
+        uv = kept[number][1].uv[2::4, 2::4]
+        np.testing.assert_array_equal(texels[row] >= 0, uv[..., 0] >= 0)
+        body = texels[row] >= 0
+        place = np.stack([texels[row] % 256, texels[row] // 256], -1)[body]
+        np.testing.assert_allclose((place + 0.5) / 256, uv[body], atol=0.5 / 256 + 1e-6)
+        assert kept[number][1].seen.reshape(-1)[texels[row][body]].mean() > 0.9
+    assert Pairs(PitConfig(folder=str(path)), size=(64, 32)).texels_of(torch.tensor([0])) is None
+
+
 def test_held_out_identities_are_the_others(folder):
     path, kept = folder
     config = PitConfig(folder=str(path), held_out=1)

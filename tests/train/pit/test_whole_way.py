@@ -45,7 +45,7 @@ SAN_PG = """held_out = 2
 identity = 0.0
 triplet = 0.0
 reconstruction = 1.0
-locations = 1.0
+surface = 1.0
 """
 SAN = """
 [[data.sources]]
@@ -123,9 +123,7 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     capsys.readouterr()
 
     rows = read_journal(tmp_path / "run-pg" / "log.jsonl")
-    assert all(
-        {"pit", "locations", "visibility"} <= row.keys() for row in rows if row["kind"] == "train"
-    )
+    assert all({"pit", "surface"} <= row.keys() for row in rows if row["kind"] == "train")
     rows = read_journal(tmp_path / "run" / "log.jsonl")
     terms = {"identity", "triplet", "reconstruction", "tr", "pit", "cross_camera"}
     assert all(terms <= row.keys() for row in rows if row["kind"] == "train")
