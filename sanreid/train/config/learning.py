@@ -71,8 +71,8 @@ class DecoderConfig:
         output: ``"tanh"`` keeps the texture in [-1, 1], but saturates for good where the
             learning rate is far too high (a reconstruction loss that stays near 1);
             ``"linear"`` is the released code.
-        copy: For SAN-PG alone: also copy what the crop shows into the texture
-            (:class:`sanreid.train.networks.copying.TextureCopier`).
+        copy: For SAN-PG only: also copy the crop's pixels onto the texture
+            (:class:`sanreid.train.networks.copying.TextureCopier`). Needs ``loss.surface``.
     """
 
     width: int = 512
@@ -134,9 +134,8 @@ class LossConfig:
         triplet: Weight of the batch-hard triplet loss.
         reconstruction: Weight of the L1 difference between textures.
         tr: Weight of the Triplet ReID constraint.
-        surface: For SAN-PG with ``decoder.copy``: weight of the difference between the texels
-            that pixels are said to show and those they show
-            (:mod:`sanreid.train.losses.surface`).
+        surface: Weight of the loss that teaches SAN-PG which texel each pixel shows
+            (:mod:`sanreid.train.losses.surface`). Needs ``decoder.copy``.
         cross_camera: Weight of the loss that ranks the same person under other cameras before
             other people under the same camera
             (:mod:`sanreid.train.losses.camera_proxies`); not part of SAN.
@@ -272,7 +271,8 @@ class OptimizerConfig:
             are not decayed.
         betas: Coefficients of the Adam kinds.
         head_lr_factor: Learning rate of the head and the classifier, relative to ``lr``.
-        decoder_lr_factor: Learning rate of SA-Dec, relative to ``lr``.
+        decoder_lr_factor: Learning rate of SA-Dec and of what copies beside it, relative to
+            ``lr``.
         clip_norm: Largest norm of the whole gradient; 0: no clipping.
         schedule: ``"one_cycle"``, ``"cosine"``, ``"multi_step"`` or ``"constant"``.
         warmup_epochs: Epochs over which the learning rate rises; may be a fraction. The rise is

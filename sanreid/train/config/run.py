@@ -177,12 +177,14 @@ class TrainConfig:
         )
         require(
             self.is_san_pg or not self.decoder.copy,
-            "decoder.copy is for SAN-PG, which pit.folder alone trains: SAN's decoder must paint "
-            "from what the encoder knows.",
+            "decoder.copy is for SAN-PG only (pit.folder without data.sources): SAN's decoder "
+            "must paint from the encoder's maps alone.",
         )
         require(
-            self.decoder.copy or not self.loss.surface,
-            "loss.surface is for SAN-PG with decoder.copy = true.",
+            self.decoder.copy == (self.loss.surface > 0),
+            "decoder.copy and loss.surface go together: which texel each pixel shows is learned "
+            f"from loss.surface alone; got decoder.copy = {str(self.decoder.copy).lower()}, "
+            f"loss.surface = {self.loss.surface}.",
         )
         require(
             self.is_san or self.is_san_pg or not self.run.name.startswith("san-"),

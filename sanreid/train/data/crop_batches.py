@@ -29,7 +29,7 @@ from sanreid.train.data.sources import (
     share_groups,
 )
 from sanreid.train.data.store import CropStore
-from sanreid.train.data.transforms import BatchAugmentation
+from sanreid.train.data.transforms import AugmentedBatch, BatchAugmentation
 from sanreid.train.losses.objective import Targets
 from sanreid.train.runtime import to_device
 from sanreid.train.teacher.embeddings import teacher_embeddings
@@ -189,9 +189,8 @@ class CropBatches:
         indices = to_device(raw.indices, self.device)
         images = self.store.images[indices] if raw.images is None else raw.images
         cameras = None if self._colors is None else self._cameras[indices]
-        crops, mirrored = self._augmenter(
-            images, generator, epoch, colors=self._colors, cameras=cameras
-        )
+        augmented = self._augmenter(images, generator, epoch, colors=self._colors, cameras=cameras)
+        mirrored = augmented.mirrored
         textures = mask = pit_crops = pit_textures = pit_mask = None
         with_decoder = self._with_decoder(number)
         if with_decoder and self._decoded is not None:
@@ -201,7 +200,7 @@ class CropBatches:
             textures, mask = mirrored_targets(*own, mirrored, self.tables)
         if raw.pit_indices is not None and self.pairs is not None:
             pit_images, known = self.pairs.batch(raw.pit_indices)
-            pit_crops, pit_mirrored = self._augmenter(pit_images, generator, epoch)
+            pit_crops, pit_mirrored, *_ = self._augmenter(pit_images, generator, epoch)
             known = to_device(known, self.device)
             pit_textures, pit_mask = mirrored_targets(known, None, pit_mirrored, self.tables)
         targets = Targets(
@@ -213,7 +212,7 @@ class CropBatches:
             proxies=self._proxies[indices],
             taught=None if self._taught is None else self._taught[indices].float(),
         )
-        return Batch(raw.indices, crops, targets, pit_crops, with_decoder)
+        return Batch(raw.indices, augmented.crops, targets, pit_crops, with_decoder)
 
     def _with_decoder(self, number: int) -> bool:
         """Return whether SA-Dec takes part in the step that the batch belongs to."""
@@ -260,14 +259,14 @@ class Augmenter:
         *,
         colors: CameraColorStats | None = None,
         cameras: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Return the crops, (N, 3, H, W) float32, and which of them were mirrored, (N,) bool."""
+    ) -> AugmentedBatch:
+        """Augment (N, 3, H, W) uint8 images."""
         images = to_device(images, self._device)
         for step in self._run.sizes:  # before everything else, which then costs less
             if epoch < step.until_epoch:
                 images = functional.resize(images, list(step.size), antialias=True)
                 break
-        crops, mirrored = self._augment(
+        augmented = self._augment(
             images,
             generator=generator,
             rank=runtime.rank(),
@@ -275,9 +274,10 @@ class Augmenter:
             colors=colors,
             cameras=cameras,
         )
-        if self._run.channels_last:
-            crops = crops.contiguous(memory_format=torch.channels_last)
-        return crops, mirrored
+        if not self._run.channels_last:
+            return augmented
+        crops = augmented.crops.contiguous(memory_format=torch.channels_last)
+        return augmented._replace(crops=crops)
 
 
 def step_generator(seed: int, batch: int) -> torch.Generator:

@@ -68,15 +68,16 @@ class PairBatches:
         """Make a batch on the device; ``number`` decides the augmentation."""
         generator = step_generator(self.config.run.seed, number)
         images, known = self.pairs.batch(raw.indices)
-        crops, mirrored = self._augmenter(images, generator, epoch)
+        augmented = self._augmenter(images, generator, epoch)
         known = to_device(known, self.device)
-        textures, mask = mirrored_targets(known, None, mirrored, self.tables)
-        labels = torch.zeros(len(crops), dtype=torch.int64, device=self.device)
+        textures, mask = mirrored_targets(known, None, augmented.mirrored, self.tables)
         texels = self.pairs.texels_of(raw.indices)
         if texels is not None:
-            texels = mirrored_texels(to_device(texels, self.device), mirrored, self.tables)
+            moved = augmented.moved(to_device(texels, self.device))
+            texels = mirrored_texels(moved, augmented.mirrored, self.tables)
+        labels = torch.zeros(len(images), dtype=torch.int64, device=self.device)
         targets = Targets(labels, pit_textures=textures, pit_mask=mask, pit_texels=texels)
-        return Batch(raw.indices, None, targets, crops)
+        return Batch(raw.indices, None, targets, augmented.crops)
 
     def names(self, indices: Tensor) -> list[str]:
         """Return descriptions of the pairs at ``indices``."""

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sanreid.errors import DatasetError
 from sanreid.train.config import PitConfig
-from sanreid.train.networks.copying import TEXTURE_SIZE
+from sanreid.train.networks.sa_dec import TEXTURE_SIZE
 from sanreid.train.pit import PITDataset
 from sanreid.train.runtime import to_device
 
@@ -25,8 +25,8 @@ __all__ = ["Pairs"]
 class Pairs:
     """The pairs of a folder, decoded once; the texture of each identity is kept once.
 
-    9,290 pairs of 929 identities take 411 MB at 128 x 64, 1.1 GB at 256 x 128; with the
-    texels that their pixels show 38 MB and 152 MB more.
+    9,290 pairs of 929 identities take 411 MB at 128 x 64, 1.1 GB at 256 x 128; the
+    texels that their pixels show take 304 MB and 1.2 GB more.
 
     Args:
         config: The folder, and how many identities are held out.
@@ -34,7 +34,7 @@ class Pairs:
         split: ``"train"``, or ``"val"`` for the identities held out.
         device: Where they are kept.
         workers: Threads that decode.
-        with_texels: Also keep which texel each pixel shows, at half the height and width.
+        with_texels: Also keep which texel each pixel shows.
 
     Attributes:
         images: (M, 3, H, W) uint8.
@@ -67,11 +67,14 @@ class Pairs:
         self.num_identities = len(identities)
         images = torch.empty(len(self._pairs), 3, *size, dtype=torch.uint8)
         textures = torch.empty(self.num_identities, 3, 256, 256, dtype=torch.uint8)
+        texels = torch.empty(len(images), *size, dtype=torch.int32) if with_texels else None
 
         def read_image(index: int) -> None:
             image = Image.fromarray(self._pairs.crop(index))
             image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
             images[index] = torch.from_numpy(np.array(image)).permute(2, 0, 1)
+            if texels is not None:
+                texels[index] = torch.from_numpy(_texels(self._pairs.uv(index), size))
 
         def read_texture(index: int) -> None:
             texture = self._pairs.texture(int(first[index]))
@@ -81,16 +84,8 @@ class Pairs:
             list(pool.map(read_image, range(len(images))))
             list(pool.map(read_texture, range(len(textures))))
 
-        half = (size[0] // 2, size[1] // 2)
-        texels = torch.empty(len(images) if with_texels else 0, *half, dtype=torch.int32)
-
-        def read_texels(index: int) -> None:
-            texels[index] = torch.from_numpy(_texels(self._pairs.uv(index), half))
-
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(read_texels, range(len(texels))))
         where = device or torch.device("cpu")
-        self._texels = texels.to(where) if with_texels else None
+        self._texels = None if texels is None else texels.to(where)
         self.images, self.textures = images.to(where), textures.to(where)
         self._texture_of = torch.from_numpy(texture_of.reshape(-1)).to(where)
 
@@ -116,9 +111,10 @@ class Pairs:
         return self.images[indices], self.textures[self._texture_of[indices]]
 
     def texels_of(self, indices: Tensor) -> Tensor | None:
-        """Return which texel the pixels of B pairs show, (B, H / 2, W / 2) int64, or None.
+        """Return the texel that each pixel of B pairs shows; None without ``with_texels``.
 
-        It is row * 256 + column, and -1 off the body.
+        Returns:
+            (B, H, W) int64, row * 256 + column; -1 off the body.
         """
         if self._texels is None:
             return None
@@ -130,7 +126,7 @@ class Pairs:
 
 
 def _texels(uv: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.int32]:
-    """Return the texels at the middles of (H, W) equal parts of (h, w, 2) coordinates."""
+    """Return the texels at H x W pixels out of (h, w, 2) coordinates, those at their middles."""
     rows, columns = (
         ((np.arange(count) + 0.5) * (whole / count)).astype(np.int64)
         for count, whole in zip(size, uv.shape[:2], strict=True)

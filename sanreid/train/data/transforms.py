@@ -36,10 +36,42 @@ _CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))  #
 
 
 class AugmentedBatch(NamedTuple):
-    """Augmented crops, and which of them were mirrored."""
+    """Augmented crops, and how they were moved."""
 
     crops: Tensor  # (N, 3, H, W) float32, normalized
     mirrored: Tensor  # (N,) bool
+    grid: Tensor | None  # (N, H, W, 2) where each pixel was sampled; None if none was moved
+    erased: Tensor | None  # (N, H, W) bool, pixels that were erased; None without erasing
+
+    def moved(self, labels: Tensor) -> Tensor:
+        """Move labels of pixels as the crops were moved.
+
+        Args:
+            labels: (N, h, w) int64, of the crops as they were before, at any size; negative ones
+                stand for no label.
+
+        Returns:
+            (N, H / 2, W / 2), rounded up, at the middles of 2 x 2 pixels; -1 where at least half
+            of these were erased.
+        """
+        grid = self.grid
+        if grid is None:
+            height, width = (_centres(side, labels.device) for side in self.crops.shape[2:])
+            y, x = torch.meshgrid(height, width, indexing="ij")
+            grid = torch.stack([x, y], -1).expand(len(labels), -1, -1, -1)
+        middles = functional.avg_pool2d(grid.permute(0, 3, 1, 2), 2, ceil_mode=True)
+        found = functional.grid_sample(
+            labels[:, None].float(),  # exact up to 2 ** 24
+            middles.permute(0, 2, 3, 1),
+            mode="nearest",
+            padding_mode="border",
+            align_corners=False,
+        )
+        found = found[:, 0].long()
+        if self.erased is None:
+            return found
+        share = functional.avg_pool2d(self.erased[:, None].float(), 2, ceil_mode=True)
+        return found.masked_fill(share[:, 0] >= 0.5, -1)
 
 
 class _Constants(NamedTuple):
@@ -193,7 +225,12 @@ class BatchAugmentation:
     ) -> AugmentedBatch:
         """Augment each crop by its row of random numbers in [0, 1)."""
         mirrored = numbers[:, 0] < self.options["flip"]
-        images = self._sampled(crops.float().div_(255), mirrored, numbers[:, 1:4])
+        images = crops.float().div_(255)
+        grid = self._grid(images, mirrored, numbers[:, 1:4])
+        if grid is not None:
+            images = functional.grid_sample(
+                images, grid, padding_mode="border", align_corners=False
+            )
         images = self._softened(images, numbers[:, 4:7])
         matrix, offset = self._colors(images, numbers[:, 7:15], styles)
         # One pass: out = M x + b, clipped to [0, 1], then the normalization in place.
@@ -204,7 +241,10 @@ class BatchAugmentation:
         images = flat.view_as(images)
         constants = self._on(crops.device)
         images.sub_(constants.mean).div_(constants.std)
-        return AugmentedBatch(self._erased(images, numbers[:, 15:35]), mirrored)
+        erased = self._erased(images, numbers[:, 15:35])
+        if erased is not None:
+            images = self._filled(images, erased[:, None], numbers[:, 18])
+        return AugmentedBatch(images, mirrored, grid, erased)
 
     def _on(self, device: torch.device) -> _Constants:
         """Return the constants, made once per device: copying them would make the host wait."""
@@ -232,10 +272,10 @@ class BatchAugmentation:
         chosen = (numbers[:, 0] < self.options["camera_style"])[:, None]
         return torch.where(chosen, factor, 1.0), torch.where(chosen, offset, 0.0)
 
-    def _sampled(self, images: Tensor, mirrored: Tensor, numbers: Tensor) -> Tensor:
-        """Mirror, shift and zoom: sample the input for each output point (x, y) in [-1, 1]."""
+    def _grid(self, images: Tensor, mirrored: Tensor, numbers: Tensor) -> Tensor | None:
+        """Mirror, shift and zoom: return the point (x, y) in [-1, 1] that each pixel samples."""
         if not (self.options["flip"] or self.options["shift"] or self.zoom != (1.0, 1.0)):
-            return images
+            return None
         low, high = self.zoom
         scale = 1 / (low + (high - low) * numbers[:, 2])
         sides = torch.where(mirrored, -scale, scale)
@@ -249,7 +289,7 @@ class BatchAugmentation:
         grid = torch.empty(len(images), *images.shape[-2:], 2, device=images.device)
         grid[..., 0] = x[:, None, :]
         grid[..., 1] = y[:, :, None]
-        return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+        return grid
 
     def _shift(self, numbers: Tensor, side: int) -> Tensor:
         """Return the shifts along one side, whose length is 2."""
@@ -312,10 +352,10 @@ class BatchAugmentation:
         mean_grey = (mean * luma).sum(1, keepdim=True)
         return contrast[:, :, None] * matrix, contrast * offset + (1 - contrast) * mean_grey
 
-    def _erased(self, images: Tensor, numbers: Tensor) -> Tensor:
-        """Fill a rectangle of some crops, in place."""
+    def _erased(self, images: Tensor, numbers: Tensor) -> Tensor | None:
+        """Return the rectangle of some crops, (N, H, W) bool, that is erased."""
         if not self.options["erasing"]:
-            return images
+            return None
         height, width = images.shape[-2:]
         tries = numbers[:, 4:].view(len(images), 2, _ERASING_TRIES)
         low, high = self.erasing_area
@@ -334,11 +374,14 @@ class BatchAugmentation:
         columns = torch.arange(width, device=images.device)
         in_rows = (rows >= top[:, None]) & (rows < (top + heights)[:, None]) & erased[:, None]
         in_columns = (columns >= left[:, None]) & (columns < (left + widths)[:, None])
-        inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
+        return in_rows[:, :, None] & in_columns[:, None, :]
+
+    def _filled(self, images: Tensor, inside: Tensor, numbers: Tensor) -> Tensor:
+        """Fill what is erased, (N, 1, H, W) bool, in place where it has the mean color."""
         if self.erasing_fill == "mean":
             return images.masked_fill_(inside, 0.0)
         # Three numbers out of one: the digits of a color in base 64.
-        digits = torch.stack([numbers[:, 3] * 64**n % 1 for n in range(3)], dim=1)
+        digits = torch.stack([numbers * 64**n % 1 for n in range(3)], dim=1)
         constants = self._on(images.device)
         fill = (digits[:, :, None, None] - constants.mean) / constants.std
         return torch.where(inside, fill, images)

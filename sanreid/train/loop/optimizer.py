@@ -70,7 +70,7 @@ def learning_rate(
 
 
 def _part(name: str) -> str:
-    if name.startswith("decoder."):
+    if name.startswith(("decoder.", "copier.")):
         return "decoder"
     if name.startswith(("classifier.", "heads.", "encoder.head.", "encoder.pooling.")):
         return "head"

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.errors import InputError
+from sanreid.train import runtime
 from sanreid.train.losses.objective import LossInputs, register_loss
-from sanreid.train.networks.copying import TEXTURE_SIZE
+from sanreid.train.networks.sa_dec import TEXTURE_SIZE
 from sanreid.train.networks.surface import Surface, cells_of
 
 __all__ = ["surface_loss"]
@@ -21,14 +22,15 @@ _WITHIN = 4.0  # weight of the distance within a cell beside the choice of the c
 
 
 def surface_loss(surface: Surface, texels: Tensor) -> Tensor:
-    """Compute how far what pixels are said to show is from what they show.
+    """Compute how far the predicted texels are from the true ones.
 
-    It is the mean cross-entropy of the cell of each pixel and, over pixels of the body, the mean
-    distance per axis within the true cell, in cells.
+    It is the mean cross-entropy of each pixel's cell and, over pixels of the body, 4 times the
+    mean absolute distance per axis within the true cell, in cells.
 
     Args:
-        surface: What is said.
-        texels: (N, H, W) int64, the texel each pixel shows, row * 256 + column; -1 off the body.
+        surface: The prediction.
+        texels: (N, H, W) int64, the texel that each pixel shows, row * 256 + column; -1 off the
+            body.
 
     Returns:
         A scalar, at least 0.
@@ -41,11 +43,12 @@ def surface_loss(surface: Surface, texels: Tensor) -> Tensor:
         raise InputError(f"texels must be of shape {wanted}; got {tuple(texels.shape)}.")
     cells, within = cells_of(texels.clamp_min(0), TEXTURE_SIZE)
     body = texels >= 0
-    chosen = F.cross_entropy(surface.cells.float(), torch.where(body, cells + 1, 0))
-    at = cells[:, None, None].expand(-1, 1, 2, -1, -1)
-    said = surface.within.float().gather(1, at)[:, 0]
-    apart = (said - within.permute(0, 3, 1, 2)).abs().mean(1) * body
-    return chosen + _WITHIN * apart.sum() / body.sum().clamp_min(1)
+    cell_loss = F.cross_entropy(surface.cells.float(), torch.where(body, cells + 1, 0))
+    index = cells[:, None, None].expand(-1, 1, 2, -1, -1)
+    predicted = surface.within.float().gather(1, index)[:, 0]
+    distance = (predicted - within.permute(0, 3, 1, 2)).abs().mean(1) * body
+    mean_count = runtime.all_sum(body.sum().float()) / runtime.world_size()
+    return cell_loss + _WITHIN * distance.sum() / mean_count.clamp_min(1)
 
 
 # --- entry in the objective -------------------------------------------------------------------

@@ -1,10 +1,9 @@
 """Copying what the crop shows into the texture, for SAN-PG.
 
-SA-Dec paints from feature maps of a quarter of the crop's height or less, so that patterns and
-straps blur. Here the pixels of the crop are laid out on the texture, each at the texel that it
-shows (:mod:`sanreid.train.networks.surface`), the texels between them are filled from around, and
-small convolutions correct the painted texture by the result. It is a part of SA-Dec where
-``decoder.copy`` is on.
+SA-Dec paints from feature maps of a quarter of the crop's height or less, so patterns and straps
+blur. Here each pixel of the crop is laid out on the texture at the texel that it shows
+(:mod:`sanreid.train.networks.surface`), gaps are filled from their surroundings, and small
+convolutions correct the painted texture.
 
 Source: our own; filling between scattered samples by a pyramid is from Gortler, Grzeszczuk,
 Szeliski and Cohen, "The Lumigraph", SIGGRAPH 1996 (pull-push).
@@ -18,13 +17,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
-from sanreid.train.networks.surface import Surface, SurfaceHead, shown
+from sanreid.train.networks.sa_dec import TEXTURE_SIZE
+from sanreid.train.networks.surface import Surface, SurfaceHead, shown, stretched
 
-__all__ = ["TEXTURE_SIZE", "TextureCopier"]
-
-TEXTURE_SIZE = 256
+__all__ = ["TextureCopier", "laid_out"]
 
 _LAID = 128  # texels along each side of what is laid out: about as fine as crops are
+_SQUARE = (_LAID, _LAID)
 _COARSE = 8  # the factor of the surroundings that are known beside it
 _HIDDEN = 24
 
@@ -65,13 +64,13 @@ class TextureCopier(nn.Module):
             fine, coarse, seen = laid_out(crops, surface)
         known = torch.cat(
             [
-                *(_stretched(one, _LAID) for one in (features, texture)),
+                *(stretched(one, _SQUARE) for one in (features, texture)),
                 *(one.to(texture.dtype) for one in (fine, coarse, seen)),
             ],
             1,
         )
         correction = self.correct(torch.cat([known, self.mix(known)], 1))
-        corrected = texture + _stretched(correction, TEXTURE_SIZE)
+        corrected = texture + stretched(correction, (TEXTURE_SIZE, TEXTURE_SIZE))
         beyond = corrected - corrected.clamp(-1, 1)
         return corrected - beyond.detach()  # in range, and what left it learns to return
 
@@ -84,8 +83,8 @@ def laid_out(crops: Tensor, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
         surface: What their pixels show.
 
     Returns:
-        (N, 3, 128, 128) float32, filled where nothing was seen; the same from its surroundings
-        eight texels wide; (N, 1, 128, 128) float32 from 0, where nothing was seen, to 1.
+        (N, 3, 128, 128) float32, gaps filled; the same averaged over 8 x 8 texels;
+        (N, 1, 128, 128) float32, how much of each texel was seen, 0 to 1.
     """
     texels, likely = shown(surface, (crops.shape[2], crops.shape[3]), _LAID)
     weights = likely.flatten(1)[:, None]
@@ -94,7 +93,7 @@ def laid_out(crops: Tensor, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:
     total.scatter_add_(2, texels.flatten(1)[:, None].expand(-1, 4, -1), colored)
     total = total.view(len(crops), 4, _LAID, _LAID)
     surroundings = F.avg_pool2d(total, _COARSE) * _COARSE**2
-    coarse = _stretched(_filled(surroundings), _LAID)
+    coarse = stretched(_filled(surroundings), _SQUARE)
     return _filled(total), coarse, total[:, 3:].clamp_max(1)
 
 
@@ -106,8 +105,4 @@ def _filled(total: Tensor) -> Tensor:
         return own
     around = _filled(F.avg_pool2d(F.avg_pool2d(total, 2) * 4, 3, 1, padding=1))
     share = weight.clamp_max(1)
-    return own * share + _stretched(around, total.shape[3]) * (1 - share)
-
-
-def _stretched(x: Tensor, size: int) -> Tensor:
-    return F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False)
+    return own * share + stretched(around, (total.shape[2], total.shape[3])) * (1 - share)

@@ -88,9 +88,12 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
         state = _read(Path(config.weights))
         if any(key.startswith("encoder.") for key in state):  # a run's, or a SAN-PG's
             _load_encoder(module.encoder, _under(state, "encoder."), config.weights)
-            painter = _decoder_of(state, module)
+            painter = _under(state, "decoder.")
             if painter and module.decoder is not None and not config.decoder:
                 _load_part(module.decoder, painter, config.weights)
+            copier = _under(state, "copier.")
+            if copier and isinstance(module, SANPG) and module.copier is not None:
+                _load_part(module.copier, copier, config.weights)
             for name, head in module.heads.items() if isinstance(module, SAN) else ():
                 theirs = _under(state, f"heads.{name}.")
                 if theirs and not _load_if_alike(head.state_dict(), theirs):
@@ -102,7 +105,7 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
     if config.decoder:
         if module.decoder is None:
             raise WeightsError("init.decoder is given but no loss needs a decoder.")
-        state = _decoder_of(_read(Path(config.decoder)), module)
+        state = _under(_read(Path(config.decoder)), "decoder.")
         _load_part(module.decoder, state, config.decoder)
 
 
@@ -205,14 +208,6 @@ def _trunk_of(state: Mapping[str, Tensor], encoder: nn.Module) -> dict[str, Tens
     is_cut = layer4 is not None and not list(layer4.children())
     unused = ("fc.", "layer4.") if is_cut else ("fc.",)
     return {k: x for k, x in state.items() if not k.startswith(unused)}
-
-
-def _decoder_of(state: Mapping[str, Tensor], module: SAN | SANPG) -> dict[str, Tensor]:
-    """Return what SA-Dec can take over: SAN's does not copy, and leaves that part of SAN-PG's."""
-    copies = module.decoder is not None and module.decoder.copier is not None
-    return {
-        k: x for k, x in _under(state, "decoder.").items() if copies or not k.startswith("copier.")
-    }
 
 
 def _load_encoder(encoder: nn.Module, state: Mapping[str, Tensor], source: str) -> None:

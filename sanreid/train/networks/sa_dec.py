@@ -29,11 +29,11 @@ from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
 from sanreid.config import BACKBONES
 from sanreid.errors import InputError
-from sanreid.train.networks.copying import TEXTURE_SIZE, TextureCopier
-from sanreid.train.networks.surface import Surface
 from sanreid.utils.arguments import check_choice
 
 __all__ = ["TEXTURE_SIZE", "DecoderOutput", "SADec"]
+
+TEXTURE_SIZE = 256
 
 
 class DecoderOutput(NamedTuple):
@@ -75,7 +75,6 @@ class SADec(nn.Module):
             ``BACKBONES["resnet50"].channels`` of ``sanreid.config``.
         width: Channels after the reduction, a multiple of 32.
         output: ``"tanh"`` or ``"linear"``.
-        copy: Have a copier, so that :meth:`copied` can correct the texture, for SAN-PG.
 
     Raises:
         InputError: ``channels`` are not four, or ``width`` or ``output`` is wrong.
@@ -87,7 +86,6 @@ class SADec(nn.Module):
         *,
         width: int = 512,
         output: str = "tanh",
-        copy: bool = False,
     ) -> None:
         super().__init__()
         if len(channels) != 4:
@@ -107,7 +105,6 @@ class SADec(nn.Module):
         self.paint = nn.Conv2d(widths[4], 3, 7, padding=3, padding_mode="reflect")
         self.apply(_initialize)
         nn.init.normal_(self.paint.weight, std=0.01)
-        self.copier = TextureCopier(channels, widths[4]) if copy else None
 
     def forward(self, stages: Sequence[Tensor]) -> DecoderOutput:
         """Decode the encoder's stage maps, fine to coarse.
@@ -124,27 +121,7 @@ class SADec(nn.Module):
         block4 = self.blocks[3](block3, _doubled(_doubled(size1)))
         painted = _fit(self.paint(block4), (TEXTURE_SIZE, TEXTURE_SIZE))
         texture = torch.tanh(painted) if self.output == "tanh" else painted
-        return DecoderOutput(texture, (block1, block2, block3, block4))
-
-    def copied(
-        self, crops: Tensor, stages: Sequence[Tensor], decoded: DecoderOutput
-    ) -> tuple[DecoderOutput, Surface | None]:
-        """Correct a texture by what the crops show.
-
-        Args:
-            crops: (N, 3, H, W), normalized.
-            stages: Their stage maps.
-            decoded: What :meth:`forward` returned for these.
-
-        Returns:
-            ``decoded`` with the corrected texture, and what each pixel shows; without
-            ``copy``, ``decoded`` as it is and None.
-        """
-        if self.copier is None:
-            return decoded, None
-        surface = self.copier.surface(crops, stages)
-        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], surface)
-        return decoded._replace(texture=texture), surface
+        return DecoderOutput(texture=texture, block_maps=(block1, block2, block3, block4))
 
 
 def _squeeze(in_channels: int, out_channels: int) -> nn.Sequential:

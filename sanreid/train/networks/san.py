@@ -19,11 +19,20 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.models import SAEnc, build_sa_enc
 from sanreid.train.config import DecoderConfig
+from sanreid.train.networks.copying import TextureCopier
 from sanreid.train.networks.cosine_classifier import CosineClassifier
 from sanreid.train.networks.sa_dec import DecoderOutput, SADec
 from sanreid.train.networks.surface import Surface
 
-__all__ = ["SAN", "SANPG", "JointForward", "SANOutput", "build_san", "build_san_pg"]
+__all__ = [
+    "SAN",
+    "SANPG",
+    "JointForward",
+    "PaintedPairs",
+    "SANOutput",
+    "build_san",
+    "build_san_pg",
+]
 
 
 class SANOutput(NamedTuple):
@@ -37,11 +46,11 @@ class SANOutput(NamedTuple):
     heads: Mapping[str, Tensor] = MappingProxyType({})  # what each further head returned
 
 
-class PairsOutput(NamedTuple):
-    """What was painted for crops without identity."""
+class PaintedPairs(NamedTuple):
+    """What was painted for the crops of synthetic pairs."""
 
     texture: Tensor  # (N, 3, 256, 256)
-    surface: Surface | None = None  # what SAN-PG says the pixels show
+    surface: Surface | None = None  # what a SAN-PG that copies predicts that the pixels show
 
 
 class SAN(nn.Module):
@@ -90,16 +99,16 @@ class SAN(nn.Module):
             heads={name: head(encoded.embedding) for name, head in self.heads.items()},
         )
 
-    def decode_pairs(self, crops: Tensor) -> PairsOutput:
-        """Run on crops that have no identity, (N, 3, H, W)."""
+    def paint(self, crops: Tensor) -> Tensor:
+        """Return only the textures, (N, 3, 256, 256), for crops that have no identity."""
+        return self.paint_pairs(crops).texture
+
+    def paint_pairs(self, crops: Tensor) -> PaintedPairs:
+        """Run on the crops of synthetic pairs, (N, 3, H, W)."""
         if self.decoder is None:
             raise AttributeError("this SAN has no decoder")
         decoded: DecoderOutput = self.decoder(self.encoder.trunk(crops))
-        return PairsOutput(decoded.texture)
-
-    def paint(self, crops: Tensor) -> Tensor:
-        """Return only the textures, (N, 3, 256, 256)."""
-        return self.decode_pairs(crops).texture
+        return PaintedPairs(decoded.texture)
 
 
 class SANPG(nn.Module):
@@ -108,29 +117,38 @@ class SANPG(nn.Module):
     Args:
         encoder: SA-Enc; its head takes no part in painting.
         decoder: SA-Dec.
+        copier: Corrects what SA-Dec painted by the crop's pixels; None leaves it as it is.
     """
 
-    def __init__(self, encoder: SAEnc, decoder: SADec) -> None:
+    def __init__(
+        self, encoder: SAEnc, decoder: SADec, copier: TextureCopier | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
+        self.copier = copier
 
     def forward(self, crops: Tensor) -> DecoderOutput:
         """Run on normalized crops, (N, 3, H, W)."""
         return self._decode(crops)[0]
 
-    def decode_pairs(self, crops: Tensor) -> PairsOutput:
-        """Run on normalized crops, (N, 3, H, W), for the losses of synthetic pairs."""
-        decoded, surface = self._decode(crops)
-        return PairsOutput(decoded.texture, surface)
-
     def paint(self, crops: Tensor) -> Tensor:
         """Return only the textures, (N, 3, 256, 256)."""
         return self.forward(crops).texture
 
+    def paint_pairs(self, crops: Tensor) -> PaintedPairs:
+        """Run on the normalized crops of synthetic pairs, (N, 3, H, W)."""
+        decoded, surface = self._decode(crops)
+        return PaintedPairs(decoded.texture, surface)
+
     def _decode(self, crops: Tensor) -> tuple[DecoderOutput, Surface | None]:
         stages = self.encoder.trunk(crops)
-        return self.decoder.copied(crops, stages, self.decoder(stages))
+        decoded: DecoderOutput = self.decoder(stages)
+        if self.copier is None:
+            return decoded, None
+        surface = self.copier.surface(crops, stages)
+        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], surface)
+        return decoded._replace(texture=texture), surface
 
 
 class JointForward(nn.Module):
@@ -151,16 +169,16 @@ class JointForward(nn.Module):
 
     def forward(
         self, crops: Tensor | None, pit_crops: Tensor | None = None, *, with_decoder: bool = True
-    ) -> tuple[SANOutput | None, PairsOutput | None]:
+    ) -> tuple[SANOutput | None, PaintedPairs | None]:
         """Return the output for the real crops and what was painted for the synthetic ones."""
         if crops is None:
-            return None, None if pit_crops is None else self.network.decode_pairs(pit_crops)
+            return None, None if pit_crops is None else self.network.paint_pairs(pit_crops)
         if pit_crops is None:
             return self.network(crops, with_decoder=with_decoder), None
         if self.separate_batch_norm:
             output = self.network(crops)
             with _running_statistics_kept(self.network):
-                return output, self.network.decode_pairs(pit_crops)
+                return output, self.network.paint_pairs(pit_crops)
         n = len(crops)
         both: SANOutput = self.network(torch.cat([crops, pit_crops]))
         real = SANOutput(
@@ -171,7 +189,7 @@ class JointForward(nn.Module):
             block_maps=tuple(one[:n] for one in both.block_maps),
             heads={name: one[:n] for name, one in both.heads.items()},
         )
-        return real, None if both.texture is None else PairsOutput(both.texture[n:])
+        return real, None if both.texture is None else PaintedPairs(both.texture[n:])
 
 
 def build_san(
@@ -204,12 +222,15 @@ def build_san(
 
 def build_san_pg(config: EncoderConfig, decoder: DecoderConfig | None = None) -> SANPG:
     """Build a freshly initialized SAN-PG."""
-    return SANPG(build_sa_enc(config), _decoder(config, decoder or DecoderConfig()))
+    settings = decoder or DecoderConfig()
+    painter, channels = _decoder(config, settings), BACKBONES[config.backbone].channels
+    copier = TextureCopier(channels, painter.paint.in_channels) if settings.copy else None
+    return SANPG(build_sa_enc(config), painter, copier)
 
 
 def _decoder(config: EncoderConfig, decoder: DecoderConfig) -> SADec:
     channels = BACKBONES[config.backbone].channels
-    return SADec(channels, width=decoder.width, output=decoder.output, copy=decoder.copy)
+    return SADec(channels, width=decoder.width, output=decoder.output)
 
 
 @contextmanager

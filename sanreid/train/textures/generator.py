@@ -136,7 +136,10 @@ def load_generator(
         raise WeightsError(
             f"The configuration of {weights} is not that of a SAN-PG: {error}."
         ) from error
-    for part, prefix in ((module.encoder.trunk, "encoder.trunk."), (module.decoder, "decoder.")):
+    parts = [(module.encoder.trunk, "encoder.trunk."), (module.decoder, "decoder.")]
+    if module.copier is not None:
+        parts.append((module.copier, "copier."))
+    for part, prefix in parts:
         own = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
         floats = {k: x.float() for k, x in own.items() if x.is_floating_point()}
         load_into(part, floats, origin=str(weights))
@@ -161,7 +164,7 @@ def save_generator(
     kept = {
         key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()
-        if key.startswith(("encoder.trunk.", "decoder.")) and value.is_floating_point()
+        if key.startswith(("encoder.trunk.", "decoder.", "copier.")) and value.is_floating_point()
     }
     save_file(kept, directory / _WEIGHTS, metadata={"format": "pt"})
     return directory

@@ -211,19 +211,19 @@ def mirrored_targets(
 
 
 def mirrored_texels(texels: Tensor, mirrored: Tensor, tables: AtlasTables) -> Tensor:
-    """Return which texel each pixel shows, with the bodies of mirrored crops mirrored.
+    """Return the texels that the pixels of mirrored crops show: those of the body's other side.
 
     Args:
-        texels: (N, H, W) int64, row * 256 + column; -1 off the body.
+        texels: (N, H, W) int64, row * 256 + column; -1 off the body. The pixels are where they
+            are after the crops were mirrored.
         mirrored: (N,) bool, which crops were mirrored.
         tables: Tables of the textures' atlas.
 
     Returns:
         (N, H, W) int64, -1 off the body.
     """
-    turned = texels.flip(2)
-    turned = torch.where(turned >= 0, tables.mirror[turned.clamp_min(0)], -1)
-    return torch.where(mirrored[:, None, None], turned, texels)
+    swapped = torch.where(texels >= 0, tables.mirror[texels.clamp_min(0)], -1)
+    return torch.where(mirrored[:, None, None], swapped, texels)
 
 
 def mirror_textures(textures: Tensor, mirrored: Tensor, texel_map: Tensor | None = None) -> Tensor:

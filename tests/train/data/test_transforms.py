@@ -379,3 +379,55 @@ def test_mirroring_wrong_shapes():
         mirror_textures(noise(4), torch.zeros(3, dtype=torch.bool))
     with pytest.raises(InputError, match="one index for each of 24 x 12 texels"):
         mirror_textures(noise(4), torch.zeros(4, dtype=torch.bool), torch.arange(7))
+
+
+def painted_labels(count, height, width):
+    """Crops whose red and green are the row and column of each pixel, and their labels."""
+    row, column = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    crop = torch.stack([row, column, torch.zeros_like(row)]).to(torch.uint8)
+    return crop.expand(count, -1, -1, -1), (row * 256 + column).expand(count, -1, -1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"flip": 0.5},
+        {"shift": 0.1},
+        {"flip": 0.5, "shift": 0.0625, "zoom": (0.9, 1.2)},
+    ],
+    ids=lambda options: "-".join(options) or "nothing",
+)
+@pytest.mark.parametrize("shape", [(64, 32), (33, 17)])
+def test_labels_move_with_the_pixels(options, shape):
+    crops, labels = painted_labels(12, *shape)
+    batch = augment(crops, **options)
+    moved = batch.moved(labels)
+    colors = functional.avg_pool2d(batch.crops * 255, 2, ceil_mode=True)
+    assert moved.shape == (12, *colors.shape[2:])
+    inner = (slice(None), slice(3, -3), slice(3, -3))  # the border's pixels are repeated
+    for values, coordinates in ((colors[:, 0], moved // 256), (colors[:, 1], moved % 256)):
+        off = (values - coordinates)[inner]
+        assert off.abs().max() <= 0.51
+        assert off.mean().abs() <= 0.51
+
+
+def test_labels_of_another_size_and_of_a_smaller_crop():
+    crops, labels = painted_labels(8, 64, 32)
+    small = crops[:, :, ::2, ::2].contiguous()
+    moved = augment(small, flip=0.5).moved(labels)
+    assert moved.shape == (8, 16, 8)
+    assert ((moved[:, :, 0] % 256 < 4) | (moved[:, :, 0] % 256 >= 28)).all()
+
+
+def test_erased_pixels_and_those_without_a_label_have_none():
+    crops, labels = painted_labels(16, 64, 32)
+    labels = labels.clone()
+    labels[:, :10] = -1
+    batch = augment(crops, erasing=1.0)
+    moved = batch.moved(labels)
+    hidden = functional.avg_pool2d((batch.crops == 0).all(1, keepdim=True).float(), 2)[:, 0]
+    assert (moved[:, :5] == -1).all()
+    assert (moved[:, 5:][hidden[:, 5:] == 1] == -1).all()
+    assert (moved[:, 5:][hidden[:, 5:] == 0] >= 0).all()
+    assert (batch.erased.flatten(1).any(1)).sum() > 8

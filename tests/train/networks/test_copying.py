@@ -6,25 +6,38 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sanreid.config import BACKBONES
+from sanreid.config import BACKBONES, EncoderConfig
 from sanreid.errors import ConfigError
 from sanreid.train.config import DecoderConfig, LossConfig, PitConfig, TrainConfig
 from sanreid.train.config.data import DataConfig, SourceConfig
-from sanreid.train.networks.copying import TEXTURE_SIZE, TextureCopier, laid_out
-from sanreid.train.networks.sa_dec import SADec
+from sanreid.train.losses.surface import surface_loss
+from sanreid.train.networks.copying import TextureCopier, laid_out
+from sanreid.train.networks.sa_dec import TEXTURE_SIZE
+from sanreid.train.networks.san import build_san_pg
 from sanreid.train.networks.surface import CELLS, Surface, SurfaceHead, cells_of, shown
+from sanreid.train.pit.tables import ATLAS_PATH
+from sanreid.train.textures.generator import Generator, load_generator, save_generator
+from sanreid.train.textures.targets import load_atlas_tables
 
 CHANNELS = BACKBONES["resnet18"].channels
 
 
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=seeded(seed))
+
+
 def stages_of(count, height, width):
     return [
-        torch.randn(count, c, height // s, width // s)
+        random(count, c, -(-height // s), -(-width // s), seed=s)
         for c, s in zip(CHANNELS, (4, 8, 16, 16), strict=True)
     ]
 
 
-def told(texels):
+def surface_of(texels):
     """The surface of crops of twice the size, without a doubt."""
     cells, within = cells_of(texels.clamp_min(0), TEXTURE_SIZE)
     number = torch.where(texels >= 0, cells + 1, 0)
@@ -40,16 +53,61 @@ def spread_over(first, last):
     return (rows[:, None] * TEXTURE_SIZE + columns)[None]
 
 
+def san_pg(*, copy):
+    torch.manual_seed(0)
+    config = EncoderConfig(
+        backbone="resnet18", input_size=(64, 32), head="pool", embedding_dim=512
+    )
+    return build_san_pg(config, DecoderConfig(width=32, copy=copy)).eval(), config
+
+
 def test_at_first_the_texture_is_the_painted_one():
-    decoder = SADec(CHANNELS, width=32, copy=True).eval()
-    stages, crops = stages_of(2, 64, 32), torch.randn(2, 3, 64, 32)
+    copying, _ = san_pg(copy=True)
+    plain, _ = san_pg(copy=False)
+    plain.encoder.load_state_dict(copying.encoder.state_dict())
+    plain.decoder.load_state_dict(copying.decoder.state_dict())
+    crops = random(2, 3, 64, 32)
     with torch.no_grad():
-        painted = decoder(stages)
-        copied, surface = decoder.copied(crops, stages, painted)
-    assert torch.equal(copied.texture, painted.texture)
+        painted, surface = copying.paint_pairs(crops)
+        assert torch.equal(painted, plain.paint(crops))
+        assert torch.equal(painted, copying(crops).texture)
+        assert plain.paint_pairs(crops).surface is None
     assert surface.cells.shape == (2, 65, 32, 16)
     assert surface.within.shape == (2, 64, 2, 32, 16)
-    assert SADec(CHANNELS, width=32).copied(crops, stages, painted) == (painted, None)
+
+
+def test_a_generator_that_copies_is_kept_whole(tmp_path):
+    module, config = san_pg(copy=True)
+    with torch.no_grad():
+        module.copier.correct.weight.normal_(std=0.1, generator=seeded())
+    save_generator(module, config, DecoderConfig(width=32, copy=True), tmp_path)
+    crops = (random(2, 3, 64, 32) * 255).to(torch.uint8)
+    mirror = load_atlas_tables(ATLAS_PATH).mirror
+    wanted = Generator(module, config, mirror, "own").paint(crops).textures
+    painted = load_generator(tmp_path).paint(crops).textures
+    # The file has half precision; a pixel between two texels may fall to either.
+    assert (painted - wanted).abs().mean() < 0.01
+    module.copier = None
+    plain = Generator(module, config, mirror, "own").paint(crops).textures
+    assert (plain - wanted).abs().mean() > 0.05
+
+
+def test_training_in_half_precision_reaches_every_part():
+    module, _ = san_pg(copy=True)
+    module.train()
+    torch.nn.init.constant_(module.copier.correct.weight, 0.01)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        texture, surface = module.paint_pairs(random(2, 3, 64, 32))
+        texels = spread_over((40, 40), (200, 200)).expand(2, -1, -1)
+        loss = texture.float().abs().mean() + surface_loss(surface, texels)
+    loss.backward()
+    without = [
+        name
+        for part in (module.encoder.trunk, module.decoder, module.copier)
+        for name, one in part.named_parameters()
+        if one.grad is None or not one.grad.any()
+    ]
+    assert not without
 
 
 def test_cells_and_places_are_texels():
@@ -62,20 +120,29 @@ def test_cells_and_places_are_texels():
     assert torch.equal(place[:, 1] * TEXTURE_SIZE + place[:, 0], texels)
 
 
-def test_what_is_told_is_shown():
-    texels = spread_over((40, 40), (58, 50))  # within one cell, so that nothing mixes
+def test_what_is_predicted_is_shown():
+    texels = spread_over((40, 40), (140, 90))
     texels[:, :4] = -1
-    found, likely = shown(told(texels), (32, 16), TEXTURE_SIZE)
+    found, probability = shown(surface_of(texels), (32, 16), TEXTURE_SIZE)
     body = texels >= 0
     assert torch.equal(found[body], texels[body])
-    assert (likely[body] > 0.99).all()
-    assert not likely[~body].any()
+    assert (probability[body] > 0.99).all()
+    assert not probability[~body].any()
+
+
+def test_between_two_pixels_is_a_texel_between_theirs():
+    texels = spread_over((40, 40), (58, 50))  # in one cell
+    found, _ = shown(surface_of(texels), (64, 32), TEXTURE_SIZE)
+    rows = (found // TEXTURE_SIZE)[0, :, 0]
+    assert (rows.diff() >= 0).all()
+    assert rows.diff().max() <= 1
+    assert (rows[0], rows[-1]) == (40, 58)
 
 
 def test_pixels_are_laid_out_at_their_texels():
-    crops = torch.rand(1, 3, 1, 1).expand(1, 3, 64, 32).clone()
+    crops = random(1, 3, 1, 1).expand(1, 3, 64, 32).clone()
     crops[:, :, 32:] = -1.0  # the lower half is of another color
-    fine, coarse, seen = laid_out(crops, told(spread_over((64, 96), (127, 127))))
+    fine, coarse, seen = laid_out(crops, surface_of(spread_over((64, 96), (127, 127))))
     assert fine.shape == coarse.shape == (1, 3, 128, 128)
     upper, lower = fine[0, :, 34:46, 50:62], fine[0, :, 50:62, 50:62]
     torch.testing.assert_close(upper, crops[0, :, :1, :1].expand_as(upper))
@@ -88,8 +155,8 @@ def test_pixels_are_laid_out_at_their_texels():
 
 
 def test_where_no_body_is_shown_nothing_is_laid_out():
-    nothing = told(torch.full((2, 32, 16), -1))
-    fine, coarse, seen = laid_out(torch.rand(2, 3, 64, 32), nothing)
+    nothing = surface_of(torch.full((2, 32, 16), -1))
+    fine, coarse, seen = laid_out(random(2, 3, 64, 32), nothing)
     assert not fine.any()
     assert not coarse.any()
     assert not seen.any()
@@ -99,9 +166,9 @@ def test_the_correction_learns_from_what_is_laid_out():
     torch.manual_seed(0)
     copier = TextureCopier(CHANNELS, 8)
     optimizer = torch.optim.Adam(copier.parameters(), lr=0.02)
-    surface = told(spread_over((0, 0), (255, 255)).expand(4, -1, -1))
+    surface = surface_of(spread_over((0, 0), (255, 255)).expand(4, -1, -1))
     features, painted = torch.zeros(4, 8, 16, 8), torch.zeros(4, 3, TEXTURE_SIZE, TEXTURE_SIZE)
-    colors = torch.rand(4, 3, 1, 1)
+    colors = random(4, 3, 1, 1)
     losses = []
     for _ in range(60):
         texture = copier(colors.expand(-1, -1, 64, 32), painted, features, surface)
@@ -118,17 +185,17 @@ def test_the_texture_stays_in_its_range():
     torch.nn.init.constant_(copier.correct.bias, 3.0)
     painted = torch.zeros(1, 3, TEXTURE_SIZE, TEXTURE_SIZE)
     with torch.no_grad():
-        surface = copier.surface(torch.rand(1, 3, 64, 32), stages_of(1, 64, 32))
-        texture = copier(torch.rand(1, 3, 64, 32), painted, torch.zeros(1, 8, 4, 4), surface)
+        surface = copier.surface(random(1, 3, 64, 32), stages_of(1, 64, 32))
+        texture = copier(random(1, 3, 64, 32), painted, torch.zeros(1, 8, 4, 4), surface)
     assert texture.max() <= 1
     torch.testing.assert_close(texture, torch.ones_like(texture))
 
 
 @pytest.mark.parametrize("shape", [(64, 32), (70, 30), (256, 128)])
 def test_any_size_of_crop(shape):
-    surface = SurfaceHead(CHANNELS)(torch.rand(1, 3, *shape), stages_of(1, *shape))
+    surface = SurfaceHead(CHANNELS)(random(1, 3, *shape), stages_of(1, *shape))
     assert surface.cells.shape[2:] == ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
-    assert [len(one) for one in laid_out(torch.rand(1, 3, *shape), surface)] == [1, 1, 1]
+    assert [len(one) for one in laid_out(random(1, 3, *shape), surface)] == [1, 1, 1]
 
 
 def test_only_san_pg_copies():
@@ -141,8 +208,13 @@ def test_only_san_pg_copies():
         TrainConfig(
             decoder=DecoderConfig(copy=True), data=DataConfig(sources=(SourceConfig(folder="x"),))
         )
-    with pytest.raises(ConfigError, match=r"loss\.surface is for SAN-PG with decoder\.copy"):
+
+
+@pytest.mark.parametrize(("copy", "weight"), [(False, 1.0), (True, 0.0)])
+def test_copying_and_its_loss_go_together(copy, weight):
+    with pytest.raises(ConfigError, match=rf"go together.* = {str(copy).lower()}, .* = {weight}"):
         TrainConfig(
+            decoder=DecoderConfig(copy=copy),
             pit=PitConfig(folder="pairs"),
-            loss=LossConfig(identity=0.0, triplet=0.0, reconstruction=1.0, surface=1.0),
+            loss=LossConfig(identity=0.0, triplet=0.0, reconstruction=1.0, surface=weight),
         )

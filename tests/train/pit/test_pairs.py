@@ -36,9 +36,9 @@ def test_pairs_know_what_their_pixels_show(folder):
     path, kept = folder
     pairs = Pairs(PitConfig(folder=str(path)), size=(128, 64), with_texels=True)
     texels = pairs.texels_of(torch.tensor([3, 0]))
-    assert texels.shape == (2, 64, 32)
+    assert texels.shape == (2, 128, 64)
     for row, number in enumerate((3, 0)):
-        uv = kept[number][1].uv[2::4, 2::4]
+        uv = kept[number][1].uv[1::2, 1::2]
         np.testing.assert_array_equal(texels[row] >= 0, uv[..., 0] >= 0)
         body = texels[row] >= 0
         place = np.stack([texels[row] % 256, texels[row] // 256], -1)[body]
