@@ -32,7 +32,8 @@ class InitConfig:
             the trunk is loaded. The modules that a run's losses have on the embedding, such as
             the linear map to a teacher, are loaded too where this run has one of the same name
             and shape; the classifier is not.
-        decoder: A run directory or checkpoint from which SA-Dec is loaded (a SAN-PG);
+        decoder: A run directory or checkpoint from which SA-Dec is loaded (a SAN-PG; where that
+            copies, its SA-Dec learned to paint only what the copying then corrects);
             empty: random.
         freeze: Parts of the trunk that keep their weights and BatchNorm statistics, from the
             input upwards: ``["stem", "layer1"]``.

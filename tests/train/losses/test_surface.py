@@ -50,6 +50,22 @@ def test_no_body_at_all():
     assert torch.isfinite(surface_loss(surface, torch.full((1, 2, 2), -1)))
 
 
+def test_processes_average_to_the_joint_batch(monkeypatch):
+    texels = random_texels(2, 8, 4)
+    texels[1, :6] = -1  # fewer pixels of a body than the other crop has
+    rng = torch.Generator().manual_seed(1)
+    logits = torch.rand(2, 1 + CELLS**2, 8, 4, generator=rng)
+    within = torch.rand(2, CELLS**2, 2, 8, 4, generator=rng) - 0.5
+    joint = surface_loss(Surface(logits, within), texels)
+    body = (texels >= 0).sum().float()
+    monkeypatch.setattr("sanreid.train.runtime.world_size", lambda: 2)
+    monkeypatch.setattr("sanreid.train.runtime.all_sum", lambda _: body)
+    own = [surface_loss(Surface(logits[n : n + 1], within[n : n + 1]), texels[n : n + 1])
+           for n in range(2)]  # fmt: skip
+    torch.testing.assert_close(sum(own) / 2, joint)
+    assert (own[0] - own[1]).abs() > 0.1
+
+
 def test_shapes_must_agree():
     surface = Surface(torch.zeros(1, 1 + CELLS**2, 4, 2), torch.zeros(1, CELLS**2, 2, 4, 2))
     with pytest.raises(InputError, match=r"texels must be of shape \(1, 4, 2\); got \(1, 8, 4\)"):

@@ -7,10 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from sanreid.config import EncoderConfig
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError
 from sanreid.train.commands import main
-from sanreid.train.config import PitConfig
+from sanreid.train.config import DecoderConfig, LossConfig, PitConfig, TrainConfig
+from sanreid.train.config.data import AugmentationConfig
+from sanreid.train.data.pair_batches import PairBatches
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.textures.store import TextureStore
 from sanreid.train.tools.rendered_source import as_source
@@ -44,6 +47,30 @@ def test_pairs_know_what_their_pixels_show(folder):
         place = np.stack([texels[row] % 256, texels[row] // 256], -1)[body]
         np.testing.assert_allclose((place + 0.5) / 256, uv[body], atol=0.5 / 256 + 1e-6)
     assert Pairs(PitConfig(folder=str(path)), size=(64, 32)).texels_of(torch.tensor([0])) is None
+
+
+@pytest.mark.parametrize("flip", [0.0, 1.0])
+def test_batches_know_what_their_augmented_pixels_show(folder, flip):
+    path, _ = folder
+    config = TrainConfig(
+        encoder=EncoderConfig(backbone="resnet18", input_size=(64, 32)),
+        decoder=DecoderConfig(width=32, copy=True),
+        pit=PitConfig(folder=str(path), per_batch=6),
+        loss=LossConfig(identity=0.0, triplet=0.0, reconstruction=1.0, surface=1.0),
+        augmentation=AugmentationConfig(flip=flip, shift=0.0, erasing=0.0),
+    )
+    batches = PairBatches(config, torch.device("cpu"))
+    (indices,) = batches.epoch(0)
+    batch = batches.batch(batches.read(indices, number=0), number=0, epoch=0)
+    told = batches.pairs.texels_of(indices)
+    blocks = [told[:, y::2, x::2] for y in (0, 1) for x in (0, 1)]  # 2 x 2 pixels
+    if flip:
+        mirror = batches.tables.mirror
+        blocks = [torch.where(x >= 0, mirror[x.clamp_min(0)], -1).flip(2) for x in blocks]
+    shown = batch.targets.pit_texels
+    assert shown.shape == (6, 32, 16)
+    assert torch.stack([shown == one for one in blocks]).any(0).all()
+    assert (shown >= 0).any()
 
 
 def test_held_out_identities_are_the_others(folder):

@@ -104,7 +104,13 @@ def test_from_nothing_to_an_encoder_that_is_used(studio, tmp_path, monkeypatch, 
     assert pit(["render", "pairs", *size, "--processes", "1"]) == 0
     (tmp_path / "san-pg.toml").write_text(
         TINY.format(
-            head="pool", dim=512, output="run-pg", name="san-pg", epochs=2, sizes=[], more=SAN_PG
+            head="pool",
+            dim=512,
+            output="run-pg",
+            name="san-pg",
+            epochs=2,
+            sizes=SIZES,
+            more=SAN_PG,
         )
     )
     assert train(["san-pg.toml", "--quiet", "--set", "decoder.copy=true"]) == 0
