@@ -2,8 +2,9 @@
 
 SA-Dec paints from feature maps of a quarter of the crop's height or less, so patterns and straps
 blur. Here each pixel of the crop is laid out on the texture at the texel that it shows
-(:mod:`sanreid.train.networks.surface`), gaps are filled from their surroundings, and small
-convolutions correct the painted texture.
+(:mod:`sanreid.train.networks.surface`), gaps are filled from their surroundings, and the colors
+lose the light of the scene by a linear map read from the encoder's last map. Small convolutions
+decide how much of the result each texel of the painted texture takes over, and correct the rest.
 
 Source: our own; filling between scattered samples by a pyramid is from Gortler, Grzeszczuk,
 Szeliski and Cohen, "The Lumigraph", SIGGRAPH 1996 (pull-push).
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
+from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.train.networks.sa_dec import TEXTURE_SIZE
 from sanreid.train.networks.surface import Surface, SurfaceHead, shown, stretched
 
@@ -45,34 +47,44 @@ class TextureCopier(nn.Module):
             nn.Conv2d(_HIDDEN, _HIDDEN, 3, padding=2, dilation=2),
             nn.ReLU(inplace=True),
         )
-        self.correct = nn.Conv2d(features + 10 + _HIDDEN, 3, 3, padding=1)
-        nn.init.zeros_(self.correct.weight)
-        nn.init.zeros_(self.correct.bias)  # type: ignore[arg-type] # it has one
+        self.correct = nn.Conv2d(features + 10 + _HIDDEN, 3 + 1, 3, padding=1)
+        self.light = nn.Linear(channels[3], 3 * 4)
+        for last in (self.correct, self.light):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type] # it has one
 
     def forward(
-        self, crops: Tensor, texture: Tensor, features: Tensor, surface: Surface
+        self, crops: Tensor, stage: Tensor, surface: Surface, texture: Tensor, features: Tensor
     ) -> Tensor:
         """Return the corrected textures, (N, 3, 256, 256) in [-1, 1].
 
         Args:
             crops: (N, 3, H, W), normalized.
+            stage: (N, C, h, w), the encoder's last map of them.
+            surface: What their pixels show, as ``self.surface`` predicts it.
             texture: (N, 3, 256, 256), painted.
             features: (N, C, h, w), SA-Dec's finest map.
-            surface: What the crops' pixels show, as ``self.surface`` tells.
         """
         with torch.no_grad():  # the surface learns from its own truth
             fine, coarse, seen = laid_out(crops, surface)
-        known = torch.cat(
-            [
-                *(stretched(one, _SQUARE) for one in (features, texture)),
-                *(one.to(texture.dtype) for one in (fine, coarse, seen)),
-            ],
-            1,
-        )
-        correction = self.correct(torch.cat([known, self.mix(known)], 1))
+        painted = stretched(texture, _SQUARE)
+        laid = (one.to(texture.dtype) for one in (fine, coarse, seen))
+        known = torch.cat([stretched(features, _SQUARE), painted, *laid], 1)
+        decided = self.correct(torch.cat([known, self.mix(known)], 1))
+        own, share = decided[:, :3], decided[:, 3:]
+        correction = own + share * (self._lit(fine, stage) - painted)
         corrected = texture + stretched(correction, (TEXTURE_SIZE, TEXTURE_SIZE))
         beyond = corrected - corrected.clamp(-1, 1)
         return corrected - beyond.detach()  # in range, and what left it learns to return
+
+    def _lit(self, colors: Tensor, stage: Tensor) -> Tensor:
+        """Map colors of a normalized crop, (N, 3, S, S), to those of its person's texture."""
+        change = self.light(stage.float().mean((2, 3))).float().view(-1, 3, 4)
+        std, mean = colors.new_tensor(IMAGENET_STD), colors.new_tensor(IMAGENET_MEAN)
+        matrix = change[:, :, :3] + torch.diag(2 * std)  # at first only what was normalized
+        offset = change[:, :, 3:] + (2 * mean - 1)[:, None]
+        lit = torch.baddbmm(offset, matrix, colors.flatten(2))
+        return lit.view_as(colors)
 
 
 def laid_out(crops: Tensor, surface: Surface) -> tuple[Tensor, Tensor, Tensor]:

@@ -147,7 +147,7 @@ class SANPG(nn.Module):
         if self.copier is None:
             return decoded, None
         surface = self.copier.surface(crops, stages)
-        texture = self.copier(crops, decoded.texture, decoded.block_maps[3], surface)
+        texture = self.copier(crops, stages[3], surface, decoded.texture, decoded.block_maps[3])
         return decoded._replace(texture=texture), surface
 
 

@@ -170,8 +170,10 @@ def test_the_correction_learns_from_what_is_laid_out():
     features, painted = torch.zeros(4, 8, 16, 8), torch.zeros(4, 3, TEXTURE_SIZE, TEXTURE_SIZE)
     colors = random(4, 3, 1, 1)
     losses = []
-    for _ in range(60):
-        texture = copier(colors.expand(-1, -1, 64, 32), painted, features, surface)
+    for _ in range(80):
+        texture = copier(
+            colors.expand(-1, -1, 64, 32), stages_of(4, 64, 32)[3], surface, painted, features
+        )
         loss = functional.l1_loss(texture, colors.expand_as(texture))
         optimizer.zero_grad()
         loss.backward()
@@ -182,11 +184,12 @@ def test_the_correction_learns_from_what_is_laid_out():
 
 def test_the_texture_stays_in_its_range():
     copier = TextureCopier(CHANNELS, 8)
-    torch.nn.init.constant_(copier.correct.bias, 3.0)
+    torch.nn.init.constant_(copier.correct.bias[:3], 3.0)
     painted = torch.zeros(1, 3, TEXTURE_SIZE, TEXTURE_SIZE)
     with torch.no_grad():
-        surface = copier.surface(random(1, 3, 64, 32), stages_of(1, 64, 32))
-        texture = copier(random(1, 3, 64, 32), painted, torch.zeros(1, 8, 4, 4), surface)
+        crops, stages = random(1, 3, 64, 32), stages_of(1, 64, 32)
+        surface, features = copier.surface(crops, stages), torch.zeros(1, 8, 4, 4)
+        texture = copier(crops, stages[3], surface, painted, features)
     assert texture.max() <= 1
     torch.testing.assert_close(texture, torch.ones_like(texture))
 
