@@ -62,7 +62,7 @@ def model_card(
         ),
         "Input": (
             f"RGB crops of one person each, resized to {height} x {width} pixels (height x "
-            f"width, the aspect ratio is not kept), divided by 255, normalised by mean "
+            "width, the aspect ratio is not kept), divided by 255, normalised by mean "
             f"{list(config.mean)} and standard deviation {list(config.std)}. The library does "
             "all of it."
         ),
