@@ -9,8 +9,9 @@ import torch
 import sanreid
 from sanreid import weights
 from sanreid.errors import WeightsError
-from sanreid.images import load_crop
+from sanreid.images import find_images, load_crop
 from sanreid.train.pit.judging import judge_on_crops
+from sanreid.train.pit.report import painted
 from sanreid.train.textures.generator import load_generator
 from tests.people import CAMERAS, PEOPLE, SAMPLES
 
@@ -39,9 +40,9 @@ def samples():
 def textures(generator, samples):
     """(32, 256, 256, 3) in [0, 255]."""
     crops = torch.from_numpy(np.stack(samples)).permute(0, 3, 1, 2)
-    painted = generator.paint(crops).textures
-    assert painted.shape == (len(samples), 3, 256, 256)
-    return ((painted + 1) * 127.5).permute(0, 2, 3, 1).numpy()
+    made = generator.paint(crops).textures
+    assert made.shape == (len(samples), 3, 256, 256)
+    return ((made + 1) * 127.5).permute(0, 2, 3, 1).numpy()
 
 
 def test_the_file_is_the_released_one_and_small(entry):
@@ -64,7 +65,7 @@ def test_it_is_made_of_rendered_people_and_says_its_one_term(entry):
 def test_the_list_says_how_far_it_is_off(entry):
     figures = entry.metrics[0]
     assert figures["l1_seen"] <= 0.5 * figures["l1_seen_mean_texture"]
-    assert figures["l1_unseen"] <= 0.75 * figures["l1_unseen_mean_texture"]
+    assert figures["l1_unseen"] <= 0.55 * figures["l1_unseen_mean_texture"]
     patterned = entry.metrics[1]
     assert patterned["l1_seen"] < patterned["l1_seen_flat"]
     assert min(entry.metrics[2][part] for part in ("upper", "lower")) >= 0.7
@@ -86,9 +87,9 @@ def test_painted_clothes_have_the_colours_of_the_crops(samples, textures):
     def paint(batch):
         return np.stack([shown[crop.tobytes()] for crop in batch])
 
-    # In so few crops, lit so variously, a cloth's colour follows the crop's only so far.
-    least = {"upper": 0.6, "lower": 0.5, "upper_chroma": 0.75, "lower_chroma": 0.65,
-             "difference": 0.5}  # fmt: skip
+    # In so few crops, lit so variously, a cloth's color follows the crop's only so far.
+    least = {"upper": 0.7, "lower": 0.5, "upper_chroma": 0.9, "lower_chroma": 0.5,
+             "difference": 0.45}  # fmt: skip
     figures = judge_on_crops(paint, samples)
     assert set(figures) == set(least)
     for name, correlations in figures.items():
@@ -98,6 +99,16 @@ def test_painted_clothes_have_the_colours_of_the_crops(samples, textures):
     wrong = judge_on_crops(lambda batch: np.stack([turned[c.tobytes()] for c in batch]), samples)
     for name, correlations in wrong.items():
         assert max(correlations) < 0.3, name
+
+
+def test_painted_clothes_have_the_colors_of_real_crops(generator, real_data):
+    paths = find_images(real_data / "cuhk03_pair1_labeled" / "val")[::10]
+    crops = [load_crop(path, (128, 64)) for path in paths]
+    least = {"upper": 0.8, "lower": 0.6, "upper_chroma": 0.88, "lower_chroma": 0.7,
+             "difference": 0.7}  # fmt: skip
+    figures = judge_on_crops(lambda batch: painted(generator, batch), crops)
+    for name, correlations in figures.items():
+        assert min(correlations) > least[name], name
 
 
 def test_a_red_jacket_is_painted_red(textures):
@@ -115,6 +126,6 @@ def test_mirrored_crops_give_mirrored_textures(generator, samples):
 
 # Red, green and blue of five texels of the first sample, in [0, 255].
 GOLDEN = [
-    [155.7, 38.5, 35.9], [140.6, 36.2, 36.0], [55.5, 57.4, 69.6], [60.1, 55.2, 66.5],
-    [40.6, 35.7, 35.7],
+    [139.5, 35.4, 41.9], [130.6, 36.6, 42.0], [53.5, 51.6, 58.2], [74.2, 41.6, 48.5],
+    [37.0, 34.8, 33.3],
 ]  # fmt: skip
