@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -53,8 +54,8 @@ _HELD = 0.05  # an encoder whose embeddings of people hold less beside a blank c
 class QualityEncoder(Protocol):
     """What evidence asks of an encoder; ``SANEncoder`` is one.
 
-    With a ``fingerprint`` (str) of its weights the packaged crops are embedded once; without one,
-    at every call.
+    With a ``fingerprint`` (str) of its weights the packaged crops are embedded once per encoder,
+    and again if its ``fingerprint``, ``dtype`` or ``device`` changes; without one, at every call.
     """
 
     @property
@@ -144,7 +145,7 @@ def crop_quality(
     Args:
         images: One image or several, of the kinds that :meth:`sanreid.SANEncoder.encode` takes.
         encoder: A ``SANEncoder``. With it ``agreement`` and ``strength`` are known too, for
-            twice the time of ``encode``; the first call with its weights embeds nine crops more.
+            twice the time of ``encode``; the first call with an encoder embeds nine crops more.
             The embeddings are returned along.
         boxes: (N, 4) x1, y1, x2, y2 of the crops in their frames, in pixels and as the detector
             returned them; see :mod:`sanreid.integrations.boxes`. With it ``inside`` is known.
@@ -236,22 +237,27 @@ class _Judge:
         return _unscaled(self._encoder, crops, batch_size=self._batch_size)
 
 
-_yardsticks: dict[tuple[str, str, str], tuple[float, float]] = {}
+_Yardstick = tuple[float, float]
+_yardsticks: WeakKeyDictionary[QualityEncoder, tuple[tuple[str, ...], _Yardstick]]
+_yardsticks = WeakKeyDictionary()
 
 
-def _yardstick(encoder: QualityEncoder) -> tuple[float, float]:
+def _yardstick(encoder: QualityEncoder) -> _Yardstick:
     """Return a blank crop's norm, and how much the packaged people's embeddings hold beside it.
 
-    They are measured once per weights, precision and device: norms differ between the latter two,
-    which share a fingerprint.
+    Measured once per encoder rather than per fingerprint: two exports of the same weights share
+    theirs, but not the norms.
     """
-    fingerprint = getattr(encoder, "fingerprint", None)
-    if not isinstance(fingerprint, str):
+    if not isinstance(getattr(encoder, "fingerprint", None), str):
         return _measured_yardstick(encoder)
-    key = (fingerprint, str(getattr(encoder, "dtype", "")), str(getattr(encoder, "device", "")))
-    if key not in _yardsticks:
-        _yardsticks[key] = _measured_yardstick(encoder)
-    return _yardsticks[key]
+    state = tuple(str(getattr(encoder, name, "")) for name in ("fingerprint", "dtype", "device"))
+    try:
+        known = _yardsticks.get(encoder)
+    except TypeError:  # neither hashable nor weakly referable, as some classes are
+        return _measured_yardstick(encoder)
+    if known is None or known[0] != state:
+        known = _yardsticks[encoder] = (state, _measured_yardstick(encoder))
+    return known[1]
 
 
 def _measured_yardstick(encoder: QualityEncoder) -> tuple[float, float]:

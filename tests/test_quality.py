@@ -172,26 +172,68 @@ def test_strength_is_relative_to_what_the_encoder_says_of_people():
     np.testing.assert_array_equal(deaf, 1)
 
 
-def test_the_packaged_people_are_embedded_once_per_weights_and_precision(people):
-    asked = []
+class Counting(ByContrast):
+    """Remembers how many crops each call was asked for; its fingerprint is always the same."""
 
-    class Counting(ByContrast):
-        fingerprint, dtype, device = "a", "float32", "cpu"
+    fingerprint, dtype, device = "a", "float32", "cpu"
 
-        def encode(self, images, **options):
-            asked.append(len(images))
-            return super().encode(images, **options)
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.asked = []
 
+    def encode(self, images, **options):
+        self.asked.append(len(images))
+        return super().encode(images, **options)
+
+
+class Unhashable(Counting):
+    __hash__ = None
+
+
+ONE_MORE = [9, 2, 2]  # a blank and eight people, the crops, and their mirror images
+
+
+def test_the_packaged_people_are_embedded_once_per_encoder_and_state(people):
     encoder = Counting(quiet=1.0, gain=0.02)
     crop_quality(people[:2], encoder=encoder)
-    assert asked == [9, 2, 2]  # a blank and eight people, the crops, and their mirror images
+    assert encoder.asked == ONE_MORE
     crop_quality(people[:2], encoder=encoder)
-    assert asked == [9, 2, 2, 2, 2]
+    assert encoder.asked == [*ONE_MORE, 2, 2]
     for changed in ("fingerprint", "dtype", "device"):
         setattr(encoder, changed, f"another {changed}")
-        asked.clear()
+        encoder.asked.clear()
         crop_quality(people[:2], encoder=encoder)
-        assert asked == [9, 2, 2], changed
+        assert encoder.asked == ONE_MORE, changed
+
+
+def test_two_encoders_of_one_fingerprint_have_each_their_own_norms(people):
+    quiet, loud = Counting(quiet=1.0, gain=0.02), Counting(quiet=5.0, gain=0.1)
+    first = crop_quality(people, encoder=quiet).strength
+    np.testing.assert_allclose(crop_quality(people, encoder=loud).strength, first, atol=1e-6)
+
+
+def test_an_encoder_that_no_dictionary_takes_is_measured_at_every_call(people):
+    encoder = Unhashable(quiet=1.0, gain=0.02)
+    for _ in range(2):
+        encoder.asked.clear()
+        crop_quality(people[:2], encoder=encoder)
+        assert encoder.asked == ONE_MORE
+
+
+def test_an_encoder_of_the_package_is_measured_once(people, tiny_encoder, monkeypatch):
+    asked = []
+    encode = type(tiny_encoder).encode
+    monkeypatch.setattr(
+        type(tiny_encoder),
+        "encode",
+        lambda self, images, **options: (
+            asked.append(len(images)) or encode(self, images, **options)
+        ),
+    )
+    crop_quality(people[:2], encoder=tiny_encoder)
+    asked.clear()
+    crop_quality(people[:2], encoder=tiny_encoder)
+    assert asked == [2, 2]
 
 
 def test_no_crops(tiny_encoder):

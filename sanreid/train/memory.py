@@ -15,9 +15,10 @@ def keep_freed_memory() -> bool:
 
     By default it returns large blocks to the system whenever they are freed, and the page faults
     of the next step take about a fifth of the time of training at 256 x 128. The process then
-    stays at its peak, or somewhat above it where the heap is fragmented. There is one arena, so
-    that what one thread frees is there for the others. It lasts until the process ends, and
-    overrides ``MALLOC_ARENA_MAX`` and ``GLIBC_TUNABLES``.
+    stays at its peak, or somewhat above it where the heap is fragmented. Threads that allocate
+    from now on share one arena, so that what one of them frees is there for the others: call it
+    before any start. It lasts until the process ends, and overrides ``MALLOC_ARENA_MAX`` and
+    ``GLIBC_TUNABLES``. Without effect where another allocator is preloaded.
 
     Returns:
         Whether the C library accepted it: True with glibc, False elsewhere.

@@ -64,7 +64,8 @@ class RunConfig:
             which, and keeps it when resumed elsewhere.
         channels_last: Use the memory format in which convolutions are fastest.
         accumulate: Batches per optimizer step; hard examples are mined within each batch.
-        threads: Number of torch threads on the CPU; 0: torch's choice.
+        threads: Number of torch threads of the commands that train, on the CPU; 0: torch's
+            choice.
         checkpoint_every_s: Seconds between checkpoints; each epoch also ends with one.
         log_every: Steps between lines in the log.
         tensorboard: Also write TensorBoard files (extra ``train``).
