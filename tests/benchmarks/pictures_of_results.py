@@ -1,10 +1,11 @@
 """Draw the pictures of results in the docs, from the package's rendered people.
 
-    python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS] [--run RUN]
+    python -m tests.benchmarks.pictures_of_results [OUT] [--pairs PAIRS] [--run RUN] [--plain RUN]
 
 With ``--pairs``, a folder written by ``sanreid.train pit render``, also draw those of the page on
 pairs, which needs the extra ``pit``. With ``--run``, the folder of a training run with SA-Dec,
-also draw its decoder's predictions. The screenshots of the browsable page need Debian's chromium
+also draw its decoder's predictions. With ``--plain``, a texture generator that copies no pixels,
+also draw what copying adds. The screenshots of the browsable page need Debian's chromium
 and chromedriver, and selenium.
 """
 
@@ -18,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -25,6 +27,7 @@ import sanreid
 from sanreid import viz
 from sanreid.cli.demo import SHOWN
 from sanreid.datasets import CropSet, read_crops
+from sanreid.images import load_crop
 from sanreid.train.pit import PITDataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +40,7 @@ def main() -> None:
     parser.add_argument("out", nargs="?", type=Path, default=ROOT / "docs" / "images")
     parser.add_argument("--pairs", type=Path, help="folder of rendered pairs to draw")
     parser.add_argument("--run", help="training run whose decoder's predictions are drawn")
+    parser.add_argument("--plain", help="texture generator that copies no pixels")
     args = parser.parse_args()
     if args.run and args.pairs is None:
         parser.error("--run needs --pairs")
@@ -93,6 +97,11 @@ def main() -> None:
     )
     if shutil.which("chromium") and shutil.which("chromedriver"):
         screenshots(gallery, out)
+    if args.plain:
+        shown = ("0001_c3", "0002_c4", "0003_c1", "0003_c3", "0004_c1",
+                 "0006_c4", "0007_c3", "0007_c4", "0008_c1", "0005_c4")  # fmt: skip
+        drawn = np.isin([path.name[:7] for path in crops.paths], shown)
+        write(copied_pixels(crops.select(drawn), args.plain), out / "san-pg-copy.jpg")
     if args.pairs is not None:
         painters = {"san-pg.jpg": "san-pg"} | ({"san-decoder.jpg": args.run} if args.run else {})
         rendered_pairs(PITDataset(args.pairs), painters, out)
@@ -137,6 +146,23 @@ def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> No
     for name, weights in painters.items():
         painted = painted_sheet(studio, load_generator(weights), crops, truths=truths)
         write(tiled([painted], columns=1, width=1344), out / name)
+
+
+def copied_pixels(crops: CropSet, plain: str) -> Image.Image:
+    """Draw crops, each with torso and legs as ``plain`` paints them and as ``san-pg`` does."""
+    from sanreid.train.pit.tables import load_tables
+    from sanreid.train.textures.generator import load_generator
+
+    off_body = ~load_tables()["valid"].astype(bool)[..., None]
+    columns = [[load_crop(path, (210, 105)) for path in crops.paths]]
+    for weights in (plain, "san-pg"):
+        generator = load_generator(weights)
+        small = [load_crop(path, generator.encoder.input_size) for path in crops.paths]
+        textures = generator.paint(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)).textures
+        pictures = ((textures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        columns.append(list(np.where(off_body, np.uint8(255), pictures)[:, :210, :165]))
+    parts = [np.hstack(part) for part in zip(*columns, strict=True)]
+    return tiled(parts, columns=len(parts) // 2, width=1568)
 
 
 def tiled(pictures: list[np.ndarray], *, columns: int, width: int) -> Image.Image:

@@ -177,9 +177,9 @@ class TrainConfig:
             f"got {[list(step.size) for step in sizes]}.",
         )
         require(
-            self.is_san_pg or not self.decoder.copy,
-            "decoder.copy is for SAN-PG only (pit.folder without data.sources): SAN's decoder "
-            "must paint from the encoder's maps alone.",
+            self.is_san_pg or not (self.decoder.copy or self.loss.surface),
+            "decoder.copy and loss.surface are for SAN-PG only (pit.folder without data.sources): "
+            "SAN's decoder must paint from the encoder's maps alone.",
         )
         require(
             self.decoder.copy == (self.loss.surface > 0),

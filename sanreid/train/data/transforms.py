@@ -51,8 +51,8 @@ class AugmentedBatch(NamedTuple):
                 stand for no label.
 
         Returns:
-            (N, H / 2, W / 2), rounded up, at the middles of 2 x 2 pixels; -1 where at least half
-            of these were erased.
+            (N, H / 2, W / 2), rounded up: the label of a pixel next to the middle of 2 x 2, as
+            labels cannot be averaged; -1 where at least half of the four were erased.
         """
         grid = self.grid
         if grid is None:

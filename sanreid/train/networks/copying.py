@@ -2,9 +2,10 @@
 
 SA-Dec paints from feature maps of a quarter of the crop's height or less, so patterns and straps
 blur. Here each pixel of the crop is laid out on the texture at the texel that it shows
-(:mod:`sanreid.train.networks.surface`), gaps are filled from their surroundings, and the colors
-lose the light of the scene by a linear map read from the encoder's last map. Small convolutions
-decide how much of the result each texel of the painted texture takes over, and correct the rest.
+(:mod:`sanreid.train.networks.surface`; others call it splatting), gaps are filled from their
+surroundings, and the colors lose the light of the scene by an affine map read from the encoder's
+last map. Small convolutions decide how much of the result each texel of the painted texture takes
+over, and correct the rest.
 
 Source: our own; filling between scattered samples by a pyramid is from Gortler, Grzeszczuk,
 Szeliski and Cohen, "The Lumigraph", SIGGRAPH 1996 (pull-push).
@@ -18,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - the name everyone knows
 
-from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.train.networks.sa_dec import TEXTURE_SIZE
 from sanreid.train.networks.surface import Surface, SurfaceHead, shown, stretched
 
@@ -26,20 +26,34 @@ __all__ = ["TextureCopier", "laid_out"]
 
 _LAID = 128  # texels along each side of what is laid out: about as fine as crops are
 _SQUARE = (_LAID, _LAID)
-_COARSE = 8  # the factor of the surroundings that are known beside it
+_COARSE = 8  # along each side of the squares of texels whose mean is known beside it
 _HIDDEN = 24
 
 
 class TextureCopier(nn.Module):
-    """Correct a painted texture by pixels of the crop; at first it changes nothing.
+    """Correct a painted texture by pixels of the crop; at first it only keeps it in range.
 
     Args:
         channels: Channels of the encoder's stages, fine to coarse.
         features: Channels of SA-Dec's finest map.
+        mean: By what crops are normalized, as in :class:`sanreid.config.EncoderConfig`.
+        std: As ``mean``.
     """
 
-    def __init__(self, channels: Sequence[int], features: int) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        features: int,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+    ) -> None:
         super().__init__()
+        self.register_buffer("mean", torch.tensor(mean), persistent=False)
+        self.register_buffer("std", torch.tensor(std), persistent=False)
         self.surface = SurfaceHead(channels)
         self.mix = nn.Sequential(
             nn.Conv2d(features + 10, _HIDDEN, 3, padding=1),
@@ -80,9 +94,8 @@ class TextureCopier(nn.Module):
     def _lit(self, colors: Tensor, stage: Tensor) -> Tensor:
         """Map colors of a normalized crop, (N, 3, S, S), to those of its person's texture."""
         change = self.light(stage.float().mean((2, 3))).float().view(-1, 3, 4)
-        std, mean = colors.new_tensor(IMAGENET_STD), colors.new_tensor(IMAGENET_MEAN)
-        matrix = change[:, :, :3] + torch.diag(2 * std)  # at first only what was normalized
-        offset = change[:, :, 3:] + (2 * mean - 1)[:, None]
+        matrix = change[:, :, :3] + torch.diag(2 * self.std)  # at first only what was normalized
+        offset = change[:, :, 3:] + (2 * self.mean - 1)[:, None]
         lit = torch.baddbmm(offset, matrix, colors.flatten(2))
         return lit.view_as(colors)
 

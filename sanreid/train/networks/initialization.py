@@ -91,9 +91,12 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
             painter = _under(state, "decoder.")
             if painter and module.decoder is not None and not config.decoder:
                 _load_part(module.decoder, painter, config.weights)
-            copier = _under(state, "copier.")
-            if copier and isinstance(module, SANPG) and module.copier is not None:
-                _load_part(module.copier, copier, config.weights)
+            if isinstance(module, SANPG) and module.copier is not None:
+                copier = _under(state, "copier.")
+                if copier:
+                    _load_part(module.copier, copier, config.weights)
+                else:
+                    logger.info("%s does not copy: the copier starts anew.", config.weights)
             for name, head in module.heads.items() if isinstance(module, SAN) else ():
                 theirs = _under(state, f"heads.{name}.")
                 if theirs and not _load_if_alike(head.state_dict(), theirs):

@@ -2,7 +2,8 @@
 
 Source: Jin et al., "Semantics-Aligned Representation Learning for Person Re-identification",
 AAAI 2020, arXiv:1905.13143. SAN is SA-Enc with an identity classifier and SA-Dec; SAN-PG is
-SA-Enc with SA-Dec, trained only by reconstruction on synthetic pairs. Only SA-Enc is exported.
+SA-Enc with SA-Dec, trained by reconstruction on synthetic pairs. Beyond the paper, it may also
+learn which texel each pixel shows, and copy the pixels. Of SAN only SA-Enc is exported.
 """
 
 from __future__ import annotations
@@ -224,7 +225,10 @@ def build_san_pg(config: EncoderConfig, decoder: DecoderConfig | None = None) ->
     """Build a freshly initialized SAN-PG."""
     settings = decoder or DecoderConfig()
     painter, channels = _decoder(config, settings), BACKBONES[config.backbone].channels
-    copier = TextureCopier(channels, painter.paint.in_channels) if settings.copy else None
+    copier = None
+    if settings.copy:
+        features = painter.paint.in_channels
+        copier = TextureCopier(channels, features, mean=config.mean, std=config.std)
     return SANPG(build_sa_enc(config), painter, copier)
 
 

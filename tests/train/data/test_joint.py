@@ -56,7 +56,7 @@ class FakePairs:
     """Pairs out of nothing: the image and the texture have the pair's number as a colour."""
 
     def __init__(self, config, *, size, split="train", device=None, with_texels=False):
-        self.size = size
+        self.size, self.with_texels = size, with_texels
         self.count = 4 if split == "val" else 12
         self.num_identities = self.count
 
@@ -77,7 +77,10 @@ class FakePairs:
         )
 
     def texels_of(self, indices):
-        return None
+        if not self.with_texels:
+            return None
+        texels = torch.arange(self.size[0] * self.size[1]).view(1, *self.size)
+        return texels.expand(len(indices), -1, -1)
 
     def seen(self, indices):
         seen = torch.zeros(len(indices), 1, 256, 256, dtype=torch.bool)
@@ -412,20 +415,24 @@ def test_the_engine_runs_and_resumes_on_a_gpu(tiny_run, people, textures, fake_p
     assert all(np.isfinite(row["total"]) for row in rows)
 
 
-def test_san_pg_trains_on_pairs_alone_and_is_exported(tiny_run, fake_pairs, tmp_path, capsys):
+@pytest.mark.parametrize("copy", [False, True])
+def test_san_pg_trains_on_pairs_alone_and_is_exported(
+    tiny_run, fake_pairs, tmp_path, capsys, copy
+):
     config = tiny_run(
         data={"sources": []},
         pit={"folder": "pairs", "per_batch": 4, "held_out": 4},
-        loss={"identity": 0.0, "triplet": 0.0, "reconstruction": 1.0},
-        decoder={"width": 32},
+        loss={"identity": 0.0, "triplet": 0.0, "reconstruction": 1.0, "surface": float(copy)},
+        decoder={"width": 32, "copy": copy},
         evaluation={"sets": [], "every": 1},
         run={"epochs": 2, "name": "san-pg"},
     )
     Engine(config).run()
     rows = read_journal(tmp_path / "run" / "log.jsonl")
-    losses = [row["pit"] for row in rows if row["kind"] == "train"]
-    assert len(losses) == 6
-    assert losses[-1] < losses[0]
+    steps = [row for row in rows if row["kind"] == "train"]
+    assert len(steps) == 6
+    for term in ("pit", "surface") if copy else ("pit",):
+        assert steps[-1][term] < steps[0][term], term
     from sanreid.train.__main__ import main
     from sanreid.train.textures.generator import load_generator
 

@@ -11,7 +11,7 @@ from sanreid.train.config import DecoderConfig, OptimizerConfig
 from sanreid.train.loop.learner import guarded_step
 from sanreid.train.loop.optimizer import build_optimizer, learning_rate
 from sanreid.train.networks.initialization import freeze
-from sanreid.train.networks.san import build_san
+from sanreid.train.networks.san import build_san, build_san_pg
 from tests.thin import THIN
 
 TINY = EncoderConfig(backbone=THIN, embedding_dim=8, input_size=(64, 32))
@@ -59,6 +59,13 @@ def test_groups_have_their_rates_and_vectors_are_not_decayed():
     members = {id(p) for g in optimizer.param_groups for p in g["params"]}
     assert id(network.encoder.trunk.conv1.weight) not in members
     assert len(members) == sum(p.requires_grad for p in network.parameters())
+
+
+def test_the_copier_learns_with_the_decoder():
+    network = build_san_pg(TINY, DecoderConfig(width=32, copy=True))
+    optimizer = build_optimizer(network, OptimizerConfig(decoder_lr_factor=3.0))
+    factors = {id(p): g["lr_factor"] for g in optimizer.param_groups for p in g["params"]}
+    assert {factors[id(p)] for p in network.copier.parameters()} == {3.0}
 
 
 @pytest.mark.parametrize(

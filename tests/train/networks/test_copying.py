@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sanreid.config import BACKBONES, EncoderConfig
+from sanreid.config import BACKBONES, IMAGENET_MEAN, IMAGENET_STD, EncoderConfig
 from sanreid.errors import ConfigError
 from sanreid.train.config import DecoderConfig, LossConfig, PitConfig, TrainConfig
 from sanreid.train.config.data import DataConfig, SourceConfig
@@ -20,6 +20,11 @@ from sanreid.train.textures.generator import Generator, load_generator, save_gen
 from sanreid.train.textures.targets import load_atlas_tables
 
 CHANNELS = BACKBONES["resnet18"].channels
+FEATURES = 8  # channels of SA-Dec's finest map
+
+
+def copier_of(mean=IMAGENET_MEAN, std=IMAGENET_STD):
+    return TextureCopier(CHANNELS, FEATURES, mean=mean, std=std)
 
 
 def seeded(seed=0):
@@ -130,6 +135,17 @@ def test_what_is_predicted_is_shown():
     assert not probability[~body].any()
 
 
+def test_a_place_may_lie_beyond_its_cell_but_not_far():
+    cells = torch.zeros(1, 1 + CELLS**2, 2, 2)
+    cells[:, 1 + 9] = 5.0  # the second cell of the second row
+    within = torch.zeros(1, CELLS**2, 2, 2, 2)
+    within[:, 9, 0], within[:, 9, 1] = 0.625, -9.0  # u, v in cells of 32 texels
+    texels, probability = shown(Surface(cells, within), (4, 4), TEXTURE_SIZE)
+    assert (texels % TEXTURE_SIZE == (1.5 + 0.625) * 32).all()
+    assert (texels // TEXTURE_SIZE == (1.5 - 0.75) * 32).all()
+    torch.testing.assert_close(probability, cells.softmax(1)[:, 10].repeat(1, 2, 2))
+
+
 def test_between_two_pixels_is_a_texel_between_theirs():
     texels = spread_over((40, 40), (58, 50))  # in one cell
     found, _ = shown(surface_of(texels), (64, 32), TEXTURE_SIZE)
@@ -150,8 +166,34 @@ def test_pixels_are_laid_out_at_their_texels():
     assert seen[0, 0, 34:62, 50:62].mean() > 0.9
     assert not seen[0, 0, :30].any()
     assert not seen[0, 0, :, 70:].any()
+    around = coarse[0, :, 36, 56]  # amid squares of 8 x 8 texels of the upper half
+    torch.testing.assert_close(around, crops[0, :, 0, 0])
     near = fine[0, :, 28, 56]  # above what was seen: rather from there than from below
     assert (near - crops[0, :, 0, 0]).abs().max() < (near + 1).abs().min() / 2
+
+
+def test_pixels_of_one_texel_count_by_their_probability():
+    logits = torch.full((1, 1 + CELLS**2, 32, 16), -50.0)
+    logits[:, 1] = 0.0  # the first cell, and for the lower half the next one nearly as likely
+    logits[:, 2, 16:] = -0.1
+    surface = Surface(logits, torch.zeros(1, CELLS**2, 2, 32, 16))
+    crops = torch.zeros(1, 3, 64, 32)
+    crops[:, :, :32] = 1.0
+    fine, _, _ = laid_out(crops, surface)
+    weights = shown(surface, (64, 32), 128)[1]
+    share = weights[:, :32].sum() / weights.sum()
+    assert share > 0.6
+    torch.testing.assert_close(fine[0, :, 8, 8], share.expand(3), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(IMAGENET_MEAN, IMAGENET_STD), ((0.5,) * 3, (0.4,) * 3)]
+)
+def test_at_first_the_light_only_takes_the_normalization_away(mean, std):
+    colors = random(2, 3, 5, 5)
+    normalized = (colors - torch.tensor(mean).view(-1, 1, 1)) / torch.tensor(std).view(-1, 1, 1)
+    lit = copier_of(mean, std)._lit(normalized, random(2, CHANNELS[3], 4, 2))
+    torch.testing.assert_close(lit, 2 * colors - 1)
 
 
 def test_where_no_body_is_shown_nothing_is_laid_out():
@@ -164,10 +206,13 @@ def test_where_no_body_is_shown_nothing_is_laid_out():
 
 def test_the_correction_learns_from_what_is_laid_out():
     torch.manual_seed(0)
-    copier = TextureCopier(CHANNELS, 8)
+    copier = copier_of()
     optimizer = torch.optim.Adam(copier.parameters(), lr=0.02)
     surface = surface_of(spread_over((0, 0), (255, 255)).expand(4, -1, -1))
-    features, painted = torch.zeros(4, 8, 16, 8), torch.zeros(4, 3, TEXTURE_SIZE, TEXTURE_SIZE)
+    features, painted = (
+        torch.zeros(4, FEATURES, 16, 8),
+        torch.zeros(4, 3, TEXTURE_SIZE, TEXTURE_SIZE),
+    )
     colors = random(4, 3, 1, 1)
     losses = []
     for _ in range(80):
@@ -183,15 +228,16 @@ def test_the_correction_learns_from_what_is_laid_out():
 
 
 def test_the_texture_stays_in_its_range():
-    copier = TextureCopier(CHANNELS, 8)
+    copier = copier_of()
     torch.nn.init.constant_(copier.correct.bias[:3], 3.0)
     painted = torch.zeros(1, 3, TEXTURE_SIZE, TEXTURE_SIZE)
-    with torch.no_grad():
-        crops, stages = random(1, 3, 64, 32), stages_of(1, 64, 32)
-        surface, features = copier.surface(crops, stages), torch.zeros(1, 8, 4, 4)
-        texture = copier(crops, stages[3], surface, painted, features)
+    crops, stages = random(1, 3, 64, 32), stages_of(1, 64, 32)
+    surface, features = copier.surface(crops, stages), torch.zeros(1, FEATURES, 4, 4)
+    texture = copier(crops, stages[3], surface, painted, features)
     assert texture.max() <= 1
     torch.testing.assert_close(texture, torch.ones_like(texture))
+    texture.sum().backward()  # what is out of range learns to return
+    assert (copier.correct.bias.grad[:3] > 0).all()
 
 
 @pytest.mark.parametrize("shape", [(64, 32), (70, 30), (256, 128)])
@@ -207,10 +253,13 @@ def test_only_san_pg_copies():
         pit=PitConfig(folder="pairs"),
         loss=LossConfig(identity=0.0, triplet=0.0, reconstruction=1.0, surface=1.0),
     )
-    with pytest.raises(ConfigError, match=r"decoder\.copy is for SAN-PG"):
-        TrainConfig(
-            decoder=DecoderConfig(copy=True), data=DataConfig(sources=(SourceConfig(folder="x"),))
-        )
+    data = DataConfig(sources=(SourceConfig(folder="x", textures="y"),))
+    for wrong in (
+        {"decoder": DecoderConfig(copy=True)},
+        {"loss": LossConfig(reconstruction=1.0, surface=1.0)},
+    ):
+        with pytest.raises(ConfigError, match=r"loss\.surface are for SAN-PG"):
+            TrainConfig(data=data, **wrong)
 
 
 @pytest.mark.parametrize(("copy", "weight"), [(False, 1.0), (True, 0.0)])

@@ -53,6 +53,20 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
     assert torch.equal(other.decoder.paint.weight, san_pg.decoder.paint.weight)
 
 
+@pytest.mark.parametrize("copies", [True, False])
+def test_a_texture_generator_hands_on_its_copier(tmp_path, copies, caplog):
+    source = build_san_pg(TINY, DecoderConfig(width=32, copy=copies))
+    for one in source.parameters():
+        nn.init.normal_(one)
+    save_checkpoint(tmp_path / "last.ckpt", {"model": source.state_dict()})
+    other = build_san_pg(TINY, DecoderConfig(width=32, copy=True))
+    with caplog.at_level("INFO"):
+        load_first_weights(other, InitConfig(weights=str(tmp_path)))
+    theirs, state = other.state_dict(), source.state_dict()
+    assert all(torch.equal(theirs[name], state[name]) for name in state)
+    assert ("the copier starts anew" in caplog.text) == (not copies)
+
+
 @pytest.mark.parametrize("origin", ["baseline run", "SAN-PG's run", "SAN-PG's directory"])
 def test_a_run_and_a_texture_generator_start_a_network_with_another_head(tmp_path, origin, caplog):
     pooled = EncoderConfig(backbone=THIN, head="pool", embedding_dim=WIDTHS[-1])

@@ -87,7 +87,8 @@ def test_painted_clothes_have_the_colours_of_the_crops(samples, textures):
     def paint(batch):
         return np.stack([shown[crop.tobytes()] for crop in batch])
 
-    # In so few crops, lit so variously, a cloth's color follows the crop's only so far.
+    # In so few crops, lit so variously, a cloth's color follows the crop's only so far: measured
+    # were 0.73, 0.52, 0.94, 0.56 and 0.48. On real crops, below, more is asked.
     least = {"upper": 0.7, "lower": 0.5, "upper_chroma": 0.9, "lower_chroma": 0.5,
              "difference": 0.45}  # fmt: skip
     figures = judge_on_crops(paint, samples)

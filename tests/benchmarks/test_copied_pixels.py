@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.benchmarks.texture_floor import fitted, laid_out
+from tests.benchmarks.copied_pixels import fitted, laid_out
 
 
 def test_pixels_are_put_at_their_texels_and_the_rest_is_near_them():

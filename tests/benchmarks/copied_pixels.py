@@ -1,6 +1,6 @@
 """How near the true texture a copy of the crop's pixels comes, at their true texels.
 
-    python -m tests.benchmarks.texture_floor /made/pairs
+    python -m tests.benchmarks.copied_pixels /made/pairs
 
 On the held-out pairs, each pixel of a crop is put at the texel that it shows, by the rendered
 truth, and the texels between them take the color of the nearest one. It is compared with the true
