@@ -19,7 +19,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -150,6 +149,7 @@ def rendered_pairs(pairs: PITDataset, painters: dict[str, str], out: Path) -> No
 
 def copied_pixels(crops: CropSet, plain: str) -> Image.Image:
     """Draw crops, each with torso and legs as ``plain`` paints them and as ``san-pg`` does."""
+    from sanreid.train.pit.report import painted
     from sanreid.train.pit.tables import load_tables
     from sanreid.train.textures.generator import load_generator
 
@@ -158,8 +158,7 @@ def copied_pixels(crops: CropSet, plain: str) -> Image.Image:
     for weights in (plain, "san-pg"):
         generator = load_generator(weights)
         small = [load_crop(path, generator.encoder.input_size) for path in crops.paths]
-        textures = generator.paint(torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)).textures
-        pictures = ((textures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+        pictures = np.rint(painted(generator, np.stack(small))).astype(np.uint8)
         columns.append(list(np.where(off_body, np.uint8(255), pictures)[:, :210, :165]))
     parts = [np.hstack(part) for part in zip(*columns, strict=True)]
     return tiled(parts, columns=len(parts) // 2, width=1568)
