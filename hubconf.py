@@ -1,4 +1,4 @@
-"""``torch.hub.load("OWNER/sanreid", "san_r50")``: the released encoder as a plain network."""
+"""``torch.hub.load("OWNER/sanreid", "san_r50")``: the released encoders as plain networks."""
 
 dependencies = ["torch", "numpy", "PIL", "safetensors", "huggingface_hub", "tqdm"]
 
@@ -12,6 +12,18 @@ def san_r50(device: str = "auto") -> object:
     Args:
         device: ``"auto"`` (CUDA where there is a device, else the CPU) or what torch takes.
     """
+    return _module("san-r50", device)
+
+
+def san_r50_rendered(device: str = "auto") -> object:
+    """Return SA-Enc with the weights ``san-r50-rendered``, trained on crops of rendered people.
+
+    Its argument is that of :func:`san_r50`.
+    """
+    return _module("san-r50-rendered", device)
+
+
+def _module(name: str, device: str) -> object:
     from sanreid import SANEncoder  # noqa: PLC0415 - torch.hub lists names without it
 
-    return SANEncoder.from_pretrained("san-r50", device=device).module
+    return SANEncoder.from_pretrained(name, device=device).module

@@ -131,5 +131,5 @@ def test_the_documentation_builds_without_warnings(tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "index.html").is_file()
-    for made in ("notebooks/quickstart.html", "cards/san-r50.html"):
+    for made in ("notebooks/quickstart.html", "cards/san-r50.html", "cards/san-r50-rendered.html"):
         assert (tmp_path / made).is_file()

@@ -1,4 +1,4 @@
-"""``torch.hub`` finds the released encoder in a checkout."""
+"""``torch.hub`` finds the released encoders in a checkout."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.slow
 @pytest.mark.skipif(not (ROOT / "hubconf.py").is_file(), reason="hubconf.py is not beside tests/")
-def test_the_hub_loads_the_released_encoder():
-    module = torch.hub.load(str(ROOT), "san_r50", source="local", device="cpu")
+@pytest.mark.parametrize("name", ["san-r50", "san-r50-rendered"])
+def test_the_hub_loads_a_released_encoder(name):
+    module = torch.hub.load(str(ROOT), name.replace("-", "_"), source="local", device="cpu")
     assert not module.training
     crop = torch.rand(1, 3, 256, 128, generator=torch.Generator().manual_seed(0))
-    expected = SANEncoder.from_pretrained("san-r50", device="cpu").module
+    expected = SANEncoder.from_pretrained(name, device="cpu").module
     with torch.inference_mode():
         torch.testing.assert_close(module(crop).embedding, expected(crop).embedding)

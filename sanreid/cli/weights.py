@@ -117,6 +117,7 @@ def _local_names() -> list[str]:
     """Bundled weights, and those of the Hub that are in its cache."""
     from sanreid.errors import ChecksumError, WeightsError
     from sanreid.weights import list_weights, verify
+    from sanreid.weights.manifest import is_left_out
 
     names = []
     for name, entry in list_weights().items():
@@ -128,6 +129,9 @@ def _local_names() -> list[str]:
             except WeightsError:
                 print(f"{name}: not downloaded")
                 continue
+        elif is_left_out(entry):
+            print(f"{name}: not in this installation")
+            continue
         names.append(name)
     return names
 
@@ -161,9 +165,17 @@ def _row(entry: WeightsEntry, default: str) -> dict[str, Any]:
         "dim": entry.config.get("embedding_dim"),
         "input": f"{height} x {width}" if height else None,
         "MB": round(entry.size_bytes / 1e6),
-        "where": "bundled" if entry.hub is None else f"Hub, {entry.hub.repo_id}",
+        "where": _where(entry),
         "licence": entry.license,
     }
+
+
+def _where(entry: WeightsEntry) -> str:
+    from sanreid.weights.manifest import is_left_out
+
+    if entry.hub is not None:
+        return f"Hub, {entry.hub.repo_id}"
+    return "the repository" if is_left_out(entry) else "bundled"
 
 
 def _record(entry: WeightsEntry, default: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sanreid.errors import ChecksumError, InputError, UnknownWeightsError, Weigh
 from sanreid.utils.arguments import check_kind
 from sanreid.utils.arrays import shown
 from sanreid.weights.hub import check_cached, hub_file
-from sanreid.weights.manifest import WeightsEntry, bundled_path, read_manifest
+from sanreid.weights.manifest import WeightsEntry, bundled_path, is_left_out, read_manifest
 from sanreid.weights.record import find_entry
 from sanreid.weights.storage import CONFIG_NAME, WEIGHTS_NAME, check_file, read_config
 
@@ -150,6 +150,12 @@ def fetch(
         )
     if path is None:
         raise WeightsError(f"The manifest's row {entry.name!r} says nowhere where its file is.")
+    if is_left_out(entry):
+        raise WeightsError(
+            f"{entry.name!r} is not in this installation: there is no {path}. Wheels come without "
+            "it, to stay small. Copy the file there from sanreid/pretrained in the repository, or "
+            "install a clone with pip install -e ."
+        )
     try:
         check_file(path, sha256=entry.sha256, size_bytes=entry.size_bytes, name=entry.name)
     except ChecksumError as error:

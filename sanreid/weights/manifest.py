@@ -1,8 +1,9 @@
 """The list of released weights: ``weights_manifest.json``, read and checked.
 
-One row per name: where the file lies (in the package, or on the Hugging Face Hub at one commit),
-its SHA-256 and size, how the network is built, under which terms it may be used, what it was
-trained on and what it reaches. Reading it costs neither torch nor the network.
+One row per name: where the file lies (in the package, only in the repository, or on the Hugging
+Face Hub at one commit), its SHA-256 and size, how the network is built, under which terms it may
+be used, what it was trained on and what it reaches. Reading it needs neither torch nor the
+network.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ class WeightsEntry:
             by which ``command``; fractions.
         trained_with: ``commit``, ``config``, ``steps`` and ``seed`` of the training run, as far as
             known.
-        file: Place of a bundled file, relative to the folder the package lies in; None for one
-            on the Hub.
+        file: Path of a file in the repository, relative to the folder the package lies in; wheels
+            have it for encoders only. None for one on the Hub.
         hub: Place of a file on the Hub; None for a bundled one.
     """
 
@@ -170,6 +171,15 @@ def read_json(path: Path, what: str) -> Any:  # noqa: ANN401 - any JSON value
 def bundled_path(entry: WeightsEntry) -> Path | None:
     """Return the path of the bundled file of ``entry``; None for one on the Hub."""
     return None if entry.file is None else PACKAGE.parent / entry.file
+
+
+def is_left_out(entry: WeightsEntry) -> bool:
+    """Return whether this installation lacks the file of ``entry``, as one from a wheel may.
+
+    Wheels contain encoders only; texture generators, used only in training, are in the repository.
+    """
+    path = bundled_path(entry)
+    return path is not None and entry.role != "encoder" and not path.is_file()
 
 
 def _manifest_path() -> Path:

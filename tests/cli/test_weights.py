@@ -14,7 +14,19 @@ import torch
 
 from sanreid import weights
 from sanreid.errors import ChecksumError, WeightsError
-from sanreid.weights import list_weights
+from sanreid.weights import list_weights, manifest
+
+
+@pytest.fixture
+def without_generator(tmp_path, monkeypatch):
+    """An installation from the wheel, which contains only the encoders' files."""
+    for name, entry in list_weights().items():
+        if entry.role == "encoder" and entry.file is not None:
+            (tmp_path / entry.file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / entry.file).symlink_to(weights.verify(name))
+    copy = tmp_path / "sanreid" / "weights_manifest.json"
+    copy.write_bytes(manifest._manifest_path().read_bytes())
+    monkeypatch.setattr(manifest, "PACKAGE", copy.parent)
 
 
 def test_list_says_the_terms(run, run_json):
@@ -77,6 +89,32 @@ def test_download_of_bundled_weights_is_a_look(run):
     assert "already pinned" in err
 
 
+def where_listed(run):
+    """Return where each file is, by the name of the weights."""
+    _, text, _ = run("weights", "list", "--csv")
+    return {row["name"]: row["where"] for row in csv.DictReader(io.StringIO(text))}
+
+
+@pytest.mark.usefixtures("without_generator")
+def test_what_the_wheel_leaves_out_is_named(run):
+    status, text, _ = run("weights", "verify")
+    assert status == 0
+    assert "san-pg: not in this installation\n" in text
+    assert "san-r50: ok" in text
+    where = where_listed(run)
+    assert (where["san-r50"], where["san-pg"]) == ("bundled", "the repository")
+    for command in ("verify", "download"):
+        status, _, err = run("weights", command, "san-pg")
+        assert status == 1
+        assert "'san-pg' is not in this installation" in err
+        assert "Copy the file there from sanreid/pretrained in the repository" in err
+
+
+def test_where_the_generators_file_is(run):
+    here = (manifest.PACKAGE / "pretrained" / "san-pg.safetensors").is_file()
+    assert where_listed(run)["san-pg"] == ("bundled" if here else "the repository")
+
+
 def test_convert_hands_its_options_on(run, monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(weights, "convert", lambda *args, **options: calls.append((args, options)))
@@ -114,8 +152,10 @@ def test_convert_of_something_else(run, tmp_path):
 
 
 def test_verify_all_says_what_is_not_here_and_stops_at_what_is_wrong(run, monkeypatch):
-    entries = {"far": SimpleNamespace(hub="a/b", sha256="00"), "near": SimpleNamespace(hub=None)}
-    entries["near"].sha256 = "11"
+    entries = {
+        "far": SimpleNamespace(hub="a/b", file=None, role="encoder", sha256="00"),
+        "near": SimpleNamespace(hub=None, file="near", role="encoder", sha256="11"),
+    }
     state = {"far": WeightsError("not cached")}
 
     def verify(name):

@@ -56,6 +56,21 @@ def test_the_list_states_terms_and_training_data(located):
     assert not any("Market" in metric["dataset"] for metric in entry.metrics)  # seen in training
 
 
+def test_the_encoder_of_rendered_people_states_its_data_and_terms():
+    entry = weights.list_weights()["san-r50-rendered"]
+    (data,) = entry.training_data
+    assert "rendered" in data["name"]
+    assert (data["identities"], data["crops"]) == (3_000, 30_750)
+    path = weights.verify("san-r50-rendered")
+    assert path.stat().st_size == entry.size_bytes <= 50_000_000
+    terms = (path.parent / "LICENSE").read_text(encoding="utf-8")
+    section = terms.partition("\nsan-r50-rendered.safetensors\n")[2]
+    section = section.partition("\nsan-pg.safetensors\n")[0]
+    for words in ("ImageNet", "person-reidentification-retail-0277", "rendered people alone"):
+        assert words in section
+        assert words in entry.license
+
+
 def test_the_licence_is_distributed_with_the_weights(located):
     terms = (located.path.parent / "LICENSE").read_text(encoding="utf-8")
     for words in ("Market-1501", "CUHK03", "CUHK01", "non-commercial research", "MIT"):

@@ -54,7 +54,7 @@ NOTHING = ["san-r5", "./nowhere", "a/b/c", "../x/y", "/owner", "a b", "", "~nobo
 @pytest.mark.parametrize("name", [*NOTHING, "long" * 2000])
 def test_an_unknown_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UnknownWeightsError, match="Known: san-pg, san-r50"):
+    with pytest.raises(UnknownWeightsError, match="Known: san-pg, san-r50, san-r50-rendered"):
         weights.locate(name)
 
 

@@ -18,6 +18,10 @@ def add_to(commands: Commands, name: str) -> None:
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="the directory to write")
     parser.add_argument("--float32", action="store_true", help="do not store float16")
+    parser.add_argument(
+        "--input-size", type=int, nargs=2, metavar=("H", "W"),
+        help="resize crops to this size (default: that of the run)",
+    )  # fmt: skip
     parser.set_defaults(run=_run)
 
 
@@ -25,7 +29,10 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.train.loop.provenance import MANIFEST_ROW  # noqa: PLC0415 - fast --help
     from sanreid.train.tools.export import export_run  # noqa: PLC0415 - as above
 
-    out = export_run(args.folder, args.out, which=args.which, half=not args.float32)
+    size = None if args.input_size is None else (args.input_size[0], args.input_size[1])
+    out = export_run(
+        args.folder, args.out, which=args.which, half=not args.float32, input_size=size
+    )
     row = json.loads((out / MANIFEST_ROW).read_text(encoding="utf-8"))
     if row["role"] == "texture-generator":
         say(f"{out}: paint with python -m sanreid.train textures CROPS OUT --weights {out}")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sanreid.errors import InputError
 from sanreid.train.checkpoint import encoder_state, load_run, network_state
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
@@ -26,7 +28,14 @@ from sanreid.weights.storage import save_directory
 __all__ = ["export_run"]
 
 
-def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) -> Path:
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    which: str = "best",
+    half: bool = True,
+    input_size: tuple[int, int] | None = None,
+) -> Path:
     """Write the weights directory of a run, with their row for the manifest beside them.
 
     Args:
@@ -35,16 +44,22 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
         which: ``"best"`` by mAP, or ``"last"``.
         half: Store convolutions and matrices in float16, which halves the size; all other
             tensors stay in float32.
+        input_size: (height, width) in pixels to which the encoder resizes crops; the run's own
+            if None. At another size the figures that the run measured are left out of the row.
 
     Returns:
         ``out``.
 
     Raises:
+        ConfigError: ``input_size`` is out of range.
+        InputError: ``input_size`` is given for a texture generator, whose size is the run's.
         TrainingError: There is no such checkpoint.
         WeightsError: ``out`` cannot be written, or the weights hold NaN.
     """
     config, state = load_run(run, which=which)
     if config.is_san_pg:
+        if input_size is not None:
+            raise InputError("A texture generator reads crops of the run's size; give no other.")
         return _export_generator(out, config, state)
     learned = encoder_state(state)
     if config.clusters.learn == "map":
@@ -53,9 +68,12 @@ def export_run(run: Path, out: Path, *, which: str = "best", half: bool = True) 
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in learned.items()
     }
-    row = manifest_row(config, state)
+    encoder = replace(config.encoder, input_size=input_size or config.encoder.input_size)
+    row = manifest_row(config, state) | {"config": encoder.to_dict()}
+    if encoder != config.encoder:
+        row["metrics"] = []
     draft = WeightsEntry(sha256="0" * 64, size_bytes=0, file="model.safetensors", **row)
-    save_directory(out, state_dict=tensors, config=config.encoder, entry=draft)
+    save_directory(out, state_dict=tensors, config=encoder, entry=draft)
     weights = out / "model.safetensors"
     row["sha256"], row["size_bytes"] = sha256_of(weights), weights.stat().st_size
     atomic_write_text(out / MANIFEST_ROW, json.dumps(row, indent=2) + "\n")

@@ -470,6 +470,22 @@ def test_export_refuses_a_folder_that_is_no_run(tmp_path):
         export_run(tmp_path, tmp_path / "out")
 
 
+def test_export_at_another_size_keeps_the_record_and_drops_the_figures(tiny_run, tmp_path):
+    Engine(tiny_run(run={"epochs": 1}, evaluation={"every": 1})).run()
+    run = tmp_path / "run"
+    own = export_run(run, tmp_path / "own")
+    other = export_run(run, tmp_path / "other", input_size=(48, 40))
+    rows = [json.loads((out / "manifest_row.json").read_text()) for out in (own, other)]
+    assert rows[0]["metrics"]
+    assert not rows[1]["metrics"]
+    assert rows[1]["config"] == rows[0]["config"] | {"input_size": [48, 40]}
+    assert rows[1]["trained_with"] == rows[0]["trained_with"]
+    assert SANEncoder.from_pretrained(other).input_size == (48, 40)
+    with pytest.raises(ConfigError, match="input_size must be"):
+        export_run(run, tmp_path / "wrong", input_size=(48, 0))
+    assert not (tmp_path / "wrong").exists()
+
+
 def test_the_average_is_what_is_exported(tiny_run, tmp_path):
     Engine(tiny_run(run={"max_steps": 3}, ema={"decay": 0.9})).run()
     state = load_checkpoint(tmp_path / "run" / "last.ckpt")
