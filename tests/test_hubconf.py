@@ -18,7 +18,11 @@ ROOT = Path(__file__).parents[1]
 def test_the_hub_loads_a_released_encoder(name):
     module = torch.hub.load(str(ROOT), name.replace("-", "_"), source="local", device="cpu")
     assert not module.training
-    crop = torch.rand(1, 3, 256, 128, generator=torch.Generator().manual_seed(0))
-    expected = SANEncoder.from_pretrained(name, device="cpu").module
+    height, width = SANEncoder.from_pretrained(name, device="cpu").input_size
+    described = torch.hub.help(str(ROOT), name.replace("-", "_"), source="local")
+    assert f"(N, 3, {height}, {width})" in described
+    encoder = SANEncoder.from_pretrained(name, device="cpu")
+    crop = torch.rand(1, 3, *encoder.input_size, generator=torch.Generator().manual_seed(0))
+    expected = encoder.module
     with torch.inference_mode():
         torch.testing.assert_close(module(crop).embedding, expected(crop).embedding)

@@ -179,4 +179,5 @@ def _where(entry: WeightsEntry) -> str:
 
 
 def _record(entry: WeightsEntry, default: str) -> dict[str, Any]:
-    return {**dataclasses.asdict(entry), "default": entry.name == default}
+    where = {"where": _where(entry), "default": entry.name == default}
+    return {**dataclasses.asdict(entry), **where}

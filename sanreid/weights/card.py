@@ -148,7 +148,11 @@ def _training_data(entry: WeightsEntry | None) -> str:
 def _training(entry: WeightsEntry | None) -> str:
     used = (entry.trained_with if entry else None) or {}
     settings = used.get("config")
-    parts = [settings] if isinstance(settings, str) else _describe_settings(settings or {})
+    parts = (
+        [settings]
+        if isinstance(settings, str)
+        else _describe_settings(settings or {}, reads=(entry.config if entry else {}))
+    )
     if used.get("steps") is not None:
         parts.append(f"{used['steps']} steps")
     if used.get("seed") is not None:
@@ -164,14 +168,17 @@ def _training(entry: WeightsEntry | None) -> str:
     )
 
 
-def _describe_settings(settings: Mapping[str, Any]) -> list[str]:
-    """Describe the most telling settings."""
+def _describe_settings(settings: Mapping[str, Any], *, reads: Mapping[str, Any]) -> list[str]:
+    """Describe the most telling settings; ``reads`` has the size of the encoder's crops."""
     parts = []
+    own = settings.get("encoder", {}).get("input_size")
     if epochs := settings.get("run", {}).get("epochs"):
         steps = [
             f"to epoch {step['until_epoch']} at {step['size'][0]} x {step['size'][1]}"
             for step in settings["run"].get("sizes", ())
         ]
+        if own and (steps or tuple(own) != tuple(reads.get("input_size", own))):
+            steps.append(f"{'then ' if steps else ''}at {own[0]} x {own[1]}")
         parts.append(", ".join([counted(epochs, "epoch", "epochs"), *steps]))
     if weights := settings.get("init", {}).get("weights"):
         parts.append(f"started from `{weights}`")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -179,7 +180,9 @@ def is_left_out(entry: WeightsEntry) -> bool:
     Wheels contain encoders only; texture generators, used only in training, are in the repository.
     """
     path = bundled_path(entry)
-    return path is not None and entry.role != "encoder" and not path.is_file()
+    if path is None or entry.role == "encoder":
+        return False
+    return not os.path.isfile(path)  # noqa: PTH113 - no error where the folder cannot be read
 
 
 def _manifest_path() -> Path:

@@ -45,6 +45,7 @@ def epochs_of(table, args, cache):
                 f"data.sources.0.folder={str(table)!r}",
                 f"data.cache_dir={str(cache)!r}",
                 f"run.output={run!r}",
+                *([f"init.weights={args.weights!r}"] if args.weights else []),
                 *args.overrides,
             ],
         )

@@ -96,12 +96,13 @@ def where_listed(run):
 
 
 @pytest.mark.usefixtures("without_generator")
-def test_what_the_wheel_leaves_out_is_named(run):
+def test_what_the_wheel_leaves_out_is_named(run, run_json):
     status, text, _ = run("weights", "verify")
     assert status == 0
     assert "san-pg: not in this installation\n" in text
     assert "san-r50: ok" in text
     where = where_listed(run)
+    assert where == {row["name"]: row["where"] for row in run_json("weights", "list")}
     assert (where["san-r50"], where["san-pg"]) == ("bundled", "the repository")
     for command in ("verify", "download"):
         status, _, err = run("weights", command, "san-pg")

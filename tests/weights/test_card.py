@@ -83,6 +83,20 @@ def test_initial_weights_are_reported():
     assert "baseline" not in card
 
 
+def test_sizes_of_the_training_are_reported_where_they_are_not_the_encoders():
+    run = {"epochs": 5, "sizes": [{"until_epoch": 4, "size": [128, 64]}]}
+    for tree, told in (
+        ({"run": run}, "5 epochs, to epoch 4 at 128 x 64, then at 96 x 48. All"),
+        ({"run": {"epochs": 5}}, "5 epochs, at 96 x 48. All"),
+    ):
+        trained_with = {"config": tree | {"encoder": {"input_size": [96, 48]}}}
+        entry = a_runs_own(trained_with=trained_with)
+        assert f"## Training\n\n{told}" in weights.model_card(EncoderConfig(), entry=entry)
+    same = {"run": {"epochs": 5}, "encoder": {"input_size": [256, 128]}}
+    card = weights.model_card(EncoderConfig(), entry=a_runs_own(trained_with={"config": same}))
+    assert "## Training\n\n5 epochs. All" in card
+
+
 def test_a_teacher_is_reported():
     tree = {"run": {"epochs": 1}, "loss": {"teacher": {"weights": "teacher.xml"}}}
     card = weights.model_card(EncoderConfig(), entry=a_runs_own(trained_with={"config": tree}))

@@ -68,7 +68,9 @@ def export_run(
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in learned.items()
     }
-    encoder = replace(config.encoder, input_size=input_size or config.encoder.input_size)
+    encoder = config.encoder
+    if input_size is not None:
+        encoder = replace(encoder, input_size=input_size)
     row = manifest_row(config, state) | {"config": encoder.to_dict()}
     if encoder != config.encoder:
         row["metrics"] = []

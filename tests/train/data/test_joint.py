@@ -31,6 +31,7 @@ from sanreid.train.textures.targets import (
     open_atlas,
 )
 from sanreid.train.textures.writer import TextureWriter
+from sanreid.train.tools.export import export_run
 
 CPU = torch.device("cpu")
 
@@ -441,6 +442,8 @@ def test_san_pg_trains_on_pairs_alone_and_is_exported(
     assert "sanreid.train textures CROPS OUT" in capsys.readouterr().out
     row = json.loads((out / "manifest_row.json").read_text())
     assert row["role"] == "texture-generator"
+    with pytest.raises(InputError, match="reads crops of the run's size"):
+        export_run(tmp_path / "run", tmp_path / "other", input_size=(64, 32))
     painted = load_generator(out).paint(torch.zeros(2, 3, 64, 32, dtype=torch.uint8))
     assert painted.textures.shape == (2, 3, 256, 256)
 

@@ -481,8 +481,12 @@ def test_export_at_another_size_keeps_the_record_and_drops_the_figures(tiny_run,
     assert rows[1]["config"] == rows[0]["config"] | {"input_size": [48, 40]}
     assert rows[1]["trained_with"] == rows[0]["trained_with"]
     assert SANEncoder.from_pretrained(other).input_size == (48, 40)
-    with pytest.raises(ConfigError, match="input_size must be"):
-        export_run(run, tmp_path / "wrong", input_size=(48, 0))
+    command = ["export", str(run), str(tmp_path / "cli"), "--input-size", "48", "40", "--quiet"]
+    assert main(command) == 0
+    assert SANEncoder.from_pretrained(tmp_path / "cli").input_size == (48, 40)
+    for wrong in ((48, 0), ()):
+        with pytest.raises(ConfigError, match="input_size must be"):
+            export_run(run, tmp_path / "wrong", input_size=wrong)
     assert not (tmp_path / "wrong").exists()
 
 
