@@ -24,7 +24,7 @@ SITES = {
 }
 FORMS = {
     "arxiv.org": r"/abs/\d{4}\.\d{5}",
-    "github.com": r"/[\w.-]+/[\w.-]+(/(blob|tree)/.+)?",
+    "github.com": r"/[\w.-]+/[\w.-]+(/(blob|tree)/.+|/issues/\d+)?",
 }
 NOT_SHOWN = {
     "sanreid.datasets.DATASETS": "the readers of read_dataset, each of which is shown",
