@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,10 @@ ROOT = Path(__file__).parents[1]
 def test_the_hub_loads_a_released_encoder(name):
     module = torch.hub.load(str(ROOT), name.replace("-", "_"), source="local", device="cpu")
     assert not module.training
-    height, width = SANEncoder.from_pretrained(name, device="cpu").input_size
-    described = torch.hub.help(str(ROOT), name.replace("-", "_"), source="local")
-    assert f"(N, 3, {height}, {width})" in described
     encoder = SANEncoder.from_pretrained(name, device="cpu")
-    crop = torch.rand(1, 3, *encoder.input_size, generator=torch.Generator().manual_seed(0))
-    expected = encoder.module
+    height, width = encoder.input_size
+    described = runpy.run_path(str(ROOT / "hubconf.py"))[name.replace("-", "_")].__doc__
+    assert f"(N, 3, {height}, {width})" in described
+    crop = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        torch.testing.assert_close(module(crop).embedding, expected(crop).embedding)
+        torch.testing.assert_close(module(crop).embedding, encoder.module(crop).embedding)
