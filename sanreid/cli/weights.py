@@ -179,5 +179,5 @@ def _where(entry: WeightsEntry) -> str:
 
 
 def _record(entry: WeightsEntry, default: str) -> dict[str, Any]:
-    where = {"where": _where(entry), "default": entry.name == default}
-    return {**dataclasses.asdict(entry), **where}
+    record = dataclasses.asdict(entry)
+    return {**record, "where": _where(entry), "default": entry.name == default}
