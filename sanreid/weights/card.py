@@ -94,7 +94,7 @@ def _license_name(entry: WeightsEntry | None) -> str:
     if entry is None:
         return "not-recorded"
     is_research = any("research" in data["terms"].lower() for data in entry.training_data)
-    return "research-only-data" if is_research else "terms-of-the-training-data"
+    return "research-only-data" if is_research else "described-in-this-card"
 
 
 def _licence(entry: WeightsEntry | None) -> str:
@@ -219,9 +219,9 @@ def _limits(entry: WeightsEntry | None) -> str:
     return (
         f"{seen}Made for whole people, upright, one in a crop. Accuracy falls on cameras, places, "
         "clothing and seasons unlike those of the training data; a change of clothes, heavy "
-        "occlusion and very small crops defeat it. No measurement of differences between groups "
-        "of people is recorded. A similarity is not a proof of identity: thresholds must "
-        "be set on your own data and matches looked at by a person."
+        "occlusion and very small crops defeat it. No accuracy by group of people (age, sex, "
+        "skin colour, dress, wheelchair use) is recorded. A similarity is not a proof of "
+        "identity: thresholds must be set on your own data and matches looked at by a person."
     )
 
 

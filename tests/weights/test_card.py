@@ -67,7 +67,7 @@ def a_runs_own(**changes):
 
 def test_the_card_of_user_weights_makes_no_false_claims():
     card = weights.model_card(EncoderConfig(), entry=a_runs_own())
-    assert ModelCard(card).data.license_name == "terms-of-the-training-data"
+    assert ModelCard(card).data.license_name == "described-in-this-card"
     assert "Market" not in card
     assert "a baseline: trained without texture supervision" in card
     assert "## Training\n\nWeights of the loss's terms: identity 1; seed 3. All settings" in card
