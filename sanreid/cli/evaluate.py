@@ -162,6 +162,8 @@ def _read_all(folders: list[Path], args: argparse.Namespace) -> list[CropSet]:
 
 def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
     """Apply ``--pids`` and ``--pids-exclude``."""
+    from sanreid.datasets.listed import are_listed
+
     for file, keep in ((args.pids, True), (args.pids_exclude, False)):
         if file is None:
             continue
@@ -169,13 +171,7 @@ def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
             words = file.read_text(encoding="utf-8").split()
         except UnicodeDecodeError:
             raise InputError(f"{file} is not a text of {_FILTERS}.") from None
-        numbers = {int(word) for word in words if word.lstrip("-").isdigit()}
-        labels = crops.labels or [""] * len(crops)
-        listed = [
-            pid in numbers or label in words
-            for pid, label in zip(crops.pids.tolist(), labels, strict=True)
-        ]
-        crops = crops.select([which == keep for which in listed])
+        crops = crops.select(are_listed(crops, words) == keep)
         if not len(crops):
             raise DatasetError(f"No crop is left of {crops.name} after {file} was applied.")
     return crops

@@ -28,8 +28,9 @@ class CropSet:
         pids: (N,) int64, person identities as the data names them. Where people have names that
             are no numbers, pids count them within this set only.
         camids: (N,) int64, cameras as the data names them.
-        keys: N distinct names that stay the same when the folder moves; the textures made for
-            the crops are filed under them. Left out: the path's last two parts.
+        keys: N distinct names that stay the same when the folder moves and keeps its own name;
+            the textures made for the crops are filed under them. Left out: the path's last two
+            parts.
         labels: N identity names where the data names people by folders or by text, else empty.
         split: ``"train"``, ``"query"``, ``"gallery"`` or empty.
         ignored_pids: pids that are no single person: -1 is junk everywhere; Market-1501 adds 0,

@@ -11,6 +11,7 @@ import pytest
 
 from sanreid import evaluate
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_csv, read_folders
+from sanreid.datasets.listed import are_listed
 from sanreid.datasets.people import PersonNumbers, number_people, people_of
 from sanreid.errors import InputError
 from tests.datasets.replicas import write
@@ -160,3 +161,22 @@ def test_names_survive_the_way_to_another_process(protocol):
         np.eye(2), copied.pids, [0, 1], np.eye(2)[::-1].copy(), other.pids, [2, 3]
     )  # bert, whom the sets number 1 and 0
     assert (report.num_valid_queries, report.rank1) == (1, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("folders", "words", "wanted"),
+    [
+        (["1", "2", "10", "guest"], ["1", "2"], {"1", "2"}),  # counted, 10 is 1
+        (["0001", "2", "10", "guest"], ["1", "guest"], {"0001", "guest"}),
+        (["7", "07", "8"], ["7", "8"], {"7", "8"}),
+        (["anna", "bob", "carl"], ["1", "carl"], {"bob", "carl"}),  # nobody is named by a number
+        (["anna", "7", "-1"], ["-1"], {"-1"}),
+        (["0001", "0002"], ["2"], {"0002"}),
+    ],
+)
+def test_a_number_of_a_list_is_somebodys_name_before_it_is_a_count(
+    tmp_path, folders, words, wanted
+):
+    crops = read_crops(write(tmp_path, *(f"{n}/c1.jpg" for n in folders)), names="folders")
+    kept = crops.select(are_listed(crops, words))
+    assert {path.parent.name for path in kept.paths} == wanted

@@ -37,7 +37,7 @@ from sanreid.datasets.published.layouts import Layout, check_counts
 from sanreid.datasets.published.matfile import read_mat
 from sanreid.datasets.registry import register_dataset
 from sanreid.utils.arguments import as_count, check_choice
-from sanreid.utils.paths import is_file, is_folder
+from sanreid.utils.paths import as_path, is_file, is_folder
 
 __all__ = ["read_cuhk03"]
 
@@ -87,14 +87,15 @@ def read_cuhk03(
     """
     check_choice(boxes, "boxes", ("labeled", "detected"))
     check_choice(protocol, "protocol", ("new", "classic"))
-    sorted_copy = _sorted_copy(Path(root), boxes)
+    folder = as_path(root, "the folder of CUHK03")
+    sorted_copy = _sorted_copy(folder, boxes)
     if sorted_copy is not None and protocol == "new":
         return _read_np(sorted_copy, boxes, complete=complete)
     images = f"images_{boxes}"
     rules = "testsets.json"
     if protocol == "new":
         rules = f"cuhk03_new_protocol_config_{boxes}.mat"
-    _explain_extraction(Path(root), images)
+    _explain_extraction(folder, images)
     base = _LAYOUT.locate(root, (images, rules))
     crops = _LAYOUT.read(
         base, images, _FILE,
