@@ -42,14 +42,14 @@ def add_to(commands: Commands, name: str) -> None:
     parser.add_argument("out", type=Path, nargs="?", metavar="OUT", help="the file of the store")
     where = "a name in the manifest, a weights directory or the folder of a run"
     parser.add_argument("--weights", required=True, metavar="SAN_PG", help=where)
-    parser.add_argument("--names", default="auto", help="how the files of CROPS are named")
+    parser.add_argument("--names", help="how the files of the folder CROPS are named")
     parser.add_argument(
         "--batch-size", type=int, default=64, metavar="N", help="crops painted at once"
     )
     parser.add_argument("--quality", type=int, default=85, metavar="Q", help="JPEG quality")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -58,12 +58,16 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.train.textures.store import TextureStore  # noqa: PLC0415 - as above
     from sanreid.train.tools.textures import make_textures_of_run  # noqa: PLC0415 - as above
 
+    if args.out is None and args.names is not None:
+        args.usage_error("--names is for a folder; a configuration has data.sources.N.names")
+    if args.out is not None and args.overrides:
+        args.usage_error("--set is for a configuration; CROPS is a folder where OUT is given")
     options = {"batch_size": args.batch_size, "quality": args.quality}
     if args.out is None:
         config = load_config(args.crops, args.overrides)
         made = make_textures_of_run(config, _load(args), **options)
     else:
-        crops = read_crops(args.crops, names=args.names)
+        crops = read_crops(args.crops, names=args.names or "auto")
         made = [make_textures(crops, args.out, _load(args), **options)]
     for out in made:
         with TextureStore(out) as store:

@@ -27,7 +27,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -65,7 +65,8 @@ class TextureHeader:
         codec: ``"jpeg"``, ``"webp"`` or ``"png"``; only the last is lossless.
         quality: Quality of the lossy codecs, 1 to 100; they store color at half the resolution.
         confidence_size: (height, width) of the confidence maps; None if there are none.
-        about: Where the textures come from, JSON-able: generator, its weights, the commit.
+        about: Where the textures come from, JSON-able: ``generator``, its name, and ``digest``,
+            that of its weights.
 
     Raises:
         InputError: A value is out of range.
@@ -87,6 +88,15 @@ class TextureHeader:
             raise InputError(f"codec must be one of {get_args(Codec)}; got {self.codec!r}.")
         if not 1 <= self.quality <= 100:
             raise InputError(f"quality must be in [1, 100]; got {self.quality!r}.")
+
+    @property
+    def kind(self) -> TextureHeader:
+        """The properties that textures added later must have too.
+
+        A generator with a digest may have been loaded from anywhere: its name is left out.
+        """
+        known = self.about.keys() - ({"generator"} if "digest" in self.about else set())
+        return replace(self, about={name: self.about[name] for name in sorted(known)})
 
 
 def packed_header(header: TextureHeader) -> bytes:

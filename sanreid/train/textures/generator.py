@@ -16,18 +16,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sanreid.backends.device import compute_dtype, resolve_dtype
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, WeightsError
+from sanreid.inference.module_state import fingerprint
 from sanreid.train.checkpoint import load_run, network_state
 from sanreid.train.config import DecoderConfig
 from sanreid.train.networks.normalization import normalize_crops
 from sanreid.train.networks.san import SANPG, build_san_pg
 from sanreid.train.pit.tables import ATLAS_PATH
 from sanreid.train.textures.targets import load_atlas_tables, mirror_textures
-from sanreid.utils.files import atomic_write_text
+from sanreid.utils.files import atomic_write, atomic_write_text, make_folder
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
 from sanreid.weights.storage import load_into, read_state_dict
@@ -62,6 +63,11 @@ class Generator:
     mirror: Tensor
     name: str
     dtype: torch.dtype = torch.float32
+
+    @property
+    def digest(self) -> str:
+        """The hex digest of what paints, the same wherever the weights are."""
+        return fingerprint(nn.ModuleList(_parts(self.module).values()), self.encoder)
 
     @torch.inference_mode()
     def paint(self, crops: Tensor) -> Painted:
@@ -136,10 +142,7 @@ def load_generator(
         raise WeightsError(
             f"The configuration of {weights} is not that of a SAN-PG: {error}."
         ) from error
-    parts = [(module.encoder.trunk, "encoder.trunk."), (module.decoder, "decoder.")]
-    if module.copier is not None:
-        parts.append((module.copier, "copier."))
-    for part, prefix in parts:
+    for prefix, part in _parts(module).items():
         own = {k.removeprefix(prefix): x for k, x in state.items() if k.startswith(prefix)}
         floats = {k: x.float() for k, x in own.items() if x.is_floating_point()}
         load_into(part, floats, origin=str(weights))
@@ -149,25 +152,62 @@ def load_generator(
 
 
 def save_generator(
-    module: SANPG, encoder: EncoderConfig, decoder: DecoderConfig, directory: str | Path
+    module: SANPG,
+    encoder: EncoderConfig,
+    decoder: DecoderConfig,
+    directory: str | Path,
+    *,
+    half: bool = True,
 ) -> Path:
-    """Write a SAN-PG as ``config.json`` and ``model.safetensors``, its matrices in float16.
+    """Write a SAN-PG as ``config.json`` and ``model.safetensors``.
 
     The encoder's head is not needed for painting and is left out.
+
+    Args:
+        module: The network.
+        encoder: How its encoder is built and reads crops.
+        decoder: How its decoder is built.
+        directory: Created if missing; each of its two files is replaced whole or not at all.
+        half: Store matrices in float16; all other tensors stay in float32.
+
+    Returns:
+        The directory.
+
+    Raises:
+        WeightsError: The weights hold NaN or infinity, in float16 too, or ``directory`` cannot
+            be written.
     """
-    from safetensors.torch import save_file  # noqa: PLC0415 - only saving needs it
+    from safetensors.torch import save  # noqa: PLC0415 - only saving needs it
 
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     settings = {"encoder": encoder.to_dict(), "decoder": asdict(decoder)}
-    atomic_write_text(directory / _CONFIG, json.dumps(settings, indent=2) + "\n")
     kept = {
-        key: (value.half() if value.ndim > 1 else value).detach().cpu().contiguous()
+        key: (value.half() if half and value.ndim > 1 else value).detach().cpu().contiguous()
         for key, value in module.state_dict().items()
-        if key.startswith(("encoder.trunk.", "decoder.", "copier.")) and value.is_floating_point()
+        if key.startswith(tuple(_parts(module))) and value.is_floating_point()
     }
-    save_file(kept, directory / _WEIGHTS, metadata={"format": "pt"})
+    for key, value in kept.items():
+        if not value.isfinite().all():
+            raise WeightsError(f"{key} of the texture generator holds NaN or infinity.")
+    try:
+        make_folder(directory)
+        with atomic_write(directory / _WEIGHTS) as file:
+            file.write(save(kept, metadata={"format": "pt"}))
+        atomic_write_text(directory / _CONFIG, json.dumps(settings, indent=2) + "\n")
+    except OSError as error:
+        raise WeightsError(
+            f"The texture generator cannot be saved in {directory}: {error}."
+        ) from error
     return directory
+
+
+def _parts(module: SANPG) -> dict[str, nn.Module]:
+    """Return what paints, by the prefix of its keys."""
+    parts: dict[str, nn.Module] = {
+        "encoder.trunk.": module.encoder.trunk,
+        "decoder.": module.decoder,
+    }
+    return parts if module.copier is None else parts | {"copier.": module.copier}
 
 
 def _settings(path: Path) -> Mapping[str, Any]:

@@ -54,9 +54,8 @@ def make_textures(
     """
     if batch_size < 1:
         raise InputError(f"batch_size must be at least 1; got {batch_size}.")
-    header = TextureHeader(
-        quality=quality, confidence_size=(64, 64), about={"generator": generator.name}
-    )
+    about = {"generator": generator.name, "digest": generator.digest}
+    header = TextureHeader(quality=quality, confidence_size=(64, 64), about=about)
     started = time.monotonic()
     threads = threads or os.cpu_count() or 1
     with TextureWriter(out, header) as writer, ThreadPoolExecutor(threads) as pool:

@@ -135,6 +135,13 @@ class TextureStore:
                 list(pool.map(read, range(len(keys))))
         return TextureBatch(textures, confidences)
 
+    def checksum(self, key: str) -> int:
+        """Return the CRC-32 of a texture, as its record has it; the texture is not read."""
+        data = self._bytes
+        if data is None:
+            raise AssertionError("a store with textures has bytes")
+        return int(RECORD.unpack_from(data, self._offsets[key])[1])
+
     def verify(self) -> None:
         """Check the checksum of every texture.
 
@@ -190,7 +197,7 @@ class TextureStore:
             if end > size:
                 break
             name = data[start + RECORD.size : start + RECORD.size + lengths[0]]
-            offsets[name.decode(errors="replace")] = start
+            offsets[name.decode(errors="surrogateescape")] = start
             start = end
         return offsets, start
 

@@ -6,6 +6,7 @@ texel is the mirror image of which, which texels lie on the body) come from a sm
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,6 +120,12 @@ class TextureSource:
                     "python -m sanreid.train textures."
                 )
             self._of += [(store, key) for key in crops.keys]
+
+    @property
+    def digest(self) -> str:
+        """The hex digest of the textures of all crops, by their checksums."""
+        checksums = [0 if one is None else one[0].checksum(one[1]) for one in self._of]
+        return hashlib.sha256(np.array(checksums, "<u4").tobytes()).hexdigest()
 
     def __len__(self) -> int:
         return len(self._of)

@@ -36,7 +36,7 @@ class TextureWriter:
 
     Args:
         path: The file of the store; its folder is created if missing.
-        header: What the textures have in common; must equal that of an existing store.
+        header: What the textures have in common; of the same kind as that of an existing store.
 
     Raises:
         DatasetError: The file exists and is no texture store, is damaged, or has another header.
@@ -52,7 +52,7 @@ class TextureWriter:
             self._file.write(packed_header(header))
         else:
             with TextureStore(self.path) as store:
-                if store.header != header:
+                if store.header.kind != header.kind:
                     raise DatasetError(
                         f"{self.path} holds textures of another kind, so none can be added:\n"
                         f"  there  {store.header}\n  wanted {header}\n"
@@ -152,7 +152,7 @@ class TextureWriter:
             raise InputError(
                 f"Each key may be added once; {(known or list(keys))[0]!r} occurs twice."
             )
-        long = [key for key in keys if not 0 < len(key.encode()) < 2**16]
+        long = [key for key in keys if not 0 < len(_name(key)) < 2**16]
         if long:
             raise InputError(f"A key must be 1 to 65,535 bytes of UTF-8; got {long[0][:80]!r}.")
 
@@ -169,10 +169,15 @@ class TextureWriter:
 
 def _packed_record(key: str, texture: bytes, confidence: bytes) -> bytes:
     """Return one record from a compressed texture and a compressed confidence map, or b""."""
-    name = key.encode()
+    name = _name(key)
     lengths = RECORD.pack(b"", 0, len(name), len(texture), len(confidence))[CHECKED_FROM:]
     checked = b"".join((lengths, name, texture, confidence))
     return RECORD_MAGIC + zlib.crc32(checked).to_bytes(4, "little") + checked
+
+
+def _name(key: str) -> bytes:
+    """Encode a key; the bytes of a file name that are no UTF-8 come back as they were."""
+    return key.encode(errors="surrogateescape")
 
 
 def _on_cpu(tensor: Tensor) -> NDArray[np.uint8]:

@@ -60,7 +60,7 @@ def export_run(
     if config.is_san_pg:
         if input_size is not None:
             raise InputError("A texture generator reads crops of the run's size; give no other.")
-        return _export_generator(out, config, state)
+        return _export_generator(out, config, state, half=half)
     learned = encoder_state(state)
     if config.clusters.learn == "map":
         learned = with_map(_first_weights(config), learned["head.weight"])
@@ -88,10 +88,13 @@ def _first_weights(config: TrainConfig) -> dict[str, Tensor]:
     return {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
 
 
-def _export_generator(out: Path, config: TrainConfig, state: Mapping[str, Any]) -> Path:
+def _export_generator(
+    out: Path, config: TrainConfig, state: Mapping[str, Any], *, half: bool
+) -> Path:
     network = build_san_pg(config.encoder, config.decoder)
     network.load_state_dict(network_state(state))
-    weights = save_generator(network, config.encoder, config.decoder, out) / "model.safetensors"
+    save_generator(network, config.encoder, config.decoder, out, half=half)
+    weights = out / "model.safetensors"
     values = config_to_dict(config)
     row = {
         "name": config.run.name,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sanreid.datasets import read_crops
+from sanreid.errors import DatasetError
 from sanreid.train.pit import PITDataset
 from sanreid.train.textures.format import TextureHeader
 from sanreid.train.textures.writer import TextureWriter
@@ -36,22 +37,31 @@ def as_source(pairs: str | Path, out: str | Path, *, workers: int = 2) -> Path:
         The folder of the crops, ``out/crops``; ``textures.tex`` is beside it.
 
     Raises:
-        DatasetError: There are no pairs, or a shard is damaged.
+        DatasetError: There are no pairs, a shard is damaged, or ``out`` holds other crops or the
+            textures of other pairs.
     """
     data = PITDataset(pairs)
     folder = Path(out) / "crops"
     folder.mkdir(parents=True, exist_ok=True)
-    names = {}
-    for index, row in enumerate(data.rows):
-        name = f"{row['identity'] + 1:06d}_c{row['image'] + 1}_rendered_0.jpg"
-        names[name] = index
-        if not (folder / name).is_file():
-            with atomic_write(folder / name) as file:
-                file.write(data.jpeg(index))
-    crops = read_crops(folder, names="market1501")
-    index_of = {key: names[path.name] for key, path in zip(crops.keys, crops.paths, strict=True)}
-    header = TextureHeader(quality=92, about={"generator": f"rendered, {Path(pairs).name}"})
-    with TextureWriter(Path(out) / "textures.tex", header) as writer:
+    about = {"generator": f"rendered, {Path(pairs).name}", "digest": data.digest}
+    header = TextureHeader(quality=92, about=about)
+    with TextureWriter(Path(out) / "textures.tex", header) as writer:  # refuses other pairs
+        names = {}
+        for index, row in enumerate(data.rows):
+            name = f"{row['identity'] + 1:06d}_c{row['image'] + 1}_rendered_0.jpg"
+            names[name] = index
+            if not (folder / name).is_file():
+                with atomic_write(folder / name) as file:
+                    file.write(data.jpeg(index))
+        crops = read_crops(folder, names="market1501")
+        if others := [path for path in crops.paths if path.name not in names]:
+            raise DatasetError(
+                f"{others[0]} is not one of the crops of {pairs}; write to another folder, or "
+                "remove what is there."
+            )
+        index_of = {
+            key: names[path.name] for key, path in zip(crops.keys, crops.paths, strict=True)
+        }
         todo = [key for key in crops.keys if key not in writer]
         for begin in range(0, len(todo), _CHUNK):
             keys = todo[begin : begin + _CHUNK]

@@ -108,6 +108,9 @@ def test_pairs_become_a_source_with_identities_cameras_and_textures(folder, tmp_
     as_source(path, out)  # gone on with: only what is missing is written
     assert (out / "crops" / "000003_c2_rendered_0.jpg").is_file()
     assert (out / "textures.tex").stat().st_size == size
+    (out / "crops" / "000009_c1_rendered_0.jpg").write_bytes(b"of other pairs")
+    with pytest.raises(DatasetError, match=r"000009_c1_rendered_0.jpg is not one of the crops"):
+        as_source(path, out)
 
 
 def test_no_pairs(tmp_path, capsys):

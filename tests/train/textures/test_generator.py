@@ -10,12 +10,13 @@ from sanreid.config import EncoderConfig
 from sanreid.datasets import read_crops
 from sanreid.errors import DatasetError, InputError, WeightsError
 from sanreid.train.commands import main
+from sanreid.train.config import DecoderConfig
 from sanreid.train.config.loader import load_config
 from sanreid.train.data.sources import read_source
 from sanreid.train.networks.sa_dec import DecoderOutput
 from sanreid.train.pit.tables import load_tables
 from sanreid.train.textures.format import TextureHeader
-from sanreid.train.textures.generator import Generator, load_generator
+from sanreid.train.textures.generator import Generator, load_generator, save_generator
 from sanreid.train.textures.making import make_textures
 from sanreid.train.textures.store import TextureStore
 from sanreid.train.textures.writer import TextureWriter
@@ -76,6 +77,29 @@ def test_saving_and_loading_paints_the_same(tiny_generator, crops):
     assert 0 <= first.confidences.min() <= first.confidences.max() <= 1
 
 
+def test_a_generator_that_cannot_be_saved_leaves_the_old_one(tiny_generator, tmp_path):
+    generator = load_generator(tiny_generator)
+    assert load_generator(tiny_generator).digest == generator.digest
+    saved = (generator.module, TINY, DecoderConfig(width=32), tmp_path / "pg")
+    save_generator(*saved)
+    before = (tmp_path / "pg" / "model.safetensors").read_bytes()
+    save_generator(*saved, half=False)
+    assert len((tmp_path / "pg" / "model.safetensors").read_bytes()) > 1.9 * len(before)
+    save_generator(*saved)
+    assert (tmp_path / "pg" / "model.safetensors").read_bytes() == before
+    with torch.no_grad():
+        generator.module.decoder.paint.weight[0] = torch.nan
+    with pytest.raises(WeightsError, match=r"decoder.paint.weight .* NaN"):
+        save_generator(*saved)
+    assert generator.digest != load_generator(tiny_generator).digest
+    assert (tmp_path / "pg" / "model.safetensors").read_bytes() == before
+    (tmp_path / "file").touch()
+    with pytest.raises(WeightsError, match="cannot be saved"):
+        save_generator(
+            load_generator(tiny_generator).module, TINY, DecoderConfig(width=32), tmp_path / "file"
+        )
+
+
 def test_a_store_is_made_and_resumed(tiny_generator, crops, tmp_path):
     generator, out = load_generator(tiny_generator), tmp_path / "textures.bin"
     make_textures(crops.select(np.arange(3)), out, generator, batch_size=2)
@@ -104,6 +128,12 @@ def test_the_command(tiny_generator, crops, tmp_path, capsys):
     command = ["textures", str(folder), str(out), "--device", "cpu", "--weights"]
     assert main([*command, str(tiny_generator)]) == 0
     assert "5 textures" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([*command, str(tiny_generator), "--set", "run.seed=1"])
+    assert "--set is for a configuration" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["textures", "san-r50", "--weights", str(tiny_generator), "--names", "folders"])
+    assert "--names is for a folder" in capsys.readouterr().err
     assert main([*command, str(tmp_path / "none")]) == 1
     assert "neither a name in the manifest" in capsys.readouterr().err
 

@@ -195,6 +195,25 @@ def test_other_files_are_refused_and_left_alone(tmp_path):
         TextureStore(tmp_path / "nowhere")
 
 
+def test_a_generator_is_known_by_its_weights_not_by_where_they_are(tmp_path):
+    def header(name, digest):
+        return TextureHeader(size=(6, 4), about={"generator": name, "digest": digest})
+
+    for name in ("runs/pg", "/home/me/runs/pg"):
+        TextureWriter(tmp_path / "t.tex", header(name, "aa")).close()
+    with pytest.raises(DatasetError, match="textures of another kind"):
+        TextureWriter(tmp_path / "t.tex", header("runs/pg", "bb"))
+
+
+def test_a_file_name_that_is_no_utf_8_is_a_key_too(tmp_path):
+    key = "crops/caf\udce9.jpg"
+    with TextureWriter(tmp_path / "t.tex", TextureHeader(size=(6, 4), codec="png")) as writer:
+        writer.add([key], torch.zeros(1, 3, 6, 4, dtype=torch.uint8))
+    with TextureStore(tmp_path / "t.tex") as store:
+        assert store.keys == (key,)
+        assert store.batch([key]).textures.shape == (1, 3, 6, 4)
+
+
 def test_another_header_is_refused(store):
     with pytest.raises(
         DatasetError, match=r"textures of another kind(.|\n)*there .*size=\(6, 4\)"
