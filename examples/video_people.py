@@ -152,7 +152,7 @@ class People:
         seen = defaultdict(list)
         for camid, start, end, pid in sorted(self._spans, key=lambda span: span[1]):
             seen[pid].append(f"camera {camid} from {start:.1f} to {end:.1f} s")
-        for pid in sorted(seen):
+        for pid in sorted(seen, key=str):
             print(f"person {pid}: {', '.join(seen[pid])}")
 
 

@@ -133,7 +133,7 @@ def _settings(args: argparse.Namespace) -> list[str]:
         settings["data.sources.0.names"] = args.names
     if args.size is not None:
         settings["encoder.input_size"] = list(args.size)
-    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    return [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()]
 
 
 def _size(text: str) -> tuple[int, int]:

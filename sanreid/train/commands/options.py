@@ -15,7 +15,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # n
 def common() -> argparse.ArgumentParser:
     """Return the options of every command."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--quiet", action="store_true", help="print only errors")
+    parser.add_argument("--quiet", action="store_true", help="print only results and errors")
     return parser
 
 

@@ -78,6 +78,15 @@ class SourceConfig:
         except InputError as error:
             raise ConfigError(f"data source: {error}") from None
         require(
+            not self.dataset or self.names == AUTO,
+            f"data source: names is for a folder of crops; the data set {self.dataset!r} knows "
+            "its own.",
+        )
+        require(
+            bool(self.dataset) or (self.split == "train" and not self.options),
+            f"data source: split and options are of a dataset; {self.folder} is given without.",
+        )
+        require(
             self.max_identities >= 0,
             f"data source: max_identities must be at least 0; got {self.max_identities}.",
         )

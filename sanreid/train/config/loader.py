@@ -161,7 +161,7 @@ def _toml_value(text: str) -> Any:  # noqa: ANN401 - any TOML value
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        return text.strip()
 
 
 def _expand(value: Any, key: str) -> Any:  # noqa: ANN401 - a tree of TOML values
@@ -181,7 +181,8 @@ def _expand(value: Any, key: str) -> Any:  # noqa: ANN401 - a tree of TOML value
             )
         return os.environ[name]
 
-    return _VARIABLE.sub(variable, value)
+    text = _VARIABLE.sub(variable, value)
+    return os.path.expanduser(text) if text.startswith("~/") else text  # noqa: PTH111 - not each is a path
 
 
 def _build(kind: Any, values: Any, path: str) -> Any:  # noqa: ANN401 - any of the dataclasses

@@ -45,7 +45,7 @@ class EvaluationSetConfig:
     def __post_init__(self) -> None:
         require(bool(self.sources), f"evaluation set {self.name!r} has no sources.")
         require(
-            not (self.queries == "all" and self.gallery == "rest"),
+            bool(self.query_sources) or not (self.queries == "all" and self.gallery == "rest"),
             f"evaluation set {self.name!r}: with queries = 'all' no crop is left for "
             "gallery = 'rest'; use 'all' or 'other_cameras'.",
         )

@@ -147,6 +147,11 @@ class TrainConfig:
             "clusters.enabled takes no shares of data.sources: a cluster may have crops of "
             "several. Leave share out.",
         )
+        require(
+            bool(self.data.sources) or not self.pit.folder or self.pit.weight > 0,
+            "There are synthetic pairs and no data.sources (SAN-PG): with pit.weight = 0 nothing "
+            "is learned.",
+        )
         if self.clusters.learn == "map":
             self._check_map()
         require(

@@ -89,10 +89,12 @@ class CropBatches:
             self.tables = open_atlas(data).to(device)
             if any(source.textures for source in sources):
                 self._textures = TextureSource(sources, sets)
+                self.digest = f"{self.digest} {self._textures.digest}"
             if config.pit.folder:
                 check_share(config)
                 self.pairs = Pairs(config.pit, size=config.encoder.input_size, device=on_device)
                 self.training_data.append(self.pairs.describe())
+                self.digest = f"{self.digest} {self.pairs.digest}"
         self._taught: Tensor | None = None
         self.teacher_dim = 0
         if config.loss.teacher.weights:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sanreid.datasets import CropSet
+from sanreid.errors import ConfigError
 from sanreid.train.config import TeacherConfig, TrainConfig
 from sanreid.train.data.batches import Batch, Raw
 from sanreid.train.data.cluster_batches import ClusterBatches
@@ -15,6 +16,7 @@ from sanreid.train.data.store import CropStore
 from sanreid.train.losses.objective import Targets
 from sanreid.train.runtime import to_device
 from sanreid.train.teacher.embeddings import teacher_embeddings
+from sanreid.weights import locate
 
 __all__ = ["MapBatches"]
 
@@ -43,6 +45,12 @@ class MapBatches(ClusterBatches):
         return Batch(raw.indices, self.rows[indices], targets)
 
     def _open_store(self, crops: CropSet, config: TrainConfig) -> CropStore:
+        theirs = locate(config.init.weights).config
+        if theirs != config.encoder:
+            raise ConfigError(
+                f"clusters.learn = 'map' learns on the embeddings of {config.init.weights}, as it "
+                f"is: [encoder] must be {theirs.to_dict()}; got {config.encoder.to_dict()}."
+            )
         folder = Path(config.data.cache_dir or Path(config.run.output) / "cache")
         teacher = TeacherConfig(weights=config.init.weights)
         found = teacher_embeddings(teacher, crops, folder)

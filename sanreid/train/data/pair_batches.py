@@ -44,7 +44,7 @@ class PairBatches:
         self.proxy_pids: Tensor | None = None
         self.teacher_dim = 0
         self.training_data: list[dict[str, Any]] = [self.pairs.describe()]
-        self.digest = f"{len(self.pairs)} pairs, held out {config.pit.held_out}"
+        self.digest = self.pairs.digest
 
     def __len__(self) -> int:
         return max(1, len(self.pairs) // self.config.pit.per_batch)

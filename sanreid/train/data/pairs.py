@@ -39,6 +39,7 @@ class Pairs:
     Attributes:
         images: (M, 3, H, W) uint8.
         textures: (I, 3, 256, 256) uint8, one per identity.
+        digest: Of which pairs there are.
 
     Raises:
         DatasetError: The folder has no pairs, or a shard is damaged.
@@ -65,6 +66,7 @@ class Pairs:
             self._pairs.identities, return_index=True, return_inverse=True
         )
         self.num_identities = len(identities)
+        self.digest = self._pairs.digest
         images = torch.empty(len(self._pairs), 3, *size, dtype=torch.uint8)
         textures = torch.empty(self.num_identities, 3, 256, 256, dtype=torch.uint8)
         texels = torch.empty(len(images), *size, dtype=torch.int32) if with_texels else None

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_csv, read_split
 from sanreid.datasets.combining import number_together
+from sanreid.datasets.listed import are_listed
+from sanreid.datasets.people import NUMBER
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
 from sanreid.utils.arguments import first_repeated
@@ -136,7 +138,11 @@ def share_groups(sources: Sequence[SourceConfig]) -> tuple[list[int], list[float
 
 
 def _same_people(sets: Sequence[CropSet]) -> CropSet:
-    """Concatenate sources of the same people under the same cameras; numbers stay as they are."""
+    """Concatenate sources of the same people under the same cameras.
+
+    Numbers of people and cameras stay as they are; people with names are counted together.
+    """
+    sets = number_together(sets)
     return CropSet(
         name=sets[0].name,
         paths=tuple(path for crops in sets for path in crops.paths),
@@ -148,10 +154,14 @@ def _same_people(sets: Sequence[CropSet]) -> CropSet:
 
 
 def data_digest(crops: CropSet) -> str:
-    """Return a digest of the crops' keys and identities, which ignores where the folders are."""
+    """Return a digest of the crops' keys, identities and cameras.
+
+    A key begins with the name of the crop's folder; where that folder is does not matter.
+    """
     digest = hashlib.sha256()
-    for key, pid in zip(crops.keys, crops.pids.tolist(), strict=True):
-        digest.update(f"{key} {pid}\n".encode(errors="surrogateescape"))
+    rows = zip(crops.keys, crops.pids.tolist(), crops.camids.tolist(), strict=True)
+    for key, pid, camid in rows:
+        digest.update(f"{key} {pid} {camid}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
 
 
@@ -162,11 +172,10 @@ def _listed(crops: CropSet, path: str) -> NDArray[np.bool_]:
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{path} cannot be read as a list of identities: {error}") from error
     lines.discard("")
-    numbers = [int(line) for line in lines if line.removeprefix("-").isdecimal()]
-    if not crops.labels and len(numbers) < len(lines):
+    others = [line for line in lines if not NUMBER.fullmatch(line)]
+    if others and not crops.labels:
         raise DatasetError(
             f"{path} cannot be read as a list of identities, one number per line; it has "
-            f"{min(line for line in lines if not line.removeprefix('-').isdecimal())!r}."
+            f"{min(others)!r}."
         )
-    named = np.array([label in lines for label in crops.labels] or False, dtype=np.bool_)
-    return np.isin(crops.pids, numbers) | named
+    return are_listed(crops, lines)

@@ -33,7 +33,7 @@ from sanreid.train.loop.journal import Journal, Stopwatch
 from sanreid.train.loop.learner import Learner
 from sanreid.train.loop.optimizer import learning_rate
 from sanreid.train.loop.pictures import write_sheet
-from sanreid.train.loop.progress import Progress, state_to_resume
+from sanreid.train.loop.progress import Progress, have_one_judge, state_to_resume
 from sanreid.train.loop.provenance import commit, inherited_training_data
 from sanreid.train.loop.pseudo_labels import PseudoLabels
 from sanreid.train.loop.reports import beginning, describe, draw, figures
@@ -376,14 +376,17 @@ class Engine:
         if state["data_digest"] != self.batches.digest:
             embeds = "init.weights" if self.config.clusters.learn == "map" else "loss.teacher"
             raise TrainingError(
-                f"The crops are not those that the run in {self.folder} started with, or "
-                f"{embeds} is another encoder; check these, or start another run."
+                f"The crops are not those that the run in {self.folder} started with, or their "
+                f"textures, the rendered pairs or the encoder {embeds} are others; check these, "
+                "or start another run."
             )
         self.batches.training_data = state["training_data"]
         if self.clusters is not None:
             self.clusters.load_state_dict(state["clusters"])
         self.learner.load_state_dict(state)
         self.progress = Progress(**state["progress"])
+        if not have_one_judge(state["config"], self.config):
+            self.progress.best = -math.inf
 
     def _is_over(self) -> bool:
         limit = self.config.run.max_steps

@@ -12,16 +12,16 @@ from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_from_dict, config_to_dict
 
-__all__ = ["Progress", "state_to_resume"]
+__all__ = ["Progress", "have_one_judge", "state_to_resume"]
 
 # Settings that change what a run reports or where, not what it learns, may differ on resume.
 # So may the locations of the crops: the checkpoint holds their digest.
-_FREE_SECTIONS = ("evaluation",)
 _FREE_KEYS = {
     "run": ("output", "name", "max_steps", "threads", "checkpoint_every_s", "log_every",
             "tensorboard", "pictures_every", "device", "imports"),
-    "data": ("cache_dir", "store"),
+    "data": ("cache_dir",),
 }  # fmt: skip
+_EMBEDDING = ("batch_size", "flip")  # of section evaluation
 _PATHS = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
 _FREE_IN_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
 _REQUIRED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
@@ -77,13 +77,30 @@ def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | No
     return state
 
 
+def have_one_judge(before: dict[str, Any], config: TrainConfig) -> bool:
+    """Return whether the first evaluation set, which tells the best weights, is the same.
+
+    Args:
+        before: The configuration in a checkpoint.
+        config: The present one.
+    """
+    judges = []
+    for one in (config_from_dict(before), config):
+        judge = config_to_dict(one)["evaluation"]["sets"][:1]
+        for values in judge:
+            for key in ("sources", "query_sources"):
+                values[key] = _without_paths(values[key])
+        judges.append(judge)
+    return bool(judges[0] == judges[1])
+
+
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return the settings that differ although they must not."""
     found = []
     for section, settings in new.items():
-        if section in _FREE_SECTIONS:
-            continue
-        for key in settings.keys() - set(_FREE_KEYS.get(section, ())):
+        for key in settings:
+            if _is_free(section, key, new):
+                continue
             was, now = old.get(section, {}).get(key), settings[key]
             if (section, key, now) == ("run", "precision", "auto"):  # that of the run
                 continue
@@ -96,6 +113,15 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             if was != now:
                 found.append(f"{section}.{key} was {was!r}, is {now!r}")
     return sorted(found)
+
+
+def _is_free(section: str, key: str, config: dict[str, Any]) -> bool:
+    """Return whether a setting may differ, as it does not change what is learned."""
+    if section == "evaluation":  # clusters are found with it, too
+        return not (config["clusters"]["enabled"] and key in _EMBEDDING)
+    if (section, key) == ("data", "store"):  # on a device, confidences of textures are coarser
+        return not any(source["textures"] for source in config["data"]["sources"])
+    return key in _FREE_KEYS.get(section, ())
 
 
 def _without_paths(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import sanreid
 from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config import InitConfig
 from sanreid.train.networks.initialization import weights_files
@@ -45,16 +46,19 @@ def _row_beside(file: Path) -> list[dict[str, Any]]:
     return list(row["training_data"]) if row["sha256"] == sha256_of(file) else []
 
 
-def commit(start: Path | None = None) -> str | None:
+def commit(root: Path | None = None) -> str | None:
     """Return the commit of the checkout that this package belongs to.
 
     It is read from the files of ``.git``, so git need not be installed; uncommitted changes go
     unnoticed. Without a ``.git`` (an installed package, a copy) the environment variable
     ``SANREID_COMMIT`` is returned; None if it is not set.
+
+    Args:
+        root: The folder that holds the package ``sanreid``; that of this one if None. Only there
+            is ``.git`` looked for: an environment may lie in the checkout of somebody else.
     """
-    here = (start or Path(__file__)).resolve()
-    git = next((p / ".git" for p in here.parents if (p / ".git").exists()), None)
-    if git is None:
+    git = (root or Path(sanreid.__file__).resolve().parents[1]) / ".git"
+    if not git.exists():
         return os.environ.get("SANREID_COMMIT") or None
     try:
         shared = git

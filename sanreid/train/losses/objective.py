@@ -118,6 +118,7 @@ class _Entry:
     build: Callable[[LossContext], Callable[[LossInputs], Tensor | None]]
     of_decoder: bool
     head: Callable[[LossContext], nn.Module] | None
+    is_custom: bool  # weighed by loss.custom
 
 
 _ENTRIES: dict[str, _Entry] = {}
@@ -158,7 +159,7 @@ def register_loss(
         def build(context: LossContext) -> Callable[[LossInputs], Tensor | None]:
             return term(context) if isinstance(term, type) else term
 
-        _ENTRIES[name] = _Entry(name, weigh, build, of_decoder, head)
+        _ENTRIES[name] = _Entry(name, weigh, build, of_decoder, head, weight is None)
         return term
 
     return register
@@ -170,6 +171,11 @@ def _active(context: LossContext) -> list[tuple[_Entry, float]]:
             f"loss.custom: no loss is registered as {min(unknown)!r}; registered are "
             f"{', '.join(_ENTRIES)}. Is the module that registers it in run.imports?"
         )
+    for name in context.config.custom:
+        if not _ENTRIES[name].is_custom:
+            raise ConfigError(
+                f"loss.custom takes no weight of {name!r}, which has a setting of its own."
+            )
     weighted = ((entry, entry.weight(context)) for entry in _ENTRIES.values())
     return [(entry, weight) for entry, weight in weighted if weight > 0]
 
@@ -190,7 +196,8 @@ class Objective:
         context: What the terms are built from; its weights choose the terms.
 
     Raises:
-        ConfigError: ``loss.custom`` names a term that is not registered.
+        ConfigError: ``loss.custom`` names a term that is not registered or has a weight of its
+            own.
     """
 
     def __init__(self, context: LossContext) -> None:
@@ -221,6 +228,9 @@ class Objective:
             pit_surface: What SAN-PG says the pixels show, or None.
             decoder_share: Factor of the weights of SA-Dec's terms, while they warm up; 0 leaves
                 these terms out.
+
+        Raises:
+            ConfigError: No term is left to learn from.
         """
         inputs = LossInputs(output, targets, pit_textures, self.config, pit_surface)
         terms: dict[str, Tensor] = {}
@@ -230,6 +240,12 @@ class Objective:
             if term is not None:
                 terms[name] = term
                 weighted.append(term * (weight * decoder_share if of_decoder else weight))
+        if not weighted:
+            raise ConfigError(
+                "No loss applies to this batch, so nothing can be learned from it: each weight in "
+                "[loss] is 0, or those above 0 are of SA-Dec, and the batch has no textures or is "
+                "a step without SA-Dec (loss.decoder_every, loss.decoder_warmup_epochs)."
+            )
         return torch.stack(weighted).sum(), terms
 
     def restart(self, proxy_pids: Tensor, vectors: Tensor) -> None:

@@ -132,12 +132,12 @@ def _warn_of_size(config: TrainConfig) -> None:
 def _trained_size(source: str) -> tuple[int, int] | None:
     """Return (height, width) of the crops that weights were trained with, where they say it."""
     path, released = Path(source), list_weights()
-    if source in released and not path.exists():
-        height, width = released[source].config["input_size"]
-        return int(height), int(width)
     folder = path if path.is_dir() else path.parent
     try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if source in released and not path.exists():
+            values = released[source].config
+        else:
+            values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         height, width = values.get("encoder", values)["input_size"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

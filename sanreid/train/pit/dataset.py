@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zlib
@@ -144,6 +145,11 @@ class PITDataset:
     def patterned(self) -> NDArray[np.bool_]:
         """Whether each pair's person wears something patterned, (N,)."""
         return np.array([row["patterned"] for row in self.rows], bool)
+
+    @property
+    def digest(self) -> str:
+        """A hex digest of which pairs there are, by their places and sizes in the shards."""
+        return hashlib.sha256(json.dumps(self.rows, sort_keys=True).encode()).hexdigest()
 
     def _member(self, row: dict[str, Any], name: str) -> bytes:
         path = self.folder / "shards" / row["shard"]

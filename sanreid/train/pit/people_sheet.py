@@ -24,7 +24,7 @@ def people_sheet(
     """Return a sheet of the people whom the most of the first cameras saw.
 
     Args:
-        folder: Crops with reID names, as ``python -m sanreid.train.pit people`` writes them.
+        folder: Crops with reID names, as ``python -m sanreid.train pit people`` writes them.
         identities: Rows, at most.
         cameras: Columns, at most: the cameras of the lowest numbers.
         cell: (height, width) of one crop, pixels.

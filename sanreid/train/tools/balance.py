@@ -42,7 +42,7 @@ def gradient_balance(
         folder: The run's folder.
         overrides: Changes of the run's settings, as ``--set`` takes them: ``loss.tr=0.1`` adds
             a term that the run left out.
-        batches: Batches to average over, at least 1.
+        batches: Batches to average over, at least 1; at most those of an epoch are taken.
 
     Returns:
         By term, then by stage of the encoder (``"layer2"``, ``"layer3"``, ``"layer4"``) that is
@@ -84,7 +84,8 @@ def gradient_balance(
         if (learned := [p for p in parameters if p.requires_grad])
     }
     sums: dict[str, dict[str, Tensor]] = {}
-    for number, indices in enumerate(source.epoch(0)[:batches]):
+    chosen = source.epoch(0)[:batches]
+    for number, indices in enumerate(chosen):
         raw = source.read(indices, number=number)
         _, terms = learner.loss(source.batch(raw, number=number, epoch=config.run.epochs))
         for stage, parameters in parts.items():
@@ -97,7 +98,7 @@ def gradient_balance(
                 norm, length = gradient.norm(), main.norm()
                 found = torch.stack([norm, norm / length, gradient @ main / (norm * length)])
                 stages = sums.setdefault(name, {})
-                stages[stage] = stages.get(stage, torch.zeros(())) + found.cpu() / batches
+                stages[stage] = stages.get(stage, torch.zeros(())) + found.cpu() / len(chosen)
     return {
         name: {stage: TermGradient(*values.tolist()) for stage, values in stages.items()}
         for name, stages in sums.items()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sanreid.metrics.splits import split_of
-from sanreid.train.config import EvaluationSetConfig, TrainConfig
+from sanreid.train.config import EvaluationSetConfig, SourceConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
 
 __all__ = ["manifest_row", "trained_with"]
@@ -45,7 +45,7 @@ def manifest_row(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Any
             {
                 "dataset": dataset,
                 "protocol": _protocol(sets.get(dataset)),
-                "command": _command(sets.get(dataset), name),
+                "command": _command(sets.get(dataset), name, flip=config.evaluation.flip),
                 **figures,
             }
             for dataset, figures in state.get("metrics", {}).items()
@@ -82,14 +82,14 @@ def _protocol(one: EvaluationSetConfig | None) -> str:
     return f"queries {one.queries}, gallery {one.gallery}, {one.protocol} rule{norm}"
 
 
-def _command(one: EvaluationSetConfig | None, weights: str) -> str:
+def _command(one: EvaluationSetConfig | None, weights: str, *, flip: bool) -> str:
     """Return the command that repeats the measurement with the exported weights."""
     again = "python -m sanreid.train evaluate RUN"
     if one is None or one.query_sources:
         return again
     split, first = split_of(one.queries, one.gallery), one.sources[0]
     rules = {(s.names, s.only_pids, s.exclude_pids) for s in one.sources}
-    if split is None or len(rules) > 1 or any(s.dataset or s.max_identities for s in one.sources):
+    if split is None or len(rules) > 1 or not all(map(_is_whole_folder, one.sources)):
         return again
     parts = ["sanreid", "evaluate", "--weights", weights]
     for source in one.sources:
@@ -101,8 +101,14 @@ def _command(one: EvaluationSetConfig | None, weights: str) -> str:
         parts += [option, _portable_path(file)] if file else []
     if one.protocol != "market1501":
         parts += ["--protocol", one.protocol]
+    parts += ["--flip"] if flip else []
     parts += ["--camera-norm"] if one.camera_norm else []
     return shlex.join(parts)
+
+
+def _is_whole_folder(source: SourceConfig) -> bool:
+    is_table = source.folder.lower().endswith(".csv")
+    return not (is_table or source.dataset or source.max_identities or source.one_camera)
 
 
 def _portable(value: Any, key: str = "") -> Any:  # noqa: ANN401 - a tree of plain values

@@ -180,3 +180,20 @@ def test_released_weights_may_be_named(tmp_path):
 
     found = weights_files(type(tmp_path)("san-r50"))
     assert [file.name for file in found] == ["san-r50.safetensors"]
+
+
+def test_paths_in_every_script(site, tmp_path):
+    crops = tmp_path / "\U0001f600 caf\u00e9" / "crops"
+    shutil.copytree(site / "crops", crops)
+    assert (
+        adapt(
+            tmp_path.parent, tmp_path / "\U0001f601", "--weights", str(site / "start"), crops=crops
+        )
+        == 0
+    )
+    assert (tmp_path / "\U0001f601" / "weights" / "model.safetensors").is_file()
+
+
+def test_a_map_is_of_the_encoder_as_it_is(site, tmp_path, capsys):
+    assert adapt(site, tmp_path / "run", "--set", "encoder.input_size=[64,32]") == 1
+    assert "[encoder] must be" in capsys.readouterr().err

@@ -154,6 +154,8 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ("encoder.backbone=vgg", "encoder: backbone must be one of"),
         ("decoder.width=40", "multiple of 32"),
         ("ema.decay=1.0", r"in \[0, 1\)"),
+        ("data.sources.0.split=query", "split and options are of a dataset"),
+        ("data.sources.0={folder='x', dataset='market1501', names='folders'}", "knows its own"),
     ],
 )
 def test_wrong_settings_name_the_key(tmp_path, setting, message):
@@ -273,3 +275,22 @@ def test_augmentation_has_the_settings_of_what_it_configures():
 def test_what_would_be_found_after_the_training_is_found_before(tmp_path, values, message):
     with pytest.raises(ConfigError, match=message):
         load_config(write(tmp_path, SOURCE), values)
+
+
+def test_blanks_and_a_home_folder_of_plain_text(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = ["run.output = ~/runs/x", "run.name=~tilde"]
+    config = load_config(write(tmp_path, SOURCE), given)
+    assert config.run.output == f"{tmp_path}/runs/x"
+    assert config.run.name == "~tilde"
+
+
+def test_a_split_of_queries_needs_no_gallery_setting(tmp_path):
+    one = "{name='x', queries='all', sources=[{folder='g'}], query_sources=[{folder='q'}]}"
+    assert load_config(write(tmp_path, SOURCE), [f"evaluation.sets=[{one}]"]).evaluation.sets
+
+
+def test_san_pg_learns_from_pairs_that_weigh_something(tmp_path):
+    values = ["data.sources=[]", "pit.folder=pairs", "loss.reconstruction=1.0", "pit.weight=0"]
+    with pytest.raises(ConfigError, match="nothing is learned"):
+        load_config(write(tmp_path, SOURCE), [*values, "loss.identity=0", "loss.triplet=0"])

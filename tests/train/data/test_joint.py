@@ -60,6 +60,7 @@ class FakePairs:
         self.size, self.with_texels = size, with_texels
         self.count = 4 if split == "val" else 12
         self.num_identities = self.count
+        self.digest = f"{self.count} fakes"
 
     def __len__(self):
         return self.count

@@ -12,7 +12,12 @@ from PIL import Image
 from sanreid.datasets import CropSet
 from sanreid.errors import DatasetError
 from sanreid.train.config import EvaluationSetConfig, SourceConfig
-from sanreid.train.data.sources import joined_for_evaluation, read_source
+from sanreid.train.data.sources import (
+    data_digest,
+    joined_for_evaluation,
+    joined_for_training,
+    read_source,
+)
 from sanreid.train.evaluation.measuring import Measurement, measure
 from sanreid.train.evaluation.sets import EvaluationSet, load_sets
 
@@ -30,6 +35,24 @@ def test_people_of_different_sources_differ_and_cameras_do_not():
         [crop_set([7, 9], [1, 2]), crop_set([7, 8], [1, 2], "b")], same_people=True
     )
     assert same.pids.tolist() == [7, 9, 7, 8]
+
+
+def test_sources_of_the_same_people_tell_them_by_name(tmp_path):
+    for name in ("labeled/anna", "labeled/bob", "detected/bob", "detected/carl"):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (8, 16)).save(tmp_path / name / "c1.png")
+    sets = [
+        read_source(SourceConfig(folder=str(tmp_path / folder), names="folders"))
+        for folder in ("labeled", "detected")
+    ]
+    anna, bob, bob_again, carl = joined_for_training(sets, people=["x", "x"]).pids.tolist()
+    assert bob == bob_again
+    assert len({anna, bob, carl}) == 3
+
+
+def test_the_digest_of_crops_tells_people_and_cameras_apart():
+    digests = {data_digest(crop_set(*one)) for one in (([1], [1]), ([1], [2]), ([2], [1]))}
+    assert len(digests) == 3
 
 
 def test_reading_a_source_leaves_identities_out(people, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -262,7 +263,14 @@ def test_crops_may_move_before_a_resume_and_nothing_else_may_change(tiny_run):
     new["data"]["p"] = 2
     found = _differences(old, new)
     assert [one.split(" was")[0] for one in found] == ["data.p", "data.sources"]
+    new = config_to_dict(tiny_run(data={"store": "device"}, evaluation={"flip": True}))
+    assert _differences(old, new) == []  # nor what nothing is learned with
+    new["data"]["sources"][0]["textures"] = old["data"]["sources"][0]["textures"] = "t.tex"
+    new["clusters"]["enabled"] = old["clusters"]["enabled"] = True
+    found = _differences(old, new)
+    assert [one.split(" was")[0] for one in found] == ["data.store", "evaluation.flip"]
     new = config_to_dict(tiny_run(init={"weights": "w.safetensors"}))
+    old = config_to_dict(tiny_run())
     assert [one.split(" was")[0] for one in _differences(old, new)] == ["init.weights"]
 
 
@@ -321,6 +329,19 @@ def test_weights_before_the_first_step_are_never_the_best(tiny_run, tmp_path, mo
     best = load_checkpoint(tmp_path / "run" / "best.ckpt")
     assert best["metrics"]["others"]["mAP"] == 0.2
     assert best["step"] > 0
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_the_best_by_another_set_are_not_compared(tiny_run, tmp_path, monkeypatch, others, moved):
+    with_figures(monkeypatch, 0.9, 0.2)
+    Engine(tiny_run(run={"max_steps": 2}, evaluation={"every": 1})).run()
+    where = tmp_path / "moved" / "others"
+    shutil.copytree(others, where)
+    one = {"name": "others", "sources": [{"folder": str(where), "names": "folders"}]}
+    sets = [one if moved else one | {"queries": "all", "gallery": "all"}]
+    Engine(tiny_run(run={"max_steps": 3}, evaluation={"sets": sets}), resume=True).run()
+    best = load_checkpoint(tmp_path / "run" / "best.ckpt")
+    assert best["metrics"]["others"]["mAP"] == (0.9 if moved else 0.2)
 
 
 def test_smaller_epochs_are_the_best_only_until_one_of_the_final_size(

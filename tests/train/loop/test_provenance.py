@@ -6,19 +6,17 @@ from sanreid.train.loop.provenance import commit
 
 
 def test_the_commit_is_read_from_the_checkout(tmp_path):
-    inside = tmp_path / "repo" / "package" / "file.py"
-    inside.parent.mkdir(parents=True)
-    inside.touch()
-    git = tmp_path / "repo" / ".git"
+    repo = tmp_path / "repo"
+    git = repo / ".git"
     (git / "refs" / "heads").mkdir(parents=True)
     (git / "HEAD").write_text("ref: refs/heads/main\n")
-    assert commit(inside) is None
+    assert commit(repo) is None
     (git / "packed-refs").write_text("# pack\n" + "b" * 40 + " refs/heads/main\n")
-    assert commit(inside) == "b" * 40
+    assert commit(repo) == "b" * 40
     (git / "refs" / "heads" / "main").write_text("a" * 40 + "\n")
-    assert commit(inside) == "a" * 40
+    assert commit(repo) == "a" * 40
     (git / "HEAD").write_text("c" * 40 + "\n")
-    assert commit(inside) == "c" * 40
+    assert commit(repo) == "c" * 40
 
 
 def test_the_commit_of_a_further_worktree_and_of_a_copy(tmp_path, monkeypatch):
@@ -32,10 +30,10 @@ def test_the_commit_of_a_further_worktree_and_of_a_copy(tmp_path, monkeypatch):
     tree = tmp_path / "other"
     tree.mkdir()
     (tree / ".git").write_text(f"gitdir: {own}\n")
-    assert commit(tree / "file.py") == "d" * 40
-    copy = tmp_path / "copy" / "file.py"
+    assert commit(tree) == "d" * 40
+    copy = tmp_path / "other" / ".venv" / "site-packages"  # of another project
     monkeypatch.delenv("SANREID_COMMIT", raising=False)
     assert commit(copy) is None
     monkeypatch.setenv("SANREID_COMMIT", "e" * 40)
     assert commit(copy) == "e" * 40
-    assert commit(tree / "file.py") == "d" * 40
+    assert commit(tree) == "d" * 40

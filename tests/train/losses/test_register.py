@@ -127,6 +127,8 @@ def test_own_terms_are_weighed_and_left_out_at_zero(monkeypatch):
 def test_what_is_not_registered_or_not_importable_is_named(tiny_run):
     with pytest.raises(ConfigError, match=r"registered as 'nope'; registered are identity"):
         Engine(tiny_run(loss={"custom": {"nope": 1.0}}))
+    with pytest.raises(ConfigError, match="no weight of 'triplet', which has a setting"):
+        Engine(tiny_run(loss={"custom": {"triplet": 2.0}}))
     with pytest.raises(ConfigError, match=r"module 'not_there', which cannot be imported"):
         tiny_run(run={"imports": ["not_there"]})
     with pytest.raises(ConfigError, match=r"loss.custom.x must be at least 0; got -1.0"):

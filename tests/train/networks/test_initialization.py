@@ -11,7 +11,13 @@ from sanreid.config import EncoderConfig
 from sanreid.errors import ConfigError, WeightsError
 from sanreid.models.backbone import ResNetTrunk
 from sanreid.train.checkpoint import save_checkpoint
-from sanreid.train.config import DecoderConfig, InitConfig, TrainConfig
+from sanreid.train.config import (
+    DataConfig,
+    DecoderConfig,
+    InitConfig,
+    SourceConfig,
+    TrainConfig,
+)
 from sanreid.train.config.run import RunConfig
 from sanreid.train.networks.initialization import (
     build_network,
@@ -21,6 +27,7 @@ from sanreid.train.networks.initialization import (
 )
 from sanreid.train.networks.san import build_san, build_san_pg
 from sanreid.train.textures.generator import save_generator
+from sanreid.weights import list_weights
 from tests.thin import THIN, WIDTHS
 
 TINY = EncoderConfig(backbone=THIN, embedding_dim=8, input_size=(64, 32))
@@ -51,6 +58,21 @@ def test_a_trunk_an_encoder_and_a_whole_san_start_another(tmp_path):
     assert torch.equal(other.encoder.trunk.conv1.weight, san_pg.encoder.trunk.conv1.weight)
     other = started(weights=str(tmp_path / "weights"), decoder=str(tmp_path / "last.ckpt"))
     assert torch.equal(other.decoder.paint.weight, san_pg.decoder.paint.weight)
+
+
+def test_the_released_texture_generator_starts_a_network(caplog):
+    entry = list_weights()["san-pg"]
+    size = tuple(entry.config["encoder"]["input_size"])
+    for own, warns in ((size, False), ((64, 32), True)):
+        encoder = EncoderConfig(backbone=entry.config["encoder"]["backbone"], input_size=own)
+        config = TrainConfig(
+            encoder=encoder,
+            init=InitConfig(weights="san-pg"),
+            data=DataConfig(sources=(SourceConfig(folder="x"),)),
+        )
+        caplog.clear()
+        build_network(config, 4, torch.device("cpu"))
+        assert ("were trained with crops of" in caplog.text) == warns
 
 
 @pytest.mark.parametrize("copies", [True, False])

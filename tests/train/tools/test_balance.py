@@ -32,6 +32,12 @@ def test_one_term_alone_is_the_whole(trained):
         assert pull.cosine == pytest.approx(1, abs=1e-6)
 
 
+def test_means_are_of_the_batches_there_are(trained):
+    folder = trained(loss={"triplet": 0.0})  # an epoch has fewer batches than are asked for
+    for pull in gradient_balance(folder, batches=100)["identity"].values():
+        assert pull.cosine == pytest.approx(1, abs=1e-6)
+
+
 def test_terms_are_unweighted_and_may_be_asked_for(trained):
     # The margin is so wide that the triplets of a network this thin pull as well.
     folder = trained(loss={"tr": 0.01, "margin": 10.0}, decoder={"width": 32})

@@ -59,6 +59,15 @@ def test_a_figures_command_measures_it_again(one, wanted):
     _parser().parse_args(command.split()[1:])  # a command there is
 
 
+def test_what_the_command_cannot_repeat_is_measured_with_the_run():
+    sets = [{"name": "x", "sources": [PLACE]}]
+    row = row_of(sets, evaluation={"sets": sets, "flip": True})
+    assert row["metrics"][0]["command"].endswith(" --flip")
+    for place in ({"folder": "shop.csv"}, {**PLACE, "one_camera": True}):
+        [figure] = row_of([{"name": "x", "sources": [place]}])["metrics"]
+        assert figure["command"] == "python -m sanreid.train evaluate RUN"
+
+
 def test_a_row_is_complete_and_says_nothing_of_this_machine(tmp_path):
     row = row_of([{"name": "x", "sources": [PLACE]}])
     text = json.dumps(row)
