@@ -29,8 +29,8 @@ Embed image files, and all images under folders, into FILE.npz:
 Read it with numpy.load(FILE)["embeddings"].
 
 With --shards, embed into Parquet files in the directory DIR, one row per file: path, embedding,
-error, pid, camid, timestamp, fingerprint. A file that cannot be read is a row with its error. If
-the command is interrupted, run it again with --resume; each path is embedded once.
+error, pid, pid_is_text, camid, timestamp, fingerprint. A file that cannot be read is a row with
+its error. If the command is interrupted, run it again with --resume; each path is embedded once.
 
 With --ray as well, the actors of a Ray cluster embed (extra "ray"): ADDRESS is host:port, "auto"
 for the cluster of this machine, "local" for one of its own. Every machine must see the files.

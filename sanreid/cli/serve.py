@@ -46,7 +46,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)"
     )
-    parser.add_argument("--port", type=_port, default=8000, help="port (default: 8000)")
+    parser.add_argument("--port", type=_port, default=8000, help="port; 0: any (default: 8000)")
     parser.add_argument(
         "--token-file",
         type=file_path,
@@ -131,12 +131,16 @@ def _run(args: argparse.Namespace) -> int:
             raise
         advice = "Pass --create for an empty one, or make one with 'sanreid gallery build'."
         raise GalleryError(f"There is no gallery at {error.place}. {advice}") from error
-    where = f"http://{args.host}:{args.port}"
-    say(
-        f"serving {shown(args.path)} at {where}, "
-        + ("reading only" if args.read_only else "reading and writing")
-        + (", to whoever has the token" if token else ", to everybody on this machine, no token")
-        + f"; described at {where}/docs"
-    )
-    run(app, host=args.host, port=args.port)
+
+    def announce(port: int) -> None:
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        where = f"http://{host}:{port}"
+        say(
+            f"serving {shown(args.path)} at {where}, "
+            + ("reading only" if args.read_only else "reading and writing")
+            + (", to whoever has the token" if token else ", to everybody on this machine, no token")
+            + f"; described at {where}/docs"
+        )
+
+    run(app, host=args.host, port=args.port, on_start=announce)
     return 0

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from sanreid.utils.arrays import (
     check_int64,
+    is_text,
     listed,
     plain,
     plain_values,
@@ -116,5 +117,8 @@ def in_order(camids: Iterable[int | str | None]) -> tuple[int | str, ...]:
 
 
 def is_camera_name(text: str) -> bool:
-    """Return whether a text can be a camera's name: one that reads as a number cannot."""
-    return bool(text.strip()) and not reads_as_number(text)
+    """Return whether a text can be a camera's name.
+
+    One that reads as a number cannot, nor one that UTF-8 cannot say.
+    """
+    return bool(text.strip()) and not reads_as_number(text) and is_text(text)

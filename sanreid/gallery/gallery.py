@@ -1100,7 +1100,9 @@ class Gallery:
 
         Parquet is read some thousand rows at a time, each added in one step, in bounded memory.
         Rows that the gallery holds already are skipped, by their id, or by their path if the
-        file has no ids; so an interrupted import is resumed by the same call.
+        files have no ids; so an interrupted import is resumed by the same call. The log says how
+        many paths are skipped, those that stand twice in the files among them. With
+        ``keep_ids=False`` all rows of files that have ids are added, at every call.
 
         Args:
             path: A file written by :meth:`export`, any ``.npz`` with an ``embeddings`` array, a
@@ -1112,7 +1114,8 @@ class Gallery:
             (N,) the ids of the entries that were added.
 
         Raises:
-            GalleryError: It is not such a file, or comes from another encoder.
+            GalleryError: It is not there, damaged or something else, comes from another encoder,
+                or the gallery cannot be written.
             InputError: Its rows do not fit, or an id of an ``.npz`` file is in the gallery
                 already.
             MissingExtraError: ``pyarrow`` is not installed.
@@ -1120,16 +1123,11 @@ class Gallery:
         from sanreid.gallery.exchange.parquet import (  # noqa: PLC0415 - rarely used
             is_parquet,
             new_rows,
-            read_parquet,
         )
 
         if is_parquet(as_path(path, "the path of a file")):
-            added = [np.empty(0, dtype=np.int64)]
-            for columns in read_parquet(path):
-                self._check_fingerprint(columns["encoder_fingerprint"])
-                rows = new_rows(columns, self._store, keep_ids=keep_ids)
-                if rows is not None:
-                    added.append(self.add(**rows))
+            parts = new_rows(path, self._store, keep_ids=keep_ids)
+            added = [np.empty(0, dtype=np.int64), *(self.add(**rows) for rows in parts)]
             return np.concatenate(added)
         from sanreid.gallery.exchange.npz import read_npz  # noqa: PLC0415 - rarely used
 

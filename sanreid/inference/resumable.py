@@ -13,7 +13,7 @@ from sanreid.errors import InputError
 from sanreid.images.sources import expand_paths
 from sanreid.inference.batches import Batch, Failure
 from sanreid.utils.arguments import check_flag
-from sanreid.utils.arrays import shown
+from sanreid.utils.arrays import is_text, shown
 from sanreid.utils.paths import as_path
 from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardRow, ShardWriter
@@ -82,6 +82,7 @@ def embed_into_shards(
         MissingExtraError: ``pyarrow`` is not installed.
     """
     check_flag(resume, "resume")
+    check_flag(progress, "progress", optional=True)  # before the directory is begun
     target = as_path(directory, "a directory for the shards")
     known = _checked_labels(labels)
     files, failures = expand_paths(paths, collect=True)
@@ -122,7 +123,7 @@ def _check_names_are_text(paths: Iterable[Path]) -> None:
         InputError: A name is not UTF-8; names it.
     """
     for path in paths:
-        if not _is_text(str(path)):
+        if not is_text(str(path)):
             raise InputError(
                 f"The name {str(path)!a} is not UTF-8, so a shard cannot keep it. Rename the file."
             )
@@ -133,7 +134,7 @@ def _label(path: object, label: object) -> Label:
     if isinstance(label, tuple | list) and len(label) == 2:
         pid, camid = (one.item() if isinstance(one, np.generic) else one for one in label)
         came = f"({shown(pid)}, {shown(camid)})"
-        pid_fits = pid is None or _is_int(pid) or (isinstance(pid, str) and _is_text(pid))
+        pid_fits = pid is None or _is_int(pid) or (isinstance(pid, str) and is_text(pid))
         camid_fits = camid is None or (_is_int(camid) and -(2**63) <= camid < 2**63)
         if pid_fits and camid_fits:
             return pid, camid
@@ -170,7 +171,7 @@ def _write_embeddings(
 
     def add_failure(path: Path, reason: str) -> None:
         pid, camid = labels.get(path, (None, None))
-        writer.add(ShardRow(str(path), None, reason, _text(pid), camid))
+        writer.add(ShardRow(str(path), None, reason, pid, camid))
         failed.append((path, reason))
 
     with writer:
@@ -188,7 +189,7 @@ def _write_embeddings(
                 for index, row in zip(step.indices, step.rows, strict=True):
                     path = pending[index]
                     pid, camid = labels.get(path, (None, None))
-                    writer.add(ShardRow(str(path), row, None, _text(pid), camid))
+                    writer.add(ShardRow(str(path), row, None, pid, camid))
                 embedded += len(step.rows)
                 report(len(step.rows))
     return embedded, failed
@@ -196,12 +197,3 @@ def _write_embeddings(
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_text(text: str) -> bool:
-    """Whether UTF-8 can say it: a file's name may hold other bytes."""
-    return text == text.encode(errors="replace").decode()
-
-
-def _text(pid: int | str | None) -> str | None:
-    return None if pid is None else str(pid)

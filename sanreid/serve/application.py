@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sanreid.gallery.images import Encoder
 from sanreid.serve.service import Service
-from sanreid.serve.settings import Limits, check_token
+from sanreid.serve.settings import Limits, check_hosts, check_token
 from sanreid.utils.extras import require_extra
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def create_app(
 
     Raises:
         MissingExtraError: FastAPI is not installed.
-        ConfigError: The token is too short.
+        ConfigError: The token is too short, or ``hosts`` is one text.
     """
     require_extra("fastapi", purpose="The service", install="sanreid[serve]")
     from sanreid.serve.routes import build_app  # noqa: PLC0415 - FastAPI, with the extra
@@ -67,4 +67,4 @@ def create_app(
         wait_s=wait,
         limits=limits,
     )
-    return build_app(service, check_token(token), refresh_s=refresh_s, hosts=hosts)
+    return build_app(service, check_token(token), refresh_s=refresh_s, hosts=check_hosts(hosts))

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 __all__ = [
     "EmbedBody",
@@ -30,8 +39,9 @@ Camids = Annotated[
         description="Camera of each image; with same_camera 'exclude' its entries are left out."
     ),
 ]
+Number = StrictFloat  # takes whole numbers too, but neither texts nor booleans
 Timestamps = Annotated[
-    list[float | None] | None, Field(description="Seconds of UTC of each image.")
+    list[Number | None] | None, Field(description="Seconds of UTC of each image.")
 ]
 Where = Annotated[dict[str, Any] | None, Field(description="Only entries that match this filter.")]
 SameCamera = Literal["exclude", "keep"]
@@ -45,14 +55,14 @@ class PairGap(_Body):
     """Seconds between two cameras, in either direction."""
 
     camids: tuple[Camid, Camid]
-    seconds: float
+    seconds: Number
 
 
 def _gap(words: str) -> Any:  # noqa: ANN401 - what pydantic reads
     return Field(None, description=f"{words} between two cameras, all pairs alike or by pair.")
 
 
-Gap = float | list[PairGap] | None
+Gap = Number | list[PairGap] | None
 
 
 class EmbedBody(_Body):
@@ -65,27 +75,27 @@ class SearchBody(_Body):
     """Images to search for."""
 
     images: Images = []
-    k: int = Field(10, ge=1, description="Hits per image.")
+    k: StrictInt = Field(10, ge=1, description="Hits per image.")
     where: Where = None
     camids: Camids = None
     same_camera: SameCamera = "exclude"
     timestamps: Timestamps = None
     min_gap_s: Gap = _gap("Least seconds")
     max_gap_s: Gap = _gap("Most seconds")
-    min_similarity: float | None = None
-    rerank: bool | int = False
-    expand: int = 0
+    min_similarity: Number | None = None
+    rerank: StrictBool | StrictInt = False
+    expand: StrictInt = 0
 
 
 class IdentifyBody(_Body):
     """Images of people to identify."""
 
     images: Images = []
-    threshold: float | None = Field(
+    threshold: Number | None = Field(
         None, description="Least similarity of a match; the gallery's calibrated one if null."
     )
     group: Literal["best", "mean"] = "best"
-    top: int = Field(3, ge=1)
+    top: StrictInt = Field(3, ge=1)
     where: Where = None
     camids: Camids = None
     same_camera: SameCamera = "exclude"
@@ -108,7 +118,7 @@ class ForgetBody(_Body):
     """A person, or entries, to remove without a trace."""
 
     pid: Pid | None = None
-    ids: list[StrictInt] | None = None
+    ids: list[StrictInt] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_of_them(self) -> ForgetBody:

@@ -20,6 +20,7 @@ from starlette.routing import Route
 
 from sanreid import __version__
 from sanreid.errors import InputError, SanreidError
+from sanreid.gallery.requests import looks
 from sanreid.serve import bodies
 from sanreid.serve.answers import add_error_answers
 from sanreid.serve.gate import Gate
@@ -77,7 +78,8 @@ def build_app(
         images, body = await read_request(
             request, bodies.SearchBody, service.limits, one_image=True
         )
-        _check_looks(service.limits, k=body.k, rerank=body.rerank, expand=body.expand)
+        candidates, expand = looks(body.k, body.rerank, body.expand)
+        _check_looks(service.limits, k=body.k, rerank=candidates, expand=expand)
         return bodies.Found.model_validate({"hits": await work(service.search, images, body)})
 
     @app.post("/identify", **_takes(bodies.IdentifyBody, one_image=True), dependencies=guard)

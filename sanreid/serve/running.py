@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import signal
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from sanreid.errors import ConfigError
 from sanreid.utils.extras import require_extra
@@ -34,7 +36,13 @@ def check_exposure(host: str, token: str | None) -> None:
         )
 
 
-def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
+def run(
+    app: FastAPI,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    on_start: Callable[[int], object] | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM; requests in progress are then answered first.
 
     Requests are not logged: their addresses and times are data of people too.
@@ -43,7 +51,8 @@ def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
         app: What :func:`sanreid.serve.create_app` returned.
         host: Address to listen on; "0.0.0.0" for all of this machine's. Use a reverse proxy with
             TLS between the service and any network.
-        port: Port to listen on.
+        port: Port to listen on; 0 lets the system choose one.
+        on_start: Called with the port once the service listens.
 
     Raises:
         MissingExtraError: uvicorn is not installed.
@@ -55,8 +64,8 @@ def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
     in_main_thread = threading.current_thread() is threading.main_thread()
     # uvicorn ends in order, then raises the signal again; that must not end the process as well.
     before = signal.signal(signal.SIGTERM, _ignore) if in_main_thread else None
-    try:
-        uvicorn.run(
+    server = uvicorn.Server(
+        uvicorn.Config(
             app,
             host=host,
             port=port,
@@ -66,6 +75,20 @@ def run(app: FastAPI, *, host: str = "127.0.0.1", port: int = 8000) -> None:
             timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=GRACE_S,
         )
+    )
+    listen = server.startup
+
+    async def startup(**options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+        await listen(**options)
+        if on_start is not None and server.started:
+            on_start(server.servers[0].sockets[0].getsockname()[1])
+
+    server.startup = startup
+    try:
+        with suppress(KeyboardInterrupt):  # of SIGINT, raised again
+            server.run()
+        if not server.started:
+            raise SystemExit(3)  # as uvicorn does; its log says why
     finally:
         app.state.service.stop()
         if in_main_thread:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sanreid.errors import ConfigError
 from sanreid.utils.paths import as_path
 
-__all__ = ["TOKEN_VARIABLE", "Limits", "check_token", "read_token"]
+__all__ = ["TOKEN_VARIABLE", "Limits", "check_hosts", "check_token", "read_token"]
 
 TOKEN_VARIABLE = "SANREID_TOKEN"  # noqa: S105 - the variable's name
 _MIN_TOKEN_LENGTH = 16
@@ -49,6 +50,17 @@ class Limits:
             kinds = (int, float) if field.name.endswith("_s") else (int,)
             if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
                 raise ConfigError(f"{field.name} must be a number above 0; got {value!r}.")
+
+
+def check_hosts(hosts: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return the host names that a service answers to; None for any.
+
+    Raises:
+        ConfigError: It is one text, whose letters would be taken for names.
+    """
+    if isinstance(hosts, str):
+        raise ConfigError(f"hosts are several names, such as [{hosts!r}]; got a text.")
+    return None if hosts is None else tuple(hosts)
 
 
 def check_token(token: str | None) -> str | None:

@@ -27,6 +27,7 @@ __all__ = [
     "check_int64",
     "check_time_zones",
     "elements",
+    "is_text",
     "listed",
     "plain",
     "plain_values",
@@ -171,7 +172,18 @@ def wrong_value(
         hint = " Pass None for a row without one."
     elif isinstance(value, str) and reads_as_number(value):
         hint = " It reads as a number: pass an int."
+    elif isinstance(value, str) and not is_text(value):
+        hint = " It holds half a character, which UTF-8 cannot say."
     return InputError(f"{name} must be {wanted}; row {row} is {shown_with_type(value)}.{hint}")
+
+
+def is_text(text: str) -> bool:
+    """Return whether UTF-8 can say ``text``: half of a surrogate pair it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def reads_as_number(text: str) -> bool:

@@ -2,10 +2,10 @@
 
 A directory of shards holds ``manifest.json`` and ``part-00000.parquet``, ``part-00001.parquet``,
 ... with one row per file: ``path`` string, ``embedding`` list<float32> (null for a file that could
-not be read), ``error`` string (null for the others), ``pid`` string, ``camid`` int64,
-``timestamp`` float64 seconds, ``fingerprint`` string, the encoder's. What the manifest does not
-name is not there: a process that is killed at any moment leaves whole shards, and the next one
-resumes after them.
+not be read), ``error`` string (null for the others), ``pid`` string, ``pid_is_text`` bool (7 and
+"7" are two people), ``camid`` int64, ``timestamp`` float64 seconds, ``fingerprint`` string, the
+encoder's. What the manifest does not name is not there: a process that is killed at any moment
+leaves whole shards, and the next one resumes after them.
 
 Needs the extra ``parquet``.
 """
@@ -45,7 +45,7 @@ class ShardRow:
     path: str
     embedding: NDArray[np.float32] | None  # (D,)
     error: str | None = None
-    pid: str | None = None
+    pid: int | str | None = None
     camid: int | None = None
     timestamp: float | None = None
 
@@ -102,7 +102,7 @@ class ShardWriter:
         self.done: set[str] = set()
         try:
             if _is_new(directory, resume=resume):  # now that nobody else can begin it
-                self._write_manifest()
+                self._write_manifest(self._shards)
             else:
                 self._shards = self._resumed()
             for shard in self._shards:
@@ -130,9 +130,9 @@ class ShardWriter:
             atomic_write(self._directory / name, durable=True) as file,
         ):
             parquet.write_table(table, file)
-        self._shards.append({"file": name, "rows": len(self._rows)})
-        self._write_manifest()
-        self._rows = []
+        shards = [*self._shards, {"file": name, "rows": len(self._rows)}]
+        self._write_manifest(shards)  # where that fails, the rows wait for the next try
+        self._shards, self._rows = shards, []
 
     def __enter__(self) -> Self:
         return self
@@ -143,8 +143,8 @@ class ShardWriter:
         finally:
             self._lock.release()
 
-    def _write_manifest(self) -> None:
-        text = json.dumps(self._manifest | {"shards": self._shards}, indent=1)
+    def _write_manifest(self, shards: list[dict[str, Any]]) -> None:
+        text = json.dumps(self._manifest | {"shards": shards}, indent=1)
         with errors_of_writing(self._directory):
             atomic_write_text(self._directory / MANIFEST, text + "\n")
 
@@ -188,7 +188,8 @@ class ShardWriter:
             "path": ([row.path for row in rows], pyarrow.string()),
             "embedding": ([row.embedding for row in rows], pyarrow.list_(pyarrow.float32())),
             "error": ([row.error for row in rows], pyarrow.string()),
-            "pid": ([row.pid for row in rows], pyarrow.string()),
+            "pid": ([None if row.pid is None else str(row.pid) for row in rows], pyarrow.string()),
+            "pid_is_text": ([isinstance(row.pid, str) for row in rows], pyarrow.bool_()),
             "camid": ([row.camid for row in rows], pyarrow.int64()),
             "timestamp": ([row.timestamp for row in rows], pyarrow.float64()),
             "fingerprint": ([self._manifest["fingerprint"]] * len(rows), pyarrow.string()),

@@ -17,8 +17,9 @@ def started(monkeypatch):
     monkeypatch.delenv("SANREID_TOKEN", raising=False)
     calls = []
 
-    def run(app, **options):
+    def run(app, *, on_start, **options):
         calls.append((app, options))
+        on_start(options["port"] or 54321)
         app.state.service.stop()
 
     monkeypatch.setattr(served, "run", run)
@@ -73,6 +74,13 @@ def test_without_a_token_host_names_are_checked(run, tiny, tmp_path, monkeypatch
     assert run(*options)[0] == 0
     names = ["localhost", "127.0.0.1", "::1", "127.0.0.2", "proxy.example"]
     assert asked == [names, None]
+
+
+def test_the_address_that_is_said_can_be_asked(run, tiny, tmp_path, started):
+    options = ("serve", tmp_path / "g", "--create", "--weights", tiny)
+    _, _, err = run(*options, "--host", "::1", "--port", 0)
+    assert "at http://[::1]:54321, " in err
+    assert "described at http://[::1]:54321/docs" in err
 
 
 def test_an_address_is_no_path(run, tiny, started, monkeypatch):

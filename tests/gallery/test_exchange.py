@@ -49,6 +49,15 @@ def test_plain_files_of_embeddings_are_read(tmp_path):
     ]  # fmt: skip
 
 
+def test_the_encoder_of_an_embedded_file_is_kept(tmp_path):
+    np.savez(tmp_path / "e.npz", embeddings=np.eye(3), fingerprint=np.array("abc"))
+    gallery = Gallery(3)
+    gallery.import_from(tmp_path / "e.npz")
+    assert gallery.encoder_fingerprint == "abc"
+    with pytest.raises(GalleryError, match="of the encoder other"):
+        Gallery(3, encoder_fingerprint="other").import_from(tmp_path / "e.npz")
+
+
 def test_long_metadata_does_not_widen_every_row(tmp_path):
     gallery = Gallery(2)
     metadata = [{"crops": ["x" * 100_000]}, *[{"n": row} for row in range(999)]]

@@ -311,3 +311,14 @@ def test_scalars_of_other_libraries():
     assert gallery.search(EYE, np.uint8(2), min_similarity=least).counts.tolist() == [1] * 4
     assert gallery.identify(EYE, threshold=np.float16(0.5), top=torch.tensor(2))[0].pid == 1
     assert gallery.recall(k=np.int8(1), sample=torch.tensor(2), seed=np.int64(0)) == 1.0
+
+
+def test_texts_that_no_file_can_hold_are_refused():
+    gallery = Gallery(4)
+    gallery.add(EYE, pids=["é", "𝄞", 1, None], camids=["日本", None, 1, 2])
+    for columns in ({"pids": ["\ud800"]}, {"camids": ["gate \udcff"]}):
+        with pytest.raises(InputError, match=r"row 0 is .*\\ud.* It holds half a character"):
+            gallery.add(EYE[:1], **columns)
+    with pytest.raises(InputError, match="half a character"):
+        gallery.rename("é", "\ud800")
+    assert len(gallery) == 4

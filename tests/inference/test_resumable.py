@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sanreid.errors import InputError
+from sanreid.gallery import Gallery
 from sanreid.utils.shards import MANIFEST, ShardRow, ShardWriter, read_shards, shard_files
 from tests.people import write_people
 
@@ -69,12 +70,21 @@ def test_resuming_embeds_what_is_missing_and_nothing_twice(tiny_encoder, crops, 
 
 
 def test_labels_are_written_beside(tiny_encoder, crops, tmp_path):
-    labels = {crops[0]: (7, 2), crops[1]: ("anna", None)}
-    tiny_encoder.encode_to(tmp_path / "out", crops[:3], labels=labels)
+    labels = {crops[0]: (7, 2), crops[1]: ("anna", None), crops[2]: ("7", 1)}
+    tiny_encoder.encode_to(tmp_path / "out", crops[:4], labels=labels)
     found = rows(tmp_path / "out")
-    assert [(row["pid"], row["camid"]) for row in found.values()] == [
-        ("7", 2), ("anna", None), (None, None),
+    assert [(row["pid"], row["pid_is_text"], row["camid"]) for row in found.values()] == [
+        ("7", False, 2), ("anna", True, None), ("7", True, 1), (None, False, None),
     ]  # fmt: skip
+
+
+def test_people_come_into_a_gallery_as_they_were_labelled(tiny_encoder, crops, tmp_path):
+    people = ["7", 7, "007", "-1"]
+    labels = {path: (pid, None) for path, pid in zip(crops, people, strict=False)}
+    tiny_encoder.encode_to(tmp_path / "out", crops[:4], labels=labels)
+    gallery = Gallery(tiny_encoder.embedding_dim)
+    entries = gallery.get(gallery.import_from(tmp_path / "out"))
+    assert [entry.pid for entry in entries] == people
 
 
 def test_a_directory_of_other_options_is_not_resumed(tiny_encoder, crops, tmp_path):
@@ -199,6 +209,19 @@ def test_a_full_disk_is_named(tiny_encoder, crops, tmp_path, monkeypatch):
     assert list(rows(tmp_path / "out")) == ["a.jpg"]  # the row waited for the next try
 
 
+def test_rows_stand_once_where_the_manifest_could_not_be_written(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with ShardWriter(tmp_path / "out", fingerprint="f", dim=2, options={}) as writer:
+        writer.add(ShardRow("a.jpg", np.zeros(2, np.float32)))
+        with monkeypatch.context() as patch:
+            patch.setattr("sanreid.utils.shards.atomic_write_text", full)
+            with pytest.raises(InputError, match="out: No space left on device"):
+                writer.flush()
+    assert list(rows(tmp_path / "out")) == ["a.jpg"]
+
+
 def test_the_home_directory_is_expanded(tiny_encoder, crops, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
@@ -278,6 +301,12 @@ def test_what_names_no_files_is_refused(source):
 def test_rows_per_shard_is_a_whole_number(tiny_encoder, crops, tmp_path, kept):
     with pytest.raises(InputError, match="rows_per_shard must be an int"):
         tiny_encoder.encode_to(tmp_path / "out", crops, rows_per_shard=kept)
+
+
+def test_a_wrong_progress_begins_no_directory(tiny_encoder, crops, tmp_path):
+    with pytest.raises(InputError, match="progress must be"):
+        tiny_encoder.encode_to(tmp_path / "out", crops, progress="x")
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("kept", [0, -3])

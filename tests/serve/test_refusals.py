@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import struct
 import subprocess
@@ -198,7 +199,11 @@ def test_a_text_is_never_a_path(unchanged, tmp_path):
         ("/search", {"k": 0}, "k: Input should be greater than or equal to 1"),
         ("/search", {"k": 1001}, "k is at most 1000 here"),
         ("/search", {"rerank": 1001}, "rerank is at most 1000 here"),
+        ("/search", {"k": 201, "rerank": True}, "rerank is at most 1000 here; got 1005"),
         ("/search", {"expand": 1001}, "expand is at most 1000 here"),
+        ("/search", {"k": "5"}, "k: Input should be a valid integer"),
+        ("/search", {"timestamps": ["1.5"]}, "timestamps.0: Input should be a valid number"),
+        ("/search", {"timestamps": [True]}, "timestamps.0: Input should be a valid number"),
         ("/search", {"kk": 1}, "kk: Extra inputs are not permitted"),
         ("/search", {"where": {"camid": {"$like": 1}}}, "unknown operator"),
         ("/search", {"where": {"$and": []}}, "and"),
@@ -213,6 +218,7 @@ def test_a_text_is_never_a_path(unchanged, tmp_path):
         ("/enrol", {"pid": 1, "camids": [1, 2]}, "camids"),
         ("/forget", {"images": None}, "images: Extra inputs"),
         ("/forget", {"pid": 1, "ids": [1]}, "send either pid or ids"),
+        ("/forget", {"ids": []}, "ids: List should have at least 1 item"),
     ],
 )
 def test_fields_that_do_not_fit(unchanged, route, body, wanted):
@@ -242,6 +248,12 @@ def test_other_methods_paths_and_types(unchanged):
         "/embed", content=jpeg(), headers=JPEG_HEADERS, params={"images": '["aa"]'}
     )
     assert refusal(beside) == (422, "InputError")
+
+
+def test_a_pid_that_no_answer_can_hold_is_refused(unchanged):
+    body = json.dumps({"images": base64_of(jpeg()), "pid": "\ud800"})
+    answer = unchanged.post("/enrol", content=body, headers={"Content-Type": "application/json"})
+    assert refusal(answer) == (422, "InputError")
 
 
 def test_more_requests_than_places(client_of, monkeypatch):
@@ -300,6 +312,8 @@ def test_the_start_fails_with_the_library_s_errors(tiny_encoder, tmp_path):
         create_app(path, tiny_encoder, read_only=True).state.service.start()
     with pytest.raises(ConfigError, match="at least 16 characters"):
         create_app(path, tiny_encoder, token="short")
+    with pytest.raises(ConfigError, match="hosts are several names"):
+        create_app(path, tiny_encoder, hosts="localhost")
 
 
 def test_without_the_extra(monkeypatch, tmp_path):

@@ -1,7 +1,8 @@
 """Galleries as one ``.npz`` file, to hand on or to read elsewhere. No pickle is written or read.
 
 The arrays are those of :meth:`sanreid.Gallery.export`. Reading needs only ``embeddings``; plain
-int or str ``pids``, ``metadata`` (N,) as ``pids``, and a ``paths`` array are understood too.
+int or str ``pids``, ``metadata`` (N,) as ``pids``, and the arrays ``paths`` and ``fingerprint``
+of ``sanreid embed`` are understood too.
 """
 
 from __future__ import annotations
@@ -104,7 +105,8 @@ def read_npz(path: Path) -> dict[str, Any]:
             columns["metadata"] = _texts(arrays["metadata"])
         elif "paths" in arrays:
             columns["metadata"] = [{"path": path} for path in arrays["paths"].tolist()]
-        columns["encoder_fingerprint"] = str(arrays.get("encoder_fingerprint", "")) or None
+        fingerprint = arrays.get("encoder_fingerprint", arrays.get("fingerprint", ""))
+        columns["encoder_fingerprint"] = str(fingerprint) or None
     except _UNREADABLE as error:
         raise GalleryError(f"{path} is not a file of exported entries: {error}") from error
     return columns

@@ -21,13 +21,13 @@ from sanreid.datasets.people import NUMBER
 from sanreid.errors import GalleryError, InputError
 from sanreid.gallery.filters import parse
 from sanreid.gallery.store import Store
-from sanreid.gallery.validation import as_embeddings, camids_or_none
+from sanreid.gallery.validation import as_embeddings, camids_or_none, check_encoder
 from sanreid.utils.arrays import shown
 from sanreid.utils.files import atomic_write
 from sanreid.utils.paths import is_folder
 from sanreid.utils.shards import load_pyarrow, read_shards, shard_files
 
-__all__ = ["is_parquet", "new_rows", "read_parquet", "write_parquet"]
+__all__ = ["is_parquet", "new_rows", "write_parquet"]
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +40,54 @@ def is_parquet(path: str | Path) -> bool:
     return str(path).endswith(".parquet") or is_folder(Path(path).expanduser())
 
 
-def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:
+def new_rows(source: str | Path, store: Store, *, keep_ids: bool) -> Iterator[dict[str, Any]]:
+    """Yield the arguments of ``add`` for the rows that a store does not hold, some thousand each.
+
+    Where the files have ids, a row is known by its id if that is kept, and not at all otherwise;
+    else by its path. Rows of an id whose entry has another embedding are left out too, with a
+    warning: they may be of another gallery.
+
+    Raises:
+        GalleryError: No such file, not Parquet, a column is of another kind, or another encoder.
+    """
+    of_known_paths = 0
+    for columns in _read(source):
+        check_encoder(store.settings.encoder_fingerprint, columns["encoder_fingerprint"])
+        if "ids" in columns:
+            kept = _without_known_ids(columns, store) if keep_ids else _all(columns)
+            columns = columns if keep_ids else {k: v for k, v in columns.items() if k != "ids"}
+        else:
+            kept = _without_known_paths(columns, store)
+            of_known_paths += len(columns["embeddings"]) - len(kept)
+        if kept:
+            yield {
+                key: [values[row] for row in kept] if isinstance(values, list) else values
+                for key, values in columns.items()
+            }
+    if of_known_paths:
+        logger.warning(
+            "%d rows of %s are left out: without ids, rows are known by their path, and the "
+            "gallery has entries of these paths, or a row before them has the same.",
+            of_known_paths,
+            source,
+        )
+
+
+def _read(source: str | Path) -> Iterator[dict[str, Any]]:
     """Yield the arguments of ``add``, one dictionary per some thousand rows.
 
     Rows without an embedding, which are files that could not be read, are left out.
 
     Raises:
-        InputError: No such file, not Parquet, or a column is of another kind.
+        GalleryError: No such file, not Parquet, or a column is of another kind.
     """
+    try:
+        yield from _batches(source)
+    except InputError as error:  # of the file, not of an argument
+        raise GalleryError(str(error)) from error
+
+
+def _batches(source: str | Path) -> Iterator[dict[str, Any]]:
     for columns in read_shards(shard_files(source), batch_rows=_BATCH):
         kept = [row for row, one in enumerate(columns["embedding"]) if one is not None]
         if not kept:
@@ -66,34 +106,28 @@ def read_parquet(source: str | Path) -> Iterator[dict[str, Any]]:
         }
 
 
-def new_rows(columns: dict[str, Any], store: Store, *, keep_ids: bool) -> dict[str, Any] | None:
-    """Return the rows that a store does not hold, None if it holds all of them.
+def _all(columns: dict[str, Any]) -> list[int]:
+    return list(range(len(columns["embeddings"])))
 
-    A row is known by its id if it has one that is kept, else by its path. Rows of an id whose
-    entry has another embedding are left out too, with a warning: they may be of another gallery.
-    """
-    columns = columns if keep_ids else {k: v for k, v in columns.items() if k != "ids"}
-    if "ids" in columns:
-        numbers = columns["ids"]
-        held = [row for row, one in enumerate(numbers) if isinstance(one, int) and one in store]
-        _warn_of_others(columns, held, store)
-        kept = sorted(set(range(len(numbers))).difference(held))
-    else:
-        names = [metadata.get("path") for metadata in columns["metadata"]]
-        paths = [name for name in names if name is not None]
-        found = store.entries(store.select(parse({"path": {"$in": paths}})))
-        seen: set[Any] = {entry.metadata["path"] for entry in found}
-        kept = []
-        for row, name in enumerate(names):
-            if name is None or name not in seen:
-                kept.append(row)
-                seen.add(name)
-    if not kept:
-        return None
-    return {
-        key: [values[row] for row in kept] if isinstance(values, list) else values
-        for key, values in columns.items()
-    }
+
+def _without_known_ids(columns: dict[str, Any], store: Store) -> list[int]:
+    numbers = columns["ids"]
+    held = [row for row, one in enumerate(numbers) if isinstance(one, int) and one in store]
+    _warn_of_others(columns, held, store)
+    return sorted(set(_all(columns)).difference(held))
+
+
+def _without_known_paths(columns: dict[str, Any], store: Store) -> list[int]:
+    names = [metadata.get("path") for metadata in columns["metadata"]]
+    paths = [name for name in names if name is not None]
+    found = store.entries(store.select(parse({"path": {"$in": paths}})))
+    seen: set[Any] = {entry.metadata["path"] for entry in found}
+    kept = []
+    for row, name in enumerate(names):
+        if name is None or name not in seen:
+            kept.append(row)
+            seen.add(name)
+    return kept
 
 
 def _warn_of_others(columns: dict[str, Any], held: list[int], store: Store) -> None:

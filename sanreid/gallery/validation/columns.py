@@ -13,6 +13,7 @@ from sanreid.utils.arguments import is_finite
 from sanreid.utils.arrays import (
     check_int64,
     elements,
+    is_text,
     listed,
     plain,
     shown,
@@ -36,9 +37,9 @@ def as_pids(pids: Iterable[Any] | None, count: int, *, name: str = "pids") -> li
         return values
     for row, given in enumerate(values):
         value = plain(given)
-        if value is None or type(value) is str:
-            values[row] = value
-        elif isinstance(value, str):
+        if value is None:
+            values[row] = None
+        elif isinstance(value, str) and is_text(value):
             values[row] = str.__str__(value)  # its own characters: str(member) names an Enum's
         elif isinstance(value, int) and not isinstance(value, bool):
             values[row] = check_int64(int(value), row, name)
