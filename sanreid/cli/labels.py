@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sanreid.errors import InputError
+from sanreid.utils.paths import is_text
 
 __all__ = ["UNKNOWN", "AnyLabel", "Label", "read_labels"]
 
@@ -41,7 +42,7 @@ def read_labels(
         known = named[folder]
         files = find_images(source, failures=failures) if source.is_dir() else [source]
         found |= {path: known.get(path, UNKNOWN) for path in files}
-    for path in [path for path in found if not _is_utf8(path)]:
+    for path in [path for path in found if not is_text(str(path))]:
         if failures is None:
             raise InputError(
                 f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
@@ -49,14 +50,6 @@ def read_labels(
         failures.append((path, "its name is not UTF-8, so a gallery cannot keep it."))
         del found[path]
     return found
-
-
-def _is_utf8(path: Path) -> bool:
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:  # bytes of another encoding, as Python keeps them
-        return False
-    return True
 
 
 def _named(folder: Path, names: str) -> dict[Path, Label]:

@@ -135,12 +135,9 @@ def _run(args: argparse.Namespace) -> int:
     def announce(port: int) -> None:
         host = f"[{args.host}]" if ":" in args.host else args.host
         where = f"http://{host}:{port}"
-        say(
-            f"serving {shown(args.path)} at {where}, "
-            + ("reading only" if args.read_only else "reading and writing")
-            + (", to whoever has the token" if token else ", to everybody on this machine, no token")
-            + f"; described at {where}/docs"
-        )
+        does = "reading only" if args.read_only else "reading and writing"
+        whom = "whoever has the token" if token else "everybody on this machine, no token"
+        say(f"serving {shown(args.path)} at {where}, {does}, to {whom}; described at {where}/docs")
 
     run(app, host=args.host, port=args.port, on_start=announce)
     return 0

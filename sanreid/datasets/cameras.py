@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from sanreid.utils.arrays import (
     check_int64,
-    is_text,
     listed,
     plain,
     plain_values,
@@ -24,6 +23,7 @@ from sanreid.utils.arrays import (
     whole,
     wrong_value,
 )
+from sanreid.utils.paths import is_text
 
 __all__ = [
     "NO_CAMID",

@@ -12,18 +12,8 @@ import numpy as np
 
 from sanreid.datasets.cameras import named
 from sanreid.gallery.results import Entry, SearchResult
-from sanreid.gallery.store import Store
 
-__all__ = ["keep_names", "named_entries", "named_result"]
-
-
-def keep_names(store: Store, names: Mapping[int, str]) -> None:
-    """Keep names with a store's settings, as durably as its entries."""
-    if not names.keys() - store.settings.camera_names.keys():
-        return
-    store.change_settings(
-        lambda settings: replace(settings, camera_names={**settings.camera_names, **names})
-    )
+__all__ = ["named_entries", "named_result"]
 
 
 def named_entries(entries: list[Entry], names: Mapping[int, str]) -> list[Entry]:

@@ -27,7 +27,7 @@ from sanreid.gallery.camera_means import (
     fit_to_entries,
     normalized,
 )
-from sanreid.gallery.camera_names import keep_names, named_entries, named_result
+from sanreid.gallery.camera_names import named_entries, named_result
 from sanreid.gallery.filters import parse
 from sanreid.gallery.identification import Group, Identification, identify
 from sanreid.gallery.open_set import OpenSetReport, open_set_report
@@ -283,7 +283,6 @@ class Gallery:
                 written.
         """
         self._check_fingerprint(encoder_fingerprint)
-        camids, names = read_names(camids)
         rows = requests.new_rows(
             embeddings,
             self.dim,
@@ -294,7 +293,6 @@ class Gallery:
             ids=ids,
             encoder_fingerprint=encoder_fingerprint,
         )
-        keep_names(self._store, names)
         return self._store.add(rows)
 
     def update(
@@ -318,7 +316,6 @@ class Gallery:
             InputError: As in :meth:`add`, or an id is given twice.
         """
         self._check_fingerprint(encoder_fingerprint)
-        camids, names = read_names(camids)
         update = requests.entry_update(
             ids,
             embeddings,
@@ -329,7 +326,6 @@ class Gallery:
             metadata=metadata,
             encoder_fingerprint=encoder_fingerprint,
         )
-        keep_names(self._store, names)
         self._store.update(update)
 
     def remove(self, ids: Iterable[Any] | int | None = None, *, where: Where | None = None) -> int:
@@ -418,6 +414,7 @@ class Gallery:
             rule of same person and camera.
         """
         self._check_fingerprint(encoder_fingerprint)
+        query_camids, asked = read_names(query_camids, name="query_camids")
         request = self._request(
             queries, k, where, query_pids, query_camids, same_camera, min_similarity,
             query_timestamps=query_timestamps, min_gap_s=min_gap_s, max_gap_s=max_gap_s,
@@ -430,7 +427,9 @@ class Gallery:
         names = self._store.settings.camera_names  # after the search, whose hits it must name
         return named_result(result, names).with_queries(
             pids=request.query_pids,
-            camids=None if camids is None else named(validation.camids_or_none(camids), names),
+            camids=None
+            if camids is None
+            else named(validation.camids_or_none(camids), {**names, **asked}),
         )
 
     def _search(self, request: SearchRequest, candidates: int, expand: int) -> SearchResult:

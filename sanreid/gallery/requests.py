@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from sanreid.datasets.cameras import read_names
 from sanreid.errors import InputError
 from sanreid.gallery import validation
 from sanreid.gallery.filters import Condition, matches_all, parse
@@ -35,6 +36,7 @@ def new_rows(
     """Check the arguments of :meth:`sanreid.Gallery.add`."""
     rows = validation.as_embeddings(embeddings, dim, name="embeddings")
     count = len(rows)
+    camids, names = read_names(camids)
     given = None if ids is None else validation.as_new_ids(ids)
     if given is not None and len(given) != count:
         raise InputError(f"ids must have one value per row: {count} rows, {len(given)} values.")
@@ -46,6 +48,7 @@ def new_rows(
         metadata=validation.as_metadata(metadata, count),
         ids=given,
         encoder_fingerprint=encoder_fingerprint,
+        camera_names=names,
     )
 
 
@@ -65,6 +68,7 @@ def entry_update(
     count = len(which)
     if len(np.unique(which)) < count:
         raise InputError("ids must differ: one is given more than once.")
+    camids, names = read_names(camids)
     rows = None
     if embeddings is not None:
         rows = validation.as_embeddings(embeddings, dim, name="embeddings")
@@ -78,6 +82,7 @@ def entry_update(
         timestamps=None if timestamps is None else validation.as_timestamps(timestamps, count),
         metadata=None if metadata is None else validation.as_metadata(metadata, count),
         encoder_fingerprint=encoder_fingerprint,
+        camera_names=names,
     )
 
 

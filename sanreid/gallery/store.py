@@ -10,7 +10,7 @@ one machine, :class:`~sanreid.gallery.milvus.store.MilvusStore`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -21,9 +21,9 @@ from sanreid.cameras import CameraNormalizer
 from sanreid.gallery.filters import Condition
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.travel import TravelTimes
-from sanreid.gallery.validation import Pid
+from sanreid.gallery.validation import Pid, check_encoder
 
-__all__ = ["EntryBatch", "EntryUpdate", "SearchRequest", "Settings", "Store"]
+__all__ = ["EntryBatch", "EntryUpdate", "SearchRequest", "Settings", "Store", "settings_with"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class EntryBatch:
         metadata: (N,) JSON objects as UTF-8 bytes; the empty string for none.
         ids: (N,) int64; None to assign new ones.
         encoder_fingerprint: The encoder's, if known.
+        camera_names: The names of cameras that have one, by the numbers that stand for them.
     """
 
     embeddings: NDArray[np.float32]
@@ -57,6 +58,7 @@ class EntryBatch:
     metadata: Sequence[bytes]
     ids: NDArray[np.int64] | None
     encoder_fingerprint: str | None
+    camera_names: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,24 @@ class EntryUpdate:
     timestamps: NDArray[np.float64] | None
     metadata: Sequence[bytes] | None
     encoder_fingerprint: str | None
+    camera_names: Mapping[int, str] = field(default_factory=dict)
+
+
+def settings_with(settings: Settings, rows: EntryBatch | EntryUpdate) -> Settings:
+    """Return settings that know the encoder and the cameras' names of rows as well.
+
+    The first fingerprint is kept. Settings that know both already are returned as they are.
+
+    Raises:
+        GalleryError: The rows come from another encoder.
+    """
+    check_encoder(settings.encoder_fingerprint, rows.encoder_fingerprint)
+    if settings.encoder_fingerprint is None and rows.encoder_fingerprint is not None:
+        settings = replace(settings, encoder_fingerprint=rows.encoder_fingerprint)
+    if rows.camera_names.keys() - settings.camera_names.keys():
+        names = {**settings.camera_names, **rows.camera_names}
+        settings = replace(settings, camera_names=names)
+    return settings
 
 
 @dataclass(frozen=True, slots=True)

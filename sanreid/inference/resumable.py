@@ -13,8 +13,8 @@ from sanreid.errors import InputError
 from sanreid.images.sources import expand_paths
 from sanreid.inference.batches import Batch, Failure
 from sanreid.utils.arguments import check_flag
-from sanreid.utils.arrays import is_text, shown
-from sanreid.utils.paths import as_path
+from sanreid.utils.arrays import shown
+from sanreid.utils.paths import as_path, is_text
 from sanreid.utils.progress import progress_bar
 from sanreid.utils.shards import ShardRow, ShardWriter
 

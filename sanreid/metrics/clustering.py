@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array, check_unmasked
+from sanreid.metrics.labels import JUNK
 from sanreid.utils.arrays import plain_values, wrong_value
 from sanreid.utils.extras import require_extra
 from sanreid.utils.words import counted
@@ -76,8 +77,8 @@ def evaluate_clustering(labels: ArrayLike, pids: ArrayLike) -> ClusteringReport:
 
     Args:
         labels: (N,) int, the cluster of each crop; -1: in none, counted as a cluster of its own.
-        pids: (N,) int or str. Crops with None or -1 (junk) are not counted; leave distractors
-            out before.
+        pids: (N,) int or str. Crops with None or -1 (junk, as a text too) are not counted; leave
+            distractors out before.
 
     Returns:
         The report. Where no two crops are in one cluster, the pairwise precision is 1: nothing
@@ -161,7 +162,7 @@ def _checked_pids(pids: ArrayLike, count: int) -> tuple[NDArray[np.int64], NDArr
     people = np.zeros(count, dtype=np.int64)
     known = np.ones(count, dtype=np.bool_)
     for row, pid in enumerate(values):
-        if pid is None or (pid == -1 and not isinstance(pid, bool)):
+        if pid in (None, JUNK, str(JUNK)):
             known[row] = False
             continue
         if isinstance(pid, bool) or not isinstance(pid, (int, str)):

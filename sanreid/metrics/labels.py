@@ -13,14 +13,14 @@ from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
 from sanreid.utils.arrays import check_int64, plain_values, whole, wrong_value
 
-__all__ = ["DISTRACTOR", "JUNK", "Labels", "has_match"]
+__all__ = ["DISTRACTOR", "JUNK", "Labels", "as_pids", "has_match"]
 
 JUNK = -1  #: gallery pid: a bad crop, left out of the ranking
 DISTRACTOR = 0  #: gallery pid that no query carries: entries of nobody in particular
 
 
-def _as_pids(pids: ArrayLike, count: int, name: str) -> NDArray[Any]:
-    """(count,) pids, each an int or a str; InputError naming the first that is neither.
+def as_pids(pids: ArrayLike, count: int, name: str) -> NDArray[Any]:
+    """Return (count,) pids, each an int or a str; InputError naming the first that is neither.
 
     Numbers that stand for names in one set of crops become those names, which the numbers of
     another set share.
@@ -70,10 +70,10 @@ class Labels:
         gallery_camids: ArrayLike,
         shape: tuple[int, int],
     ) -> None:
-        self.query_pids = _as_pids(query_pids, shape[0], "query_pids")
+        self.query_pids = as_pids(query_pids, shape[0], "query_pids")
         query_camids, self._camera_names = read_names(query_camids, name="query_camids")
         self._query_camids = as_camids(query_camids, shape[0], name="query_camids", optional=False)
-        gallery_given = _as_pids(gallery_pids, shape[1], "gallery_pids")
+        gallery_given = as_pids(gallery_pids, shape[1], "gallery_pids")
         camids = as_camids(gallery_camids, shape[1], name="gallery_camids", optional=False)
         self._query_ids, ids = _pids_as_integers(self.query_pids, gallery_given)
 

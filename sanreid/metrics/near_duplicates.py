@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array
+from sanreid.metrics.labels import as_pids
 from sanreid.metrics.vectors import unit_rows
 from sanreid.utils.arguments import as_fraction
 
@@ -34,14 +35,16 @@ def group_near_duplicates(
     Args:
         pictures: (N, ...) small pictures, for example (N, 16, 8, 3), or any vectors (N, D). The
             similarity is the correlation of two of them: brightness and contrast do not count.
-        pids: (N,) int or str; crops of different people are never in one group.
+        pids: (N,) int or str, 7 and "7" are two people; crops of different people are never in
+            one group.
         min_similarity: Between 0 and 1.
 
     Returns:
         (N,) int64 groups from 0, numbered by their first crop.
 
     Raises:
-        InputError: Not as many pids as pictures, a picture with NaN, or a similarity out of range.
+        InputError: Not one pid, an int or a str, per picture, a picture with NaN, or a similarity
+            out of range.
 
     >>> pictures = [[0, 1, 2], [0, 1, 2.1], [2, 1, 0], [0, 1, 2]]
     >>> group_near_duplicates(pictures, ["anna", "anna", "anna", "bert"])
@@ -49,12 +52,13 @@ def group_near_duplicates(
     """
     min_similarity = as_fraction(min_similarity, "min_similarity")
     rows = as_array(pictures, "pictures")
-    people = as_array(pids, "pids")
-    if rows.ndim < 2 or rows.dtype.kind not in "fiu" or people.shape != rows.shape[:1]:
+    if rows.ndim < 2 or rows.dtype.kind not in "fiu":
         raise InputError(
-            "pictures are an array (N, ...) of numbers and pids one value per picture; got shapes "
-            f"{rows.shape} of {rows.dtype} and {people.shape}."
+            f"pictures are an array (N, ...) of numbers; got shape {rows.shape} of {rows.dtype}."
         )
+    people: dict[int | str, list[int]] = {}
+    for row, pid in enumerate(as_pids(pids, len(rows), "pids").tolist()):
+        people.setdefault(pid, []).append(row)
     if not len(rows):
         return np.zeros(0, dtype=np.int64)
     flat = rows.reshape(len(rows), -1).astype(np.float32)
@@ -62,9 +66,7 @@ def group_near_duplicates(
     flat[~flat.any(axis=1)] = 1  # a picture of one color resembles only others of one color
     unit = unit_rows(flat, "pictures")
     groups = np.full(len(rows), -1, dtype=np.int64)
-    _, person_of = np.unique(people.astype(str), return_inverse=True)
-    for person in range(int(person_of.max()) + 1):
-        own = np.flatnonzero(person_of == person)
+    for own in people.values():
         groups[own] = groups.max() + 1 + _components(unit[own], min_similarity)
     _, first, number = np.unique(groups, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[number]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.utils.paths import shorten
+from sanreid.utils.paths import is_text, shorten
 
 __all__ = [
     "NAIVE",
@@ -27,7 +27,6 @@ __all__ = [
     "check_int64",
     "check_time_zones",
     "elements",
-    "is_text",
     "listed",
     "plain",
     "plain_values",
@@ -175,15 +174,6 @@ def wrong_value(
     elif isinstance(value, str) and not is_text(value):
         hint = " It holds half a character, which UTF-8 cannot say."
     return InputError(f"{name} must be {wanted}; row {row} is {shown_with_type(value)}.{hint}")
-
-
-def is_text(text: str) -> bool:
-    """Return whether UTF-8 can say ``text``: half of a surrogate pair it cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def reads_as_number(text: str) -> bool:

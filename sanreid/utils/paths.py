@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sanreid.errors import InputError
 
-__all__ = ["as_path", "exists", "is_encodable", "is_file", "is_folder", "shorten"]
+__all__ = ["as_path", "exists", "is_encodable", "is_file", "is_folder", "is_text", "shorten"]
 
 _SHOWN = 200  # characters of a path or text that a message shows
 
@@ -42,6 +42,15 @@ def is_encodable(text: str) -> bool:
     """Return whether a name can hold ``text``: half of a surrogate pair it cannot."""
     try:
         os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def is_text(text: str) -> bool:
+    """Return whether UTF-8 can say ``text``: a file's name may hold other bytes."""
+    try:
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

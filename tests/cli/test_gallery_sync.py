@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sanreid.cli.gallery import following
 from sanreid.gallery import Gallery
 from tests.people import rendered_person, write_people
 
@@ -96,6 +97,35 @@ def test_what_a_person_entered_by_hand_stays(sync, built, crops):
     picture(crops / "0001_c1_a.png", 8)
     assert sync()["changed"] == 1
     assert entries(built)["0001_c1_a.png"].metadata["note"] == "seen twice"
+
+
+def test_copies_that_moved_keep_an_entry_each(sync, built, crops):
+    for name in ("0005_c1_a.png", "0005_c1_b.png", "0005_c1_c.png"):
+        picture(crops / name, 5)
+    assert sync()["added"] == 3
+    before = entries(built)
+    for old, new in (("a", "x/0005_c1_b"), ("b", "x/0005_c1_c"), ("c", "x/0005_c1_0")):
+        picture(crops / f"{new}.png", 5)
+        (crops / f"0005_c1_{old}.png").unlink()
+    assert sync() == NOTHING | {"moved": 3, "entries": 6}
+    after = entries(built)
+    assert after["0005_c1_b.png"].id == before["0005_c1_b.png"].id
+    assert after["0005_c1_c.png"].id == before["0005_c1_c.png"].id
+    assert after["0005_c1_0.png"].id == before["0005_c1_a.png"].id
+
+
+def test_a_file_that_vanishes_meanwhile_is_a_failure(run_json, built, crops, tiny, monkeypatch):
+    content_of = following.content_of
+
+    def vanished(path):
+        (crops / "0001_c1_a.png").unlink(missing_ok=True)
+        return content_of(path)
+
+    monkeypatch.setattr(following, "content_of", vanished)
+    command = ("gallery", "sync", built, crops, "--weights", tiny, "--on-error", "collect")
+    answer = run_json(*command)
+    assert (answer["same"], answer["changed"], answer["entries"]) == (2, 0, 3)
+    assert [Path(one["path"]).name for one in answer["failures"]] == ["0001_c1_a.png"]
 
 
 def test_names_that_tell_nothing_change_no_label(run, sync, built, crops, tiny):

@@ -61,6 +61,15 @@ def test_columns_with_the_names_of_the_fields_need_no_option(run, table, tiny, t
     assert Gallery.load(tmp_path / "g").get(0)[0].camid is None
 
 
+def test_the_home_directory_is_expanded(run, table, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    path = table(["~/crops/0.png,anna"], header="path,pid\n")
+    assert run("gallery", "build", path, tmp_path / "g", "--weights", tiny)[0] == 0
+    (entry,) = Gallery.load(tmp_path / "g").get([0])
+    assert (entry.pid, entry.metadata["path"]) == ("anna", str(tmp_path / "crops" / "0.png"))
+
+
 def test_numbers_of_a_column_with_gaps_and_junk(run, table, tiny, tmp_path):
     path = table(["crops/0.png,7.0,2.0", "crops/1.png,-1,-3", "crops/2.png,v1.0,"],
                  header="path,pid,camid\n")  # fmt: skip

@@ -7,6 +7,7 @@ import pytest
 from sanreid.cli import main
 from sanreid.cli.gallery.travelling import read_travel_times
 from sanreid.errors import DatasetError
+from tests.people import rendered_person
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,17 @@ def test_a_rule_without_effect_is_refused(run, timed, table, tmp_path, text, opt
     status, out, err = run("gallery", "search", timed / "g", queries, *options, *more)
     assert (status, out) == (1, "")
     assert wanted in err
+
+
+@pytest.mark.parametrize("options", [("--same-camera", "exclude"), ("--travel-times", "t.csv")])
+def test_a_rule_of_cameras_that_no_name_tells_is_refused(run, timed, table, tmp_path, options):
+    rendered_person(1).save(tmp_path / "holiday.jpg")
+    if "t.csv" in options:
+        options = ("--travel-times", table, "--timestamp", 0)
+    command = ("gallery", "search", timed / "g", tmp_path / "holiday.jpg", "--names", "auto")
+    status, out, err = run(*command, *options)
+    assert (status, out) == (1, "")
+    assert f"The name of no query tells its camera, which {options[0]}" in err
 
 
 @pytest.mark.parametrize(

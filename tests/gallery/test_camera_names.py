@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sanreid import CameraNormalizer, Gallery
-from sanreid.errors import InputError
+from sanreid.errors import GalleryError, InputError
 from sanreid.gallery import filters
 from sanreid.gallery.validation import NO_CAMID, as_camids, camera_number
 
@@ -184,3 +184,22 @@ def test_a_text_compared_with_a_time_is_said_once(caplog):
         assert len(gallery.find({"timestamp": {"$gte": "2026-01-01"}})) == 0
     (message,) = (record.getMessage() for record in caplog.records)
     assert message.startswith("where compares timestamp, which are numbers, with a text; compare")
+
+
+def test_queries_keep_the_names_of_cameras_that_the_gallery_does_not_know():
+    gallery = with_names(Gallery(4))
+    found = gallery.search(EMBEDDINGS[:3], query_camids=iter(["roof", GATE, 7]))
+    assert list(found.query_camids) == ["roof", GATE, 7]
+    assert "roof" not in gallery.camera_names.values()
+
+
+def test_what_fails_keeps_no_names(tmp_path):
+    for gallery in (Gallery(4), Gallery.open(tmp_path / "g", dim=4)):
+        with_names(gallery)
+        for change in (
+            lambda gallery: gallery.add(EMBEDDINGS[:1], camids=["roof"], ids=[0]),
+            lambda gallery: gallery.update([9], camids=["roof"]),
+        ):
+            with pytest.raises((InputError, GalleryError)):
+                change(gallery)
+        assert sorted(gallery.camera_names.values()) == sorted([GATE, DOOR])

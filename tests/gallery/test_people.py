@@ -108,6 +108,16 @@ def test_a_calibrated_threshold_decides(gallery):
     assert gallery.cluster(threshold=0.9).threshold == 0.9
 
 
+def test_a_threshold_that_is_given_answers_alike_in_a_calibrated_gallery():
+    rows, true = crops(12, 6, spread=0.5)
+    camids = np.tile([1, 2], 36)
+    gallery = Gallery(32)
+    gallery.add(rows + camids[:, None], camids=camids)
+    plain = gallery.cluster(threshold=0.4).labels
+    gallery.calibrate(rows, true)
+    np.testing.assert_array_equal(gallery.cluster(threshold=0.4).labels, plain)
+
+
 def test_a_threshold_of_tracklets_does_not_decide_across_cameras():
     rows, true = crops(12, 6, spread=0.5)
     gallery = Gallery(32)

@@ -74,7 +74,7 @@ def test_all_right_and_all_alone():
 
 def test_junk_and_unknown_people_are_not_counted():
     counted = evaluate_clustering([0, 0, 1], [5, 6, 6])
-    with_others = evaluate_clustering([0, 0, 1, 1, 0], [5, 6, 6, -1, None])
+    with_others = evaluate_clustering([0, 0, 1, 1, 0, 0], [5, 6, 6, -1, None, "-1"])
     assert with_others == counted
 
 

@@ -51,6 +51,10 @@ def test_pictures_of_one_color_and_none_at_all():
     assert group_near_duplicates(np.zeros((0, 4)), []).tolist() == []
 
 
+def test_a_number_and_its_text_are_two_people():
+    assert group_near_duplicates([[0, 1, 2]] * 3, [7, "7", 7]).tolist() == [0, 1, 0]
+
+
 def test_own_frames_are_left_out_of_a_measurement():
     # Two tracks per person. The encoder knows tracks and not people: each crop finds its track.
     pids = np.array([1, 1, 1, 1, 2, 2, 2, 2])
@@ -72,6 +76,7 @@ def test_own_frames_are_left_out_of_a_measurement():
         ([["a", "b"]], [1], 0.9),
         ([[np.nan, 1]], [1], 0.9),
         ([[1, 2]], [1], 1.5),
+        ([[1, 2]], [None], 0.9),
     ],
 )
 def test_wrong_input(pictures, pids, similarity):

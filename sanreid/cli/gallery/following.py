@@ -193,31 +193,54 @@ def _plan(
     folders = [_absolute(source) + os.sep for source in sources if source.is_dir()]
     unread = tuple(_absolute(path) for path, _ in failures)
     held, gone = _entries(gallery, {_absolute(path) for path in labels}, folders, unread)
+    new: dict[Path, str | None] = {}
     for path in labels:
         entries = held.get(_absolute(path))
         content = content_of(path) if entries or gone else None
         if not entries:
-            numbers = gone.pop(content, []) if content else []
-            changes.moved |= dict.fromkeys(numbers, path)
-            if not numbers:
-                changes.added.append(path)
+            new[path] = content
             continue
         without = [n for n, known in entries if known is None and content is not None]
         changes.unknown += 0 if embed_unknown else len(without)
-        stale = [n for n, known in entries if known not in (None, content) and content is not None]
+        # a file that cannot be read is embedded again, which tells why it cannot be
+        stale = [n for n, known in entries if content is None or known not in (None, content)]
         stale += without if embed_unknown else []
         changes.changed |= dict.fromkeys(stale, path)
         changes.same += not stale
-    changes.removed = sorted(number for numbers in gone.values() for number in numbers)
+    moved = _moved(new, gone)
+    changes.moved = {number: path for path, numbers in moved.items() for number in numbers}
+    changes.added = [path for path in new if path not in moved]
+    left = (numbers for by_path in gone.values() for numbers in by_path.values())
+    changes.removed = sorted(number for numbers in left for number in numbers)
     return changes
+
+
+def _moved(
+    new: dict[Path, str | None], gone: dict[str | None, dict[str, list[int]]]
+) -> dict[Path, list[int]]:
+    """Take from the gone files one of the same content for each new file; return its entries.
+
+    Of several copies it is the one with the new file's name, if there is one.
+    """
+    moved: dict[Path, list[int]] = {}
+    for by_name in (True, False):
+        for path, content in new.items():
+            copies = gone.get(content, {}) if content and path not in moved else {}
+            names = (one for one in copies if not by_name or Path(one).name == path.name)
+            if (old := next(names, None)) is not None:
+                moved[path] = copies.pop(old)
+    return moved
 
 
 def _entries(
     gallery: Gallery, files: set[str], folders: list[str], unread: tuple[str, ...]
-) -> tuple[dict[str, list[tuple[int, str | None]]], dict[str | None, list[int]]]:
-    """Return the entries of the files with their contents, and by content those of gone files."""
+) -> tuple[dict[str, list[tuple[int, str | None]]], dict[str | None, dict[str, list[int]]]]:
+    """Return the entries of the files with their contents, and those of gone files.
+
+    The latter by content and path.
+    """
     held: dict[str, list[tuple[int, str | None]]] = {}
-    gone: dict[str | None, list[int]] = {}
+    gone: dict[str | None, dict[str, list[int]]] = {}
     ids = gallery.ids
     for start in range(0, len(ids), _ENTRIES_AT_A_TIME):
         for entry in gallery.get(ids[start : start + _ENTRIES_AT_A_TIME]):
@@ -232,7 +255,7 @@ def _entries(
                 and not (unread and absolute.startswith(unread))
                 and not os.path.lexists(absolute)
             ):
-                gone.setdefault(content, []).append(int(entry.id))
+                gone.setdefault(content, {}).setdefault(absolute, []).append(int(entry.id))
     return held, gone
 
 

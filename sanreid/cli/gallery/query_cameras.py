@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QueryFiles", "add_camera_options", "query_files"]
 
+_OF_TRAVEL = ("camid", "timestamp")  # what travel times need of a query
+
 
 @dataclass(frozen=True, slots=True)
 class QueryFiles:
@@ -113,7 +115,8 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
 
     Raises:
         InputError: A folder cannot be read.
-        DatasetError: The names are not of the scheme that was asked for, or a table is wrong.
+        DatasetError: The names are not of the scheme that was asked for, a table is wrong, or a
+            rule would have no effect, because no query has what it needs.
     """
     if others := (args.columns or {}).keys() - set(FIELDS):
         args.usage_error(
@@ -144,6 +147,7 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
         collect = args.on_error == "collect"
         labels = read_labels(args.query, args.names, failures=[] if collect else None)
         files = list(labels) or files  # where nothing was found, embedding says why
+        _check_named(args, labels)
     return QueryFiles(
         files,
         args.same_camera,
@@ -161,16 +165,35 @@ def _check_known(args: argparse.Namespace, rows: Collection[TableRow]) -> None:
     Raises:
         DatasetError: The table has no camera, or no time, of any query.
     """
-    rule = "--same-camera exclude" if args.travel_times is None else "--travel-times"
-    needed = [] if args.same_camera == "keep" else ["camid"]
-    if args.travel_times is not None:
-        needed = ["camid", "timestamp"]
+    rule = _rule(args)
+    needed = () if rule is None else ("camid",) if args.travel_times is None else _OF_TRAVEL
     for name in needed:
         if getattr(args, name) is None and all(getattr(row, name) is None for row in rows):
             raise DatasetError(
                 f"{args.query[0]} has the {name} of no query, which {rule} needs: fill its column "
                 f"(--columns path=COLUMN,{name}=COLUMN), or pass --{name}."
             )
+
+
+def _check_named(args: argparse.Namespace, labels: Mapping[Path, AnyLabel]) -> None:
+    """Refuse a rule that would have no effect, because no file's name tells a camera.
+
+    Raises:
+        DatasetError: There are files, and none of them has a camera.
+    """
+    rule = _rule(args)
+    if rule is not None and labels and all(camid is None for _, camid in labels.values()):
+        raise DatasetError(
+            f"The name of no query tells its camera, which {rule} needs: pass --camid, a table "
+            "of queries, or with --names how the files are named."
+        )
+
+
+def _rule(args: argparse.Namespace) -> str | None:
+    """Return the option, if there is one, that needs the queries' cameras."""
+    if args.travel_times is not None:
+        return "--travel-times"
+    return None if args.same_camera == "keep" else "--same-camera exclude"
 
 
 def _when(text: str) -> Any:  # noqa: ANN401 - seconds or a datetime

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sanreid.cli.gallery.gating import QUALITY
 from sanreid.cli.gallery.shared import CONTENT
 from sanreid.errors import DatasetError, InputError
+from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
     from sanreid.gallery import Gallery
@@ -86,6 +87,7 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
     Raises:
         DatasetError: It cannot be read, lacks a column, names a file twice, or a value is wrong;
             the message says which line.
+        InputError: What names a file is no path; the message says which line.
     """
     from sanreid.datasets.csv import columns_of, read_lines
 
@@ -102,10 +104,11 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
     rows: dict[Path, TableRow] = {}
     for line, values in read_lines(path, tuple(wanted.values())):
         known = {field: values[column] for field, column in wanted.items()}
-        file = path.parent / known["path"]
-        if not known["path"] or file in rows:
-            what = "names no file" if not known["path"] else f"names {file} once more"
-            raise DatasetError(f"Line {line} of {path} {what}.")
+        if not known["path"]:
+            raise DatasetError(f"Line {line} of {path} names no file.")
+        file = path.parent / as_path(known["path"], f"a file in line {line} of {path}")
+        if file in rows:
+            raise DatasetError(f"Line {line} of {path} names {file} once more.")
         try:
             camera = as_camera(known.get("camid", ""))
             seconds = as_time(known.get("timestamp", ""))

@@ -53,12 +53,14 @@ def new_rows(source: str | Path, store: Store, *, keep_ids: bool) -> Iterator[di
     of_known_paths = 0
     for columns in _read(source):
         check_encoder(store.settings.encoder_fingerprint, columns["encoder_fingerprint"])
-        if "ids" in columns:
-            kept = _without_known_ids(columns, store) if keep_ids else _all(columns)
-            columns = columns if keep_ids else {k: v for k, v in columns.items() if k != "ids"}
-        else:
+        if "ids" not in columns:
             kept = _without_known_paths(columns, store)
             of_known_paths += len(columns["embeddings"]) - len(kept)
+        elif keep_ids:
+            kept = _without_known_ids(columns, store)
+        else:
+            del columns["ids"]
+            kept = list(range(len(columns["embeddings"])))
         if kept:
             yield {
                 key: [values[row] for row in kept] if isinstance(values, list) else values
@@ -106,15 +108,11 @@ def _batches(source: str | Path) -> Iterator[dict[str, Any]]:
         }
 
 
-def _all(columns: dict[str, Any]) -> list[int]:
-    return list(range(len(columns["embeddings"])))
-
-
 def _without_known_ids(columns: dict[str, Any], store: Store) -> list[int]:
     numbers = columns["ids"]
     held = [row for row, one in enumerate(numbers) if isinstance(one, int) and one in store]
     _warn_of_others(columns, held, store)
-    return sorted(set(_all(columns)).difference(held))
+    return sorted(set(range(len(numbers))).difference(held))
 
 
 def _without_known_paths(columns: dict[str, Any], store: Store) -> list[int]:

@@ -31,8 +31,8 @@ from sanreid.gallery.milvus.settings import SettingsTable
 from sanreid.gallery.results import Entry, SearchResult
 from sanreid.gallery.storage.ids import check_distinct, check_free, check_known
 from sanreid.gallery.storage.memory_store import MemoryStore
-from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest, Settings
-from sanreid.gallery.validation import NO_CAMID, Pid, check_encoder
+from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest, Settings, settings_with
+from sanreid.gallery.validation import NO_CAMID, Pid
 
 __all__ = ["MilvusStore"]
 
@@ -134,7 +134,7 @@ class MilvusStore:
         """
         with self._mutex:
             self._check_writable()
-            settings = self._with_fingerprint(batch.encoder_fingerprint)
+            settings = settings_with(self._settings, batch)
             count = len(batch.embeddings)
             if batch.ids is None:
                 if self._next_id > _LAST_ID - count:
@@ -160,7 +160,7 @@ class MilvusStore:
         """Change entries."""
         with self._mutex:
             self._check_writable()
-            settings = self._with_fingerprint(update.encoder_fingerprint)
+            settings = settings_with(self._settings, update)
             held = self._rows(update.ids)
             check_known(update.ids, held)
             changed = []
@@ -432,13 +432,6 @@ class MilvusStore:
         if settings is not self._settings:
             self._head = self._texts.replace(self._head, settings)
             self._settings = settings
-
-    def _with_fingerprint(self, fingerprint: str | None) -> Settings:
-        """Return settings that know the encoder: the first fingerprint given is kept."""
-        check_encoder(self._settings.encoder_fingerprint, fingerprint)
-        if fingerprint is None or self._settings.encoder_fingerprint is not None:
-            return self._settings
-        return replace(self._settings, encoder_fingerprint=fingerprint)
 
     def _check_writable(self) -> None:
         if not self._write:

@@ -58,24 +58,33 @@ def cluster_entries(
     entries = _collected(store, condition)
     ids, camids, times = entries.ids, entries.camids, entries.timestamps
     assert ids is not None  # noqa: S101 - stored entries have ids
-    normalizer, calibration = store.settings.camera_normalizer, store.settings.calibration
-    if calibration is not None and calibration.get("source") == "tracklets":
-        calibration = None  # measured under one camera at a time: too high across cameras
-    if threshold is None and calibration is not None and calibration["threshold"] > 0:
-        threshold = calibration["threshold"]
+    normalizer = store.settings.camera_normalizer
+    calibrated = _calibrated_threshold(store) if threshold is None else None
     known = bool((camids != NO_CAMID).any())
     found = cluster_identities(
         normalized(entries.embeddings, camids, normalizer),
         camids=camids if known else None,
         timestamps=times if known and not np.isnan(times).all() else None,
         tracklets=None if tracklet_key is None else _tracklets(store, ids, tracklet_key),
-        threshold=threshold,
+        threshold=threshold if calibrated is None else calibrated,
         must_link=_rows(must_link, ids, "must_link"),
         cannot_link=_rows(cannot_link, ids, "cannot_link"),
         # a calibrated threshold is one of the similarities that the gallery answers with
-        normalize_cameras=normalizer is None and calibration is None,
+        normalize_cameras=normalizer is None and calibrated is None,
     )
     return named(store, found, ids, entries.pids, _paths(entries.metadata))
+
+
+def _calibrated_threshold(store: Store) -> float | None:
+    """Return the calibrated threshold where it may decide, else None.
+
+    One of tracklets may not: it is measured under one camera at a time, too high across cameras.
+    """
+    calibration = store.settings.calibration
+    if calibration is None or calibration.get("source") == "tracklets":
+        return None
+    threshold = float(calibration["threshold"])
+    return threshold if threshold > 0 else None
 
 
 def named(

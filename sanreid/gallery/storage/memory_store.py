@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,8 +31,8 @@ from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.storage.statistics import count_by, statistics
 from sanreid.gallery.storage.table import Change, Numbering, Table
 from sanreid.gallery.storage.vectors import MemoryVectors
-from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest, Settings
-from sanreid.gallery.validation import Pid, check_encoder
+from sanreid.gallery.store import EntryBatch, EntryUpdate, SearchRequest, Settings, settings_with
+from sanreid.gallery.validation import Pid
 
 __all__ = ["MAX_WASTE_ROWS", "MemoryStore"]
 
@@ -127,7 +126,7 @@ class MemoryStore:
         with self._mutex:
             self._check_writable()
             table = self._table
-            settings = self._with_fingerprint(batch.encoder_fingerprint)
+            settings = settings_with(self._table.settings, batch)
             count, next_id = len(batch.embeddings), table.next_id
             if batch.ids is None:
                 if next_id > _LAST_ID - count:
@@ -157,7 +156,7 @@ class MemoryStore:
         with self._mutex:
             self._check_writable()
             old_rows = self._rows(self._table.row_of(), update.ids)
-            settings = self._with_fingerprint(update.encoder_fingerprint)
+            settings = settings_with(self._table.settings, update)
             if not len(old_rows):
                 return
             old = self._published.batch(old_rows, update.embeddings)
@@ -330,14 +329,6 @@ class MemoryStore:
         check_distinct(ids)
         if len(ids) and int(ids.min()) < self._table.next_id:
             check_free(ids, self._table.row_of())
-
-    def _with_fingerprint(self, fingerprint: str | None) -> Settings:
-        """Return settings that know the encoder: the first fingerprint given is kept."""
-        settings = self._table.settings
-        check_encoder(settings.encoder_fingerprint, fingerprint)
-        if fingerprint is None or settings.encoder_fingerprint is not None:
-            return settings
-        return replace(settings, encoder_fingerprint=fingerprint)
 
 
 def _copied(snapshot: Snapshot) -> Table:

@@ -13,7 +13,7 @@ from sanreid.gallery.storage.directory_store import DirectoryStore
 from sanreid.gallery.storage.files.disk import Disk
 from sanreid.gallery.storage.files.filenames import is_gallery
 from sanreid.gallery.storage.files.folder import resolved
-from sanreid.gallery.storage.files.rewriting import create_directory
+from sanreid.gallery.storage.files.rewriting import TakenError, create_directory
 from sanreid.gallery.storage.memory_store import MemoryStore
 from sanreid.gallery.store import Settings, Store
 from sanreid.gallery.validation import check_choice, check_encoder
@@ -67,7 +67,11 @@ def open_store(
             raise NoGalleryError(
                 str(folder), "" if mode == "r" else "To create one, pass its dim."
             )
-        create_directory(folder, dim, Settings(fingerprint), disk)
+        try:
+            create_directory(folder, dim, Settings(fingerprint), disk)
+        except TakenError:
+            if not is_gallery(folder):  # one that another process has created meanwhile will do
+                raise
     deadline = time.monotonic() + wait_s
     while True:
         try:

@@ -13,13 +13,13 @@ from sanreid.utils.arguments import is_finite
 from sanreid.utils.arrays import (
     check_int64,
     elements,
-    is_text,
     listed,
     plain,
     shown,
     whole,
     wrong_value,
 )
+from sanreid.utils.paths import is_text
 
 __all__ = ["Pid", "as_ids", "as_new_ids", "as_pids", "as_weights"]
 

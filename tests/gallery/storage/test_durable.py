@@ -15,6 +15,7 @@ import pytest
 from sanreid.errors import GalleryError, GalleryLockedError, InputError, UnknownIdError
 from sanreid.gallery import Gallery
 from sanreid.gallery.storage import opening
+from sanreid.gallery.storage.files.disk import Disk
 from tests.gallery.storage.test_save_load import contents
 
 EYE = np.eye(4)
@@ -157,6 +158,24 @@ def test_waiting_for_the_other_writer(path, monkeypatch, wait):
     with Gallery.open(path, wait=wait) as gallery:
         gallery.add(EYE[:1])
     assert len(pauses) == 3
+
+
+@pytest.mark.parametrize("late", ["is_gallery", "move_folder"])
+def test_a_gallery_that_another_process_creates_meanwhile_is_opened(tmp_path, monkeypatch, late):
+    path, home = tmp_path / "g", opening if late == "is_gallery" else Disk
+    asked = getattr(home, late)
+
+    def after_the_other(*args):
+        answer = None if late == "move_folder" else asked(*args)
+        monkeypatch.undo()
+        with Gallery.open(path, dim=4) as other:
+            other.add(EYE[:1])
+        return asked(*args) if late == "move_folder" else answer
+
+    monkeypatch.setattr(home, late, after_the_other)
+    with Gallery.open(path, dim=4) as gallery:
+        assert len(gallery) == 1
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("wait", [-1, float("nan"), "5", True, None])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -41,9 +42,20 @@ from sanreid.gallery.storage.files.records import (
 from sanreid.gallery.storage.snapshots import Snapshot
 from sanreid.gallery.store import Settings
 
-__all__ = ["Merged", "create_directory", "merge_commits", "save_snapshot", "write_snapshot"]
+__all__ = [
+    "Merged",
+    "TakenError",
+    "create_directory",
+    "merge_commits",
+    "save_snapshot",
+    "write_snapshot",
+]
 
 _COPY_ROWS = 8192
+
+
+class TakenError(GalleryError):
+    """Something is where a gallery was to be created; it may have come meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +70,14 @@ def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: D
     """Create a whole gallery beside ``path`` and move it there in one step.
 
     Raises:
-        GalleryError: Something is there already, its file system knows no locks, or the disk
-            refuses. Nothing is left behind.
+        TakenError: Something is there already.
+        GalleryError: Its file system knows no locks, or the disk refuses. Nothing is left behind.
     """
     made: list[Path] = []
     fresh = path.parent / f"{fresh_prefix(path)}{os.getpid()}-{secrets.token_hex(4)}"
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise GalleryError(f"{path} exists and is not an empty folder or a gallery.")
+            raise TakenError(f"{path} exists and is not an empty folder or a gallery.")
         make_folders(path.parent, disk, made)
         sweep_beside(path)
         fresh.mkdir()
@@ -83,7 +95,8 @@ def create_directory(path: Path, dim: int, content: Snapshot | Settings, disk: D
         made.clear()
         disk.sync_parent(path)
     except OSError as error:
-        raise GalleryError(f"The gallery {path} cannot be written: {error}") from error
+        kind = TakenError if error.errno in (errno.ENOTEMPTY, errno.EEXIST) else GalleryError
+        raise kind(f"The gallery {path} cannot be written: {error}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         for parent in reversed(made):
