@@ -243,7 +243,7 @@ class CameraNormalizer:
         return [self.names.get(one, one) for one in self.camids.tolist()]
 
     def _rows(self, embeddings: ArrayLike) -> Floats:
-        rows = unit_rows(embeddings, "embeddings")
+        rows = unit_rows(embeddings, "embeddings", least=0)
         if rows.shape[1] != self.dim:
             raise InputError(
                 f"embeddings have {rows.shape[1]} dimensions, the normaliser {self.dim}. Were "

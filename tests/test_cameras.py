@@ -262,6 +262,14 @@ def test_wrong_input_of_a_fitted_one():
             CameraNormalizer.fit(embeddings, camids, shrinkage=wrong)
 
 
+def test_no_rows_are_no_rows():
+    embeddings, _, camids = crowd(9, [5, 6])
+    normalizer = CameraNormalizer.fit(embeddings, camids)
+    assert normalizer(np.empty((0, 24)), []).shape == (0, 24)
+    with pytest.raises(InputError, match="are empty"):
+        normalizer(np.empty((1, 0)), [3])
+
+
 def test_the_input_stays_as_it_was():
     embeddings, _, camids = crowd(10, [5, 6])
     kept = embeddings.copy(), camids.copy()

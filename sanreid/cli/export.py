@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sanreid.cli.options import add_format_options, add_names_option, file_path, positive_int
+from sanreid.cli.options import (
+    add_format_options,
+    add_names_option,
+    file_path,
+    fraction,
+    positive_int,
+)
 from sanreid.cli.output import print_json, print_rows, printable, say
 from sanreid.errors import WeightsError
 
@@ -84,21 +90,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_names_option(group)
     group.add_argument(
-        "--max-loss", type=_loss, metavar="L", help="most mAP that may be lost (default: 0.01)"
+        "--max-loss", type=fraction, metavar="L", help="most mAP that may be lost (default: 0.01)"
     )
     parser.add_argument("--offline", action="store_true", help="never reach the network")
     add_format_options(parser, csv=False)
     parser.set_defaults(run=_run, usage_error=parser.error)
-
-
-def _loss(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"a number from 0 to 1 is wanted, not {text!r}")
-    return number
 
 
 def _run(args: argparse.Namespace) -> int:

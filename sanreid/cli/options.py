@@ -18,6 +18,7 @@ __all__ = [
     "add_encoder_options",
     "add_format_options",
     "add_names_option",
+    "cosine",
     "encode_files",
     "file_path",
     "fraction",
@@ -189,14 +190,25 @@ def positive_int(text: str) -> int:
     return number
 
 
-def fraction(text: str) -> float:
+def cosine(text: str) -> float:
     """Read a cosine similarity, from -1 to 1."""
+    return _between(text, -1, 1)
+
+
+def fraction(text: str) -> float:
+    """Read a share or a score, from 0 to 1."""
+    return _between(text, 0, 1)
+
+
+def _between(text: str, least: int, most: int) -> float:
     try:
         number = float(text)
     except ValueError:
         number = float("nan")
-    if not -1 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"a number from -1 to 1 is wanted, not {text!r}")
+    if not least <= number <= most:
+        raise argparse.ArgumentTypeError(
+            f"a number from {least} to {most} is wanted, not {text!r}"
+        )
     return number
 
 

@@ -287,10 +287,10 @@ def _interval(
     Their rate differs from the true one as much as ours does, hence the root of two; on a log
     scale, because a rate is positive and its error grows with it.
     """
-    tail = 1 - (1 - confidence) / 2
+    tail = (1 - confidence) / 2  # the lower one: 1 less the upper one may round to 1
     if rate == 0:  # no event seen in so many people: the rule of three
         return 0.0, min(1.0, -math.log(1 - confidence) / num_people)
-    width = NormalDist().inv_cdf(tail) * math.sqrt(2) * spread / rate
+    width = -NormalDist().inv_cdf(tail) * math.sqrt(2) * spread / rate
     return rate * math.exp(-width), min(1.0, rate * math.exp(width))
 
 

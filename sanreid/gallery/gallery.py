@@ -487,7 +487,7 @@ class Gallery:
             metadata: As in :meth:`add`; a "path" given here is kept.
             ids: As in :meth:`add`.
             options: Passed to the encoder; with ``on_error="collect"`` files that cannot be read
-                are left out, and so are their values.
+                are left out, and so are their values, with a warning in the log.
         """
         from sanreid.gallery.images import (  # noqa: PLC0415 - as above
             as_encoder,
@@ -1027,11 +1027,12 @@ class Gallery:
         return person_of(self._store, pid)
 
     def to_pandas(self, *, embeddings: bool = False) -> pd.DataFrame:
-        """Return a table with one row per entry, in the order of adding.
+        """Return a table with one row per entry, in the order of adding or last updating.
 
-        Its columns are "id", "pid", "camid", "timestamp", "embedding" if wanted, and one for
-        each key of the metadata: keys of nested dicts are joined by dots, and a key named like
-        a column is "metadata." and its name. :meth:`from_dataframe` reads it back.
+        On Milvus they come by rising id. Its columns are "id", "pid", "camid", "timestamp",
+        "embedding" if wanted, and one for each key of the metadata: keys of nested dicts are
+        joined by dots, and a key named like a column is "metadata." and its name.
+        :meth:`from_dataframe` reads it back.
 
         Raises:
             MissingExtraError: pandas is not installed.
@@ -1048,8 +1049,8 @@ class Gallery:
             field: "pid" or "camid".
 
         Returns:
-            Number of entries by value, most first, equal numbers in the order of adding; the key
-            None counts entries without one.
+            Number of entries by value, most first, equal numbers in any order; the key None
+            counts entries without one.
 
         Raises:
             InputError: Another field.

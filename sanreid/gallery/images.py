@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,11 +15,14 @@ from sanreid.errors import DatasetError, InputError
 from sanreid.images.sources import expand_paths
 from sanreid.utils.arrays import elements, shown
 from sanreid.utils.paths import as_path
+from sanreid.utils.words import counted
 
 if TYPE_CHECKING:
     from sanreid.datasets.schemes import Names
 
 __all__ = ["Encoder", "as_encoder", "encode_with_columns", "folder_entries", "with_paths"]
+
+logger = logging.getLogger(__name__)
 
 
 class Encoder(Protocol):
@@ -80,8 +84,9 @@ def encode_with_columns(
     except TypeError as error:  # says that it is iterable and is not
         raise InputError(f"images cannot be read as a sequence: {error}") from error
     if listed and all(isinstance(image, (str, PathLike)) for image in listed):
-        files, _ = expand_paths(listed, collect=options.get("on_error") == "collect")
+        files, unread = expand_paths(listed, collect=options.get("on_error") == "collect")
         result = encoder.encode_files(files, **options)
+        _warn_of([*unread, *result.failures])
         kept = _rows_read(files, result.paths)
         selected = {
             name: _selected(name, column, kept, len(files)) for name, column in columns.items()
@@ -102,6 +107,18 @@ def _table_column(images: Any) -> Any:  # noqa: ANN401 - any image
     is_column = kind in ("O", "U", "T") and getattr(images, "ndim", 0) == 1
     of_arrow = callable(getattr(images, "to_pylist", None))
     return elements(images, "images")[0] if is_column or of_arrow else images
+
+
+def _warn_of(failures: Sequence[tuple[Any, str]]) -> None:
+    """Log how many files are left out, which a gallery does not keep."""
+    if failures:
+        path, reason = failures[0]
+        logger.warning(
+            "%s left out, which could not be read; the first is %s: %s",
+            counted(len(failures), "file is", "files are"),
+            path,
+            reason,
+        )
 
 
 def _rows_read(files: Sequence[Path], read: Sequence[Any]) -> list[int]:
@@ -167,6 +184,7 @@ def folder_entries(
     if not paths:
         raise DatasetError(f"{folder} holds no crops.")
     result = encoder.encode_files(paths, **options)
+    _warn_of(result.failures)
     kept = _rows_read(paths, result.paths)
     people = crops.people
     return {

@@ -122,7 +122,7 @@ def search_request(
     validation.check_choice(same_camera, "same_camera", ("exclude", "keep"))
     if query_pids is not None and query_camids is None:
         raise InputError("query_pids need query_camids; query_camids alone is a rule too.")
-    if k > num_entries and k * len(rows) > _MAX_RESULT_SIZE:
+    if k > num_entries and k * max(len(rows), 1) > _MAX_RESULT_SIZE:
         raise InputError(
             f"k={k} for {len(rows)} queries is a larger result than fits in memory; the "
             f"gallery has {num_entries} entries: k={max(num_entries, 1)} returns all."

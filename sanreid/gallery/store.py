@@ -183,7 +183,8 @@ class Store(Protocol):
     def scan(self, batch_size: int) -> Iterator[EntryBatch]:
         """Yield all entries of one state in the order of adding, ``batch_size`` at a time.
 
-        A server may yield them by rising id instead, and while others write.
+        An updated entry counts as added then. A server may yield them by rising id instead, and
+        while others write.
         """
         ...
 

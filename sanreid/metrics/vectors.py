@@ -27,19 +27,21 @@ def unit_rows_of_both(
     return queries, gallery
 
 
-def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
+def unit_rows(embeddings: ArrayLike, name: str, *, least: int = 1) -> NDArray[np.float32]:
     """Check embeddings and divide each row by its norm.
 
     Args:
-        embeddings: (N, D) real numbers, N >= 1, D >= 1.
+        embeddings: (N, D) real numbers, D >= 1.
         name: What to call them in an error message.
+        least: Least N, 0 or 1.
 
     Returns:
         (N, D) float32, a copy; the norms are taken in float64, so that any scale a float32 can
         have works.
 
     Raises:
-        InputError: Not a matrix of numbers, empty, or a row that is zero, NaN or infinite.
+        InputError: Not a matrix of numbers, fewer rows or no columns, or a row that is zero, NaN
+            or infinite.
     """
     rows = as_array(embeddings, name)
     if rows.dtype == object and rows.ndim == 1:  # a table's column of embeddings
@@ -50,7 +52,7 @@ def unit_rows(embeddings: ArrayLike, name: str) -> NDArray[np.float32]:
             f"{name} are a matrix (N, D) of real numbers, one row per crop; "
             f"got shape {rows.shape} of {rows.dtype}."
         )
-    if 0 in rows.shape:
+    if len(rows) < least or not rows.shape[1]:
         raise InputError(f"{name} are empty: shape {rows.shape}; at least one row is needed.")
     unit = np.empty(rows.shape, dtype=np.float32)
     for start in range(0, len(rows), _ROWS_AT_A_TIME):

@@ -21,7 +21,7 @@ from sanreid.utils.arguments import check_flag
 from sanreid.utils.arrays import shown
 from sanreid.utils.shards import load_pyarrow
 
-__all__ = ["EmbedCrops"]
+__all__ = ["EmbedCrops", "check_column"]
 
 # In a batch whose size is a multiple of this, a row's embedding depends on nothing but its crop;
 # matrix kernels compute the last rows of other sizes in another order.
@@ -75,8 +75,7 @@ class EmbedCrops:
         keep_images: bool = False,
     ) -> None:
         load_pyarrow("pyarrow")
-        if not isinstance(column, str) or not column:
-            raise InputError(f"column must be the name of a column; got {shown(column)}.")
+        check_column(column)
         check_flag(keep_images, "keep_images")
         self._options = Options(batch_size, flip, normalize, color)
         self._column, self._keep_images = column, keep_images
@@ -181,3 +180,13 @@ class EmbedCrops:
         while crop is not None and count % _GRANULE:
             count += 1
             yield crop
+
+
+def check_column(column: object) -> None:
+    """Refuse what names no column.
+
+    Raises:
+        InputError: It is no text, or empty.
+    """
+    if not isinstance(column, str) or not column:
+        raise InputError(f"column must be the name of a column; got {shown(column)}.")

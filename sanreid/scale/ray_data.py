@@ -7,13 +7,15 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from sanreid.backends.device import parse_device
 from sanreid.backends.interface import BackendName
+from sanreid.backends.runtimes import resolve
 from sanreid.encoder import SANEncoder
 from sanreid.errors import InputError
 from sanreid.images import Color
 from sanreid.inference.batches import Options
-from sanreid.scale.batches import EmbedCrops
-from sanreid.utils.arguments import as_count
+from sanreid.scale.batches import EmbedCrops, check_column
+from sanreid.utils.arguments import as_count, as_number, check_flag
 from sanreid.utils.arrays import shown
 from sanreid.utils.extras import require_extra
 
@@ -78,19 +80,26 @@ def embed(
         The data set with ``embedding`` list<float32> and ``error`` string, not computed yet.
 
     Raises:
-        InputError: An argument is wrong; at once.
+        InputError: An argument is wrong; at once. A device, a precision or weights that an actor
+            does not have, and a column that the data set lacks, fail there, inside Ray.
         MissingExtraError: Ray is not installed.
     """
     ray_data = load_ray("ray.data")
     if not isinstance(dataset, ray_data.Dataset):
         raise InputError(f"dataset must be a ray.data.Dataset; got {shown(dataset)}.")
     # checked here, not on another machine
+    check_column(column)
+    parse_device(device)
+    runs_on = encoder.backend if isinstance(encoder, SANEncoder) else backend
+    resolve(runs_on, "cpu", "auto" if dtype is None else dtype)
     batch_size = Options(batch_size, flip, normalize, color).batch_size
+    check_flag(keep_images, "keep_images")
+    cpus = 1.0 if num_cpus is None else _amount(num_cpus, "num_cpus")
+    num_gpus = _amount(num_gpus, "num_gpus")
     if rows_per_block is None:
         rows_per_block = batch_size * _BATCHES_PER_BLOCK["gpu" if num_gpus else "cpu"]
     rows_per_block = as_count(rows_per_block, "rows_per_block")
     pool = _pool(actors)
-    cpus = 1.0 if num_cpus is None else float(num_cpus)
     _warn_if_starved(pool.min_size, cpus)
     return dataset.repartition(target_num_rows_per_block=rows_per_block).map_batches(
         _EmbedCrops,
@@ -142,6 +151,13 @@ def _sendable(encoder: object) -> object:
     if encoder.device.type != "cpu":  # a machine without a GPU could not receive it
         encoder = copy.deepcopy(encoder).to("cpu")
     return load_ray().put(encoder)
+
+
+def _amount(value: object, name: str) -> float:
+    number = as_number(value, name)
+    if number < 0:
+        raise InputError(f"{name} must be at least 0; got {number:g}.")
+    return number
 
 
 def _pool(actors: object) -> Any:  # noqa: ANN401 - ActorPoolStrategy

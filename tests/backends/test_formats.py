@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import warnings
 from dataclasses import replace
 
@@ -157,11 +158,15 @@ def test_wrong_arguments(options, message, tiny_encoder, tmp_path, monkeypatch):
 
 
 def test_the_commands_of_toolkits(tiny_config, tmp_path):
-    source, target = tmp_path / "a.onnx", tmp_path / "a.engine"
+    source, target = tmp_path / "it's a.onnx", tmp_path / "a.engine"
     command = VENDORS["tensorrt"].command_for(
         source, target, form="normalized", config=tiny_config
     )
-    assert f"--onnx={source} --saveEngine={target} --minShapes=crops:1x3x64x32 " in command
+    assert shlex.split(command)[:4] == [
+        "trtexec", f"--onnx={source}", f"--saveEngine={target}", "--minShapes=crops:1x3x64x32",
+    ]  # fmt: skip
     command = VENDORS["coreml"].command_for(source, target, form="unit", config=tiny_config)
     assert "shape=(ct.RangeDim(1, 64), 3,64,32)" in command
-    compile(command.removeprefix('python -c "').removesuffix('"'), "command", "exec")
+    python, option, code, *paths = shlex.split(command)
+    assert (python, option, paths) == ("python", "-c", [str(source), str(target)])
+    compile(code, "command", "exec")

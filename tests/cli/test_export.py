@@ -113,7 +113,7 @@ def test_errors_are_one_line(run, tiny, people, tmp_path):
     [
         (("tensorrt",), "x.engine", "x.onnx", "trtexec --onnx={written} --saveEngine={out} "),
         (("tensorrt",), "x", "x/model.onnx", "--saveEngine={tmp}/x/model.engine "),
-        (("coreml",), "x.mlpackage", "x.torchscript", "import coremltools as ct"),
+        (("coreml",), "x.mlpackage", "x.torchscript", "coremltools as ct"),
         (("torchscript", "--input", "unit"), "x.torchscript", "x.torchscript", "float32"),
     ],
 )

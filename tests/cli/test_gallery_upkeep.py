@@ -74,6 +74,14 @@ def test_calibrate_then_identify(run, run_json, once, built, tiny):
     assert (row["pid"], row["nearest"] != 1) == (None, True)
 
 
+@pytest.mark.parametrize("rate", ["2", "-0.5", "much"])
+def test_a_rate_is_a_share(run, tmp_path, capsys, rate):
+    with pytest.raises(SystemExit) as stop:
+        run("gallery", "calibrate", tmp_path, f"--false-match-rate={rate}")
+    assert stop.value.code == 2
+    assert f"a number from 0 to 1 is wanted, not '{rate}'" in capsys.readouterr().err
+
+
 def test_calibrate_without_people(run, tmp_path):
     gallery = Gallery(2)
     gallery.add([[1, 0]])

@@ -46,6 +46,8 @@ def test_the_ends_of_the_interval():
     low, high = calibration._interval(0.0, 0.0, 0.95, 30)
     assert (low, high) == (0.0, pytest.approx(-math.log(0.05) / 30))
     assert calibration._interval(0.0, 0.0, 0.95, 2) == (0.0, 1.0)
+    low, high = calibration._interval(0.01, 0.001, 1 - 1e-16, 9)  # 8.29 sigma
+    assert (low, high) == pytest.approx((0.00310, 0.0323), rel=0.01)
 
 
 @pytest.mark.parametrize(

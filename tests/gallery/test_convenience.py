@@ -63,11 +63,12 @@ def test_from_folder_reads_people_from_sub_folders(folder):
     assert gallery.encoder_fingerprint == "f" * 64
 
 
-def test_from_folder_passes_options_and_leaves_out_failures(folder):
+def test_from_folder_passes_options_and_leaves_out_failures(folder, caplog):
     gallery = Gallery.from_folder(
         FakeEncoder(bad={"c2_2.jpg"}), folder, names="folders", on_error="collect"
     )
     assert [entry.pid for entry in gallery.get(gallery.ids)] == ["anna", "bert"]
+    assert caplog.messages[-1].startswith("1 file is left out, which could not be read; the first")
 
 
 def test_from_folder_knows_names_of_data_sets(tmp_path):
@@ -114,7 +115,7 @@ def test_add_images_keeps_paths_and_own_metadata(tmp_path):
     assert gallery.encoder_fingerprint == encoder.fingerprint
 
 
-def test_files_that_cannot_be_read_are_left_out_with_their_values():
+def test_files_that_cannot_be_read_are_left_out_with_their_values(caplog):
     gallery, encoder = Gallery(8), FakeEncoder(bad={"b.jpg"})
     ids = gallery.add_images(
         encoder,
@@ -125,6 +126,9 @@ def test_files_that_cannot_be_read_are_left_out_with_their_values():
     )
     entries = gallery.get(ids)
     assert [entry.pid for entry in entries] == [1, 3]
+    assert caplog.messages[0].startswith(
+        "1 file is left out, which could not be read; the first is b"
+    )
     assert [entry.metadata for entry in entries] == [{"path": "a.jpg", "x": 1}, {"path": "c.jpg"}]
     with pytest.raises(InputError, match="pids must have one value per row: 1 rows, 2 values"):
         gallery.add_images(encoder, ["a.jpg", "b.jpg", "b.jpg"], pids=[1, 2], on_error="collect")

@@ -188,6 +188,7 @@ def test_a_rule_that_bars_thousands_still_fills_k():
         ({"k": True}, "k must be an int of at least 1; got True"),
         ({"k": 2.0}, "k must be an int"),
         ({"k": 2**63 - 1}, "larger result than fits in memory; the gallery has 4 entries: k=4"),
+        ({"queries": np.empty((0, 2)), "k": 2**62}, "k=.* for 0 queries is a larger result"),
         ({"query_pids": [1]}, "query_pids need query_camids"),
         ({"query_pids": [1, 2], "query_camids": [1]}, "query_pids must have one value per row"),
         ({"query_camids": [1, 2]}, "query_camids must have one value per row: 1 rows, 2 values"),

@@ -223,6 +223,13 @@ def test_images_of_ray_are_tensors(resnet18_encoder, crops):
         ({"rows_per_block": 0}, "rows_per_block must be"),
         ({"encoder": 7}, "encoder must be"),
         ({"batch_size": "many"}, "batch_size must be"),
+        ({"column": 3}, "column must be the name"),
+        ({"device": "gpu9"}, "device 'gpu9' cannot be used"),
+        ({"dtype": "float8"}, "dtype must be"),
+        ({"backend": "jax"}, "backend must be one of"),
+        ({"keep_images": "x"}, "keep_images must be True or False"),
+        ({"num_cpus": "x"}, "num_cpus must be a finite number"),
+        ({"num_gpus": -1}, "num_gpus must be at least 0"),
     ],
 )
 def test_wrong_arguments_are_refused_before_any_work(ray, options, message):

@@ -7,6 +7,7 @@ device, so they are not made here.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,22 +26,25 @@ class Vendor:
         title: For messages.
         format: The format of the export that it reads.
         suffix: Of the file that it makes.
-        command: What builds it: ``{source}``, ``{target}`` and ``{shape}`` are filled in.
+        command: The words of what builds it, where ``{source}``, ``{target}`` and ``{shape}`` are
+            filled in.
         separator: Between the numbers of ``{shape}``.
     """
 
     title: str
     format: FormatName
     suffix: str
-    command: str
+    command: tuple[str, ...]
     separator: str = ","
 
     def command_for(
         self, source: Path, target: Path, *, form: InputForm, config: EncoderConfig
     ) -> str:
-        """Return the command that builds ``target`` from the export ``source``."""
+        """Return the command of a shell that builds ``target`` from the export ``source``."""
         shape = self.separator.join(str(side) for side in input_shape(form, config))
-        return self.command.format(source=source, target=target, shape=shape)
+        return shlex.join(
+            word.format(source=source, target=target, shape=shape) for word in self.command
+        )
 
 
 VENDORS = {
@@ -48,16 +52,30 @@ VENDORS = {
         "TensorRT",
         "onnx",
         ".engine",
-        "trtexec --onnx={source} --saveEngine={target} --minShapes=crops:1x{shape} "
-        "--optShapes=crops:16x{shape} --maxShapes=crops:64x{shape}",
+        (
+            "trtexec",
+            "--onnx={source}",
+            "--saveEngine={target}",
+            "--minShapes=crops:1x{shape}",
+            "--optShapes=crops:16x{shape}",
+            "--maxShapes=crops:64x{shape}",
+        ),
         separator="x",
     ),
     "coreml": Vendor(
         "Core ML",
         "torchscript",
         ".mlpackage",
-        'python -c "import coremltools as ct, torch; '
-        "ct.convert(torch.jit.load('{source}'), inputs=[ct.TensorType(name='crops', "
-        "shape=(ct.RangeDim(1, 64), {shape}))]).save('{target}')\"",
+        (
+            "python",
+            "-c",
+            (
+                "import sys, coremltools as ct, torch; "
+                'ct.convert(torch.jit.load(sys.argv[1]), inputs=[ct.TensorType(name="crops", '
+                "shape=(ct.RangeDim(1, 64), {shape}))]).save(sys.argv[2])"
+            ),
+            "{source}",
+            "{target}",
+        ),
     ),
 }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sanreid.cli.options import fraction
 from sanreid.cli.output import say
 from sanreid.errors import ImageError
 
@@ -23,7 +24,7 @@ def add_min_quality(parser: argparse.ArgumentParser) -> None:
     """Add the option."""
     parser.add_argument(
         "--min-quality",
-        type=_score,
+        type=fraction,
         metavar="S",
         help="leave out new crops whose size, sharpness and shape score less, from 0 to 1; the "
         "score of the others is kept under 'quality' in their metadata",
@@ -77,13 +78,3 @@ def _quality(path: Path) -> CropQuality | None:
         return crop_quality(path, progress=False)
     except ImageError:
         return None
-
-
-def _score(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = float("nan")
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError(f"a number from 0 to 1 is wanted, not {text!r}")
-    return number

@@ -13,9 +13,9 @@ from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
     add_on_error_option,
+    cosine,
     encode_files,
     file_path,
-    fraction,
     json_object,
     load_encoder,
     positive_int,
@@ -40,7 +40,7 @@ def add_to(actions: Actions) -> None:
     _add_queries(search)
     search.add_argument("-k", type=positive_int, default=10, help="hits per query (default: 10)")
     search.add_argument(
-        "--min-similarity", type=fraction, metavar="S", help="leave out hits below this cosine"
+        "--min-similarity", type=cosine, metavar="S", help="leave out hits below this cosine"
     )
     search.add_argument(
         "--rerank",
@@ -64,7 +64,7 @@ def add_to(actions: Actions) -> None:
     _add_queries(identify)
     identify.add_argument(
         "--threshold",
-        type=fraction,
+        type=cosine,
         metavar="S",
         help="at least this similar (default: that of 'sanreid gallery calibrate', else the one "
         "that was measured for the weights)",
