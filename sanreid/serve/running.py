@@ -64,27 +64,27 @@ def run(
     in_main_thread = threading.current_thread() is threading.main_thread()
     # uvicorn ends in order, then raises the signal again; that must not end the process as well.
     before = signal.signal(signal.SIGTERM, _ignore) if in_main_thread else None
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            access_log=False,
-            log_level="warning",
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=GRACE_S,
-        )
-    )
-    listen = server.startup
-
-    async def startup(**options: Any) -> None:  # noqa: ANN401 - uvicorn's own
-        await listen(**options)
-        if on_start is not None and server.started:
-            on_start(server.servers[0].sockets[0].getsockname()[1])
-
-    server.startup = startup
     try:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                access_log=False,
+                log_level="warning",
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=GRACE_S,
+            )
+        )
+        listen = server.startup
+
+        async def startup(**options: Any) -> None:  # noqa: ANN401 - uvicorn's own
+            await listen(**options)
+            if on_start is not None and server.started:
+                on_start(server.servers[0].sockets[0].getsockname()[1])
+
+        server.startup = startup
         with suppress(KeyboardInterrupt):  # of SIGINT, raised again
             server.run()
         if not server.started:
