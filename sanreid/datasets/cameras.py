@@ -26,6 +26,7 @@ from sanreid.utils.arrays import (
 from sanreid.utils.paths import is_text
 
 __all__ = [
+    "LAST_NAMED",
     "NO_CAMID",
     "as_camids",
     "camera_number",
@@ -37,6 +38,7 @@ __all__ = [
 ]
 
 NO_CAMID = int(np.iinfo(np.int64).min)  # stands for None in a camid column
+LAST_NAMED = -(2**62)  # numbers from NO_CAMID + 1 to here stand for names
 
 
 def as_camids(
@@ -86,9 +88,9 @@ def as_camids(
 
 
 def camera_number(name: str) -> int:
-    """Return the number that stands for a camera's name: between -2**63 and -2**62."""
+    """Return the number that stands for a camera's name, at most :data:`LAST_NAMED`."""
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    return -(2**62) - (int.from_bytes(digest[:8], "big") >> 2)
+    return LAST_NAMED - (int.from_bytes(digest[:8], "big") >> 2)
 
 
 def read_names(camids: Any, *, name: str = "camids") -> tuple[Any, dict[int, str]]:  # noqa: ANN401 - as passed

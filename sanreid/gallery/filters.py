@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from sanreid.datasets.cameras import is_camera_name
+from sanreid.datasets.cameras import LAST_NAMED, is_camera_name
 from sanreid.errors import InputError
 from sanreid.gallery.validation import camera_number, plain
 from sanreid.utils.arrays import as_seconds, elements, shown, shown_with_type
@@ -53,6 +53,7 @@ logger = logging.getLogger(__name__)
 Scalar = int | float | str | bool | None
 COLUMNS = ("id", "pid", "camid", "timestamp")
 BY_VALUE = ("$eq", "$ne", "$in", "$nin")
+_ORDERED = ("$gt", "$gte", "$lt", "$lte")
 _MAX_DEPTH = 50
 
 
@@ -185,6 +186,8 @@ def _parse_field(field: str, value: Any, depth: int) -> Condition:  # noqa: ANN4
             parts.append(Leaf(field, operator, _scalars(operand, field, operator)))
         elif isinstance(operator, str) and operator in _OPERATORS:
             parts.append(Leaf(field, operator, _scalar(operand, field, operator)))
+            if field == "camid" and operator in _ORDERED:  # a name is no number
+                parts.append(Leaf(field, "$gt", LAST_NAMED))
         else:
             known = " ".join([*_OPERATORS, "$not"])
             raise InputError(f"Unknown operator {shown(operator)} on {field!r}. Known: {known}.")
@@ -201,8 +204,7 @@ def _scalar(value: Any, field: str, operator: str) -> Scalar:  # noqa: ANN401 - 
         _warn_of_text(field)
     if isinstance(value, float) and math.isnan(value):
         raise InputError(f"{operator} on {field!r} cannot compare with NaN.")
-    ordered = operator in ("$gt", "$gte", "$lt", "$lte")
-    if ordered and (value is None or isinstance(value, bool)):
+    if operator in _ORDERED and (value is None or isinstance(value, bool)):
         raise InputError(
             f"{operator} on {field!r} compares numbers or strings; got {shown(given)}."
         )

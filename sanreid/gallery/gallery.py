@@ -906,6 +906,9 @@ class Gallery:
     def assign(self, clustering: EntryClustering | Assignment) -> Assignment:
         """Assign entries the people of a proposal, in one durable change.
 
+        Where the gallery has changed since :meth:`cluster`, entries that were given another person
+        keep it, and a new number that somebody else has by now becomes another one.
+
         Args:
             clustering: What :meth:`cluster` returned; or what this method, :meth:`merge`,
                 :meth:`split`, :meth:`rename` or :meth:`decide` returned, to undo that.
@@ -923,6 +926,9 @@ class Gallery:
                 "assign() takes what cluster(), assign(), merge(), split(), rename() or decide() "
                 f"returned; got {type(clustering).__name__}."
             )
+        before = getattr(clustering, "before", None)
+        if isinstance(before, tuple):
+            pids = naming.updated(self._store, ids, pids, before)
         return naming.assign(self._store, ids, pids)
 
     def merge(self, pids: Iterable[Any], *, into: int | str) -> Assignment:

@@ -29,6 +29,12 @@ def check(gallery: Gallery) -> None:
     assert gallery.search(EMBEDDINGS[0], k=4).camids.tolist()[0][0] == GATE
     assert gallery.find({"camid": GATE}).tolist() == [0]
     assert gallery.find({"camid": {"$in": [DOOR, 3]}}).tolist() == [1, 2]
+    for operator in ("$lt", "$lte", "$gt", "$gte"):  # a name is no number
+        assert gallery.find({"camid": {operator: 3}}).tolist() == ([2] if "e" in operator else [])
+        assert GATE in [
+            e.camid for e in gallery.get(gallery.find({"$not": {"camid": {operator: 0}}}))
+        ]
+    assert gallery.find({"camid": {"$gte": -(2**62)}}).tolist() == [2]
     assert gallery.counts("camid") == {GATE: 1, DOOR: 1, 3: 1, None: 1}
 
 

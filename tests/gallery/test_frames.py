@@ -51,6 +51,15 @@ def test_what_to_pandas_returns_is_read_back(gallery):
     assert again.get([4])[0].metadata == {"path": "a.jpg", "box.w": 4, "box.h": 2}
 
 
+def test_whole_numbers_beside_others_keep_their_digits():
+    gallery = Gallery(2)
+    gallery.add(np.eye(2), metadata=[{"x": 2**60 + 1}, {"x": 0.5}])
+    again = Gallery.from_dataframe(gallery.to_pandas(embeddings=True))
+    found = [entry.metadata["x"] for entry in again.get([0, 1])]
+    assert found == [2**60 + 1, 0.5]
+    assert type(found[0]) is int
+
+
 def test_names_and_whole_numbers_of_metadata_come_back():
     gallery = Gallery(3)
     gallery.add(EYE, metadata=[{"pid": "x", "embedding": 2**60 + 1}, {"n": 2**60 + 1}, None])

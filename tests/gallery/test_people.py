@@ -62,6 +62,35 @@ def test_people_who_are_known_name_their_groups():
     assert {named[row] for row in range(10, 40)} == set(range(10, 16))  # after the highest number
 
 
+def test_proposals_made_together_stay_apart():
+    rows = np.repeat(np.eye(8)[[0, 1, 4, 5]], 2, axis=0)
+    gallery = Gallery(8)
+    gallery.add(rows, camids=[1] * 4 + [2] * 4)
+    first, second = (gallery.cluster({"camid": camid}, threshold=0.8) for camid in (1, 2))
+    assert set(first.pids) == set(second.pids) == {1, 2}
+    for proposal in (first, second, first, second):  # twice changes nothing
+        gallery.assign(proposal)
+        assert gallery.counts("pid")[1] == 2
+    assert gallery.counts("pid") == {1: 2, 2: 2, 3: 2, 4: 2}
+
+
+def test_names_given_since_a_proposal_are_kept():
+    rows, _ = crops(people=3, each=3)
+    gallery = Gallery(32)
+    gallery.add(rows)
+    proposal = gallery.cluster(threshold=0.8)
+    gallery.update([0], pids=["anna"])
+    gallery.update([4], pids=[1])  # somebody else than the proposal's 1
+    undo = gallery.assign(proposal)
+    named = pids_of(gallery)
+    assert named[0] == "anna"
+    assert named[4] == 1
+    assert named[1] == named[2] not in (1, 2, 3)
+    assert [named[row] for row in (3, 5, 6, 7, 8)] == [2, 2, 3, 3, 3]
+    gallery.assign(undo)
+    assert gallery.counts("pid") == {None: 7, "anna": 1, 1: 1}
+
+
 def test_only_entries_that_match_are_clustered():
     rows, _ = crops()
     gallery = Gallery(32)

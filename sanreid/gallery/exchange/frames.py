@@ -99,9 +99,10 @@ def to_frame(store: Store, *, embeddings: bool) -> pd.DataFrame:
     for key in dict.fromkeys(key for fields in metadata for key in fields):
         label = f"metadata.{key}" if key in _RESERVED else key
         column = pandas.Series([fields.get(key) for fields in metadata], dtype=object)
-        ints = any(type(value) is int for value in column)
-        # beside a missing value pandas would make an int a float, and lose digits
-        columns[label] = column if ints and column.isna().any() else column.infer_objects()
+        kinds = {type(value) for value in column}
+        # beside a float or a missing value pandas would make an int a float, and lose digits
+        mixed = int in kinds and (float in kinds or column.isna().any())
+        columns[label] = column if mixed else column.infer_objects()
     frame: pd.DataFrame = pandas.DataFrame(columns)
     return frame
 

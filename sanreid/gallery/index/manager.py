@@ -52,7 +52,7 @@ class IndexManager:
 
     def __init__(self, kind: str, files: IndexFiles) -> None:
         self.kind = as_index_kind(kind)
-        self._files = files
+        self._files = weakref.proxy(files)  # else only the garbage collector ends the store
         self._held: tuple[FaissIndex, weakref.ref[object]] | None = None
         self._building = threading.Lock()
         self._hinted = False

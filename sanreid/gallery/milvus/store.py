@@ -145,7 +145,7 @@ class MilvusStore:
             else:
                 ids = batch.ids
                 check_distinct(ids)
-                check_free(ids, self._present(ids[ids < self._next_id]))
+                check_free(ids, self._present(ids[ids <= self._next_id]))
             rows = as_rows(replace(batch, ids=ids))
             self._set_settings(settings)
             if not count:

@@ -37,10 +37,12 @@ class EntryClustering(Clustering):
     Attributes:
         ids: (N,) int64, the entries, in the order of the labels.
         pids: N people proposed for them.
+        before: N people that they had when it was made.
     """
 
     ids: NDArray[np.int64]
     pids: tuple[Pid, ...]
+    before: tuple[Pid, ...]
 
 
 def cluster_entries(
@@ -109,7 +111,7 @@ def named(
     columns["images"] = images
     known = store.settings.camera_names
     columns["cameras"] = tuple(in_order(names_of(seen, known)) for seen in clustering.cameras)
-    return EntryClustering(**columns, ids=ids, pids=tuple(proposed))
+    return EntryClustering(**columns, ids=ids, pids=tuple(proposed), before=tuple(before))
 
 
 def _collected(store: Store, condition: Condition | None) -> EntryBatch:

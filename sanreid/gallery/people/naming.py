@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from sanreid.gallery.validation import Pid, as_ids, as_pids
 from sanreid.utils.arrays import elements, shown
 from sanreid.utils.words import counted
 
-__all__ = ["Assignment", "assign", "fresh_pids", "merge", "new_name", "rename", "split"]
+__all__ = ["Assignment", "assign", "fresh_pids", "merge", "new_name", "rename", "split", "updated"]
 
 _LAST_PID = np.iinfo(np.int64).max
 
@@ -53,7 +54,7 @@ def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignm
     changed = [
         row
         for row, (old, new) in enumerate(zip(before, pids, strict=True))
-        if (type(old), old) != (type(new), new)
+        if not _are_one(old, new)
     ]
     undo = Assignment(ids[changed], tuple(before[row] for row in changed))
     if changed:
@@ -69,6 +70,41 @@ def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignm
             )
         )
     return undo
+
+
+def updated(
+    store: Store, ids: NDArray[np.int64], pids: Sequence[Pid], before: Sequence[Pid]
+) -> list[Pid]:
+    """Return the people of a proposal as the gallery is now.
+
+    Entries that were given another person since keep it. A new number that somebody else has by
+    now becomes another new one.
+
+    Args:
+        store: The store.
+        ids: (N,) int64, the entries.
+        pids: N people proposed for them.
+        before: N people that they had when the proposal was made.
+
+    Raises:
+        UnknownIdError: An entry is not there any more.
+    """
+    present = [entry.pid for entry in store.entries(ids)]
+    known = {(type(pid), pid) for pid in before}
+    holders = store.counts("pid")
+    own = Counter(new for new, now in zip(pids, present, strict=True) if _are_one(new, now))
+    numbers = {pid for pid in pids if (type(pid), pid) not in known}
+    taken = {pid for pid in numbers if holders.get(pid, 0) > own[pid]}
+    fresh = (pid for pid in fresh_pids(store) if pid not in numbers)
+    number_of = {pid: next(fresh) for pid in sorted(taken)}
+    return [
+        number_of.get(new, new) if _are_one(now, old) else now
+        for new, now, old in zip(pids, present, before, strict=True)
+    ]
+
+
+def _are_one(one: Pid, other: Pid) -> bool:
+    return (type(one), one) == (type(other), other)
 
 
 def merge(store: Store, pids: Any, into: Any) -> Assignment:  # noqa: ANN401 - as passed

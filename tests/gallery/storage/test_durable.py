@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import multiprocessing
 import os
@@ -15,6 +16,7 @@ import pytest
 from sanreid.errors import GalleryError, GalleryLockedError, InputError, UnknownIdError
 from sanreid.gallery import Gallery
 from sanreid.gallery.storage import opening
+from sanreid.gallery.storage.files import locks
 from sanreid.gallery.storage.files.disk import Disk
 from tests.gallery.storage.test_save_load import contents
 
@@ -185,10 +187,37 @@ def test_a_wrong_wait(path, wait):
 
 
 def test_the_lock_dies_with_its_object(path):
-    gallery = Gallery.open(path)
-    del gallery
-    gc.collect()
+    gc.disable()  # at once, not when the collector comes round
+    try:
+        gallery = Gallery.open(path)
+        del gallery
+        Gallery.open(path).close()
+    finally:
+        gc.enable()
+
+
+def test_an_opening_that_fails_leaves_no_lock(path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(locks.os, "ftruncate", full)
+    with pytest.raises(GalleryError, match="No space left"):
+        Gallery.open(path)
+    monkeypatch.undo()
     Gallery.open(path).close()
+
+
+def test_a_damaged_source_leaves_nothing_at_the_target(path, tmp_path):
+    Gallery.open(tmp_path / "target", dim=4).close()
+    before = sorted(tmp_path.joinpath("target").iterdir())
+    with Gallery.open(path, mode="r") as gallery:
+        vectors = next(path.glob("vectors-*"))
+        damaged = bytearray(vectors.read_bytes())
+        damaged[3] ^= 64
+        vectors.write_bytes(damaged)
+        with pytest.raises(GalleryError):
+            gallery.save(tmp_path / "target")
+    assert sorted(tmp_path.joinpath("target").iterdir()) == before
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -49,12 +49,15 @@ class WriterLock:
             raise GalleryError(
                 f"The gallery {folder.path} cannot be opened for writing: {error}."
             ) from error
+        directory = None
         try:
             directory = _locked_directory(folder)
             os.ftruncate(fd, 0)
             os.write(fd, str(self._pid).encode())  # opened just now: the offset is 0
         except BaseException as error:
             os.close(fd)
+            if directory is not None:
+                os.close(directory)
             if isinstance(error, OSError):
                 raise GalleryError(
                     f"The gallery {folder.path} cannot be opened for writing: {error}."

@@ -143,7 +143,8 @@ def write_snapshot(folder: Folder, content: Snapshot | Settings, dim: int, disk:
     The new files stand beside the old until the description names them; then the old ones go.
 
     Raises:
-        GalleryError: The disk refuses; the message is all that is left of the attempt.
+        GalleryError: The disk refuses, or what is to be written is damaged; the message is all
+            that is left of the attempt.
     """
     description = read_description(folder, disk)
     if description.dim != dim:
@@ -152,8 +153,10 @@ def write_snapshot(folder: Folder, content: Snapshot | Settings, dim: int, disk:
     try:
         _write_generation(folder, following, content, disk)
         write_description(folder, following, disk)
-    except OSError as error:
+    except BaseException as error:
         _sweep_failed(folder, description.generation, disk)
+        if not isinstance(error, OSError):
+            raise
         raise GalleryError(f"The gallery {folder.path} cannot be written: {error}") from error
     sweep_folder(folder, following.generation, disk)
     with contextlib.suppress(OSError):
@@ -178,7 +181,7 @@ def merge_commits(folder: Folder, snapshot: Snapshot, blocks: Blocks, disk: Disk
         head = _write_log(folder, following, snapshot.num_rows, fields, arrays, disk)
         disk.sync_folder(folder)
         write_description(folder, following, disk)
-    except OSError:
+    except BaseException:
         _sweep_failed(folder, description.generation, disk)
         raise
     return Merged(following, head)
