@@ -34,14 +34,18 @@ def read_labels(
     from sanreid.images import find_images
 
     found: dict[Path, Label] = {}
-    named: dict[Path, dict[Path, Label]] = {}  # by folder: a thousand files lie in one
+    known: dict[Path, Label] = {}
+    single: dict[Path, list[str]] = {}  # by folder: a thousand files lie in one
     for source in sources:
-        folder = source if source.is_dir() else source.parent
-        if folder not in named:
-            named[folder] = {} if names == "none" else _named(folder, names)
-        known = named[folder]
-        files = find_images(source, failures=failures) if source.is_dir() else [source]
-        found |= {path: known.get(path, UNKNOWN) for path in files}
+        if source.is_dir():
+            found |= dict.fromkeys(find_images(source, failures=failures), UNKNOWN)
+            known |= _named(source, names)
+        else:
+            found[source] = UNKNOWN
+            single.setdefault(source.parent, []).append(source.name)
+    for folder, files in single.items():
+        known |= _named(folder, names, files)
+    found |= {path: label for path, label in known.items() if path in found}
     for path in [path for path in found if not is_text(str(path))]:
         if failures is None:
             raise InputError(
@@ -52,17 +56,27 @@ def read_labels(
     return found
 
 
-def _named(folder: Path, names: str) -> dict[Path, Label]:
-    """Read the names in a folder; none under "auto" if one is odd.
+def _named(folder: Path, names: str, files: Sequence[str] | None = None) -> dict[Path, Label]:
+    """Read the names in a folder, or of some files right in it; none under "auto" if one is odd.
 
     Raises:
         DatasetError: The names are not of the scheme that was asked for.
     """
     from sanreid.datasets import read_crops
+    from sanreid.datasets.names import label_files
+    from sanreid.datasets.schemes import find_scheme
     from sanreid.errors import DatasetError
 
+    if names == "none":
+        return {}
+    asked = "market1501" if names == "auto" else names
+    scheme = find_scheme(asked)
+    assert scheme is not None  # noqa: S101 - "auto" has just been replaced
     try:
-        crops = read_crops(folder, names="market1501" if names == "auto" else names)
+        if files is None:
+            crops = read_crops(folder, names=asked)
+        else:
+            crops = label_files(folder, files, scheme, folder.name)
     except DatasetError:
         if names == "auto":
             return {}

@@ -127,8 +127,8 @@ def _read_table(
 def _read_text(path: Path, encoding: str | None, wanted: tuple[str, ...]) -> str:
     if not is_file(path):
         raise DatasetError(
-            f"There is no file {shorten(str(path))}; wanted a CSV table with the columns "
-            f"{', '.join(wanted)}."
+            f"There is no file {shorten(str(path))}; wanted a CSV table"
+            f"{' with the columns ' if wanted else ''}{', '.join(wanted)}."
         )
     try:
         data = path.read_bytes()

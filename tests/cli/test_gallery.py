@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 import sanreid
-from sanreid import datasets
 from sanreid.cli import main
 from sanreid.gallery import Gallery
 from sanreid.viz import storage
@@ -205,14 +204,17 @@ def test_what_cannot_be_replaced_is_told_before_the_work(run, people, tmp_path, 
         assert run(*build, "--overwrite")[2] == err
 
 
-def test_the_names_of_a_folder_are_read_once(run, people, tiny, tmp_path, monkeypatch):
-    read = []
-    known = datasets.read_crops
-    monkeypatch.setattr(datasets, "read_crops", lambda *a, **k: read.append(a) or known(*a, **k))
-    files = sorted(people.iterdir())
-    assert run("gallery", "build", *files, tmp_path / "g", "--weights", tiny)[0] == 0
-    assert len(read) == 1
-    assert len(pids(tmp_path / "g")) == len(files)
+def test_files_are_read_without_a_look_at_what_lies_beside_them(run, people, tiny, tmp_path):
+    home = tmp_path / "home"
+    shutil.copytree(people, home / "album")
+    files = [shutil.copy(file, home) for file in sorted(people.iterdir())]
+    shutil.copy(files[0], home / "odd.jpg")
+    for names in ("auto", "market1501"):
+        build = ("gallery", "build", *files, tmp_path / names, "--weights", tiny, "--names", names)
+        status, _, err = run(*build)
+        assert status == 0
+        assert "sub-folders" not in err
+        assert None not in pids(tmp_path / names)
 
 
 def test_another_encoder_is_refused(run, built, people, other):

@@ -96,7 +96,7 @@ def updated(
     numbers = {pid for pid in pids if (type(pid), pid) not in known}
     taken = {pid for pid in numbers if holders.get(pid, 0) > own[pid]}
     fresh = (pid for pid in fresh_pids(store) if pid not in numbers)
-    number_of = {pid: next(fresh) for pid in sorted(taken)}
+    number_of: dict[Pid, Pid] = {pid: next(fresh) for pid in dict.fromkeys(pids) if pid in taken}
     return [
         number_of.get(new, new) if _are_one(now, old) else now
         for new, now, old in zip(pids, present, before, strict=True)

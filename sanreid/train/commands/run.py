@@ -36,9 +36,9 @@ def _run(args: argparse.Namespace) -> int:
             engine = Engine(config, resume=args.resume)
         outcome = engine.run()
         if runtime.is_main():
-            logging.getLogger("sanreid").info(
-                "%s", ending(engine.folder, engine.progress, outcome.stopped_by)
-            )
+            pairs = config.pit.folder if config.is_san_pg else ""
+            line = ending(engine.folder, engine.progress, outcome.stopped_by, pairs=pairs)
+            logging.getLogger("sanreid").info("%s", line)
     finally:
         if joined:
             runtime.leave_group()

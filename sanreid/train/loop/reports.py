@@ -46,9 +46,18 @@ def beginning(config: TrainConfig, batches: Batches, device: torch.device, steps
     )
 
 
-def ending(folder: Path, progress: Progress, stopped_by: int | None) -> str:
-    """Return a line on where a run's weights are, and what to do with them."""
+def ending(folder: Path, progress: Progress, stopped_by: int | None, *, pairs: str = "") -> str:
+    """Return a line on where a run's weights are, and what to do with them.
+
+    Args:
+        folder: The run's folder.
+        progress: How far it came.
+        stopped_by: The signal that stopped it, if one did.
+        pairs: The rendered pairs that a texture generator learned from; empty: an encoder.
+    """
     command = f"python -m sanreid.train evaluate {folder}"
+    if pairs:
+        command = f"python -m sanreid.train pit judge {pairs} --weights {folder}"
     if stopped_by is not None:
         return f"saved in {folder}; next: the same command with --resume"
     if not (folder / "best.ckpt").is_file():  # nothing was measured

@@ -55,6 +55,10 @@ def test_the_end_says_where_the_weights_are_and_what_is_next(tmp_path):
     best = ending(tmp_path, replace(Progress(), best_epoch=3), None)
     assert best.startswith(f"saved in {tmp_path} (best: epoch 3")
     assert f"next: python -m sanreid.train evaluate {tmp_path}, or python" in best
+    of_pairs = ending(tmp_path, Progress(), None, pairs="made/pairs")
+    assert (
+        f"next: python -m sanreid.train pit judge made/pairs --weights {tmp_path}, or" in of_pairs
+    )
     assert "(best: the last evaluation" in ending(tmp_path, Progress(), None)
 
 
