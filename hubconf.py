@@ -18,7 +18,7 @@ def san_r50(device: str = "auto") -> object:
 def san_r50_rendered(device: str = "auto") -> object:
     """Return SA-Enc with the weights ``san-r50-rendered``, trained on crops of rendered people.
 
-    It takes normalised crops, (N, 3, 176, 88). Its argument is that of :func:`san_r50`.
+    It takes normalised crops, (N, 3, 192, 96). Its argument is that of :func:`san_r50`.
     """
     return _module("san-r50-rendered", device)
 

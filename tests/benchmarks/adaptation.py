@@ -11,6 +11,7 @@ normalisation fitted to the crops that are measured.
 from __future__ import annotations
 
 import csv
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ import sanreid
 from sanreid.train.checkpoint import load_checkpoint
 from sanreid.train.config.loader import load_config, override
 from sanreid.train.loop.engine import Engine
+from sanreid.weights import locate
 from tests.benchmarks.embedded_sets import crop_paths, load_sets, sets_parser
 from tests.benchmarks.report import write_report
 
@@ -45,7 +47,7 @@ def epochs_of(table, args, cache):
                 f"data.sources.0.folder={str(table)!r}",
                 f"data.cache_dir={str(cache)!r}",
                 f"run.output={run!r}",
-                *([f"init.weights={args.weights!r}"] if args.weights else []),
+                *(_starting_from(args.weights) if args.weights else []),
                 *args.overrides,
             ],
         )
@@ -59,6 +61,14 @@ def epochs_of(table, args, cache):
             yield state, time.perf_counter() - started
             if state["clusters"]["settled"]:
                 return
+
+
+def _starting_from(weights):
+    """Return the settings of a run that adapts these weights."""
+    encoder = locate(weights).config.to_dict()
+    return [f"init.weights={weights!r}"] + [
+        f"encoder.{key}={json.dumps(value)}" for key, value in encoder.items()
+    ]
 
 
 def measured(name, args, crops, *, half):

@@ -66,9 +66,10 @@ def test_the_encoder_of_rendered_people_states_its_data_and_terms():
     terms = (path.parent / "LICENSE").read_text(encoding="utf-8")
     section = terms.partition("\nsan-r50-rendered.safetensors\n")[2]
     section = section.partition("\nsan-pg.safetensors\n")[0]
-    for words in ("ImageNet", "person-reidentification-retail-0277", "rendered people alone"):
+    for words in ("ImageNet", "colours of clothes", "rendered people alone"):
         assert words in section
         assert words in entry.license
+    assert not entry.trained_with["config"]["loss"]["teacher"]["weights"]
 
 
 def test_the_licence_is_distributed_with_the_weights(located):
