@@ -215,6 +215,11 @@ class TrainConfig:
             "loss.triplet_on = 'embedding', and leave out reconstruction, tr and the teacher.",
         )
         require(
+            not self.run.sizes and not self.init.decoder,
+            "clusters.learn = 'map' sees no crops and paints none: leave out run.sizes and "
+            "init.decoder.",
+        )
+        require(
             not self.evaluation.sets,
             "clusters.learn = 'map' has no network to measure with: leave evaluation.sets out, "
             "and measure the exported weights.",

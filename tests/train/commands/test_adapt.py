@@ -197,3 +197,5 @@ def test_paths_in_every_script(site, tmp_path):
 def test_a_map_is_of_the_encoder_as_it_is(site, tmp_path, capsys):
     assert adapt(site, tmp_path / "run", "--set", "encoder.input_size=[64,32]") == 1
     assert "[encoder] must be" in capsys.readouterr().err
+    assert adapt(site, tmp_path / "run", "--set", "init.decoder=x") == 1
+    assert "leave out run.sizes and init.decoder" in capsys.readouterr().err
