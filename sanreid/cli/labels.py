@@ -31,7 +31,7 @@ def read_labels(
             has no images.
         DatasetError: The names are not of the scheme that was asked for.
     """
-    from sanreid.images import find_images
+    from sanreid.images import IMAGE_SUFFIXES, find_images
 
     found: dict[Path, Label] = {}
     known: dict[Path, Label] = {}
@@ -42,7 +42,8 @@ def read_labels(
             known |= _named(source, names)
         else:
             found[source] = UNKNOWN
-            single.setdefault(source.parent, []).append(source.name)
+            if source.suffix.lower() in IMAGE_SUFFIXES:  # else embedding says what it is
+                single.setdefault(source.parent, []).append(source.name)
     for folder, files in single.items():
         known |= _named(folder, names, files)
     found |= {path: label for path, label in known.items() if path in found}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.datasets.crops import CropSet
-from sanreid.datasets.people import NUMBER
+from sanreid.datasets.people import JUNK, NUMBER
 
 __all__ = ["are_listed"]
 
@@ -23,7 +23,7 @@ def are_listed(crops: CropSet, words: Collection[str]) -> NDArray[np.bool_]:
     Args:
         crops: N crops.
         words: Numbers, or names as :attr:`CropSet.labels` has them; ``"7"`` and ``"0007"`` are one
-            number.
+            number, and list both people where both are names.
 
     Returns:
         (N,) bool.
@@ -33,9 +33,10 @@ def are_listed(crops: CropSet, words: Collection[str]) -> NDArray[np.bool_]:
     by_pid = np.isin(crops.pids, sorted(numbers))
     if not crops.labels:
         return by_pid
-    people = crops.people
-    if any(isinstance(person, int) for person in people):
-        by_pid &= np.array([person is None for person in people])  # of -1, who is nobody
-    pairs = zip(crops.labels, people, strict=True)
-    by_name = [label in names or who in numbers for label, who in pairs]
+    number_of = {
+        label: int(label) for label in set(crops.labels) - JUNK if NUMBER.fullmatch(label)
+    }
+    if number_of:
+        by_pid &= np.array([person is None for person in crops.people])  # of -1, who is nobody
+    by_name = [label in names or number_of.get(label) in numbers for label in crops.labels]
     return by_pid | np.array(by_name, dtype=np.bool_)

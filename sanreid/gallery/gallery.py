@@ -907,7 +907,8 @@ class Gallery:
         """Assign entries the people of a proposal, in one durable change.
 
         Where the gallery has changed since :meth:`cluster`, entries that were given another person
-        keep it, and a new number that somebody else has by now becomes another one.
+        keep it, a person who was renamed is followed, and a number or name that is somebody
+        else's by now becomes a new number.
 
         Args:
             clustering: What :meth:`cluster` returned; or what this method, :meth:`merge`,

@@ -56,6 +56,7 @@ def run(
 
     Raises:
         MissingExtraError: uvicorn is not installed.
+        ConfigError: Nothing can listen on the address.
         GalleryError: The gallery cannot be opened.
         WeightsError: The weights cannot be had.
     """
@@ -85,10 +86,10 @@ def run(
                 on_start(server.servers[0].sockets[0].getsockname()[1])
 
         server.startup = startup
-        with suppress(KeyboardInterrupt):  # of SIGINT, raised again
+        with suppress(KeyboardInterrupt, SystemExit):  # of SIGINT, raised again; of no start
             server.run()
         if not server.started:
-            raise SystemExit(3)  # as uvicorn does; its log says why
+            raise ConfigError(f"The service cannot listen on {host}, port {port}; see its log.")
     finally:
         app.state.service.stop()
         if in_main_thread:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from sanreid.errors import ConfigError
+from sanreid.utils.arrays import shown
 from sanreid.utils.paths import as_path
 
 __all__ = ["TOKEN_VARIABLE", "Limits", "check_hosts", "check_token", "read_token"]
@@ -56,11 +57,15 @@ def check_hosts(hosts: Iterable[str] | None) -> tuple[str, ...] | None:
     """Return the host names that a service answers to; None for any.
 
     Raises:
-        ConfigError: It is one text, whose letters would be taken for names.
+        ConfigError: They are not several texts; the letters of one text are no names.
     """
-    if isinstance(hosts, str):
-        raise ConfigError(f"hosts are several names, such as [{hosts!r}]; got a text.")
-    return None if hosts is None else tuple(hosts)
+    if hosts is None:
+        return None
+    several = isinstance(hosts, Iterable) and not isinstance(hosts, str)
+    names = tuple(hosts) if several else ()
+    if not several or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"hosts must be texts, such as ['localhost']; got {shown(hosts)}.")
+    return names
 
 
 def check_token(token: str | None) -> str | None:

@@ -172,7 +172,7 @@ def wrong_value(
     elif isinstance(value, str) and reads_as_number(value):
         hint = " It reads as a number: pass an int."
     elif isinstance(value, str) and not is_text(value):
-        hint = " It holds half a character, which UTF-8 cannot say."
+        hint = " It is no Unicode text: UTF-8 cannot encode it."
     return InputError(f"{name} must be {wanted}; row {row} is {shown_with_type(value)}.{hint}")
 
 

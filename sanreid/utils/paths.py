@@ -39,7 +39,7 @@ def as_path(value: object, what: str = "a path") -> Path:
 
 
 def is_encodable(text: str) -> bool:
-    """Return whether a name can hold ``text``: half of a surrogate pair it cannot."""
+    """Return whether a file's name can be ``text``; it may hold bytes that are not UTF-8."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -48,7 +48,7 @@ def is_encodable(text: str) -> bool:
 
 
 def is_text(text: str) -> bool:
-    """Return whether UTF-8 can say ``text``: a file's name may hold other bytes."""
+    """Return whether ``text`` can be stored as UTF-8, unlike some names of files."""
     try:
         text.encode()
     except UnicodeEncodeError:

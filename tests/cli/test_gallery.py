@@ -209,12 +209,16 @@ def test_files_are_read_without_a_look_at_what_lies_beside_them(run, people, tin
     shutil.copytree(people, home / "album")
     files = [shutil.copy(file, home) for file in sorted(people.iterdir())]
     shutil.copy(files[0], home / "odd.jpg")
+    (home / "notes.txt").touch()
     for names in ("auto", "market1501"):
         build = ("gallery", "build", *files, tmp_path / names, "--weights", tiny, "--names", names)
         status, _, err = run(*build)
         assert status == 0
         assert "sub-folders" not in err
         assert None not in pids(tmp_path / names)
+        more = (*build[:2], home / "notes.txt", *files, tmp_path / f"{names} and notes")
+        assert run(*more, *build[-4:], "--on-error", "collect")[0] == 0
+        assert pids(more[-1]) == pids(tmp_path / names)
 
 
 def test_another_encoder_is_refused(run, built, people, other):

@@ -91,6 +91,29 @@ def test_names_given_since_a_proposal_are_kept():
     assert gallery.counts("pid") == {None: 7, "anna": 1, 1: 1}
 
 
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        (lambda gallery: gallery.rename("bob", "rob"), "rob"),
+        (lambda gallery: gallery.update([0], pids=[None]), 2),
+    ],
+)
+@pytest.mark.parametrize("stranger", [True, False])
+def test_a_person_of_a_proposal_is_followed_and_no_stranger_is_joined(change, wanted, stranger):
+    gallery = Gallery(8)
+    gallery.add(np.repeat(np.eye(8)[:2], 3, axis=0), pids=["bob"] + [None] * 5)
+    proposal = gallery.cluster(threshold=0.5)
+    assert proposal.pids == ("bob", "bob", "bob", 1, 1, 1)
+    change(gallery)
+    if stranger:
+        gallery.add([np.eye(8)[7]], pids=["bob"])
+    gallery.assign(proposal)
+    named = pids_of(gallery)
+    assert named[1] == named[2] == wanted
+    assert named[3] == named[4] == named[5] == 1
+    assert gallery.counts("pid").get("bob", 0) == stranger
+
+
 def test_only_entries_that_match_are_clustered():
     rows, _ = crops()
     gallery = Gallery(32)

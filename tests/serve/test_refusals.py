@@ -312,8 +312,9 @@ def test_the_start_fails_with_the_library_s_errors(tiny_encoder, tmp_path):
         create_app(path, tiny_encoder, read_only=True).state.service.start()
     with pytest.raises(ConfigError, match="at least 16 characters"):
         create_app(path, tiny_encoder, token="short")
-    with pytest.raises(ConfigError, match="hosts are several names"):
-        create_app(path, tiny_encoder, hosts="localhost")
+    for hosts in ("localhost", 5, [b"localhost"]):
+        with pytest.raises(ConfigError, match="hosts must be texts"):
+            create_app(path, tiny_encoder, hosts=hosts)
 
 
 def test_without_the_extra(monkeypatch, tmp_path):

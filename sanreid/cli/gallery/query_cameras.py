@@ -182,7 +182,8 @@ def _check_named(args: argparse.Namespace, labels: Mapping[Path, AnyLabel]) -> N
         DatasetError: There are files, and none of them has a camera.
     """
     rule = _rule(args)
-    if rule is not None and labels and all(camid is None for _, camid in labels.values()):
+    told = [camid for path, (_, camid) in labels.items() if path.exists()]
+    if rule is not None and told and all(camid is None for camid in told):
         raise DatasetError(
             f"The name of no query tells its camera, which {rule} needs: pass --camid, a table "
             "of queries, or with --names how the files are named."

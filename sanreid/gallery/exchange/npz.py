@@ -105,7 +105,9 @@ def read_npz(path: Path) -> dict[str, Any]:
             columns["metadata"] = _texts(arrays["metadata"])
         elif "paths" in arrays:
             columns["metadata"] = [{"path": path} for path in arrays["paths"].tolist()]
-        fingerprint = arrays.get("encoder_fingerprint", arrays.get("fingerprint", ""))
+        fingerprint = np.asarray(arrays.get("encoder_fingerprint", arrays.get("fingerprint", "")))
+        if fingerprint.ndim or fingerprint.dtype.kind != "U":
+            raise ValueError("its fingerprint is not one text")
         columns["encoder_fingerprint"] = str(fingerprint) or None
     except _UNREADABLE as error:
         raise GalleryError(f"{path} is not a file of exported entries: {error}") from error

@@ -77,8 +77,8 @@ def updated(
 ) -> list[Pid]:
     """Return the people of a proposal as the gallery is now.
 
-    Entries that were given another person since keep it. A new number that somebody else has by
-    now becomes another new one.
+    Entries that were given another person since keep it. A person who has been renamed is
+    followed. A person, new or known, who is somebody else by now becomes a new one.
 
     Args:
         store: The store.
@@ -90,15 +90,24 @@ def updated(
         UnknownIdError: An entry is not there any more.
     """
     present = [entry.pid for entry in store.entries(ids)]
-    known = {(type(pid), pid) for pid in before}
+    now_of: dict[Pid, set[Pid]] = {}  # by person of then, whom their entries show now
+    for old, now in zip(before, present, strict=True):
+        now_of.setdefault(old, set()).add(now)
     holders = store.counts("pid")
     own = Counter(new for new, now in zip(pids, present, strict=True) if _are_one(new, now))
-    numbers = {pid for pid in pids if (type(pid), pid) not in known}
-    taken = {pid for pid in numbers if holders.get(pid, 0) > own[pid]}
-    fresh = (pid for pid in fresh_pids(store) if pid not in numbers)
-    number_of: dict[Pid, Pid] = {pid: next(fresh) for pid in dict.fromkeys(pids) if pid in taken}
+    proposed = dict.fromkeys(pids)
+    fresh = (pid for pid in fresh_pids(store) if pid not in proposed)
+    followed: dict[Pid, Pid] = {}
+    for pid in proposed:
+        who = now_of.get(pid, set())
+        if pid is None or pid in who or (not who and holders.get(pid, 0) <= own[pid]):
+            followed[pid] = pid
+        elif len(who) == 1 and None not in who:
+            (followed[pid],) = who
+        else:
+            followed[pid] = next(fresh)
     return [
-        number_of.get(new, new) if _are_one(now, old) else now
+        followed[new] if _are_one(now, old) else now
         for new, now, old in zip(pids, present, before, strict=True)
     ]
 

@@ -39,7 +39,7 @@ class Pairs:
     Attributes:
         images: (M, 3, H, W) uint8.
         textures: (I, 3, 256, 256) uint8, one per identity.
-        digest: Of which pairs there are.
+        digest: That of the pairs' index.
 
     Raises:
         DatasetError: The folder has no pairs, or a shard is damaged.

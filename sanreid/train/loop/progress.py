@@ -23,6 +23,7 @@ _FREE_KEYS = {
 }  # fmt: skip
 _EMBEDDING = ("batch_size", "flip")  # of section evaluation
 _PATHS = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
+_PATHS_IN_SOURCE = ("folder", "exclude_pids", "only_pids", "textures")
 _FREE_IN_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
 _REQUIRED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
 
@@ -80,18 +81,20 @@ def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | No
 def have_one_judge(before: dict[str, Any], config: TrainConfig) -> bool:
     """Return whether the first evaluation set, which tells the best weights, is the same.
 
+    Its folders may have moved, and have the same names then.
+
     Args:
         before: The configuration in a checkpoint.
         config: The present one.
     """
     judges = []
     for one in (config_from_dict(before), config):
-        judge = config_to_dict(one)["evaluation"]["sets"][:1]
-        for values in judge:
-            for key in ("sources", "query_sources"):
-                values[key] = _without_paths(values[key])
-        judges.append(judge)
-    return bool(judges[0] == judges[1])
+        evaluation = config_to_dict(one)["evaluation"]
+        for judge in evaluation["sets"][:1]:
+            for source in (*judge["sources"], *judge["query_sources"]):
+                source.update({key: Path(source[key]).name for key in _PATHS_IN_SOURCE})
+            judges.append((judge, evaluation["flip"]))
+    return not judges or (len(judges) == 2 and judges[0] == judges[1])
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -148,7 +148,7 @@ class PITDataset:
 
     @property
     def digest(self) -> str:
-        """A hex digest of which pairs there are, by their places and sizes in the shards."""
+        """A hex digest of the index: identities, offsets and sizes in the shards."""
         return hashlib.sha256(json.dumps(self.rows, sort_keys=True).encode()).hexdigest()
 
     def _member(self, row: dict[str, Any], name: str) -> bytes:

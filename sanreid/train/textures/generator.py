@@ -9,9 +9,10 @@ confidence are ours.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,6 +57,7 @@ class Generator:
         mirror: (65536,) int64, the mirror texel of each texel of the atlas.
         name: Where it was loaded from.
         dtype: The precision of convolutions; float32, or a half precision under autocast.
+        decoder: How its decoder is built.
     """
 
     module: SANPG
@@ -63,11 +65,13 @@ class Generator:
     mirror: Tensor
     name: str
     dtype: torch.dtype = torch.float32
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
     @property
     def digest(self) -> str:
         """The hex digest of what paints, the same wherever the weights are."""
-        return fingerprint(nn.ModuleList(_parts(self.module).values()), self.encoder)
+        weights = fingerprint(nn.ModuleList(_parts(self.module).values()), self.encoder)
+        return hashlib.sha256(f"{weights} {self.decoder}".encode()).hexdigest()
 
     @torch.inference_mode()
     def paint(self, crops: Tensor) -> Painted:
@@ -137,7 +141,8 @@ def load_generator(
         )
     try:
         encoder = EncoderConfig.from_dict(settings["encoder"])
-        module = build_san_pg(encoder, DecoderConfig(**settings["decoder"]))
+        decoder = DecoderConfig(**settings["decoder"])
+        module = build_san_pg(encoder, decoder)
     except (KeyError, TypeError, InputError) as error:
         raise WeightsError(
             f"The configuration of {weights} is not that of a SAN-PG: {error}."
@@ -148,7 +153,7 @@ def load_generator(
         load_into(part, floats, origin=str(weights))
     module.eval().to(device).to(memory_format=torch.channels_last)
     mirror = load_atlas_tables(ATLAS_PATH).mirror
-    return Generator(module, encoder, mirror, str(weights), precision)
+    return Generator(module, encoder, mirror, str(weights), precision, decoder)
 
 
 def save_generator(

@@ -331,17 +331,19 @@ def test_weights_before_the_first_step_are_never_the_best(tiny_run, tmp_path, mo
     assert best["step"] > 0
 
 
-@pytest.mark.parametrize("moved", [True, False])
-def test_the_best_by_another_set_are_not_compared(tiny_run, tmp_path, monkeypatch, others, moved):
+@pytest.mark.parametrize("now", ["moved", "all", "flip", "elsewhere"])
+def test_the_best_by_another_set_are_not_compared(tiny_run, tmp_path, monkeypatch, others, now):
     with_figures(monkeypatch, 0.9, 0.2)
     Engine(tiny_run(run={"max_steps": 2}, evaluation={"every": 1})).run()
-    where = tmp_path / "moved" / "others"
+    where = tmp_path / "moved" / ("strangers" if now == "elsewhere" else "others")
     shutil.copytree(others, where)
     one = {"name": "others", "sources": [{"folder": str(where), "names": "folders"}]}
-    sets = [one if moved else one | {"queries": "all", "gallery": "all"}]
-    Engine(tiny_run(run={"max_steps": 3}, evaluation={"sets": sets}), resume=True).run()
+    if now == "all":
+        one |= {"queries": "all", "gallery": "all"}
+    evaluation = {"sets": [one], "flip": now == "flip"}
+    Engine(tiny_run(run={"max_steps": 3}, evaluation=evaluation), resume=True).run()
     best = load_checkpoint(tmp_path / "run" / "best.ckpt")
-    assert best["metrics"]["others"]["mAP"] == (0.9 if moved else 0.2)
+    assert best["metrics"]["others"]["mAP"] == (0.9 if now == "moved" else 0.2)
 
 
 def test_smaller_epochs_are_the_best_only_until_one_of_the_final_size(

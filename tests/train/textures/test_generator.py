@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -80,6 +82,8 @@ def test_saving_and_loading_paints_the_same(tiny_generator, crops):
 def test_a_generator_that_cannot_be_saved_leaves_the_old_one(tiny_generator, tmp_path):
     generator = load_generator(tiny_generator)
     assert load_generator(tiny_generator).digest == generator.digest
+    linear = replace(generator, decoder=DecoderConfig(width=32, output="linear"))
+    assert linear.digest != generator.digest
     saved = (generator.module, TINY, DecoderConfig(width=32), tmp_path / "pg")
     save_generator(*saved)
     before = (tmp_path / "pg" / "model.safetensors").read_bytes()
