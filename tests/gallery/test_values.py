@@ -317,7 +317,7 @@ def test_texts_that_no_file_can_hold_are_refused():
     gallery = Gallery(4)
     gallery.add(EYE, pids=["é", "𝄞", 1, None], camids=["日本", None, 1, 2])
     for columns in ({"pids": ["\ud800"]}, {"camids": ["gate \udcff"]}):
-        with pytest.raises(InputError, match=r"row 0 is .*\\ud.* It holds half a character"):
+        with pytest.raises(InputError, match=r"row 0 is .*\\ud.* It is no Unicode text"):
             gallery.add(EYE[:1], **columns)
     with pytest.raises(InputError, match="half a character"):
         gallery.rename("é", "\ud800")
