@@ -220,7 +220,7 @@ class CameraNormalizer:
             and counts.shape == camids.shape
             and means.ndim == 2
             and means.shape[0] == len(camids) + 1
-            and (np.diff(camids) > 0).all()
+            and bool((camids[1:] > camids[:-1]).all())  # differences may exceed int64
             and bool((np.linalg.norm(means, axis=1) < 1).all())
         )
         if not fits:

@@ -651,14 +651,27 @@ class SANEncoder:
             WeightsError: The Hub refused it, or the weights cannot be saved.
         """
         with tempfile.TemporaryDirectory() as folder:
+            saved = self.save_pretrained(Path(folder, "weights"))
+            card = weights.model_card(self.config, entry=self._entry(), repo_id=repo_id)
+            (saved / "README.md").write_text(card, encoding="utf-8")
             return weights.push_directory(
-                self.save_pretrained(Path(folder, "weights")),
+                saved,
                 repo_id,
                 token=token,
                 private=private,
                 revision=revision,
                 commit_message=commit_message,
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy holds: what is known of the weights goes with it."""
+        return self.__dict__ | {"_released": self._entry()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over what :meth:`__getstate__` returned."""
+        self.__dict__.update(state)
+        entry = state["_released"]
+        self._released = None if entry is None else (weights_state(self.module), entry)
 
     def _entry(self) -> weights.WeightsEntry | None:
         """Return what is known of the weights, while the module still holds them unchanged."""

@@ -192,6 +192,12 @@ def test_json_keeps_every_bit():
     assert repr(again) == "CameraNormalizer(3 cameras, 33 crops)"
 
 
+def test_cameras_of_any_numbers_come_back():
+    camids = np.repeat([-(2**62) - 5, 2**63 - 1], 4)
+    fitted = CameraNormalizer.fit(np.random.default_rng(0).normal(size=(8, 4)), camids)
+    assert CameraNormalizer.from_dict(fitted.to_dict()).to_dict() == fitted.to_dict()
+
+
 def test_cameras_may_have_names():
     embeddings, _, camids = crowd(8, [10, 11, 12])
     named = np.array(["hall", "yard", 5], dtype=object)[camids - 3]

@@ -536,7 +536,8 @@ def test_no_boxes_give_no_rows(boxes, tiny_encoder, frame):
         ([[0, 0, np.inf, 5]], "Box 0 .*holds NaN or infinity"),
         ([1, 2, 3, 4], r"got \(4,\). One box is \[\[x1, y1, x2, y2\]\]"),
         (np.zeros((2, 3)), r"shape \(N, 4\), x1 y1 x2 y2; got \(2, 3\)\.$"),
-        (np.zeros((2, 5)), r"All boxes lie within 0 to 1.*Multiply x by 60 and y by 40"),
+        (np.zeros((2, 5)), r"Box 0 .*has no area"),
+        ([[0, 0, 1, 1, 0.9]] * 2, r"All boxes lie within 0 to 1.*Multiply x by 60 and y by 40"),
         ([["a", 0, 1, 2]], "boxes must be numbers.*got list"),
         (None, "boxes must be"),
     ],
@@ -579,6 +580,12 @@ def test_pickled_and_copied_encoders_work(tiny_encoder, crop):
     for twin in (pickle.loads(pickle.dumps(tiny_encoder)), copy.deepcopy(tiny_encoder)):
         np.testing.assert_array_equal(twin.encode(crop), wanted)
         assert twin.fingerprint == tiny_encoder.fingerprint
+
+
+def test_copies_of_released_weights_keep_their_terms():
+    encoder = SANEncoder.from_pretrained("san-r50", device="cpu", dtype="float32")
+    for twin in (pickle.loads(pickle.dumps(encoder)), copy.deepcopy(encoder)):
+        assert twin.default_threshold == encoder.default_threshold is not None
 
 
 def test_a_change_of_the_weights_takes_effect(tiny_config, tiny_module, crop):

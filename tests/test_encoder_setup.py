@@ -213,6 +213,9 @@ def test_push_to_hub_saves_and_uploads(tiny_encoder, monkeypatch):
 
     def push_directory(directory, repo_id, **options):
         calls.append((sorted(path.name for path in directory.iterdir()), repo_id, options))
+        assert 'from_pretrained("me/mine")' in (directory / "README.md").read_text().replace(
+            "'", '"'
+        )
         return "0" * 40
 
     monkeypatch.setattr(weights, "push_directory", push_directory)

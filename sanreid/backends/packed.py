@@ -31,11 +31,12 @@ def is_usable(dtype: torch.dtype) -> bool:
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # untyped in torch
         return False
     rng = torch.Generator().manual_seed(0)  # the caller's random numbers stay as they are
-    conv = nn.utils.skip_init(nn.Conv2d, 8, 8, 3, padding=1)  # type: ignore[no-untyped-call]  # untyped in torch
-    conv.requires_grad_(requires_grad=False)
-    conv.float()  # whatever the default dtype is
-    for values in (conv.weight, conv.bias):
-        values.copy_(torch.rand(values.shape, generator=rng, dtype=torch.float32) - 0.5)
+    with torch.device("meta"):  # skip_init would import sympy, for half a second
+        conv = nn.Conv2d(8, 8, 3, padding=1)
+    for name in ("weight", "bias"):
+        shape = getattr(conv, name).shape
+        values = torch.rand(shape, generator=rng, dtype=torch.float32, device="cpu") - 0.5
+        setattr(conv, name, nn.Parameter(values, requires_grad=False))
     crops = torch.rand(2, 8, 6, 4, generator=rng, dtype=torch.float32) - 0.5
     wanted = conv(crops)
     low = crops.to(dtype, memory_format=torch.channels_last)

@@ -30,6 +30,7 @@ __all__ = ["Calibration", "Pairs", "calibrate_pairs", "measured"]
 
 _BINS = 1 << 16  # of the similarities from -1 to 1: thresholds are exact to 3e-5
 _CURVE = 200  # points of the stored curve
+_ROUNDING = 1e-9  # of a rate times a number of pairs
 _BLOCK = 1024
 
 Rows: TypeAlias = slice | NDArray[np.int64]
@@ -182,16 +183,16 @@ def measured(
         genuine += np.bincount(bins[same & counted], minlength=_BINS)
         impostor += np.bincount(bins[~same & counted], minlength=_BINS)
     num_genuine, num_impostor = int(genuine.sum()), int(impostor.sum())
-    if not num_genuine or num_impostor * false_match_rate < 1:
+    if not num_genuine or num_impostor * false_match_rate < 1 - _ROUNDING:
         raise InputError(
             f"{num_genuine} genuine and {num_impostor} impostor pairs{kind} are too few for a "
             f"false-match rate of {false_match_rate:g}: at least 1 and "
-            f"{math.ceil(1 / false_match_rate)} are wanted. {advice(num_genuine)}"
+            f"{math.ceil(1 / false_match_rate - _ROUNDING)} are wanted. {advice(num_genuine)}"
         )
 
     num_people = int(person.max()) + 1
     above = np.append(np.cumsum(impostor[::-1])[::-1], 0)  # impostor pairs in bins from i on
-    edge = int(np.argmax(above <= false_match_rate * num_impostor))
+    edge = int(np.argmax(above <= false_match_rate * num_impostor + _ROUNDING))
     rate = float(above[edge] / num_impostor)
     spread = _spread(pairs(), person, edge, rate, num_people, num_impostor)
     at = np.linspace(0, _BINS, _CURVE + 1).astype(np.int64)

@@ -170,6 +170,16 @@ _ROOM = threading.Lock()
 _LOADING = tuple(threading.Lock() for _ in range(64))
 
 
+def _after_fork() -> None:
+    """Forget, in a forked child, locks that threads of the parent may have held."""
+    global _ROOM, _LOADING
+    _ROOM, _LOADING = threading.Lock(), tuple(threading.Lock() for _ in _LOADING)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def lock_of(image: Image.Image) -> threading.Lock:
     """Return the lock under which a caller's image is loaded."""
     return _LOADING[id(image) // 16 % len(_LOADING)]  # ids are multiples of 16

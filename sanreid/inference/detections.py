@@ -45,7 +45,8 @@ def crop_boxes(
             NaN, unless ``skip``: the message names its row.
     """
     height, width = frame.shape[:2]
-    if len(corners) and max(height, width) > 2 and ((corners >= 0) & (corners <= 1)).all():
+    has_area = (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    if has_area.any() and max(height, width) > 2 and ((corners >= 0) & (corners <= 1)).all():
         raise InputError(
             f"All boxes lie within 0 to 1, as coordinates relative to the frame do; wanted "
             f"pixels. Multiply x by {width} and y by {height}."

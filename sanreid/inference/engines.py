@@ -169,6 +169,7 @@ class ModuleEngine(Engine):
 
     def to(self, device: str | int | torch.device | None, dtype: str | torch.dtype | None) -> None:
         """Move the module as well; see :meth:`Engine.to`."""
+        self._after_fork()
         with self._lock:
             super().to(device, dtype)
             with plain_torch():

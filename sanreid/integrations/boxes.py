@@ -62,7 +62,7 @@ def _unwrapped(boxes: object) -> Any:  # noqa: ANN401 - an array of any library
             raise InputError(
                 f"The dictionary has no 'boxes', only {keys or 'nothing'}; wanted {_WANTED}."
             )
-        return boxes["boxes"]
+        return _as_corners(boxes["boxes"])
     xyxy = getattr(boxes, "xyxy", None)
     if xyxy is not None:
         per_image = isinstance(xyxy, list | tuple) and bool(xyxy) and np.ndim(xyxy[0]) == 2
@@ -73,6 +73,17 @@ def _unwrapped(boxes: object) -> Any:  # noqa: ANN401 - an array of any library
             if inner is not None:
                 return _unwrapped(inner)
         raise InputError(f"This {type(boxes).__name__} holds no boxes; wanted {_WANTED}.")
+    return _as_corners(boxes)
+
+
+def _as_corners(boxes: Any) -> Any:  # noqa: ANN401 - an array of any library
+    """Refuse torchvision's boxes where they say that they are not corners."""
+    kind = getattr(getattr(boxes, "format", None), "name", "XYXY")
+    if kind != "XYXY":
+        raise InputError(
+            f"These boxes are {kind}; wanted XYXY: convert them with torchvision's "
+            "convert_bounding_box_format."
+        )
     return boxes
 
 

@@ -61,9 +61,10 @@ def group_near_duplicates(
         people.setdefault(pid, []).append(row)
     if not len(rows):
         return np.zeros(0, dtype=np.int64)
-    flat = rows.reshape(len(rows), -1).astype(np.float32)
-    flat -= flat.mean(axis=1, keepdims=True)
-    flat[~flat.any(axis=1)] = 1  # a picture of one color resembles only others of one color
+    values = rows.reshape(len(rows), -1)
+    is_plain = (values == values[:, :1]).all(axis=1)  # before the mean, which is rounded
+    flat = (values - values.mean(axis=1, keepdims=True, dtype=np.float64)).astype(np.float32)
+    flat[is_plain] = 1  # a picture of one color resembles only others of one color
     unit = unit_rows(flat, "pictures")
     groups = np.full(len(rows), -1, dtype=np.int64)
     for own in people.values():
@@ -84,7 +85,7 @@ def _components(rows: NDArray[np.float32], min_similarity: float) -> NDArray[np.
             near = np.zeros(len(unseen), dtype=bool)
             for start in range(0, len(frontier), _ROWS_AT_A_TIME):
                 block = rows[frontier[start : start + _ROWS_AT_A_TIME]]
-                near |= (rows[unseen] @ block.T >= np.float32(min_similarity)).any(axis=1)
+                near |= (rows[unseen] @ block.T >= np.float32(min_similarity - 1e-6)).any(axis=1)
             frontier, unseen = unseen[near], unseen[~near]
         number += 1
     return groups

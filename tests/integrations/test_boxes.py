@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torchvision.tv_tensors import BoundingBoxes
 
 from sanreid.errors import InputError
 from sanreid.inference.detections import EncodedDetections
@@ -144,6 +145,8 @@ def test_frames_without_anybody(given, tiny_encoder, frame):
         (np.ones((2, 4), dtype=bool), "of bool"),
         ([[1, 2, 3, 4], [1, 2]], "boxes must be .*; got list"),
         (np.ones((1, 2, 4)), r"got \(1, 2, 4\)"),
+        (BoundingBoxes(ROWS, format="XYWH", canvas_size=(40, 60)), "are XYWH; wanted XYXY"),
+        ({"boxes": BoundingBoxes(ROWS, format="CXCYWH", canvas_size=(40, 60))}, "are CXCYWH"),
         ([1.0, 2, 3, 4, 0.9, 0], r"got \(6,\). One box is \[\[x1"),
     ],
 )
@@ -221,3 +224,9 @@ def test_a_tracker_gets_one_row_per_box(tiny_encoder, frame, caplog):
     np.testing.assert_array_equal(features[[0, 2, 5]], wanted)
     assert not features[[1, 3, 4]].any()
     assert "3 of 6 boxes have no area" in caplog.text
+
+
+def test_a_box_that_was_cut_down_to_the_corner_has_no_area(tiny_encoder, frame):
+    assert not tiny_encoder.get_features(np.zeros((1, 4)), frame).any()
+    with pytest.raises(InputError, match=r"0.* has no area"):
+        tiny_encoder.encode_detections(frame, [[0, 0, 0, 0]])

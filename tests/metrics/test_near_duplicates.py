@@ -82,3 +82,14 @@ def test_own_frames_are_left_out_of_a_measurement():
 def test_wrong_input(pictures, pids, similarity):
     with pytest.raises(InputError):
         group_near_duplicates(pictures, pids, min_similarity=similarity)
+
+
+def test_pictures_of_one_color_and_identical_ones_are_alike():
+    plain = np.stack([np.full((16, 8, 3), color / 255) for color in range(256)])
+    assert not group_near_duplicates(plain, [1] * 256).any()
+    far = np.array([[1.0, 2, 3, 0], [3.0, 2, 1, 0]]) + 1e8
+    assert group_near_duplicates(far, [1, 1]).tolist() == [0, 1]
+    pictures = np.random.default_rng(0).integers(0, 256, (200, 16, 8, 3), dtype=np.uint8)
+    twice = np.repeat(pictures, 2, axis=0)
+    groups = group_near_duplicates(twice, np.arange(400) // 2, min_similarity=1.0)
+    assert (groups[::2] == groups[1::2]).all()
