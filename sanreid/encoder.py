@@ -615,13 +615,7 @@ class SANEncoder:
         Raises:
             WeightsError: The directory cannot be written, or the weights hold NaN.
         """
-        with plain_torch():
-            return weights.save_directory(
-                directory,
-                state_dict=compact(self.module.state_dict()),
-                config=self.config,
-                entry=self._entry(),
-            )
+        return self._save(directory)
 
     def push_to_hub(
         self,
@@ -650,17 +644,26 @@ class SANEncoder:
         Raises:
             WeightsError: The Hub refused it, or the weights cannot be saved.
         """
+        card = weights.model_card(self.config, entry=self._entry(), repo_id=repo_id)
         with tempfile.TemporaryDirectory() as folder:
-            saved = self.save_pretrained(Path(folder, "weights"))
-            card = weights.model_card(self.config, entry=self._entry(), repo_id=repo_id)
-            (saved / "README.md").write_text(card, encoding="utf-8")
             return weights.push_directory(
-                saved,
+                self._save(Path(folder, "weights"), card=card),
                 repo_id,
                 token=token,
                 private=private,
                 revision=revision,
                 commit_message=commit_message,
+            )
+
+    def _save(self, directory: str | os.PathLike[str], **card: str) -> Path:
+        """Write a weights directory, with a ``card`` of its own if one is given."""
+        with plain_torch():
+            return weights.save_directory(
+                directory,
+                state_dict=compact(self.module.state_dict()),
+                config=self.config,
+                entry=self._entry(),
+                **card,
             )
 
     def __getstate__(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from sanreid.errors import InputError
 from sanreid.gallery.validation import NO_CAMID, Pid
 from sanreid.utils.arrays import shown
 
-__all__ = ["Calibration", "Pairs", "calibrate_pairs", "measured"]
+__all__ = ["Calibration", "Pairs", "allowed_matches", "calibrate_pairs", "measured"]
 
 _BINS = 1 << 16  # of the similarities from -1 to 1: thresholds are exact to 3e-5
 _CURVE = 200  # points of the stored curve
@@ -183,7 +183,8 @@ def measured(
         genuine += np.bincount(bins[same & counted], minlength=_BINS)
         impostor += np.bincount(bins[~same & counted], minlength=_BINS)
     num_genuine, num_impostor = int(genuine.sum()), int(impostor.sum())
-    if not num_genuine or num_impostor * false_match_rate < 1 - _ROUNDING:
+    allowed = allowed_matches(false_match_rate, num_impostor)
+    if not num_genuine or allowed < 1:
         raise InputError(
             f"{num_genuine} genuine and {num_impostor} impostor pairs{kind} are too few for a "
             f"false-match rate of {false_match_rate:g}: at least 1 and "
@@ -192,7 +193,7 @@ def measured(
 
     num_people = int(person.max()) + 1
     above = np.append(np.cumsum(impostor[::-1])[::-1], 0)  # impostor pairs in bins from i on
-    edge = int(np.argmax(above <= false_match_rate * num_impostor + _ROUNDING))
+    edge = int(np.argmax(above <= allowed))
     rate = float(above[edge] / num_impostor)
     spread = _spread(pairs(), person, edge, rate, num_people, num_impostor)
     at = np.linspace(0, _BINS, _CURVE + 1).astype(np.int64)
@@ -278,6 +279,11 @@ def _spread(
         square += float((errors**2).sum())
     variance = max(float((excess**2).sum()) - square, square)
     return math.sqrt(variance) / num_impostor
+
+
+def allowed_matches(rate: float, count: int) -> int:
+    """Return how many false matches of ``count`` keep a rate; 0.29 of 100 are 29, not 28."""
+    return math.floor(rate * count + _ROUNDING)
 
 
 def _interval(

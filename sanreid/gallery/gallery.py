@@ -927,10 +927,7 @@ class Gallery:
                 "assign() takes what cluster(), assign(), merge(), split(), rename() or decide() "
                 f"returned; got {type(clustering).__name__}."
             )
-        before = getattr(clustering, "before", None)
-        if isinstance(before, tuple):
-            pids = naming.updated(self._store, ids, pids, before)
-        return naming.assign(self._store, ids, pids)
+        return naming.assign(self._store, ids, pids, before=getattr(clustering, "before", None))
 
     def merge(self, pids: Iterable[Any], *, into: int | str) -> Assignment:
         """Make several people one, in one durable change; :meth:`assign` undoes it.

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.gallery.calibration import allowed_matches
 from sanreid.gallery.identification import Identification
 from sanreid.gallery.validation import Pid
 from sanreid.utils.arguments import as_fraction
@@ -78,8 +79,7 @@ def open_set_report(
     non_enrolled = np.sort(similarity[~inside])[::-1]
     thresholds, measured, rates = [], [], []
     for rate in wanted:
-        allowed = int(np.floor(rate * len(non_enrolled) + 1e-9))
-        threshold = _just_above(non_enrolled, allowed)
+        threshold = _just_above(non_enrolled, allowed_matches(rate, len(non_enrolled)))
         thresholds.append(threshold)
         measured.append(float((non_enrolled >= threshold).mean()))
         rates.append(float((right & (similarity >= threshold))[inside].mean()))

@@ -54,7 +54,7 @@ def create_app(
 
     Raises:
         MissingExtraError: FastAPI is not installed.
-        ConfigError: The token is too short, or ``hosts`` is one text.
+        ConfigError: The token is too short, or ``hosts`` are not several texts.
     """
     require_extra("fastapi", purpose="The service", install="sanreid[serve]")
     from sanreid.serve.routes import build_app  # noqa: PLC0415 - FastAPI, with the extra

@@ -86,7 +86,11 @@ def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[st
         found = sorted(one.name for one in folder.glob("*.ckpt"))
         raise TrainingError(
             f"{folder} has no {path.name}; "
-            + (f"it has {', '.join(found)}." if found else "it holds no run.")
+            + (
+                f"it has {found[0]}: --which {Path(found[0]).stem}."
+                if found
+                else "it holds no run."
+            )
         )
     state = load_checkpoint(path)
     return config_from_dict(state["config"]), state

@@ -196,27 +196,15 @@ def test_a_directory_that_cannot_be_made_is_named(tiny_encoder, crops, tmp_path)
             tiny_encoder.encode_to(wrong, crops[:1])
 
 
-def test_a_full_disk_is_named(tiny_encoder, crops, tmp_path, monkeypatch):
-    def full(_):
-        raise OSError(28, "No space left on device")
-
-    with ShardWriter(tmp_path / "out", fingerprint="f", dim=2, options={}) as writer:
-        writer.add(ShardRow("a.jpg", np.zeros(2, np.float32)))
-        with monkeypatch.context() as patch:
-            patch.setattr("os.fsync", full)
-            with pytest.raises(InputError, match="out: No space left on device"):
-                writer.flush()
-    assert list(rows(tmp_path / "out")) == ["a.jpg"]  # the row waited for the next try
-
-
-def test_rows_stand_once_where_the_manifest_could_not_be_written(tmp_path, monkeypatch):
+@pytest.mark.parametrize("step", ["os.fsync", "sanreid.utils.shards.atomic_write_text"])
+def test_a_full_disk_is_named_and_the_row_waits_for_the_next_try(step, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     with ShardWriter(tmp_path / "out", fingerprint="f", dim=2, options={}) as writer:
         writer.add(ShardRow("a.jpg", np.zeros(2, np.float32)))
         with monkeypatch.context() as patch:
-            patch.setattr("sanreid.utils.shards.atomic_write_text", full)
+            patch.setattr(step, full)
             with pytest.raises(InputError, match="out: No space left on device"):
                 writer.flush()
     assert list(rows(tmp_path / "out")) == ["a.jpg"]

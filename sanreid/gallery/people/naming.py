@@ -18,7 +18,7 @@ from sanreid.gallery.validation import Pid, as_ids, as_pids
 from sanreid.utils.arrays import elements, shown
 from sanreid.utils.words import counted
 
-__all__ = ["Assignment", "assign", "fresh_pids", "merge", "new_name", "rename", "split", "updated"]
+__all__ = ["Assignment", "assign", "fresh_pids", "merge", "new_name", "rename", "split"]
 
 _LAST_PID = np.iinfo(np.int64).max
 
@@ -44,19 +44,33 @@ class Assignment:
         return f"<Assignment of {entries} to {counted(people, 'person', 'people')}>"
 
 
-def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignment:
+def assign(
+    store: Store,
+    ids: NDArray[np.int64],
+    pids: Sequence[Pid],
+    *,
+    before: Sequence[Pid] | None = None,
+) -> Assignment:
     """Assign people to entries; return the previous ones of the entries that changed.
+
+    Args:
+        store: The store.
+        ids: (N,) int64, the entries.
+        pids: N people for them.
+        before: N people that they had when these were proposed; None: they are decided.
 
     Raises:
         UnknownIdError: An entry is not there any more; nothing is changed.
     """
-    before = [entry.pid for entry in store.entries(ids)]
+    present = [entry.pid for entry in store.entries(ids)]
+    if before is not None:
+        pids = _updated(store, pids, before, present)
     changed = [
         row
-        for row, (old, new) in enumerate(zip(before, pids, strict=True))
+        for row, (old, new) in enumerate(zip(present, pids, strict=True))
         if not _are_one(old, new)
     ]
-    undo = Assignment(ids[changed], tuple(before[row] for row in changed))
+    undo = Assignment(ids[changed], tuple(present[row] for row in changed))
     if changed:
         store.update(
             EntryUpdate(
@@ -72,8 +86,8 @@ def assign(store: Store, ids: NDArray[np.int64], pids: Sequence[Pid]) -> Assignm
     return undo
 
 
-def updated(
-    store: Store, ids: NDArray[np.int64], pids: Sequence[Pid], before: Sequence[Pid]
+def _updated(
+    store: Store, pids: Sequence[Pid], before: Sequence[Pid], present: Sequence[Pid]
 ) -> list[Pid]:
     """Return the people of a proposal as the gallery is now.
 
@@ -82,14 +96,10 @@ def updated(
 
     Args:
         store: The store.
-        ids: (N,) int64, the entries.
-        pids: N people proposed for them.
-        before: N people that they had when the proposal was made.
-
-    Raises:
-        UnknownIdError: An entry is not there any more.
+        pids: N people proposed for entries.
+        before: N people that the entries had when the proposal was made.
+        present: N people that they have.
     """
-    present = [entry.pid for entry in store.entries(ids)]
     now_of: dict[Pid, set[Pid]] = {}  # by person of then, whom their entries show now
     for old, now in zip(before, present, strict=True):
         now_of.setdefault(old, set()).add(now)

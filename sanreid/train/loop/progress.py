@@ -24,7 +24,7 @@ _FREE_KEYS = {
 _EMBEDDING = ("batch_size", "flip")  # of section evaluation
 _PATHS = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
 _PATHS_IN_SOURCE = ("folder", "exclude_pids", "only_pids", "textures")
-_FREE_IN_SOURCE = ("folder", "name", "terms", "exclude_pids", "only_pids", "textures")
+_FREE_IN_SOURCE = (*_PATHS_IN_SOURCE, "name", "terms")
 _REQUIRED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
 
 

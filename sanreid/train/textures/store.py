@@ -137,10 +137,7 @@ class TextureStore:
 
     def checksum(self, key: str) -> int:
         """Return the CRC-32 of a texture, as its record has it; the texture is not read."""
-        data = self._bytes
-        if data is None:
-            raise AssertionError("a store with textures has bytes")
-        return int(RECORD.unpack_from(data, self._offsets[key])[1])
+        return self._record(key)[2]
 
     def verify(self) -> None:
         """Check the checksum of every texture.
@@ -201,12 +198,17 @@ class TextureStore:
             start = end
         return offsets, start
 
-    def _checked(self, key: str) -> tuple[bytes, bytes]:
-        """Check a record and return its compressed texture and confidence map."""
+    def _record(self, key: str) -> tuple[mmap.mmap, int, int, tuple[int, int, int]]:
+        """Return the file, where a record begins in it, its checksum and its parts' lengths."""
         data, start = self._bytes, self._offsets[key]
         if data is None:
             raise AssertionError("a store with textures has bytes")
-        _, checksum, name, texture, confidence = RECORD.unpack_from(data, start)
+        _, checksum, *lengths = RECORD.unpack_from(data, start)
+        return data, start, checksum, tuple(lengths)
+
+    def _checked(self, key: str) -> tuple[bytes, bytes]:
+        """Check a record and return its compressed texture and confidence map."""
+        data, start, checksum, (name, texture, confidence) = self._record(key)
         body = start + RECORD.size
         end = body + name + texture + confidence
         if zlib.crc32(data[start + CHECKED_FROM : end]) != checksum:
