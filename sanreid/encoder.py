@@ -50,7 +50,7 @@ from sanreid.inference.resumable import (
 from sanreid.integrations.boxes import read_boxes
 from sanreid.models import build_sa_enc
 from sanreid.utils.ambient import plain_torch
-from sanreid.utils.arguments import check_choice
+from sanreid.utils.arguments import check_choice, check_flag
 from sanreid.utils.progress import progress_bar
 
 __all__ = ["DefaultThreshold", "EncodedFiles", "SANEncoder"]
@@ -388,9 +388,7 @@ class SANEncoder:
                 if isinstance(step, Failure):
                     if on_error == "raise":
                         raise step.error
-                    path = files[step.index]
-                    reason = str(step.error).removeprefix(f"Cannot read '{path}': ")
-                    failures.append((path, reason))
+                    failures.append((files[step.index], step.error.reason))
                     bar.update(1)
                 else:
                     rows.append(step.rows)
@@ -476,7 +474,8 @@ class SANEncoder:
         camera take ``batch_size=1``.
 
         Args:
-            images: Any iterable of images, endless ones too; kinds as in :meth:`encode`.
+            images: Any iterable of images, endless ones too; kinds as in :meth:`encode`. Each
+                is a new object: one that is written over while it waits is embedded as it then is.
             on_error: ``"raise"``: an image that cannot be read raises when its turn comes,
                 after the embeddings of those before it. ``"skip"``: it is logged as a warning
                 and its index is left out.
@@ -496,6 +495,7 @@ class SANEncoder:
             InputError: An argument is wrong; at once.
         """
         check_choice(on_error, "on_error", ("raise", "skip"))
+        check_flag(progress, "progress", optional=True)
         options = Options(batch_size, flip, normalize, color)
         name_positions = not is_one_image(images)
         total = _length(images)

@@ -49,7 +49,16 @@ class InputError(SanreidError, ValueError):
 
 
 class ImageError(InputError):
-    """An image cannot be read; the message names its path or its index in the input."""
+    """An image cannot be read; the message names its path or its index in the input.
+
+    Args:
+        message: What to say.
+        reason: The message without that name; all of it when None.
+    """
+
+    def __init__(self, message: str, *, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = message if reason is None else reason
 
 
 class ConfigError(InputError):

@@ -336,7 +336,10 @@ def _inside(boxes: object | None, frame_size: Any) -> NDArray[np.float64] | None
         raise InputError("Give boxes and frame_size, (height, width) in pixels, or neither.")
     if boxes is None:
         return None
-    sides = np.asarray(frame_size)
+    try:
+        sides = np.asarray(frame_size)
+    except ValueError:  # rows of different lengths
+        sides = np.empty(0)
     if sides.shape != (2,) or sides.dtype.kind not in "iuf" or not (sides > 0).all():
         raise InputError(f"frame_size must be (height, width) in pixels; got {shown(frame_size)}.")
     height, width = (float(side) for side in sides)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import logging
+import os
 import pickle
 import sys
 import threading
@@ -270,6 +271,11 @@ def test_wrong_options(options, match, tiny_encoder):
         tiny_encoder.encode_stream([], **options)  # immediately, not when first iterated
 
 
+def test_a_wrong_progress_of_a_stream_is_refused_before_the_first_image(tiny_encoder):
+    with pytest.raises(InputError, match="progress must be True, False or None; got 'yes'"):
+        tiny_encoder.encode_stream([], progress="yes")
+
+
 def test_nan_output_of_the_network_is_an_error(tiny_config, tiny_module, crop):
     with torch.no_grad():
         tiny_module.head.bn.bias[3] = torch.nan
@@ -359,6 +365,20 @@ def test_bad_files_are_collected(tiny_encoder, tmp_path):
     assert "damaged or cut short" in reasons[paths[1]]
 
 
+def test_the_reason_of_a_file_with_a_long_path_does_not_repeat_it(tiny_encoder, tmp_path):
+    path = tmp_path.joinpath(*["long" * 20] * 4, "none.jpg")
+    ((_, reason),) = tiny_encoder.encode_files([path], on_error="collect").failures
+    assert reason == "there is no such file."
+
+
+def test_a_folder_may_be_called_as_the_home_folder_is(tiny_encoder, tmp_path, monkeypatch):
+    (path,) = write_people(tmp_path / "~", identities=1, cameras=1)
+    monkeypatch.chdir(tmp_path)
+    for folder in (".", "./~"):
+        (found,) = tiny_encoder.encode_files(folder).paths
+        assert found.samefile(path)
+
+
 def test_bad_files_raise_by_default(tiny_encoder, tmp_path):
     with pytest.raises(ImageError, match=r"Cannot read '.*none\.jpg': there is no such file"):
         tiny_encoder.encode_files([tmp_path / "none.jpg"])
@@ -378,6 +398,11 @@ def test_wrong_arguments_of_encode_files(tiny_encoder, crop):
         tiny_encoder.encode_files([], on_error="skip")
     with pytest.raises(InputError, match="Item 1 of paths must be a path; got Image"):
         tiny_encoder.encode_files(["a.jpg", crop])
+    with (
+        os.scandir(b".") as entries,
+        pytest.raises(InputError, match=r"Item 0 of paths is a path in bytes; pass text"),
+    ):
+        tiny_encoder.encode_files(entries)
     with pytest.raises(InputError, match="Item 0 of paths is an empty string"):
         tiny_encoder.encode_files("")
     for wrong in (5, b"a.jpg"):

@@ -30,6 +30,14 @@ def test_unknown_id_error_reads_as_a_sentence():
     assert str(tree.UnknownIdError()) == ""
 
 
+def test_an_image_error_keeps_its_reason_in_another_process():
+    error = pickle.loads(
+        pickle.dumps(tree.ImageError("a.jpg: it is empty.", reason="it is empty."))
+    )
+    assert (str(error), error.reason) == ("a.jpg: it is empty.", "it is empty.")
+    assert tree.ImageError("It is empty.").reason == "It is empty."
+
+
 def test_the_error_of_no_gallery_says_where_also_in_another_process():
     error = pickle.loads(pickle.dumps(tree.NoGalleryError("people.gallery", "Make one.")))
     assert (str(error), error.place) == (

@@ -264,6 +264,7 @@ def test_a_table(people):
         ({"boxes": [[9, 0, 5, 9]], "frame_size": (480, 640)}, r"Box 0 \(9, 0, 5, 9\) has no area"),
         ({"boxes": [[0, 0, 9, 9]], "frame_size": (0, 640)}, r"got \(0, 640\)"),
         ({"boxes": [[0, 0, 9, 9]], "frame_size": 480}, "got 480"),
+        ({"boxes": [[0, 0, 9, 9]], "frame_size": ([480], 640)}, r"got \(\[480\], 640\)"),
         pytest.param(
             {"boxes": [[0, 0, 9, 9]], "frame_size": 10**5000}, "got <int>", id="a long number"
         ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,12 +145,12 @@ def _chains(tracklets: Sequence[Any] | None, count: int) -> Indices:
     """Pairs that join each tracklet's rows, each with the next one."""
     if tracklets is None:
         return np.empty((0, 2), dtype=np.int64)
-    is_listed = isinstance(tracklets, Sized) and not isinstance(tracklets, (str, bytes))
-    if not is_listed or len(tracklets) != count:
-        raise InputError(f"tracklets need one value per row, {count} in all.")
+    names = plain_values(tracklets, "tracklets")
+    if len(names) != count:
+        raise InputError(f"tracklets need one value per row, {count} in all; got {len(names)}.")
     last: dict[int | str, int] = {}
     pairs = []
-    for row, name in enumerate(plain_values(tracklets, "tracklets")):
+    for row, name in enumerate(names):
         if name is None:
             continue
         if isinstance(name, bool) or not isinstance(name, (int, str)):

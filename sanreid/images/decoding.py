@@ -45,7 +45,8 @@ def from_path(path: str | os.PathLike[str], finish: Finish[T]) -> T:
         raise UnreadableError(
             f"it is a data URL, no path; cut off what is before the comma, {_DECODE}."
         )
-    expanded = os.path.expanduser(text)  # noqa: PTH111 - pathlib's raises for unknown users
+    # A folder's own files come as they were listed, and a folder may be called "~".
+    expanded = text if os.path.lexists(text) else os.path.expanduser(text)  # noqa: PTH111 - pathlib's raises for unknown users
     try:
         status = Path(expanded).stat()
     except FileNotFoundError as error:
@@ -266,11 +267,13 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8 bits: 65535 becomes 255."""
+    """16-bit grey to 8 bits: 65535 becomes 255, and so does the value that is transparent."""
     grey = np.asarray(image).astype(np.int64)
     if grey.size and not (grey.min() >= 0 and grey.max() <= 65535):
         raise UnreadableError(
             f"its values reach from {grey.min()} to {grey.max()}; 16-bit grey, 0 to 65535, was "
             "expected."
         )
+    if isinstance(see_through := image.info.get("transparency"), int):
+        grey[grey == see_through] = 65535
     return from_array(((grey + 128) // 257).astype(np.uint8), "rgb")

@@ -99,7 +99,9 @@ def _open(
     try:
         return _read(source, color, finish)
     except UnreadableError as error:
-        raise ImageError(f"Cannot read {name_of(source, position)}: {error}") from error.__cause__
+        reason = str(error)
+        message = f"Cannot read {name_of(source, position)}: {reason}"
+        raise ImageError(message, reason=reason) from error.__cause__
 
 
 def _read(source: object, color: Color, finish: Callable[[Image.Image], T]) -> T:

@@ -48,6 +48,10 @@ def expand_paths(paths: object, *, collect: bool) -> tuple[list[Path], list[tupl
                 "encode() takes other images."
             )
         text = os.fspath(given)
+        if not isinstance(text, str):
+            raise InputError(
+                f"Item {index} of paths is a path in bytes; pass text, os.fsdecode(path)."
+            )
         if not text:  # pathlib takes it for the current folder
             raise InputError(f"Item {index} of paths is an empty string; wanted a path.")
         if "\0" in text or not is_encodable(text):

@@ -182,8 +182,7 @@ def _write_embeddings(
         with closing(embed(pending)) as steps:
             for step in steps:
                 if isinstance(step, Failure):
-                    path = pending[step.index]
-                    add_failure(path, str(step.error).removeprefix(f"Cannot read '{path}': "))
+                    add_failure(pending[step.index], step.error.reason)
                     report(1)
                     continue
                 for index, row in zip(step.indices, step.rows, strict=True):

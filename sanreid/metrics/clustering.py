@@ -141,7 +141,7 @@ def _f1(precision: float, recall: float) -> float:
 
 
 def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
-    """(N,) int64, a copy."""
+    """(N,) from 0, or -1: numbers are replaced by their ranks, so that any size will do."""
     values = as_array(labels, "labels")
     check_unmasked(values, "labels")
     if values.ndim != 1 or values.dtype.kind not in "iu":
@@ -150,7 +150,8 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
         )
     if (values < -1).any():
         raise InputError(f"labels are -1 (alone) or cluster numbers from 0; got {values.min()}.")
-    return values.astype(np.int64)
+    ranks = np.unique(values, return_inverse=True)[1]
+    return np.where(values == -1, -1, ranks).astype(np.int64)
 
 
 def _checked_pids(pids: ArrayLike, count: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -162,10 +163,10 @@ def _checked_pids(pids: ArrayLike, count: int) -> tuple[NDArray[np.int64], NDArr
     people = np.zeros(count, dtype=np.int64)
     known = np.ones(count, dtype=np.bool_)
     for row, pid in enumerate(values):
+        if isinstance(pid, bool) or not isinstance(pid, (int, str, type(None))):
+            raise wrong_value("pids", "int, str or None", row, pid)
         if pid in (None, JUNK, str(JUNK)):
             known[row] = False
             continue
-        if isinstance(pid, bool) or not isinstance(pid, (int, str)):
-            raise wrong_value("pids", "int, str or None", row, pid)
         people[row] = numbers.setdefault(pid, len(numbers))
     return people, known

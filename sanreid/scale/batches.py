@@ -14,7 +14,6 @@ from sanreid.backends.interface import BackendName
 from sanreid.encoder import SANEncoder
 from sanreid.errors import ImageError, InputError
 from sanreid.images import Color, load_crop
-from sanreid.images.unreadable import name_of
 from sanreid.inference.batches import Options, default_workers, map_ahead
 from sanreid.scale.columns import embeddings_column, holds_paths, images_of
 from sanreid.utils.arguments import check_flag
@@ -172,8 +171,7 @@ class EmbedCrops:
         with closing(map_ahead(read, images, workers=default_workers(), ahead=ahead)) as found:
             for index, one in enumerate(found):
                 if isinstance(one, ImageError):
-                    prefix = f"Cannot read {name_of(images[index], None)}: "
-                    errors[index] = str(one).removeprefix(prefix)
+                    errors[index] = one.reason
                     continue
                 crop, count = one, count + 1
                 yield crop

@@ -158,8 +158,8 @@ def _rows_of(
             errors = block.column("error").to_pylist()
             for index, reason in zip(indices, errors, strict=True):
                 if reason is not None:
-                    path = paths[index]
-                    yield Failure(index, ImageError(f"Cannot read '{path}': {reason}"))
+                    message = f"Cannot read '{paths[index]}': {reason}"
+                    yield Failure(index, ImageError(message, reason=reason))
             read = [i for i, reason in zip(indices, errors, strict=True) if reason is None]
             if read:
                 yield Batch(read, rows)

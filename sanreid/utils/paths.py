@@ -31,11 +31,9 @@ def as_path(value: object, what: str = "a path") -> Path:
         raise InputError(f"Expected {what}; got a text with a null character, {shorten(text)!r}.")
     if not is_encodable(text):
         raise InputError(f"Expected {what}; got a text with half a character, {shorten(text)!r}.")
-    path = Path(text)
-    try:
-        return path.expanduser()
-    except RuntimeError:  # no such user: a file may well be called ~x
-        return path
+    path = Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises for unknown users
+    is_literal = os.path.expanduser(path) != str(path)  # noqa: PTH111 - as above
+    return path.absolute() if is_literal else path  # "./~" is not to be expanded later
 
 
 def is_encodable(text: str) -> bool:

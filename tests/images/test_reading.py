@@ -153,6 +153,13 @@ def rgba_over_white():
     return Image.fromarray(pixels), [[[255, 0, 0], [204, 204, 255], [255, 255, 255]]]
 
 
+def test_the_transparent_value_of_a_16_bit_picture_is_white():
+    grey = Image.fromarray(np.array([[0, 65535], [257, 512]], np.uint16))
+    data = encoded(grey, transparency=257)
+    assert Image.open(io.BytesIO(data)).info["transparency"] == 257
+    assert load_image(data)[:, :, 1].tolist() == [[0, 255], [255, 2]]
+
+
 def test_transparency_is_laid_over_white():
     image, wanted = rgba_over_white()
     assert load_image(image).tolist() == wanted

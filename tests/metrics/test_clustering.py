@@ -106,6 +106,7 @@ def test_people_that_a_table_lacks_are_not_counted(pids):
         ([-2, 1], [1, 2], "-1 \\(alone\\) or cluster numbers from 0; got -2"),
         ([0, 1], [1, 2.5], "pids must be int, str or None; row 1 is 2.5"),
         ([0, 1], [True, 2], "row 0 is True"),
+        ([0, 1], [1, np.array([1, 2])], r"row 1 is ndarray of shape \(2,\)"),
         ([0, 1], [None, -1], "No crop has a pid"),
         ([], [], "labels are whole numbers"),
         ([0], 5, "pids"),
@@ -115,6 +116,14 @@ def test_people_that_a_table_lacks_are_not_counted(pids):
 def test_wrong_input_is_refused(labels, pids, message):
     with pytest.raises(InputError, match=message):
         evaluate_clustering(labels, pids)
+
+
+def test_labels_may_be_any_whole_numbers():
+    large = np.array([2**64 - 1, 2**64 - 1, 2**63, 3], dtype=np.uint64)
+    people = [7, 7, 8, 8]
+    assert evaluate_clustering(large, people) == evaluate_clustering([2, 2, 1, 0], people)
+    signed = [2**63 - 1, 2**63 - 1, -1, -1]
+    assert evaluate_clustering(signed, people) == evaluate_clustering([0, 0, -1, -1], people)
 
 
 def test_a_clustering_in_place_of_its_labels_is_told():
