@@ -6,7 +6,8 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "huggingface_hub", "tqdm
 def san_r50(device: str = "auto") -> object:
     """Return SA-Enc with the weights ``san-r50``, a ``torch.nn.Module`` in eval mode.
 
-    It takes normalised crops, (N, 3, 256, 128). For images in and embeddings out, with the
+    It takes crops (N, 3, 256, 128), RGB, normalised by ImageNet's mean and standard deviation, and
+    returns a named tuple whose ``embedding`` (N, 512) is not yet L2-normalised. For images in and embeddings out, with the
     preprocessing, use :class:`sanreid.SANEncoder`.
 
     Args:

@@ -43,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "convert",
         help="make a weights directory of another project's checkpoint",
         description="Read a checkpoint of SAN's released code, of torchreid's resnet50_fc512 or "
-        "of torchvision's ResNet-50, and write a weights directory for --weights.",
+        "resnet50, or of torchvision's ResNet-50, and write a weights directory for --weights.",
     )
     convert.add_argument("source", type=file_path, metavar="IN", help="the checkpoint")
     convert.add_argument(

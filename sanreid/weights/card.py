@@ -181,7 +181,7 @@ def _describe_settings(settings: Mapping[str, Any], *, reads: Mapping[str, Any])
             steps.append(f"{'then ' if steps else ''}at {own[0]} x {own[1]}")
         parts.append(", ".join([counted(epochs, "epoch", "epochs"), *steps]))
     if weights := settings.get("init", {}).get("weights"):
-        parts.append(f"started from `{weights}`")
+        parts.append(f"started from `{weights}`, whose own training is not counted here")
     loss = settings.get("loss", {})
     if teacher := loss.get("teacher", {}).get("weights"):
         parts.append(f"taught by the embeddings of `{teacher}`")

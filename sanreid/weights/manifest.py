@@ -62,7 +62,7 @@ class WeightsEntry:
 
     Args:
         name: The row's name. An encoder's that begins with ``san-`` was trained with texture
-            reconstruction and the triplet constraint on; any other encoder is a baseline.
+            reconstruction and the TR constraint on; any other encoder is a baseline.
         role: ``"encoder"``, or ``"texture-generator"`` (used only in training).
         sha256: 64 lower-case hexadecimal digits of the safetensors file.
         size_bytes: Size of that file.

@@ -37,13 +37,20 @@ __all__ = ["Changes", "add_to", "content_of", "follow", "report_changes"]
 
 _ENTRIES_AT_A_TIME = 10_000
 
+_SYNC = """\
+Let a gallery follow its folders by the content of their files.
+
+Pictures that were replaced are embedded again, each under the id of its entry; those that moved
+keep their entries; those that are gone from a SOURCE folder lose them; new ones are added.
+"""
+
 
 def add_to(actions: Actions) -> None:
     """Add the command."""
     sync = actions.add_parser(
         "sync",
         help="follow folders: embed new and changed pictures, remove entries whose files are gone",
-        description=__doc__,
+        description=_SYNC,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sync.add_argument("--dry-run", action="store_true", help="count the changes, make none")
