@@ -7,8 +7,8 @@ def san_r50(device: str = "auto") -> object:
     """Return SA-Enc with the weights ``san-r50``, a ``torch.nn.Module`` in eval mode.
 
     It takes crops (N, 3, 256, 128), RGB, normalised by ImageNet's mean and standard deviation, and
-    returns a named tuple whose ``embedding`` (N, 512) is not yet L2-normalised. For images in and embeddings out, with the
-    preprocessing, use :class:`sanreid.SANEncoder`.
+    returns a named tuple whose ``embedding`` (N, 512) is not yet L2-normalised. For images in and
+    embeddings out, with the preprocessing, use :class:`sanreid.SANEncoder`.
 
     Args:
         device: ``"auto"`` (CUDA where there is a device, else the CPU) or what torch takes.
