@@ -39,9 +39,9 @@ INTRODUCTION = """\
 # Benchmarks
 
 Times are wall-clock medians over several runs, unless a section's command says `--repeats 1`.
-Library and peer are measured in the same run, and unless the section says otherwise each in its own
-process, so peak memory, which is that of the whole process, is also its own. The inputs are random
-or named, and the same for both. Where a peer is faster, the table shows it.
+Library and peer are measured in the same run, and unless the section says otherwise each in its
+own process, so peak memory, which is that of the whole process, is also its own. The inputs are
+random or named, and the same for both. Where a peer is faster, the table shows it.
 
 **Floor** is a lower bound for the machine of that run: the number of operations over the measured
 rate of a large matrix product, or the number of bytes over the measured read bandwidth, whichever
