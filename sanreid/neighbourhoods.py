@@ -83,7 +83,7 @@ def encode_neighbourhoods(rows: Floats, ranks: Indices, farthest: Floats, k1: in
     Args:
         rows: (N, D) float32 of norm 1.
         ranks: (N, at least k1 + 1, or N where there are fewer) int64, the nearest rows of every
-            row: itself first, then nearest first.
+            row: itself first, then nearest first. Itself again stands for no neighbour.
         farthest: (N,) what each row's squared distances are divided by.
         k1: Neighbours that are asked back.
     """
@@ -134,7 +134,10 @@ def pair_similarities(
 
 
 def _asked_back(ranks: Indices) -> NDArray[np.bool_]:
-    """(N, k): is row i among the k nearest of its own neighbour?"""
+    """(N, k): is row i among the k nearest of its own neighbour? Each neighbour counts once.
+
+    A row that has fewer neighbours than k is repeated in their place.
+    """
     mutual = np.empty(ranks.shape, dtype=np.bool_)
     step = _rows_at_a_time(ranks.shape[1] ** 2)
     for start in range(0, len(ranks), step):
@@ -142,6 +145,7 @@ def _asked_back(ranks: Indices) -> NDArray[np.bool_]:
         chunk = ranks[these]
         itself = np.arange(start, start + len(chunk))[:, None, None]
         mutual[these] = (ranks[chunk] == itself).any(axis=2)
+    mutual[:, 1:] &= ranks[:, 1:] != ranks[:, :1]
     return mutual
 
 

@@ -86,8 +86,9 @@ def as_sets(clustering):
 
 @pytest.mark.parametrize("threshold", [0.4, 0.475, 0.8, 1.2])
 @pytest.mark.parametrize("noise", [0.3, 0.6])
-def test_equals_brute_force(threshold, noise):
-    rows, _, _ = crowd(int(10 * noise), 60, noise=noise)
+@pytest.mark.parametrize("people", [6, 30])  # 10 and 2 crops of each
+def test_equals_brute_force(threshold, noise, people):
+    rows, _, _ = crowd(int(10 * noise), 60, people=people, noise=noise)
     found = cluster_identities(rows, threshold=threshold)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     similarity, _ = similarities_by_loops(unit)
