@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sanreid.cameras import CameraNormalizer, checked_camids
+from sanreid.clustering.confidence import confidences
 from sanreid.clustering.constraints import Constraints
 from sanreid.clustering.graph import build_graph
 from sanreid.clustering.linkage import link
@@ -17,9 +18,8 @@ from sanreid.datasets.cameras import NO_CAMID, in_order, named, read_names
 from sanreid.datasets.timestamps import as_timestamps
 from sanreid.errors import InputError
 from sanreid.metrics.vectors import unit_rows
-from sanreid.neighbourhoods import Floats, Indices, pair_similarities
-from sanreid.utils.arguments import as_number
-from sanreid.utils.extras import require_extra
+from sanreid.neighbourhoods import Floats, Indices
+from sanreid.utils.arguments import as_number, check_flag
 
 __all__ = ["cluster_identities"]
 
@@ -73,8 +73,10 @@ def cluster_identities(
 
     Source:
         Zhong et al., "Re-ranking Person Re-identification with k-reciprocal Encoding", CVPR
-        2017, for the neighbourhoods, here of 10 and 4 neighbours; average linkage by SciPy.
+        2017, for the neighbourhoods, here of 10 and 4 neighbours; UPGMA, Sokal and Michener, 1958,
+        for the groups.
     """
+    check_flag(normalize_cameras, "normalize_cameras")
     rows = unit_rows(embeddings, "embeddings")
     count = len(rows)
     limit = _checked_threshold(threshold)
@@ -96,11 +98,11 @@ def cluster_identities(
 
     graph = build_graph(rows, limit)
     groups = link(rows, graph, limit, known)
-    own, other, typical = _affinities(rows, graph.overlap, groups, limit)
+    confidence, typical = confidences(rows, graph.overlap, groups, limit)
     labels, medoids = _clusters(groups, typical)
     return Clustering(
         labels=labels,
-        confidence=np.clip((own - other) / np.maximum(own, 1e-6), 0, 1).astype(np.float32),
+        confidence=confidence,
         medoids=medoids,
         cameras=_cameras(labels, len(medoids), cameras, names),
         times=_times(labels, len(medoids), times),
@@ -121,40 +123,6 @@ def _checked_threshold(threshold: float | None) -> float:
             f"threshold is a similarity above 0, at most 2 (cosine plus overlap); got {limit}."
         )
     return limit
-
-
-def _affinities(
-    rows: Floats,
-    overlap: Any,  # noqa: ANN401 - SciPy's sparse arrays have no types
-    groups: Indices,
-    single: float,
-) -> tuple[Floats, Floats, Floats]:
-    """Measure how near each crop is to its own group and to the nearest other, and how typical.
-
-    A singleton has no other crop in its group: the similarity that it would have needed to join
-    another, ``single``, stands for its own.
-    """
-    sparse = require_extra(
-        "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
-    )
-    count, sizes = len(groups), np.bincount(groups)
-    member = sparse.csr_array(
-        (np.ones(count, np.float32), (np.arange(count), groups)), shape=(count, len(sizes))
-    )
-    sums = np.ascontiguousarray(member.T @ rows)
-    shared = (overlap @ member).tocoo()
-    row, group = (index.astype(np.int64) for index in shared.coords)
-    inside = group == groups[row]
-
-    typical = pair_similarities(rows, np.arange(count), sums, groups) - 1
-    typical[row[inside]] += shared.data[inside]
-    own = np.where(sizes[groups] > 1, typical / np.maximum(sizes[groups] - 1, 1), single)
-
-    other = np.zeros(count, dtype=np.float32)
-    row, group, overlaps_it = row[~inside], group[~inside], shared.data[~inside]
-    nearness = (pair_similarities(rows, row, sums, group) + overlaps_it) / sizes[group]
-    np.maximum.at(other, row, nearness.astype(np.float32))
-    return own.astype(np.float32), other, typical
 
 
 def _clusters(groups: Indices, typical: Floats) -> tuple[Indices, Indices]:

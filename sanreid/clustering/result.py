@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
+from sanreid.utils.arrays import plain, shown
 from sanreid.utils.words import counted
 
 __all__ = ["Clustering"]
@@ -61,9 +62,12 @@ class Clustering:
         Raises:
             InputError: There is no cluster of this number.
         """
-        if not 0 <= cluster < len(self):
-            raise InputError(f"Clusters are numbered 0 to {len(self) - 1}; got {cluster}.")
-        rows = np.flatnonzero(self.labels == cluster)
+        if not len(self):
+            raise InputError("There are no clusters: every crop is alone.")
+        number = plain(cluster)
+        if not isinstance(number, int) or not 0 <= number < len(self):
+            raise InputError(f"Clusters are numbered 0 to {len(self) - 1}; got {shown(cluster)}.")
+        rows = np.flatnonzero(self.labels == number)
         return rows[np.argsort(-self.confidence[rows], kind="stable")]
 
     def with_images(self, images: Sequence[Any]) -> Self:

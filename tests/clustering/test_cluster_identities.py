@@ -20,7 +20,7 @@ from sanreid import (
     cluster_identities,
     evaluate_clustering,
 )
-from sanreid.clustering import graph, linkage
+from sanreid.clustering import graph
 
 
 def crowd(seed, count, *, people=6, dim=16, noise=0.5, cameras=3):
@@ -166,8 +166,9 @@ def test_the_parts_of_the_result():
         f"<Clustering of 60 crops: {len(found)} clusters, {found.num_alone} alone, "
         "threshold 0.475>"
     )
-    with pytest.raises(InputError, match="numbered 0 to"):
-        found.members(-1)
+    for wrong in (-1, len(found), 1.5, "a"):
+        with pytest.raises(InputError, match="numbered 0 to .*; got"):
+            found.members(wrong)
 
 
 def test_confidence_and_medoids_equal_their_definition():
@@ -183,7 +184,8 @@ def test_confidence_and_medoids_equal_their_definition():
         others = [
             np.mean([similarity[row, i] for i in group])
             for group in groups
-            if row not in group and any(shared[row, i] for i in group)
+            if row not in group
+            and (any(shared[row, i] for i in group) or (len(of[row]) > 10 and len(group) > 1))
         ]
         expected = (own - max([0, *others])) / own
         assert found.confidence[row] == pytest.approx(np.clip(expected, 0, 1), abs=1e-5)
@@ -262,15 +264,34 @@ def test_many_crops_by_an_index_are_nearly_the_same(monkeypatch):
     assert evaluate_clustering(found.labels, pids).pairwise_f1 > 0.9
 
 
-def test_a_part_that_is_too_large_is_divided_at_its_weakest_edges(monkeypatch):
-    rows, _, _ = crowd(10, 120, people=4, noise=0.5)
-    whole = cluster_identities(rows, threshold=0.4)
-    monkeypatch.setattr(linkage, "_LARGEST", 25)
-    divided = cluster_identities(rows, threshold=0.4, must_link=[(0, 1)])
-    sizes = divided.sizes
-    assert sizes.max() <= 26
-    for group in as_sets(divided):
-        assert len({whole.labels[i] for i in group - {0, 1}}) <= 1
+def bursts(cosine, *, seed=13, count=30, dim=32, noise=0.02):
+    """(embeddings, pids) of two groups of nearly equal crops, so far apart."""
+    rng = np.random.default_rng(seed)
+    first, second = np.linalg.qr(rng.standard_normal((dim, 2)))[0].T
+    second = cosine * first + (1 - cosine**2) ** 0.5 * second
+    rows = np.repeat([first, second], count, axis=0)
+    return rows + noise * rng.standard_normal(rows.shape), np.repeat([0, 1], count)
+
+
+@pytest.mark.parametrize(("cosine", "clusters"), [(0.7, 1), (0.4, 2)])
+def test_bursts_of_equal_crops_join_though_all_neighbours_lie_within(cosine, clusters):
+    rows, _ = bursts(cosine)
+    assert len(cluster_identities(rows)) == clusters
+
+
+def test_a_crop_of_a_large_cluster_is_unsure_where_another_is_near():
+    rows, pids = bursts(0.9)
+    apart = cluster_identities(rows, cannot_link=[(0, 30)])
+    np.testing.assert_array_equal(apart.labels, pids)
+    assert (apart.confidence < 0.5).all()
+    assert (cluster_identities(bursts(0.1)[0]).confidence > 0.9).all()
+
+
+def test_a_large_tracklet_takes_in_what_is_like_it():
+    rows = crowd(14, 1200, people=1, noise=0.3)[0]
+    found = cluster_identities(rows, tracklets=["burst"] * 1190 + [None] * 10)
+    assert len(found) == 1
+    assert not found.num_alone
 
 
 def test_small_pieces_of_work_change_nothing(monkeypatch):
@@ -354,6 +375,7 @@ def test_cameras_may_have_names():
         ({"tracklets": 5}, "tracklets must be a sequence with one value per row; got 5"),
         ({"tracklets": np.array(5)}, r"tracklets must have one dimension; got shape \(\)"),
         ({"tracklets": [1, 2, 3.5]}, "tracklets must be int, str or None; row 2 is 3.5"),
+        ({"normalize_cameras": "no"}, "normalize_cameras must be True or False; got 'no'"),
         ({"threshold": 0}, "above 0, at most 2"),
         ({"threshold": 2.1}, "above 0, at most 2"),
         ({"threshold": float("nan")}, "threshold must be a finite number; got nan"),
