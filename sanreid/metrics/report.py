@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import as_count, as_fraction, as_seed
+from sanreid.utils.arguments import as_count, as_fraction, as_seed, check_kind
 
 __all__ = ["EvaluationReport", "joined_report"]
 
@@ -99,10 +99,13 @@ class EvaluationReport:
             The difference of the mAPs, and the lower and the upper end of its interval.
 
         Raises:
-            InputError: The reports are on other queries, or an argument is out of range.
+            InputError: ``baseline`` is no report, or one on other queries or another gallery,
+                or an argument is out of range.
         """
+        check_kind(baseline, "baseline", EvaluationReport, "an EvaluationReport")
         same = (
             self.protocol == baseline.protocol
+            and self.num_gallery == baseline.num_gallery
             and np.array_equal(self.query_index, baseline.query_index)
             and self.query_pids.tolist() == baseline.query_pids.tolist()
             and np.array_equal(self.num_matches, baseline.num_matches)
@@ -110,7 +113,8 @@ class EvaluationReport:
         if not same:
             raise InputError(
                 "Only reports on the same queries and the same gallery can be compared; got "
-                f"{self.num_valid_queries} and {baseline.num_valid_queries} valid queries "
+                f"{self.num_valid_queries} and {baseline.num_valid_queries} valid queries in "
+                f"{self.num_gallery} and {baseline.num_gallery} entries "
                 f"({self.protocol} and {baseline.protocol}) that are not the same."
             )
         gains = self.average_precision - baseline.average_precision

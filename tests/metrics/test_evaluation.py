@@ -421,6 +421,16 @@ def test_a_gain_on_the_same_queries_is_surer_than_either_figure():
         report.mAP_gain(evaluate(*scene(5, queries=120, gallery=120, people=20)))
     with pytest.raises(InputError, match="cuhk03"):
         report.mAP_gain(evaluate(*parts, protocol="cuhk03"))
+    with pytest.raises(InputError, match="baseline must be an EvaluationReport; got None"):
+        report.mAP_gain(None)
+
+
+def test_a_gain_is_of_galleries_of_one_size():
+    asked = [1, 2], [0, 0]
+    report = evaluate_distances([[0.1, 0.2]] * 2, *asked, [1, 2], [1, 1])
+    larger = evaluate_distances([[0.1, 0.2, 0.3]] * 2, *asked, [1, 2, 3], [1, 1, 1])
+    with pytest.raises(InputError, match="in 2 and 3 entries .* that are not the same"):
+        report.mAP_gain(larger)
 
 
 def test_joined_reports_are_one_on_all_queries():
