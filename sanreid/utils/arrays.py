@@ -241,7 +241,10 @@ def check_time_zones(times: Any, name: str) -> None:  # noqa: ANN401 - as passed
         InputError: It is one.
     """
     dtype = getattr(times, "dtype", None)
-    if isinstance(dtype, np.dtype) and dtype.kind == "M" and hasattr(times, "isna"):
+    if getattr(dtype, "kind", None) != "M" or not hasattr(times, "isna"):
+        return
+    of_arrow = getattr(dtype, "pyarrow_dtype", None)  # a date of Arrow is of kind "M", too
+    if isinstance(dtype, np.dtype) or getattr(of_arrow, "tz", "") is None:
         raise InputError(f"{name}: the column of type {dtype} {NAIVE}")
 
 

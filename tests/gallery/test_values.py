@@ -22,6 +22,7 @@ EYE = np.eye(4)
 
 
 NAIVE = dt.datetime(2024, 1, 1)  # noqa: DTZ001 - without a zone on purpose
+TIMES = pd.Series(pd.date_range("2024", periods=4))  # likewise
 
 
 class Wrapped:
@@ -215,8 +216,9 @@ def test_tensors_on_a_cuda_device():
         ({"timestamps": [1, fractions.Fraction(1), 2, 3]}, "row 1 is .* of type Fraction"),
         ({"timestamps": [1, 2, NAIVE, 4]}, "row 2.* has no time zone"),
         ({"timestamps": [1, 2, pd.Timestamp("2024-01-01"), 4]}, "row 2.* has no time zone"),
-        ({"timestamps": pd.Series(pd.date_range("2024", periods=4))}, "datetime64.* no time zone"),
+        ({"timestamps": TIMES}, "datetime64.* no time zone"),
         ({"timestamps": pd.date_range("2024", periods=4)}, "datetime64.* has no time zone"),
+        ({"timestamps": TIMES.astype("timestamp[us][pyarrow]")}, "timestamp.us.* no time zone"),
         ({"timestamps": [1, dt.date(2024, 1, 1), 3, 4]}, "row 1 is .* of type date"),
         ({"timestamps": [1, np.timedelta64(3, "s"), 3, 4]}, "row 1 is .* of type timedelta64"),
         ({"timestamps": [1, "2024-01-01T00:00Z", 3, 4]}, "row 1 is '2024.* of type str"),
