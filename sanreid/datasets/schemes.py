@@ -54,7 +54,10 @@ class NameScheme(StrEnum):
 Names: TypeAlias = str | NameScheme | re.Pattern[str]
 """A scheme, ``"auto"``, ``"regex:PATTERN"`` or a compiled pattern."""
 
-CAMERA = re.compile(r"(?<![A-Za-z0-9])c(?:am(?:era)?[_-]?)?(\d+)", re.IGNORECASE)
+CAMERA = re.compile(  # the c17c of a hash is none: after a lone c, the number or sS ends there
+    r"(?<![A-Za-z0-9])(?:cam(?:era)?[_-]?|c(?=\d+(?:s\d|[^A-Za-z0-9]|$)))(\d+)", re.IGNORECASE
+)
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ class Scheme:
             return (match["pid"], match["camid"] or None)
         if self.is_own:
             return (match["pid"], None)
-        *folders, name = file.split("/")[1:]
+        *folders, name = _UUID.sub("", file).split("/")[1:]  # one in sixty has a part like c174
         found = CAMERA.search(name) or CAMERA.search("/".join(folders))
         return (match["pid"], found[1] if found else None)
 

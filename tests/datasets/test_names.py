@@ -102,6 +102,15 @@ def test_folders_that_would_share_a_number_are_counted_instead(tmp_path):
         ("abc9.jpg", 0),  # the c ends a word
         ("3fc2ab.jpg", 0),  # hex digits
         ("crop_7.jpg", 0),
+        ("1846d424-c17c-4a0b-9d3e-5c8f2b7a6e10.jpg", 0),
+        ("1846d424-c174-4a0b-9d3e-c12345678901.jpg", 0),
+        ("c174d424-c17c-4a0b-9d3e-5c8f2b7a6e10_c3.jpg", 3),
+        ("c17c4a0b9d3e5c8f2b7a6e1018463424.jpg", 0),
+        ("cam2_c17c4a0b9d3e.jpg", 2),
+        ("cam2frame7.jpg", 2),
+        ("0007_C12S3_1.jpg", 12),
+        ("c1 - Copy.jpg", 1),
+        ("c2/1846d424-c17c-4a0b-9d3e-5c8f2b7a6e10.jpg", 2),
     ],
 )
 def test_cameras_in_the_names_of_folders(tmp_path, file, camera):

@@ -258,6 +258,7 @@ BERLIN = dt.timezone(dt.timedelta(hours=1))
         [np.datetime64("2024-01-01"), np.datetime64("NaT", "s")],
         pd.Series([pd.Timestamp("2024-01-01T01:00", tz="Europe/Berlin"), None]),
         pd.DatetimeIndex(["2024-01-01T00:00Z", None]),
+        pd.Series(["2024-01-01T00:00Z", None]).astype("timestamp[us, tz=UTC][pyarrow]"),
         pd.Series([NEW_YEAR, None]),
         [torch.tensor(NEW_YEAR, dtype=torch.float64), None],
         [np.int64(NEW_YEAR), None],
