@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.datasets.crops import CropSet
-from sanreid.datasets.people import number_people
+from sanreid.datasets.people import NUMBER, number_people, people_of
 from sanreid.errors import InputError
 from sanreid.utils.arguments import check_kind, first_repeated
 
@@ -78,19 +78,41 @@ def number_together(sets: Sequence[CropSet]) -> list[CropSet]:
     """Number the people of several sets once, so that equal pids are the same person.
 
     Sets whose people are all numbers keep them; people with names are counted in each set for
-    itself, and here for all sets together.
+    itself, and here for all sets together. ``7`` and ``0007`` are one person, unless one set has
+    people of both names.
     """
     if not any(crops.labels for crops in sets):
         return list(sets)
-    texts = [crops.labels or tuple(map(str, crops.pids.tolist())) for crops in sets]
+    texts = _names_of_all(sets)
     ignored = tuple(sorted({pid for crops in sets for pid in crops.ignored_pids}))
     pids, counted = number_people([text for own in texts for text in own], ignored)
     if not counted:
         return list(sets)
     parts = np.split(pids, np.cumsum([len(crops) for crops in sets])[:-1])
     return [
-        replace(crops, pids=own, labels=names, ignored_pids=ignored)
+        replace(crops, pids=own, labels=crops.labels or names, ignored_pids=ignored)
         for crops, own, names in zip(sets, parts, texts, strict=True)
+    ]
+
+
+def _names_of_all(sets: Sequence[CropSet]) -> list[tuple[str, ...]]:
+    """Return each set's names, numbers spelled without leading zeros where no set needs them."""
+    people = [people_of(crops.labels) for crops in sets]
+    needed = {  # numbers that a set has two spellings of, each a person
+        int(text)
+        for who in people
+        for text, person in who.items()
+        if person == text and NUMBER.fullmatch(text)
+    }
+    plain = {
+        text: str(person)
+        for who in people
+        for text, person in who.items()
+        if person != text and person not in needed
+    }
+    return [
+        tuple(plain.get(text, text) for text in crops.labels or map(str, crops.pids.tolist()))
+        for crops in sets
     ]
 
 

@@ -133,6 +133,24 @@ def test_numbered_folders_keep_their_numbers(tmp_path):
     assert len(data.train) == 0
 
 
+@pytest.mark.parametrize("gallery", ["0007_c2s1_1.jpg", "7/c2.jpg", "0007/c2.jpg", "007/c2.jpg"])
+@pytest.mark.parametrize("other", ["anna", "8"])
+def test_a_number_is_one_person_in_every_split(tmp_path, gallery, other):
+    write(tmp_path, "query/007/c1.jpg", f"query/{other}/c1.jpg", f"gallery/{gallery}")
+    data = read_folders(tmp_path)
+    (number,) = data.gallery.pids.tolist()
+    assert data.query.pids.tolist().count(number) == 1
+    assert data.query.people[data.query.pids.tolist().index(number)] == 7
+    assert data.gallery.people == [7]
+
+
+def test_spellings_that_are_two_people_in_a_split_are_in_all(tmp_path):
+    write(tmp_path, "query/7/c1.jpg", "query/007/c1.jpg", "gallery/007/c2.jpg")
+    data = read_folders(tmp_path)
+    assert data.query.labels == ("007", "7")
+    assert data.gallery.pids.tolist() == data.query.pids[:1].tolist()
+
+
 def test_no_folder_of_a_split(tmp_path):
     write(tmp_path, "test/a/b.jpg")
     with pytest.raises(
