@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from sanreid.utils.extras import require_extra
 from sanreid.utils.sniffing import describe_text
 
 __all__ = ["OnnxBackend"]
+
+# The key under which an ONNX tensor names its file, as a whole text: after its length, 8, which
+# Protocol Buffers read from more than one byte, too. In longer texts, such as paths, it is a word.
+_LOCATION = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
 
 
 class OnnxBackend:
@@ -75,7 +80,7 @@ def _read(path: Path) -> bytes:
         raise WeightsError(f"{path} cannot be read: {error}.") from error
     if described := describe_text(contents):
         raise WeightsError(f"{path} {described}.")
-    if b"location" in contents:  # the key under which an ONNX tensor names its file
+    if _LOCATION.search(contents):
         raise WeightsError(
             f"{path} keeps tensors in other files (ONNX external data), which is not read: "
             "exports of sanreid are one file. Export it again by 'sanreid export'."

@@ -433,6 +433,27 @@ def test_tensors_in_other_files_are_not_read(link, onnx_file, tmp_path):
         path.write_bytes(path.read_bytes().replace(b"data.bin", b"../secre"))
     with pytest.raises(WeightsError, match="keeps tensors in other files"):
         SANEncoder.from_pretrained(path, backend="onnx")
+    longer = path.read_bytes().replace(b"\x08location", b"\x88\x80\x00location")
+    path.write_bytes(longer)  # another way to write the length
+    with pytest.raises(WeightsError, match="keeps tensors in other files"):
+        SANEncoder.from_pretrained(path, backend="onnx")
+
+
+def test_the_word_location_in_a_model_is_no_other_file(onnx_file, tiny_encoder, tmp_path):
+    import onnx
+
+    model = onnx.load(onnx_file)
+    model.graph.node[0].doc_string = "/srv/location/crops.py, a location"
+    onnx.save_model(model, tmp_path / "m.onnx")
+    encoder = SANEncoder.from_pretrained(tmp_path / "m.onnx", backend="onnx")
+    assert encoder.fingerprint == tiny_encoder.fingerprint
+
+
+def test_a_model_does_not_tell_where_it_was_made(onnx_file):
+    contents = onnx_file.read_bytes()
+    for path in (onnx_module.__file__, torch.__file__):
+        assert str(Path(path).parent).encode() not in contents
+    assert b".py" not in contents
 
 
 @pytest.mark.parametrize("text", ["version https://git-lfs.github.com/spec/v1\n", "<html>"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ def input_network(module: nn.Module, description: Description) -> InputNetwork:
 def to_onnx(module: nn.Module, description: Description) -> bytes:
     """Return the network, its description in the metadata, as the bytes of an ONNX file.
 
+    The bytes do not tell where sanreid and torch are installed.
+
     Args:
         module: As :class:`~sanreid.backends.network.CropNetwork` takes it.
         description: What to write into the metadata.
@@ -48,6 +51,8 @@ def to_onnx(module: nn.Module, description: Description) -> bytes:
     if program is None:  # torch's annotation allows it; with dynamo=True there is a program
         raise RuntimeError("torch.onnx.export gave no program.")
     model = program.model_proto
+    for node in chain(model.graph.node, *(function.node for function in model.functions)):
+        node.ClearField("metadata_props")  # paths of source files, other ones on each machine
     onnx.helper.set_model_props(model, {KEY: description.to_json()})
     file = io.BytesIO()
     onnx.save_model(model, file)
