@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 
-from sanreid.errors import ImageError, InputError
+from sanreid.errors import ImageError, InputError, WeightsError
 from tests.people import rendered_person
 
 pytest.importorskip("matplotlib", reason="the viz extra is not installed")
@@ -20,8 +23,6 @@ def crops():
 
 
 def test_stage_maps_equal_those_of_the_module(tiny_encoder, crops):
-    import torch
-
     config = tiny_encoder.config
     pixels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
     normal = (pixels.permute(0, 3, 1, 2) / 255 - torch.tensor(config.mean).view(3, 1, 1)) / (
@@ -78,6 +79,37 @@ def test_mutual_matches_equal_their_definition_in_loops():
     assert expected
 
 
+class Exported:
+    @property
+    def module(self):
+        raise WeightsError("no module")
+
+
+class Staged(torch.nn.Module):
+    """Two stages, or none that it returns."""
+
+    def __init__(self, *, told):
+        super().__init__()
+        self.told = told
+
+    def forward(self, crops):
+        stages = (crops, crops[:, :2, ::2, ::2])
+        return SimpleNamespace(stages=stages) if self.told else crops.mean(dim=(2, 3))
+
+
+def test_the_stage_is_the_last_of_as_many_as_there_are(tiny_encoder, crops):
+    encoder = SimpleNamespace(
+        module=Staged(told=True), config=tiny_encoder.config, input_size=(64, 32)
+    )
+    assert stage_maps(encoder, crops).shape == (2, 2, 32, 16)
+    assert stage_maps(encoder, crops, stage=1).shape == (2, 3, 64, 32)
+    with pytest.raises(InputError, match="stage must be at most 2; got 3"):
+        stage_maps(encoder, crops, stage=3)
+    encoder.module = Staged(told=False)
+    with pytest.raises(InputError, match="Maps are those of a network's stages"):
+        stage_maps(encoder, crops)
+
+
 def test_error_messages_of_maps(tiny_encoder, crops):
     with pytest.raises(InputError, match="stage must be at most 4; got 5"):
         activation_map(tiny_encoder, crops[0], stage=5)
@@ -85,11 +117,16 @@ def test_error_messages_of_maps(tiny_encoder, crops):
         similarity_map(tiny_encoder, *crops, place=(1.2, 0))
     with pytest.raises(InputError, match=r"two fractions .* got \(0.1, 0.2, 0.3\)"):
         similarity_map(tiny_encoder, *crops, place=(0.1, 0.2, 0.3))
+    for place in (0.5, ("a", 1)):
+        with pytest.raises(InputError, match="place must be two fractions from 0 to 1"):
+            similarity_map(tiny_encoder, *crops, place=place)
     with pytest.raises(InputError, match="images wants a sequence; put one image into a list"):
         stage_maps(tiny_encoder, "crop.jpg")
     with pytest.raises(InputError, match="images wants at least one image; got none"):
         stage_maps(tiny_encoder, [])
     with pytest.raises(InputError, match="this encoder has none"):
         activation_map(object(), crops[0])
+    with pytest.raises(InputError, match="this encoder has none"):
+        activation_map(Exported(), crops[0])
     with pytest.raises(ImageError, match="image 1 of the input"):
         similarity_map(tiny_encoder, crops[0], "gone.jpg")

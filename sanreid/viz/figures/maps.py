@@ -8,15 +8,16 @@ and Komodakis, "Paying More Attention to Attention", ICLR 2017.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import InputError
+from sanreid.errors import InputError, WeightsError
 from sanreid.images import ImageSource, load_crop
-from sanreid.utils.arguments import as_count
+from sanreid.utils.arguments import as_count, as_fraction
+from sanreid.utils.arrays import shown
 from sanreid.utils.vectors import normalize_rows
 from sanreid.viz.checks import check_several
 from sanreid.viz.drawing import (
@@ -39,33 +40,34 @@ _GAP = 0.35
 
 
 def stage_maps(
-    encoder: Encoder, images: Sequence[ImageSource], *, stage: int = 4
+    encoder: Encoder, images: Sequence[ImageSource], *, stage: int | None = None
 ) -> NDArray[np.float32]:
     """Run crops through the network and return the maps of one stage.
 
     Args:
         encoder: With its network, ``encoder.module``.
         images: N crops, at least one, anything that ``SANEncoder.encode`` takes.
-        stage: 1 (fine) to 4 (coarse, what the embedding is pooled from).
+        stage: From 1, the finest, to the number of the last; None: the last, which the embedding
+            is pooled from.
 
     Returns:
         (N, C, H, W) float32.
 
     Raises:
         InputError: There is no such stage, no image, one that is not in a list, or the encoder
-            has no network to look into.
+            has no network to look into, or one without stages.
         ImageError: An image cannot be read.
     """
     check_several("images", images)
     if not len(images):
         raise InputError("images wants at least one image; got none.")
-    stage = as_count(stage, "stage", most=4)
-    module = getattr(encoder, "module", None)
-    if module is None:
+    try:
+        module = encoder.module
+    except (AttributeError, WeightsError) as error:  # the second of an exported file
         raise InputError(
             "Maps are read out of the network; this encoder has none. Load one with "
             "SANEncoder.from_pretrained()."
-        )
+        ) from error
     import torch  # noqa: PLC0415 - only where a network is run
 
     crops = np.stack(
@@ -74,15 +76,19 @@ def stage_maps(
             for index, image in enumerate(images)
         ]
     )
-    device = next(module.parameters()).device
+    device = next(module.parameters(), torch.empty(0)).device
     pixels = torch.from_numpy(crops).to(device).permute(0, 3, 1, 2).float() / 255
     mean, std = (
         torch.tensor(values, device=device).view(1, 3, 1, 1)
         for values in (encoder.config.mean, encoder.config.std)
     )
     with torch.inference_mode():
-        maps = module((pixels - mean) / std).stages[stage - 1]
-    result: NDArray[np.float32] = maps.float().cpu().numpy()
+        stages = getattr(module((pixels - mean) / std), "stages", ())
+    if not stages:
+        raise InputError("Maps are those of a network's stages; this encoder's returns none.")
+    last = len(stages)
+    number = last if stage is None else as_count(stage, "stage", most=last)
+    result: NDArray[np.float32] = stages[number - 1].float().cpu().numpy()
     return result
 
 
@@ -90,7 +96,7 @@ def activation_map(
     encoder: Encoder,
     image: ImageSource,
     *,
-    stage: int = 4,
+    stage: int | None = None,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -99,7 +105,7 @@ def activation_map(
     Args:
         encoder: With its network.
         image: One crop.
-        stage: Which stage's map, 1 (fine) to 4 (what the embedding is pooled from).
+        stage: Which stage's map, as in :func:`stage_maps`.
         ax: Draw here; a new figure when None.
         title: A line above.
 
@@ -125,7 +131,7 @@ def similarity_map(
     second: ImageSource,
     *,
     place: tuple[float, float] | None = None,
-    stage: int = 4,
+    stage: int | None = None,
     matches: int = 12,
     ax: Axes | None = None,
     title: str | None = None,
@@ -141,18 +147,19 @@ def similarity_map(
         first: A crop.
         second: A crop.
         place: (down, across) in the first crop, fractions from 0 to 1.
-        stage: Which stage's map, 1 (fine) to 4 (coarse).
+        stage: Which stage's map, as in :func:`stage_maps`.
         matches: The most numbered pairs, the most similar first.
         ax: Draw here; a new figure when None.
         title: A line above.
 
     Raises:
-        InputError: ``place`` is not in the crop, there is no such stage, or the encoder has no
-            network to look into.
+        InputError: ``place`` is not in the crop, ``matches`` is no count, there is no such
+            stage, or the encoder has no network to look into.
         ImageError: An image cannot be read.
     """
-    if place is not None and not (len(place) == 2 and all(0 <= part <= 1 for part in place)):
-        raise InputError(f"place must be two fractions from 0 to 1, (down, across); got {place}.")
+    if place is not None:
+        place = _checked_place(place)
+    matches = as_count(matches, "matches", least=0)
     maps = stage_maps(encoder, [first, second], stage=stage)
     rows, columns = maps.shape[2:]
     features = maps.reshape(2, maps.shape[1], rows * columns)
@@ -169,7 +176,7 @@ def similarity_map(
         limits = (min(b.min() for b in best), max(b.max() for b in best))
         for crop, box, heat in zip(crops, boxes, best, strict=True):
             image = _heat(ax, crop, heat.reshape(grid), box, limits)
-        for number, (a, b) in enumerate(_mutual(cosine)[: max(matches, 0)]):
+        for number, (a, b) in enumerate(_mutual(cosine)[:matches]):
             ends = [_centre(at, grid, box) for at, box in zip((a, b), boxes, strict=True)]
             color = SERIES[number % len(SERIES)]
             ax.plot(*np.transpose(ends), color=color, linewidth=1.2, alpha=0.7, zorder=4)
@@ -190,6 +197,16 @@ def similarity_map(
     finish_tiles(ax, 2 + _GAP, tall, title=title)
     figure.colorbar(image, ax=ax, shrink=0.7, pad=0.02, label="cosine of the features")
     return figure
+
+
+def _checked_place(place: Iterable[float]) -> tuple[float, float]:
+    try:
+        down, across = (as_fraction(part, "place") for part in place)
+    except (TypeError, ValueError):  # InputError is one
+        raise InputError(
+            f"place must be two fractions from 0 to 1, (down, across); got {shown(place)}."
+        ) from None
+    return down, across
 
 
 def _mutual(cosine: NDArray[np.float32]) -> list[tuple[int, int]]:
