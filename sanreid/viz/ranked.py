@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sanreid.images import ImageSource
-from sanreid.viz.checks import check_several, checked_count
+from sanreid.utils.arguments import check_kind
+from sanreid.utils.arrays import plain
+from sanreid.viz.checks import check_several, checked_column, checked_count
 from sanreid.viz.markup import Mark, mark_of, who
 
 if TYPE_CHECKING:
@@ -58,9 +60,9 @@ def ranked_crops(
     return [
         RankedCrop(
             (images or {}).get(hit.id, hit.metadata.get("path")),
-            mark_of(hit.pid, pid),
+            mark_of(plain(hit.pid), pid),
             f"{hit.similarity:.3f}",
-            *who(hit.pid, hit.camid),
+            *who(plain(hit.pid), plain(hit.camid)),
         )
         for hit in hits
     ]
@@ -84,15 +86,15 @@ def checked_rankings(
         InputError: The queries are one image, or something is not one per query.
     """
     check_several("queries", queries)
+    count = len(queries)
+    check_kind(result, "result", Sized, "a search result, or a list of hits for each query")
+    hits = checked_count(
+        "result", [list(result[i]) for i in range(len(result))], count, of="query"
+    )
     if query_pids is None:
         query_pids = getattr(result, "query_pids", None)
     if query_camids is None:
         query_camids = getattr(result, "query_camids", None)
-    count = len(queries)
-    columns = (
-        queries,
-        checked_count("query_pids", query_pids, count, of="query"),
-        checked_count("query_camids", query_camids, count, of="query"),
-        checked_count("result", [list(result[i]) for i in range(len(result))], count, of="query"),
-    )
-    return [Ranking(*row) for row in zip(*columns, strict=True)]
+    pids = checked_column("query_pids", query_pids, count, of="query")
+    camids = checked_column("query_camids", query_camids, count, of="query")
+    return [Ranking(*row) for row in zip(queries, pids, camids, hits, strict=True)]

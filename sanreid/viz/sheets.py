@@ -14,7 +14,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sanreid.errors import ImageError, InputError
 from sanreid.images import ImageSource, load_crop
-from sanreid.viz.checks import check_several, checked_count, checked_labels, checked_marks
+from sanreid.utils.arguments import as_count, check_kind
+from sanreid.viz.checks import (
+    check_several,
+    checked_column,
+    checked_count,
+    checked_crop_size,
+    checked_labels,
+    checked_marks,
+)
 from sanreid.viz.clusters import DOUBTFUL, cluster_row, people_of
 from sanreid.viz.markup import Mark, who
 from sanreid.viz.ranked import checked_rankings, ranked_crops, ranked_header
@@ -70,13 +78,11 @@ def contact_sheet(
 
     Raises:
         InputError: ``labels`` or ``marks`` are not one per image, a label is no text, a mark is
-            unknown, ``columns`` is below 1, or the font cannot be read.
+            unknown, ``columns`` or ``crop_size`` is out of range, or the font cannot be read.
     """
     check_several("images", images)
     labels, marks = checked_labels(labels, len(images)), checked_marks(marks, len(images))
-    if columns < 1:
-        raise InputError(f"columns must be at least 1; got {columns}.")
-    columns = max(1, min(columns, len(images)))
+    columns = max(1, min(as_count(columns, "columns"), len(images)))
     sheet = _Sheet(-(-len(images) // columns), columns, crop_size, title=title, font=font)
     for i, (image, label, mark) in enumerate(zip(images, labels, marks, strict=True)):
         sheet.draw(image, i // columns, i % columns, label.split("\n", 1), mark)
@@ -109,7 +115,8 @@ def ranked_list(
         font: As in :func:`contact_sheet`.
 
     Raises:
-        InputError: The arguments are not one per query, or the font cannot be read.
+        InputError: The arguments are not one per query, ``crop_size`` is out of range, or the
+            font cannot be read.
     """
     rankings = checked_rankings(queries, result, query_pids, query_camids)
     header = ranked_header(rankings)
@@ -157,7 +164,7 @@ def cluster_sheet(
 
     Raises:
         InputError: There are no images, they or ``pids`` are not one per crop, a cluster does
-            not exist, ``columns`` is below 1, or the font cannot be read.
+            not exist, ``columns`` or ``crop_size`` is out of range, or the font cannot be read.
     """
     pictures = clustering.images if images is None else images
     if pictures is None:
@@ -167,11 +174,10 @@ def cluster_sheet(
     check_several("images", pictures)
     count = len(clustering.labels)
     shown = checked_count("images", pictures, count, of="crop")
-    people = checked_count(
+    people = checked_column(
         "pids", people_of(clustering) if pids is None else pids, count, of="crop"
     )
-    if columns < 1:
-        raise InputError(f"columns must be at least 1; got {columns}.")
+    columns = as_count(columns, "columns")
     rows = [
         cluster_row(clustering, number, columns, doubtful=doubtful, pids=people)
         for number in (range(len(clustering)) if clusters is None else clusters)
@@ -203,7 +209,8 @@ class _Sheet:
         header: Sequence[str] = (),
         first_apart: bool = False,
     ) -> None:
-        self.height, self.width = crop_size
+        self.height, self.width = checked_crop_size(crop_size)
+        check_kind(title, "title", (str, type(None)), "a text or None")
         self.step = (self.width + 2 * FRAME + GAP, self.height + 2 * FRAME + CAPTION + GAP)
         self.apart = GAP * 2 if first_apart and columns > 1 else 0
         self.top = MARGIN + (TITLE if title else 0) + (HEADER if header else 0)

@@ -81,6 +81,13 @@ def test_a_gallery_s_proposal_names_the_crops():
     assert named != cluster_sheet(found, CROPS[:6], pids=[None] * 6, crop_size=SIZE)
 
 
+def test_people_may_be_a_column_of_numpy():
+    people = [7, 8, 7, 7, 8, 7, 7]
+    plain = cluster_sheet(FOUND, CROPS, pids=people, crop_size=SIZE)
+    assert plain != cluster_sheet(FOUND, CROPS, crop_size=SIZE)
+    assert cluster_sheet(FOUND, CROPS, pids=np.array(people, float), crop_size=SIZE) == plain
+
+
 def test_nobody_found_and_a_crop_that_is_not_there():
     alone = clustering([-1, -1], [1, 1], [])
     assert cluster_sheet(alone, CROPS[:2], crop_size=SIZE).width > 0
@@ -96,6 +103,9 @@ def test_nobody_found_and_a_crop_that_is_not_there():
         ({"pids": [1]}, "pids must be one a crop; got 1 for 7"),
         ({"clusters": [2]}, "Clusters are numbered 0 to 1; got 2"),
         ({"columns": 0}, "columns must be at least 1; got 0"),
+        ({"columns": 2.5}, "columns must be an int of at least 1; got 2.5"),
+        ({"crop_size": 100}, "crop_size must be"),
+        ({"images": iter(CROPS)}, "images must be a sequence of images; got"),
     ],
 )
 def test_error_messages(arguments, message):

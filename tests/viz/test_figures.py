@@ -104,6 +104,12 @@ def test_curves_need_a_report(wrong):
         viz.cmc_figure(wrong)
 
 
+@pytest.mark.parametrize("wrong", [0, 2.5, "a"])
+def test_ranks_are_whole_numbers(report, wrong):
+    with pytest.raises(InputError, match="max_rank must be"):
+        viz.cmc_figure(report, max_rank=wrong)
+
+
 def test_the_area_under_precision_and_recall_is_the_map(report):
     figure = viz.precision_recall_figure(report)
     (line,) = figure.axes[0].get_lines()
@@ -184,6 +190,8 @@ def test_a_ranked_list_frames_right_and_wrong(tmp_path):
     words = [text.get_text() for text in ax.texts]
     assert words.count("no picture") == 2
     assert {"query", "1", "3", "0.500 ✓", "0.500 ✗", "person 8\ncam 2"} <= set(words)
+    of_numpy = viz.ranked_list_figure([crop], [hits], query_camids=np.array([3]))
+    assert "cam 3" in [text.get_text() for text in of_numpy.axes[0].texts]
     unknown = viz.ranked_list_figure([crop], [hits])
     assert to_hex(unknown.axes[0].patches[1].get_edgecolor()).upper() == GREY
     assert viz.ranked_list_figure([], []).axes
@@ -220,6 +228,8 @@ def test_textures_are_shown_next_to_their_crops():
         viz.texture_sheet(crops[:1], [painted * 3])
     with pytest.raises(InputError, match="textures must be one a picture; got 1 for 2"):
         viz.texture_sheet(crops[:2], [whole])
+    with pytest.raises(InputError, match="columns must be an int of at least 1; got 2.5"):
+        viz.texture_sheet(crops[:1], [whole], columns=2.5)
     with pytest.raises(InputError, match="columns must be at least 1"):
         viz.texture_sheet(crops[:1], [whole], columns=0)
     with pytest.raises(InputError, match="labels must be texts; got 7 at index 0"):
@@ -272,7 +282,8 @@ def test_a_map_shows_each_entry_in_its_color(tmp_path):
     assert len(chosen.axes[0].artists) == 2
     with pytest.raises(InputError, match="at least 2 entries; got 0"):
         viz.gallery_map(Gallery(2))
-    for wrong in ({"method": "mds"}, {"color": "hat"}, {"max_entries": 1}, {"max_entries": 2.5}):
+    for wrong in ({"method": "mds"}, {"color": "hat"}, {"max_entries": 1}, {"max_entries": 2.5},
+                  {"seed": -1}, {"seed": "a"}):  # fmt: skip
         with pytest.raises(InputError, match="must be"):
             viz.gallery_map(gallery, **wrong)
 

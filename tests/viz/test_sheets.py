@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageFont
 
@@ -78,7 +79,14 @@ def test_a_long_title_widens_the_sheet_and_a_long_label_is_shortened():
             "marks are right, wrong, doubtful, query, none; got 'green' at",
         ),
         ({"font": "no-such.ttf"}, "font 'no-such.ttf' cannot be read .*name a .ttf or .otf"),
+        ({"labels": 7}, "labels must be a sequence, one a picture; got 7"),
         ({"columns": 0}, "columns must be at least 1; got 0"),
+        ({"columns": 2.5}, "columns must be an int of at least 1; got 2.5"),
+        ({"crop_size": (0, 10)}, r"crop_size must be \(height, width\), .*; got \(0, 10\)"),
+        ({"crop_size": 100}, "crop_size must be .*; got 100"),
+        ({"crop_size": (64, 32, 3)}, "crop_size must be"),
+        ({"crop_size": (64, 10**9)}, "whole numbers from 1 to 4,096"),
+        ({"title": 7}, "title must be a text or None; got 7"),
     ],
 )
 def test_error_messages_of_a_contact_sheet(arguments, message):
@@ -91,6 +99,19 @@ def test_a_single_picture_is_not_a_sequence(one):
     for call in (lambda: contact_sheet(one), lambda: ranked_list(one, [[]] * 8)):
         with pytest.raises(InputError, match="wants a sequence; put one image into a list"):
             call()
+
+
+def test_what_is_read_once_is_no_sequence():
+    one = Image.new("RGB", (4, 8))
+    for call in (
+        lambda: contact_sheet(iter([one])),
+        lambda: contact_sheet(None),
+        lambda: ranked_list(iter([one]), [[]]),
+    ):
+        with pytest.raises(InputError, match="must be a sequence of images; got"):
+            call()
+    with pytest.raises(InputError, match="result must be a search result, or a list of hits"):
+        ranked_list([one], None)
 
 
 def test_a_custom_font_draws_characters_missing_in_the_default():
@@ -151,6 +172,40 @@ def test_a_result_with_queries_needs_no_query_arguments():
     top, apart = MARGIN + HEADER, 2 * GAP
     sheet = ranked_list([crop], result, crop_size=SIZE)
     assert frame_at(sheet, 1, top=top, apart=apart) == FRAMES["right"]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [np.array, np.float64, pd.Series, lambda values: pd.Series(values, dtype="Int64")],
+    ids=["ints", "floats", "pandas", "Int64"],
+)
+def test_people_and_cameras_are_columns_of_any_library(column):
+    crop = rendered_person(1, size=SIZE)
+    hits = [[hit(0, pid=np.int64(7), camid=np.int64(2))], [hit(0, pid=8, camid=2)]]
+    known = {"query_pids": column([7, 9]), "query_camids": column([2, 3])}
+    plain = [[hit(0, pid=7, camid=2)], [hit(0, pid=8, camid=2)]]
+    assert ranked_list([crop] * 2, hits, crop_size=SIZE, **known) == ranked_list(
+        [crop] * 2, plain, crop_size=SIZE, query_pids=[7, 9], query_camids=[2, 3]
+    )
+
+
+def test_a_missing_person_of_pandas_is_nobody():
+    crop = rendered_person(1, size=SIZE)
+    sheet = ranked_list(
+        [crop] * 2, [[hit(0, pid=7)]] * 2, query_pids=pd.Series([7, None]), crop_size=SIZE
+    )
+    seen = [frame_at(sheet, 1, row, top=MARGIN + HEADER, apart=2 * GAP) for row in (0, 1)]
+    assert seen == [FRAMES["right"], FRAMES["none"]]
+
+
+def test_a_result_of_other_queries_is_named():
+    from sanreid import Gallery
+
+    gallery = Gallery(2)
+    gallery.add([[1, 0], [1, 1]], pids=[7, 8])
+    result = gallery.search(np.eye(2)[[0, 1, 1]]).with_queries(pids=[7, 8, 8], camids=[1] * 3)
+    with pytest.raises(InputError, match="result must be one a query; got 3 for 2"):
+        ranked_list([Image.new("RGB", (4, 8))] * 2, result)
 
 
 def test_without_pids_nobody_is_right_or_wrong():

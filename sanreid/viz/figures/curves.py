@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sanreid.errors import InputError
 from sanreid.metrics import EvaluationReport
+from sanreid.utils.arguments import as_count
 from sanreid.viz.drawing import BLUE, SERIES, VERMILION, Axes, Figure, axes_for, label_axes
 from sanreid.viz.figures.plots import cmc_range, rank_ticks
 
@@ -41,8 +42,7 @@ def cmc_figure(
     Raises:
         InputError: No report, or ``max_rank`` is below 1.
     """
-    if max_rank < 1:
-        raise InputError(f"max_rank must be at least 1; got {max_rank}.")
+    max_rank = as_count(max_rank, "max_rank")
     named = _named(reports)
     figure, ax = axes_for(ax, (6.4, 4.0))
     for index, (name, report) in enumerate(named.items()):

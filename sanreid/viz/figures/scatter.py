@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.errors import InputError
-from sanreid.utils.arguments import as_count, check_choice
+from sanreid.utils.arguments import as_count, as_seed, check_choice
 from sanreid.utils.extras import require_extra
 from sanreid.viz.drawing import GREY, SERIES, Axes, Figure, axes_for, fitting, label_axes, readable
 
@@ -64,6 +64,7 @@ def gallery_map(
     check_choice(method, "method", get_args(Method))
     check_choice(color, "color", ("pid", "camid"))
     max_entries = as_count(max_entries, "max_entries", least=2)
+    seed = as_seed(seed)
     chosen = gallery.ids if ids is None else np.asarray(list(ids))
     if len(chosen) > max_entries:
         rng = np.random.default_rng(seed)

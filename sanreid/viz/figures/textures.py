@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import ImageError, InputError
+from sanreid.errors import ImageError
 from sanreid.images import ImageSource, load_image
+from sanreid.utils.arguments import as_count
 from sanreid.viz.checks import check_several, checked_count, checked_labels
 from sanreid.viz.drawing import (
     GREY,
@@ -54,11 +55,12 @@ def texture_sheet(
         InputError: Not one texture per crop, a label is not text, or ``columns`` is below 1.
         ImageError: A texture cannot be read.
     """
-    for name, images in (("crops", crops), ("textures", textures), ("targets", targets)):
-        check_several(name, images)
+    check_several("crops", crops)
+    check_several("textures", textures)
+    if targets is not None:
+        check_several("targets", targets)
     count = len(crops)
-    if columns < 1:
-        raise InputError(f"columns must be at least 1; got {columns}.")
+    columns = as_count(columns, "columns")
     painted = [
         _texture(t, index) for index, t in enumerate(checked_count("textures", textures, count))
     ]
