@@ -75,11 +75,9 @@ def columns_of(path: Path, *, encoding: str | None = None) -> list[str]:
     """Return the names in the first line of a CSV table.
 
     Raises:
-        DatasetError: It is missing, or not text in this encoding.
+        DatasetError: It is missing, or not text in this encoding, or its first line is no CSV.
     """
-    table, columns = _opened(_read_text(path, encoding, ()))
-    del table
-    return columns
+    return list(_opened(path, _read_text(path, encoding, ())).fieldnames or ())
 
 
 def read_lines(
@@ -149,32 +147,39 @@ def _read_text(path: Path, encoding: str | None, wanted: tuple[str, ...]) -> str
 
 def _lines(path: Path, text: str, wanted: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Yield the number of each line with its wanted values, stripped."""
+    table = _opened(path, text)
+    columns = list(table.fieldnames or ())
+    if twice := sorted(set(wanted) & {one for one in columns if columns.count(one) > 1}):
+        raise DatasetError(f"{path} has several columns called {' and '.join(twice)}.")
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise DatasetError(
+            f"{path} lacks the column {' and '.join(missing)}; its first line names "
+            f"{shorten(', '.join(columns)) or 'nothing'}. Wanted: {', '.join(wanted)}."
+        )
     try:
-        table, columns = _opened(text)
-        if twice := sorted(set(wanted) & {one for one in columns if columns.count(one) > 1}):
-            raise DatasetError(f"{path} has several columns called {' and '.join(twice)}.")
-        missing = [column for column in wanted if column not in columns]
-        if missing:
-            raise DatasetError(
-                f"{path} lacks the column {' and '.join(missing)}; its first line names "
-                f"{shorten(', '.join(columns)) or 'nothing'}. Wanted: {', '.join(wanted)}."
-            )
-        table.fieldnames = columns
         for row in table:
             yield table.line_num, {column: (row[column] or "").strip() for column in wanted}
     except csv.Error as error:
-        line = table.line_num + 1
-        raise DatasetError(f"Line {line} of {path} is no CSV: {error}.") from error
+        raise _no_csv(path, table.line_num + 1, error) from error
 
 
-def _opened(text: str) -> tuple[csv.DictReader[str], list[str]]:
-    """Return a reader of the lines after the first, and the names that the first has."""
+def _opened(path: Path, text: str) -> csv.DictReader[str]:
+    """Return a reader of the lines after the first, which names its columns."""
     header = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=header.count)
     table = csv.DictReader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=delimiter != "\t"
     )
-    return table, [column.strip() for column in table.fieldnames or []]
+    try:
+        table.fieldnames = [column.strip() for column in table.fieldnames or ()]
+    except csv.Error as error:
+        raise _no_csv(path, 1, error) from error
+    return table
+
+
+def _no_csv(path: Path, line: int, error: csv.Error) -> DatasetError:
+    return DatasetError(f"Line {line} of {path} is no CSV: {error}.")
 
 
 def _problem(values: dict[str, str], crop: Path) -> str:

@@ -3,6 +3,7 @@
 import pytest
 
 from sanreid.datasets import read_csv, read_folders, read_splits_csv
+from sanreid.datasets.csv import columns_of
 from sanreid.errors import DatasetError, InputError
 from tests.datasets.replicas import write
 
@@ -205,6 +206,13 @@ def test_an_encoding_that_nothing_tells_is_asked_for(tmp_path, encoding):
 def test_values_too_large_or_strange_are_errors_of_ours(tmp_path, rows, message):
     with pytest.raises(DatasetError, match=message):
         read_csv(table(tmp_path, f"path,pid,camid,note\n{rows}\n", "a.jpg"))
+
+
+def test_a_first_line_too_large_is_an_error_of_ours(tmp_path):
+    path = table(tmp_path, "x" * 140_000 + ",pid,camid\n")
+    for read in (read_csv, columns_of):
+        with pytest.raises(DatasetError, match="Line 1 of .*mine.csv is no CSV: field larger"):
+            read(path)
 
 
 def test_files_that_are_no_tables(tmp_path):
