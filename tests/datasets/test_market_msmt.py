@@ -99,11 +99,32 @@ def test_msmt17_names_crops_that_are_missing(tmp_path):
         read_msmt17(tmp_path, complete=False)
 
 
-@pytest.mark.parametrize("line", ["0000/0000_000.jpg 0", "0000/0000_000_01_x_0.jpg zero", "x"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "0000/0000_000.jpg 0",
+        "0000/0000_000_01_x_0.jpg zero",
+        "x",
+        f"0000/0000_000_01_x_0.jpg {'9' * 20}",
+        f"0000/0000_000_{'9' * 20}_x_0.jpg 0",
+    ],
+)
 def test_msmt17_with_a_wrong_line(tmp_path, line):
     base = msmt17(tmp_path)
     (base / "list_query.txt").write_text(f"\n{line}\n")
     with pytest.raises(DatasetError, match=r"line 2 of .*list_query.txt is .*not a path and"):
+        read_msmt17(tmp_path, complete=False)
+
+
+@pytest.mark.parametrize("kind", ["UTF-16", "a folder"])
+def test_msmt17_with_a_list_that_is_no_text(tmp_path, kind):
+    path = msmt17(tmp_path) / "list_query.txt"
+    if kind == "UTF-16":
+        path.write_text(path.read_text(), encoding="utf-16")
+    else:
+        path.unlink()
+        path.mkdir()
+    with pytest.raises(DatasetError, match=r"list_query.txt cannot be read as text in UTF-8 \("):
         read_msmt17(tmp_path, complete=False)
 
 

@@ -32,7 +32,8 @@ _LAYOUT = Layout(
 _LISTS = ("list_train.txt", "list_val.txt", "list_query.txt", "list_gallery.txt")
 _COUNTS = {"train": 30_248, "query": 11_659, "gallery": 82_161}
 _NUM_VAL = 2_373
-_FILE = re.compile(r"(?:[^/]+/)*\d+_\d+_(\d+)_[^/]*")
+_FILE = re.compile(r"(?:[^/]+/)*\d+_\d+_(\d{1,18})_[^/]*")  # 18 digits fit in int64
+_PID = re.compile(r"-?\d{1,18}")
 
 
 @register_dataset("msmt17")
@@ -81,12 +82,12 @@ def _read(base: Path, lists: list[str], folder: str, there: set[str], split: str
     files: list[str] = []
     numbers: list[tuple[int, int]] = []
     for name in lists:
-        for row, line in enumerate((base / name).read_text(encoding="utf-8").splitlines(), 1):
+        for row, line in enumerate(_lines(base / name), 1):
             if not line.strip():
                 continue
             file, _, pid = line.strip().rpartition(" ")
             match = _FILE.fullmatch(file)
-            if match is None or not re.fullmatch(r"-?\d+", pid):
+            if match is None or not _PID.fullmatch(pid):
                 raise _LAYOUT.error(
                     f"line {row} of {base / name} is {line!r}, not a path and a number such as "
                     "'0000/0000_000_01_0303morning_0008_0.jpg 0'"
@@ -108,3 +109,10 @@ def _read(base: Path, lists: list[str], folder: str, there: set[str], split: str
         keys=tuple(f"msmt17/{folder}/{file}" for file in files),
         split=split,
     )
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _LAYOUT.error(f"{path} cannot be read as text in UTF-8 ({error})") from error
