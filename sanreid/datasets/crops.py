@@ -141,8 +141,11 @@ class CropSet:
                 "select() takes a bool mask or a list of whole numbers; "
                 f"got {chosen.dtype} of shape {chosen.shape}."
             )
-        if chosen.size and not -len(self) <= chosen.min() <= chosen.max() < len(self):
-            raise InputError(f"Indices must be below {len(self)}; got {chosen.max()}.")
+        wrong = chosen[(chosen < -len(self)) | (chosen >= len(self))]
+        if wrong.size:
+            raise InputError(
+                f"Indices must be at least {-len(self)} and below {len(self)}; got {wrong[0]}."
+            )
         indices = chosen.tolist()
         return CropSet(
             name=self.name,

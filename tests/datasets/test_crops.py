@@ -71,7 +71,8 @@ def test_select_by_mask_by_place_and_by_person():
     ("which", "message"),
     [
         ([True, False], r"A mask must have shape \(3,\), one value for each crop; got \(2,\)"),
-        ([0, 3], "Indices must be below 3; got 3"),
+        ([0, 3], "Indices must be at least -3 and below 3; got 3"),
+        ([-5, 0], "Indices must be at least -3 and below 3; got -5"),
         ([0.5], "takes a bool mask or a list of whole numbers; got float64"),
         (1, "takes a bool mask or a list"),
     ],
