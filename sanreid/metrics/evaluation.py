@@ -22,7 +22,7 @@ from sanreid.metrics.checks import as_array, check_unmasked
 from sanreid.metrics.labels import Labels
 from sanreid.metrics.ranking import SingleShot, match_ranks
 from sanreid.metrics.report import EvaluationReport
-from sanreid.metrics.vectors import identical_rows, unit_rows_of_both
+from sanreid.metrics.vectors import identical_rows, keep_rows, unit_rows_of_both
 from sanreid.utils.arguments import as_count, as_seed, check_choice
 
 __all__ = ["evaluate", "evaluate_distances"]
@@ -92,7 +92,7 @@ def evaluate(
     shape = (len(queries), len(gallery))
     labels = Labels(query_pids, query_camids, gallery_pids, gallery_camids, shape)
     if labels.ranked is not None:
-        gallery = gallery[labels.ranked]
+        gallery = keep_rows(gallery, labels.ranked)
     np.negative(queries, out=queries)  # then a product is a distance: smaller is nearer
     repeats, firsts = identical_rows(gallery)
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.errors import InputError
 from sanreid.metrics.checks import as_array, check_unmasked
 
-__all__ = ["identical_rows", "unit_rows", "unit_rows_of_both"]
+__all__ = ["identical_rows", "keep_rows", "unit_rows", "unit_rows_of_both"]
 
 _ROWS_AT_A_TIME = 4096  # keeps the float64 temporaries small
 
@@ -69,6 +69,19 @@ def unit_rows(embeddings: ArrayLike, name: str, *, least: int = 1) -> NDArray[np
         np.divide(part, norms[:, None], out=out, casting="same_kind")
         out += 0.0  # -0.0 becomes 0.0: equal numbers get equal bits
     return unit
+
+
+def keep_rows(rows: NDArray[np.float32], kept: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Move some rows to the front of their own array, and return that part of it.
+
+    Args:
+        rows: (N, D), changed.
+        kept: (M,) indices, rising.
+    """
+    for start in range(0, len(kept), _ROWS_AT_A_TIME):
+        part = kept[start : start + _ROWS_AT_A_TIME]
+        rows[start : start + len(part)] = rows[part]  # from further back: kept[i] >= i
+    return rows[: len(kept)]
 
 
 def identical_rows(rows: NDArray[np.float32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

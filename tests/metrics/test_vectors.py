@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from sanreid.errors import InputError
-from sanreid.metrics import evaluate_distances
-from sanreid.metrics.vectors import identical_rows, unit_rows
+from sanreid.metrics import evaluate, evaluate_distances, vectors
+from sanreid.metrics.vectors import identical_rows, keep_rows, unit_rows
 
 
 def test_negative_zeros_become_zeros():
@@ -38,3 +40,27 @@ def test_what_stands_behind_a_mask_is_not_counted():
     with pytest.raises(InputError, match="distances hold masked numbers"):
         evaluate_distances(masked, [1], [0], [1, 2], [1, 1])
     assert unit_rows(np.ma.array([[0.0, 2.0]]), "rows").tolist() == [[0, 1]]
+
+
+def test_kept_rows_move_to_the_front(monkeypatch):
+    monkeypatch.setattr(vectors, "_ROWS_AT_A_TIME", 3)
+    rows = np.arange(20, dtype=np.float32).reshape(10, 2)
+    kept = np.array([0, 2, 3, 6, 7, 8, 9])
+    wanted = rows[kept]
+    moved = keep_rows(rows, kept)
+    assert moved.tolist() == wanted.tolist()
+    assert np.shares_memory(moved, rows)
+    assert len(keep_rows(rows, kept[:0])) == 0
+
+
+def test_a_gallery_with_junk_is_copied_once():
+    gallery = np.random.default_rng(0).standard_normal((20_000, 64)).astype(np.float32)
+    pids = np.arange(len(gallery)) % 100
+    pids[::3] = -1
+    labels = [1, 2], [0, 0], gallery, pids, np.ones(len(gallery), int)
+    evaluate(gallery[:2], *labels)  # what is loaded once does not count
+    tracemalloc.start()
+    evaluate(gallery[:2], *labels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.6 * gallery.nbytes
