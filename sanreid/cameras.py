@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from sanreid.datasets.cameras import NO_CAMID, as_camids, named, read_names
 from sanreid.errors import InputError
 from sanreid.metrics.vectors import unit_rows
-from sanreid.utils.arguments import as_fraction
+from sanreid.utils.arguments import as_count, as_fraction
 from sanreid.utils.vectors import normalize_rows
 
 __all__ = ["CameraNormalizer", "checked_camids"]
@@ -205,12 +205,13 @@ class CameraNormalizer:
         """Read what :meth:`to_dict` returned.
 
         Raises:
-            InputError: A field is missing, or they do not fit together.
+            InputError: A field is missing or wrong, or they do not fit together.
         """
         try:
             known, names = read_names(fields["camids"])
             camids = as_camids(known, len(known), optional=False)
-            counts = np.array(fields["counts"], dtype=np.int64)
+            given = [as_count(count, "counts", least=0) for count in fields["counts"]]
+            counts = np.array(given, dtype=np.int64)
             means = np.array(fields["means"], dtype=np.float32)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise InputError(f"This is no camera normaliser: {error!r}.") from error
@@ -235,6 +236,11 @@ class CameraNormalizer:
     def with_names(self, names: Mapping[int, str]) -> CameraNormalizer:
         """Return the same with names of cameras, by the numbers that stand for them."""
         return CameraNormalizer(self.camids, self.means, self._counts, self.shrinkage, names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how copies and pickles are made: by the constructor, which locks the arrays."""
+        parts = self.camids, self.means, self._counts, self.shrinkage, self.names
+        return CameraNormalizer, parts
 
     def __repr__(self) -> str:
         return f"CameraNormalizer({len(self.camids)} cameras, {int(self._counts.sum())} crops)"

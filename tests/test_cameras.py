@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -192,6 +194,20 @@ def test_json_keeps_every_bit():
     assert repr(again) == "CameraNormalizer(3 cameras, 33 crops)"
 
 
+@pytest.mark.parametrize(
+    "again", [copy.copy, copy.deepcopy, lambda n: pickle.loads(pickle.dumps(n))]
+)
+def test_copies_are_the_same_and_cannot_be_written_to(again):
+    embeddings, _, camids = crowd(8, [10, 11])
+    names = np.array(["hall", 4], dtype=object)[camids - 3]
+    normalizer = CameraNormalizer.fit(embeddings, names, shrinkage=0.5)
+    copied = again(normalizer)
+    assert copied.to_dict() == normalizer.to_dict()
+    for array in (copied.camids, copied.means):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 0
+
+
 def test_cameras_of_any_numbers_come_back():
     camids = np.repeat([-(2**62) - 5, 2**63 - 1], 4)
     fitted = CameraNormalizer.fit(np.random.default_rng(0).normal(size=(8, 4)), camids)
@@ -218,6 +234,9 @@ def test_cameras_may_have_names():
         lambda fields: fields.update(camids=[4, 3]),
         lambda fields: fields.update(camids="yard"),
         lambda fields: fields.update(counts=[1]),
+        lambda fields: fields.update(counts=[1.5, 2]),
+        lambda fields: fields.update(counts=[-1, 2]),
+        lambda fields: fields.update(counts=7),
         lambda fields: fields.update(means=[[0.1], [0.1]]),
         lambda fields: fields.update(means=[[2.0], [0.1], [0.1]]),
         lambda fields: fields.update(means=[[float("nan")], [0.1], [0.1]]),
