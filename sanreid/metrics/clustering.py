@@ -144,6 +144,8 @@ def _checked_labels(labels: ArrayLike) -> NDArray[np.int64]:
     """(N,) from 0, or -1: numbers are replaced by their ranks, so that any size will do."""
     values = as_array(labels, "labels")
     check_unmasked(values, "labels")
+    if values.shape == (0,):
+        values = np.zeros(0, dtype=np.int64)  # NumPy takes [] for floats
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise InputError(
             f"labels are whole numbers, one per crop; got shape {values.shape} of {values.dtype}."

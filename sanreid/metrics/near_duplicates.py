@@ -43,8 +43,8 @@ def group_near_duplicates(
         (N,) int64 groups from 0, numbered by their first crop.
 
     Raises:
-        InputError: Not one pid, an int or a str, per picture, a picture with NaN, or a similarity
-            out of range.
+        InputError: Not one pid, an int or a str, per picture, a picture with NaN or without
+            numbers, or a similarity out of range.
 
     >>> pictures = [[0, 1, 2], [0, 1, 2.1], [2, 1, 0], [0, 1, 2]]
     >>> group_near_duplicates(pictures, ["anna", "anna", "anna", "bert"])
@@ -52,9 +52,10 @@ def group_near_duplicates(
     """
     min_similarity = as_fraction(min_similarity, "min_similarity")
     rows = as_array(pictures, "pictures")
-    if rows.ndim < 2 or rows.dtype.kind not in "fiu":
+    if rows.ndim < 2 or rows.dtype.kind not in "fiu" or (len(rows) and not rows.size):
         raise InputError(
-            f"pictures are an array (N, ...) of numbers; got shape {rows.shape} of {rows.dtype}."
+            "pictures are an array (N, ...) of numbers, at least one in each; "
+            f"got shape {rows.shape} of {rows.dtype}."
         )
     people: dict[int | str, list[int]] = {}
     for row, pid in enumerate(as_pids(pids, len(rows), "pids").tolist()):

@@ -77,6 +77,7 @@ def test_own_frames_are_left_out_of_a_measurement():
         ([[np.nan, 1]], [1], 0.9),
         ([[1, 2]], [1], 1.5),
         ([[1, 2]], [None], 0.9),
+        (np.zeros((2, 0)), [1, 2], 0.9),
     ],
 )
 def test_wrong_input(pictures, pids, similarity):
