@@ -41,7 +41,7 @@ folder is both. --split says how:
   both              cross-camera and market1501
 """
 _THUMBNAIL = (16, 8)  # (height, width) by which near duplicates are found
-_FILTERS = "pids, separated by white space"
+_FILTERS = "numbers or names of people, one per line"
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -134,7 +134,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.without_cameras and args.camera_norm:
         args.usage_error("--camera-norm needs the cameras that --without-cameras does without")
     folders = args.folder or [args.query, args.gallery]
-    sets = [_kept(crops, args) for crops in _read_all(folders, args)]
+    sets = _kept(_read_all(folders, args), args)
     pids = _comparable(sets, args.shared_pids if args.folder else "same")
     encoder = load_encoder(args)
     parts = [_embed(encoder, *part, args) for part in zip(sets, pids, strict=True)]
@@ -160,21 +160,21 @@ def _read_all(folders: list[Path], args: argparse.Namespace) -> list[CropSet]:
     return [read_crops(folder, names=args.names) for folder in folders]
 
 
-def _kept(crops: CropSet, args: argparse.Namespace) -> CropSet:
+def _kept(sets: list[CropSet], args: argparse.Namespace) -> list[CropSet]:
     """Apply ``--pids`` and ``--pids-exclude``."""
-    from sanreid.datasets.listed import are_listed
+    import numpy as np
 
+    from sanreid.datasets.listed import listed_in
+
+    masks = [np.ones(len(crops), dtype=np.bool_) for crops in sets]
     for file, keep in ((args.pids, True), (args.pids_exclude, False)):
-        if file is None:
-            continue
-        try:
-            words = file.read_text(encoding="utf-8").split()
-        except UnicodeDecodeError:
-            raise InputError(f"{file} is not a text of {_FILTERS}.") from None
-        crops = crops.select(are_listed(crops, words) == keep)
-        if not len(crops):
-            raise DatasetError(f"No crop is left of {crops.name} after {file} was applied.")
-    return crops
+        if file is not None:
+            listed = listed_in(file, sets)
+            masks = [mask & (one == keep) for mask, one in zip(masks, listed, strict=True)]
+    for crops, mask in zip(sets, masks, strict=True):
+        if not mask.any():
+            raise DatasetError(f"--pids and --pids-exclude leave no crop of {crops.name}.")
+    return [crops.select(mask) for crops, mask in zip(sets, masks, strict=True)]
 
 
 def _comparable(sets: list[CropSet], shared: str | None) -> list[NDArray[np.int64]]:

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sanreid.datasets.crops import CropSet
 from sanreid.datasets.people import JUNK, NUMBER
+from sanreid.errors import DatasetError
 
-__all__ = ["are_listed"]
+__all__ = ["are_listed", "listed_in"]
+
+
+def listed_in(file: str | Path, sets: Sequence[CropSet]) -> list[NDArray[np.bool_]]:
+    """Return which crops show the people whom a file lists, one number or name per line.
+
+    Empty lines, and white space around a line, do not count.
+
+    Args:
+        file: A text in UTF-8, with or without a byte order mark.
+        sets: The crops.
+
+    Returns:
+        For each set of N crops (N,) bool, see :func:`are_listed`.
+
+    Raises:
+        DatasetError: The file cannot be read, has names where all people are numbers, or lists
+            nobody of the sets.
+    """
+    try:
+        with Path(file).open(encoding="utf-8-sig") as lines:
+            words = {line.strip() for line in lines} - {""}
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{file} cannot be read as a list of people: {error}") from error
+    others = [word for word in words if not NUMBER.fullmatch(word)]
+    if others and not any(crops.labels for crops in sets):
+        raise DatasetError(
+            f"{file} cannot be read as a list of people, one number per line; it has "
+            f"{min(others)!r}."
+        )
+    masks = [are_listed(crops, words) for crops in sets]
+    if not any(mask.any() for mask in masks):
+        raise DatasetError(
+            f"Nobody in {', '.join(crops.name for crops in sets)} is listed in {file}: is it the "
+            "list of another data set?"
+        )
+    return masks
 
 
 def are_listed(crops: CropSet, words: Collection[str]) -> NDArray[np.bool_]:

@@ -139,14 +139,18 @@ def test_pids_choose_people(run_json, run, tiny, people, tmp_path):
     (tmp_path / "none.txt").write_text("77")
     status, _, err = run(*evaluate, "--pids", tmp_path / "none.txt")
     assert status == 1
-    assert "No crop is left of crops" in err
+    assert "Nobody in crops is listed in" in err
     status, _, err = run(*evaluate, "--pids", tmp_path / "missing.txt")
     assert status == 1
-    assert "missing.txt: No such file" in err
+    assert "missing.txt cannot be read as a list of people" in err
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     status, _, err = run(*evaluate, "--pids", tmp_path / "binary")
     assert status == 1
-    assert "binary is not a text of pids" in err
+    assert "binary cannot be read as a list of people" in err
+    (tmp_path / "all.txt").write_text("1\n2\n3\n4\n")
+    status, _, err = run(*evaluate, "--pids-exclude", tmp_path / "all.txt")
+    assert status == 1
+    assert "leave no crop of crops" in err
 
 
 def test_several_folders_and_numbers_used_in_both(run, run_json, tiny, people, tmp_path):

@@ -11,9 +11,9 @@ import pytest
 
 from sanreid import evaluate
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_csv, read_folders
-from sanreid.datasets.listed import are_listed
+from sanreid.datasets.listed import are_listed, listed_in
 from sanreid.datasets.people import PersonNumbers, number_people, people_of
-from sanreid.errors import InputError
+from sanreid.errors import DatasetError, InputError
 from tests.datasets.replicas import write
 
 HUGE = "20240101120000123456"  # a time: too large for 64 bits
@@ -180,3 +180,24 @@ def test_a_number_of_a_list_is_somebodys_name_before_it_is_a_count(
     crops = read_crops(write(tmp_path, *(f"{n}/c1.jpg" for n in folders)), names="folders")
     kept = crops.select(are_listed(crops, words))
     assert {path.parent.name for path in kept.paths} == wanted
+
+
+def test_a_list_is_read_by_line_whoever_wrote_it(tmp_path):
+    crops = named("a", "anna", "anna b", "carl")
+    file = tmp_path / "held-out.txt"
+    for text in ("\ufeffanna\r\n\r\n  anna b \r\n", "anna b\nanna"):
+        file.write_bytes(text.encode())
+        (listed,) = listed_in(file, [crops])
+        assert listed.tolist() == [True, True, False]
+
+
+def test_a_list_of_nobody_is_refused(tmp_path):
+    file = tmp_path / "held-out.txt"
+    file.write_text("dora\n")
+    with pytest.raises(DatasetError, match="Nobody in a, b is listed in"):
+        listed_in(file, [named("a", "anna"), named("b", "bert")])
+    with pytest.raises(DatasetError, match="one number per line; it has 'dora'"):
+        listed_in(file, [CropSet("a", [Path("1.jpg")], [1], [1])])
+    file.write_text("anna\n")
+    masks = listed_in(file, [named("a", "anna"), named("b", "bert")])
+    assert [mask.tolist() for mask in masks] == [[True], [False]]

@@ -8,12 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sanreid.datasets import CropSet, merge_crops, read_crops, read_csv, read_split
 from sanreid.datasets.combining import number_together
-from sanreid.datasets.listed import are_listed
-from sanreid.datasets.people import NUMBER
+from sanreid.datasets.listed import listed_in
 from sanreid.errors import DatasetError
 from sanreid.train.config import SourceConfig
 from sanreid.utils.arguments import first_repeated
@@ -35,7 +33,8 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
         keep_ignored: Keep junk and distractors, as for a gallery.
 
     Raises:
-        DatasetError: The folder, or a file of identities, is missing or leaves no crop.
+        DatasetError: The folder, or a file of identities, is missing, lists nobody or leaves no
+            crop.
     """
     if source.dataset:
         every = read_split(source.dataset, source.folder, source.split, source.options)
@@ -46,16 +45,12 @@ def read_source(source: SourceConfig, *, keep_ignored: bool = False) -> CropSet:
     if source.name:  # for display only: the keys, and so the textures, do not depend on it
         every = replace(every, name=source.name)
     crops = every if keep_ignored else every.without_ignored()
+    kept = np.ones(len(crops), dtype=np.bool_)
     if source.exclude_pids:
-        listed = _listed(crops, source.exclude_pids)
-        if not listed.any():
-            raise DatasetError(
-                f"Nobody in {source.folder} is listed in {source.exclude_pids}, so nobody would "
-                "be excluded: is it the list of another data set?"
-            )
-        crops = crops.select(~listed)
+        kept &= ~listed_in(source.exclude_pids, [crops])[0]
     if source.only_pids:
-        crops = crops.select(_listed(crops, source.only_pids))
+        kept &= listed_in(source.only_pids, [crops])[0]
+    crops = crops.select(kept)
     if source.one_camera:
         crops = replace(crops, camids=np.zeros_like(crops.camids))
     if source.max_identities:
@@ -163,19 +158,3 @@ def data_digest(crops: CropSet) -> str:
     for key, pid, camid in rows:
         digest.update(f"{key} {pid} {camid}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
-
-
-def _listed(crops: CropSet, path: str) -> NDArray[np.bool_]:
-    """Return which crops show people of a list, by number or, if people have names, by name."""
-    try:
-        lines = {line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()}
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read as a list of identities: {error}") from error
-    lines.discard("")
-    others = [line for line in lines if not NUMBER.fullmatch(line)]
-    if others and not crops.labels:
-        raise DatasetError(
-            f"{path} cannot be read as a list of identities, one number per line; it has "
-            f"{min(others)!r}."
-        )
-    return are_listed(crops, lines)
