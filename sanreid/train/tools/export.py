@@ -11,16 +11,18 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sanreid.errors import InputError
+from sanreid.errors import InputError, TrainingError
 from sanreid.train.checkpoint import encoder_state, load_run, network_state
-from sanreid.train.config import TrainConfig
+from sanreid.train.config import TeacherConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.loop.provenance import MANIFEST_ROW
 from sanreid.train.networks.embedding_map import with_map
 from sanreid.train.networks.san import build_san_pg
+from sanreid.train.teacher.models import open_teacher
 from sanreid.train.textures.generator import save_generator
 from sanreid.train.tools.manifest_row import manifest_row, trained_with
 from sanreid.utils.files import atomic_write_text, sha256_of
+from sanreid.utils.paths import as_path
 from sanreid.weights.lookup import locate
 from sanreid.weights.manifest import WeightsEntry
 from sanreid.weights.storage import save_directory
@@ -53,9 +55,11 @@ def export_run(
     Raises:
         ConfigError: ``input_size`` is out of range.
         InputError: ``input_size`` is given for a texture generator, whose size is the run's.
-        TrainingError: There is no such checkpoint.
+        TrainingError: There is no such checkpoint, or ``init.weights`` of a map is another
+            encoder by now.
         WeightsError: ``out`` cannot be written, or the weights hold NaN.
     """
+    run, out = as_path(run, "the folder of a run"), as_path(out, "a directory to write")
     config, state = load_run(run, which=which)
     if config.is_san_pg:
         if input_size is not None:
@@ -63,7 +67,7 @@ def export_run(
         return _export_generator(out, config, state, half=half)
     learned = encoder_state(state)
     if config.clusters.learn == "map":
-        learned = with_map(_first_weights(config), learned["head.weight"])
+        learned = with_map(_first_weights(config, state), learned["head.weight"])
     tensors = {
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in learned.items()
@@ -82,10 +86,17 @@ def export_run(
     return out
 
 
-def _first_weights(config: TrainConfig) -> dict[str, Tensor]:
+def _first_weights(config: TrainConfig, state: Mapping[str, Any]) -> dict[str, Tensor]:
     """Return the encoder that a map was learned on, in float32."""
-    state = load_file(locate(config.init.weights).path)
-    return {key: x.float() if x.is_floating_point() else x for key, x in state.items()}
+    source = config.init.weights
+    digest = open_teacher(TeacherConfig(weights=source)).digest
+    if digest != state["data_digest"].split()[-1]:  # MapBatches ends it with the encoder's
+        raise TrainingError(
+            f"The map of this run was learned on the embeddings of {source}, which is another "
+            "encoder now: put back the one it was, or start another run."
+        )
+    tensors = load_file(locate(source).path)
+    return {key: x.float() if x.is_floating_point() else x for key, x in tensors.items()}
 
 
 def _export_generator(
