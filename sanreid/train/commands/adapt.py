@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sanreid.errors import DatasetError
-from sanreid.train.commands.options import Commands, common, overrides, say
+from sanreid.train.commands.options import (
+    Commands,
+    common,
+    overrides,
+    refuse_several_processes,
+    say,
+)
+from sanreid.utils.paths import as_path
 
 if TYPE_CHECKING:
     from sanreid.train.loop.engine import Outcome
@@ -87,8 +94,10 @@ def _run(args: argparse.Namespace) -> int:
         args.usage_error("--size needs --network")
     if args.tracklets and args.names is None and args.crops.suffix.lower() != ".csv":
         args.usage_error("--tracklets needs --names, which tells the tracklets, or a .csv table")
+    refuse_several_processes("adapt")
     preset = "adapt-network" if args.network else "adapt"
     config = load_config(preset, [*_settings(args), *args.overrides])
+    run = as_path(config.run.output)
     runtime.prepare_process(config.run)
     with sigterm_interrupts():
         try:
@@ -99,9 +108,9 @@ def _run(args: argparse.Namespace) -> int:
             raise
     outcome = engine.run()
     if outcome.stopped_by is not None:
-        say(f"{args.output}: stopped after {outcome.step} steps; continue with --resume")
+        say(f"{run}: stopped after {outcome.step} steps; continue with --resume")
         return 128 + outcome.stopped_by
-    out = export_run(Path(config.run.output), args.output / "weights", which="last")
+    out = export_run(run, run / "weights", which="last")
     _report(outcome)
     say(
         f"{out}: load it with sanreid.SANEncoder.from_pretrained({str(out)!r}), and embed the "
@@ -117,7 +126,7 @@ def _settings(args: argparse.Namespace) -> list[str]:
     given = Path(args.weights)
     found = locate(given if given.is_dir() else args.weights)
     is_released = not given.exists() and found.entry is not None and "/" not in args.weights
-    start = args.weights if is_released else str(found.path.parent)
+    start = args.weights if is_released else str(found.path.parent.resolve())
     crops = {"folder": str(args.crops), "terms": args.terms}
     settings: dict[str, Any] = {
         "run.output": str(args.output),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from sanreid.train.commands.options import Commands, common, overrides, say
+from sanreid.train.commands.options import (
+    Commands,
+    common,
+    overrides,
+    refuse_several_processes,
+    say,
+)
 from sanreid.train.config.loader import load_config
 
 __all__ = ["add_to"]
@@ -24,6 +30,7 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.train import runtime  # noqa: PLC0415 - keeps --help fast
     from sanreid.train.tools.find_lr import find_lr  # noqa: PLC0415 - as above
 
+    refuse_several_processes("find-lr")
     config = load_config(args.config, args.overrides)
     runtime.prepare_process(config.run)
     found = find_lr(config, steps=args.steps)

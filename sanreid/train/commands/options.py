@@ -7,7 +7,17 @@ import sys
 from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["Commands", "common", "overrides", "say", "which_checkpoint"]
+from sanreid.errors import ConfigError
+from sanreid.train.launcher import launched
+
+__all__ = [
+    "Commands",
+    "common",
+    "overrides",
+    "refuse_several_processes",
+    "say",
+    "which_checkpoint",
+]
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no public name
 
@@ -37,6 +47,15 @@ def which_checkpoint() -> argparse.ArgumentParser:
         "--which", choices=("best", "last"), default="best", help="the checkpoint (default best)"
     )
     return parser
+
+
+def refuse_several_processes(command: str) -> None:
+    """Raise ConfigError if this is one of several processes, which would do the same work each."""
+    count = launched().world_size
+    if count > 1:
+        raise ConfigError(
+            f"{command} takes one process, but {count} were started: leave out torchrun or srun."
+        )
 
 
 def say(text: str) -> None:

@@ -24,6 +24,9 @@ from tests.train.conftest import paint_people
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+START = EncoderConfig(backbone=THIN, head="bnneck", embedding_dim=16, input_size=(96, 48))
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Crops without labels, one folder for each camera, and an encoder that never saw them."""
@@ -32,11 +35,10 @@ def site(tmp_path_factory):
         home = root / "crops" / file.name.split("_")[0].replace("c", "cam")
         home.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, home / f"{n:04d}.png")
-    config = EncoderConfig(backbone=THIN, head="bnneck", embedding_dim=16, input_size=(96, 48))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        state = build_sa_enc(config).state_dict()
-    save_directory(root / "start", state_dict=state, config=config)
+        state = build_sa_enc(START).state_dict()
+    save_directory(root / "start", state_dict=state, config=START)
     return root
 
 
@@ -199,3 +201,38 @@ def test_a_map_is_of_the_encoder_as_it_is(site, tmp_path, capsys):
     assert "[encoder] must be" in capsys.readouterr().err
     assert adapt(site, tmp_path / "run", "--set", "init.decoder=x") == 1
     assert "leave out run.sizes and init.decoder" in capsys.readouterr().err
+
+
+def test_a_directory_that_is_called_like_released_weights(site, tmp_path, monkeypatch):
+    shutil.copytree(site / "start", tmp_path / "san-r50")
+    monkeypatch.chdir(tmp_path)
+    assert adapt(site, tmp_path / "run", "--weights", "./san-r50") == 0
+    kept = load_checkpoint(tmp_path / "run" / "last.ckpt")["config"]["init"]["weights"]
+    assert kept == str((tmp_path / "san-r50").resolve())
+
+
+def test_a_map_is_not_laid_on_another_encoder(site, tmp_path, capsys):
+    shutil.copytree(site / "start", tmp_path / "start")
+    start = ("--weights", str(tmp_path / "start"))
+    assert adapt(site, tmp_path / "run", *start) == 0
+    shutil.rmtree(tmp_path / "start")
+    save_directory(tmp_path / "start", state_dict=build_sa_enc(START).state_dict(), config=START)
+    export = ["export", str(tmp_path / "run"), str(tmp_path / "out"), "--which", "last", "--quiet"]
+    assert main(export) == 1
+    assert "is another encoder now" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_in_the_home_folder(site, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert adapt(site, "~/run") == 0
+    assert (tmp_path / "run" / "weights" / "model.safetensors").is_file()
+
+
+def test_several_processes_are_refused_before_they_begin(site, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert adapt(site, tmp_path / "run") == 1
+    assert "adapt takes one process, but 2 were started" in capsys.readouterr().err
+    assert main(["find-lr", "cpu-minutes", "--quiet"]) == 1
+    assert "find-lr takes one process" in capsys.readouterr().err
