@@ -102,7 +102,7 @@ def _read(path: Path, *, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path.resolve() in seen:
         raise ConfigError(f"{path}: 'extends' leads back to the same file.")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
     parent = values.pop("extends", None)
@@ -141,16 +141,18 @@ def _apply(values: dict[str, Any], override: str) -> None:
 
 
 def _step(node: Any, name: str, override: str) -> Any:  # noqa: ANN401 - a tree of TOML values
-    if isinstance(node, list):
-        return node[_list_index(node, name, override)]
-    child = node.setdefault(name, {})
+    child = (
+        node[_list_index(node, name, override)]
+        if isinstance(node, list)
+        else node.setdefault(name, {})
+    )
     if not isinstance(child, dict | list):
         raise ConfigError(f"--set {override}: {name!r} is a value, not a table.")
     return child
 
 
 def _list_index(items: list[Any], name: str, override: str) -> int:
-    if not name.isdigit() or int(name) >= len(items):
+    if not name.isdecimal() or int(name) >= len(items):
         raise ConfigError(
             f"--set {override}: {name!r} is not an index in a list of {len(items)} (from 0)."
         )

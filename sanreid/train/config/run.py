@@ -102,6 +102,7 @@ class RunConfig:
         for name in ("max_steps", "threads", "checkpoint_every_s", "pictures_every", "seed"):
             value = getattr(self, name)
             require(value >= 0, f"run.{name} must be at least 0; got {value}.")
+        require(self.seed < 2**63, f"run.seed must be below 2^63; got {self.seed}.")
         ends = [step.until_epoch for step in self.sizes]
         require(ends == sorted(set(ends)), f"run.sizes: until_epoch must increase; got {ends}.")
 

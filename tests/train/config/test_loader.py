@@ -52,6 +52,10 @@ def test_plain_values_and_back(tmp_path):
     assert config_from_dict(config_to_dict(config)) == config
 
 
+def test_a_file_with_a_byte_order_mark(tmp_path):
+    assert load_config(write(tmp_path, f"\ufeff{SOURCE}")) == load_config(write(tmp_path, SOURCE))
+
+
 def test_overrides_are_typed_and_reach_into_lists(tmp_path):
     config = load_config(
         write(tmp_path, SOURCE),
@@ -142,6 +146,9 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
         ("run=3", "run must be a table"),
         ("data.sources.1.folder=x", "not an index in a list of 1"),
         ("data.sources.0.folder.x=1", "is a value, not a table"),
+        ("encoder.input_size.0.x=1", "'0' is a value, not a table"),
+        ("data.sources.².folder=x", "not an index in a list of 1"),
+        ("run.seed=123456789012345678901234", r"run.seed must be below 2\^63; got 1234"),
         ("run.epochs", "key=value"),
         ('init.freeze=["layer1"]', "in order"),
         ("data.k=1", "data.k must be at least 2"),
@@ -160,7 +167,7 @@ def test_variables_are_expanded_after_overrides(tmp_path, monkeypatch):
 )
 def test_wrong_settings_name_the_key(tmp_path, setting, message):
     with pytest.raises(ConfigError, match=message):
-        load_config(write(tmp_path, SOURCE), [setting])
+        load_config(write(tmp_path, f"encoder.input_size = [64, 32]\n{SOURCE}"), [setting])
 
 
 def test_nothing_to_minimise(tmp_path):
