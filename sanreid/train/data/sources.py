@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +102,10 @@ def joined_for_training(sets: Sequence[CropSet], *, people: Sequence[str] = ()) 
     Raises:
         DatasetError: A crop is in two of the sources.
     """
-    twice = first_repeated(path for crops in sets for path in crops.paths)
+    folder_of = cache(os.path.realpath)
+    twice = first_repeated(
+        Path(folder_of(path.parent), path.name) for crops in sets for path in crops.paths
+    )
     if twice is not None:
         raise DatasetError(
             f"{twice} is in two of data.sources: its people would count as different ones. "

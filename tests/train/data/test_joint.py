@@ -244,8 +244,12 @@ def test_textures_follow_the_folder_and_not_what_the_source_is_called(
     plain = {"folder": str(people), "names": "folders"}
     both = tiny_run(data={"sources": [plain, {**plain, "folder": str(twin)}], "p": 4, "k": 2})
     assert CropBatches(both, CPU).num_classes == 8 + 6
-    with pytest.raises(DatasetError, match="in two of data.sources"):
-        CropBatches(tiny_run(data={"sources": [plain, plain], "p": 4, "k": 2}), CPU)
+    again = tmp_path / "again"
+    again.symlink_to(people)
+    for folder in (people, f"{people}/../{people.name}", again):
+        once_more = {**plain, "folder": str(folder)}
+        with pytest.raises(DatasetError, match="in two of data.sources"):
+            CropBatches(tiny_run(data={"sources": [plain, once_more], "p": 4, "k": 2}), CPU)
 
 
 @pytest.mark.parametrize(
