@@ -58,7 +58,8 @@ class Journal:
         if not enabled:
             return
         if tensorboard:
-            self._board = _summary_writer(folder / "tensorboard", purge_step=resume_step)
+            later = None if resume_step is None else resume_step + 1
+            self._board = _summary_writer(folder / "tensorboard", purge_step=later)
         path = folder / "log.jsonl"
         kept = [] if resume_step is None or not path.is_file() else read_journal(path)
         last = resume_step or 0

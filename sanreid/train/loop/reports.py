@@ -60,11 +60,11 @@ def ending(folder: Path, progress: Progress, stopped_by: int | None, *, pairs: s
         command = f"python -m sanreid.train pit judge {pairs} --weights {folder}"
     if stopped_by is not None:
         return f"saved in {folder}; next: the same command with --resume"
-    if not (folder / "best.ckpt").is_file():  # nothing was measured
-        command = f"python -m sanreid.train export {folder} OUT --which last"
-        return f"saved in {folder}; next: {command}"
     curves = write_curves(folder)
     shown = "" if curves is None else f", curves in {curves.name}"
+    if not (folder / "best.ckpt").is_file():  # nothing was measured
+        command = f"python -m sanreid.train export {folder} OUT --which last"
+        return f"saved in {folder}{shown}; next: {command}"
     best = f"epoch {progress.best_epoch}" if progress.best_epoch else "the last evaluation"
     return (
         f"saved in {folder} (best: {best}{shown}); next: {command}, or "

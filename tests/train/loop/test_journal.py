@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 
 import pytest
 import torch
@@ -26,6 +27,21 @@ def test_the_log_drops_what_will_happen_again_and_a_line_cut_short(tmp_path):
     fresh.close()
     assert read_journal(path) == []
     Journal(tmp_path / "nowhere", resume_step=None, tensorboard=False, enabled=False).close()
+
+
+def test_tensorboard_keeps_the_points_of_the_step_that_is_resumed_from(tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for resume_step, steps in ((None, (1, 2, 3)), (2, (3,))):
+        journal = Journal(tmp_path, resume_step=resume_step, tensorboard=True)
+        for step in steps:
+            journal.write("train", step, {"total": 1.0})
+        journal.close()
+        time.sleep(1.1 * (resume_step is None))  # files are told apart by the second
+    board = EventAccumulator(str(tmp_path / "tensorboard"))
+    board.Reload()
+    assert [point.step for point in board.Scalars("train/total")] == [1, 2, 3]
 
 
 def test_tensorboard_is_an_extra(tmp_path, monkeypatch):

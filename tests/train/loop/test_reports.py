@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def test_the_end_says_where_the_weights_are_and_what_is_next(tmp_path):
     assert stopped == f"saved in {tmp_path}; next: the same command with --resume"
     unmeasured = ending(tmp_path, Progress(), None)
     assert unmeasured.endswith(f"next: python -m sanreid.train export {tmp_path} OUT --which last")
+    if find_spec("matplotlib"):
+        assert unmeasured.startswith(f"saved in {tmp_path}, curves in curves.png")
     (tmp_path / "best.ckpt").touch()
     best = ending(tmp_path, replace(Progress(), best_epoch=3), None)
     assert best.startswith(f"saved in {tmp_path} (best: epoch 3")
