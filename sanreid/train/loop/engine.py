@@ -380,7 +380,8 @@ class Engine:
                 f"textures, the rendered pairs or the encoder {embeds} are others; check these, "
                 "or start another run."
             )
-        self.batches.training_data = state["training_data"]
+        own = self.batches.training_data  # as the sources are called now
+        self.batches.training_data = own + state["training_data"][len(own) :]
         if self.clusters is not None:
             self.clusters.load_state_dict(state["clusters"])
         self.learner.load_state_dict(state)

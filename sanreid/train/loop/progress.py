@@ -24,7 +24,7 @@ _FREE_KEYS = {
 _EMBEDDING = ("batch_size", "flip")  # of section evaluation
 _PATHS = {"data": ("atlas",), "init": ("weights", "decoder"), "pit": ("folder",)}
 _PATHS_IN_SOURCE = ("folder", "exclude_pids", "only_pids", "textures")
-_FREE_IN_SOURCE = (*_PATHS_IN_SOURCE, "name", "terms")
+_TOLD_OF_SOURCE = ("name", "terms")  # not learned from
 _REQUIRED = ("config", "data_digest", "progress", "model", "optimizer", "scaler", "ema")
 
 
@@ -112,7 +112,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
             if key == "teacher":  # its path may differ; its digest is part of the crops'
                 was, now = ({**one, "weights": bool(one["weights"])} for one in (was, now))
             if key == "sources":
-                was, now = _without_paths(was), _without_paths(now)
+                was, now = _deciding(was), _deciding(now)
             if was != now:
                 found.append(f"{section}.{key} was {was!r}, is {now!r}")
     return sorted(found)
@@ -127,9 +127,13 @@ def _is_free(section: str, key: str, config: dict[str, Any]) -> bool:
     return key in _FREE_KEYS.get(section, ())
 
 
-def _without_paths(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables
-    """Keep of each source what decides which crops it has, but not where they are."""
+def _deciding(sources: Any) -> Any:  # noqa: ANN401 - a list of plain tables
+    """Keep of each source what decides which crops it has, not where or what they are called."""
     return [
-        {key: bool(value) if key in _FREE_IN_SOURCE else value for key, value in one.items()}
+        {
+            key: bool(value) if key in _PATHS_IN_SOURCE else value
+            for key, value in one.items()
+            if key not in _TOLD_OF_SOURCE
+        }
         for one in sources or []
     ]

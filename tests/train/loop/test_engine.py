@@ -274,6 +274,15 @@ def test_crops_may_move_before_a_resume_and_nothing_else_may_change(tiny_run):
     assert [one.split(" was")[0] for one in _differences(old, new)] == ["init.weights"]
 
 
+def test_terms_may_be_corrected_on_resume(tiny_run, people, tmp_path):
+    Engine(tiny_run(run={"max_steps": 1})).run()
+    source = {"folder": str(people), "names": "folders", "name": "shop", "terms": "our own"}
+    data = {"sources": [source], "p": 4, "k": 2}
+    Engine(tiny_run(data=data, run={"max_steps": 2}), resume=True).run()
+    (taught,) = load_checkpoint(tmp_path / "run" / "last.ckpt")["training_data"]
+    assert (taught["name"], taught["terms"]) == ("shop", "our own")
+
+
 def test_a_checkpoint_of_another_kind_is_not_resumed_from(tiny_run, tmp_path):
     config = tiny_run()
     (tmp_path / "run").mkdir()
