@@ -175,8 +175,8 @@ class Engine:
         )
 
     def _run(self) -> None:
-        config = self.config
-        if config.evaluation.at_start and self.progress.step == 0:
+        config, progress = self.config, self.progress
+        if config.evaluation.at_start and progress.step == 0 and progress.measured_step != 0:
             self._measure()
         while self.progress.epoch < config.run.epochs and not self._is_over():
             if self._is_due():  # a signal or a crash came between the epoch and its evaluation

@@ -217,6 +217,21 @@ def test_a_measurement_that_a_signal_cut_short_is_made_after_the_resume(
     assert measured == [(1, 0.5), (2, 0.5)]
 
 
+def test_a_measurement_at_the_start_is_made_once(tiny_run, tmp_path, monkeypatch):
+    config = tiny_run(run={"max_steps": 1}, evaluation={"at_start": True})
+    engine = Engine(config)
+
+    def measured_and_stopped(*_, **__):
+        engine.stop_request.signal = signal.SIGTERM
+        return {"others": {"mAP": 0.5}}
+
+    monkeypatch.setattr(engine_module, "figures", measured_and_stopped)
+    assert engine.run().stopped_by == signal.SIGTERM
+    Engine(config, resume=True).run()
+    rows = read_journal(tmp_path / "run" / "log.jsonl")
+    assert [row["step"] for row in rows if row["kind"] == "evaluation"] == [0, 1]
+
+
 def test_a_checkpoint_has_the_figures_of_its_own_weights_alone(tiny_run):
     engine = Engine(tiny_run(evaluation={"sets": []}))
     engine.progress.metrics = {"others": {"mAP": 0.5}}
