@@ -8,6 +8,7 @@ here is the identity.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -36,6 +37,8 @@ __all__ = [
     "with_precision",
     "world_size",
 ]
+
+_LONGEST_WAIT = timedelta(hours=6)  # of the others, while the main process evaluates
 
 
 def resolve_device(name: str) -> torch.device:
@@ -148,6 +151,7 @@ def join_group(device: torch.device) -> bool:
         init_method=launch.init_method,
         rank=launch.rank,
         world_size=launch.world_size,
+        timeout=_LONGEST_WAIT,
     )
     return True
 
