@@ -1,10 +1,10 @@
 """The engine: steps, checkpoints, measurements, and a clean stop.
 
-A run is a pure function of its configuration and its data: every batch depends only on its
-number, and a checkpoint holds the rest (weights, optimizer, average, position in the epoch). So a
-run that was interrupted, even by ``kill -9``, and resumed from its last checkpoint ends with the
-same weights as an uninterrupted one, on the CPU bit for bit (same machine, same number of
-threads).
+A run is a pure function of its configuration and its data: every batch, and what the network draws
+in its step, depends only on its number, and a checkpoint holds the rest (weights, optimizer,
+average, position in the epoch). So a run that was interrupted, even by ``kill -9``, and resumed
+from its last checkpoint ends with the same weights as an uninterrupted one, on the CPU bit for bit
+(same machine, same number of threads).
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.data.prefetch import Prefetcher
 from sanreid.train.evaluation.sets import EvaluationSet, load_sets
+from sanreid.train.loop.claim import claimed
+from sanreid.train.loop.draws import own_draws
 from sanreid.train.loop.journal import Journal, Stopwatch
 from sanreid.train.loop.learner import Learner
 from sanreid.train.loop.optimizer import learning_rate
@@ -146,8 +148,16 @@ class Engine:
         return min(self.total_steps, self.config.run.max_steps or self.total_steps)
 
     def run(self) -> Outcome:
-        """Train to the end, or until a signal; checkpoints are in the run's folder."""
+        """Train to the end, or until a signal; checkpoints are in the run's folder.
+
+        Raises:
+            TrainingError: Another run writes there; the loss or gradient is not finite.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        with claimed(self.folder, self.device):
+            return self._run_alone()
+
+    def _run_alone(self) -> Outcome:
         if runtime.is_main():
             describe(self.folder, self.config, self.batches, self.device,
                      {"commit": self.commit, "total_steps": self.total_steps})  # fmt: skip
@@ -257,13 +267,14 @@ class Engine:
             steps_per_epoch=self.steps_per_epoch,
             total_steps=self.total_steps,
         )
-        result = self.learner.step(
-            self._drawn(prefetcher, range(first, first + count)),
-            count,
-            lr=lr,
-            decoder_share=self._decoder_share(),
-            watch=self.watch,
-        )
+        with own_draws(self.config.run.seed, first, self.device):
+            result = self.learner.step(
+                self._drawn(prefetcher, range(first, first + count)),
+                count,
+                lr=lr,
+                decoder_share=self._decoder_share(),
+                watch=self.watch,
+            )
         progress.step += 1
         progress.position += count
         epoch = progress.epoch + progress.position / len(self.batches)

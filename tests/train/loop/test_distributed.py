@@ -7,15 +7,20 @@ import os
 import socket
 import subprocess
 import sys
+from datetime import timedelta
 
 import pytest
 import torch
 
+from sanreid.errors import TrainingError
 from sanreid.train import runtime
 from sanreid.train.__main__ import main
 from sanreid.train.checkpoint import load_checkpoint
+from sanreid.train.loop.claim import claimed
 from sanreid.train.loop.journal import read_journal
 from tests.train.loop.test_engine import write_toml
+
+CPU = torch.device("cpu")
 
 # Run in each process; with WORLD_SIZE=1 it is the reference. Crops 0 to 3 are pid 0 and 1, so
 # the hardest negatives of one process's crops lie in the other's.
@@ -200,6 +205,28 @@ def test_a_group_that_is_there_is_used_and_left_as_it_is(tmp_path, monkeypatch):
     finally:
         runtime.leave_group()
     assert not dist.is_initialized()
+
+
+def test_the_others_wait_for_hours_while_one_evaluates(monkeypatch):
+    given = {}
+    monkeypatch.setattr(
+        torch.distributed, "init_process_group", lambda *_, **options: given.update(options)
+    )
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert runtime.join_group(torch.device("cpu"))
+    assert given["timeout"] >= timedelta(hours=2)
+
+
+def test_a_run_that_the_main_process_cannot_claim_ends_in_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "is_main", lambda: False)
+    monkeypatch.setattr(runtime, "all_sum", lambda x: x)  # the main process added 0
+    with pytest.raises(TrainingError, match="written by another run"), claimed(tmp_path, CPU):
+        pass
+    monkeypatch.setattr(runtime, "all_sum", lambda x: x + 1)
+    with claimed(tmp_path, CPU):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_process_is_the_identity():

@@ -135,6 +135,48 @@ def test_the_same_seed_gives_the_same_weights_and_the_global_generator_is_left_a
     assert not torch.equal(final_weights(tmp_path / "a")[key], final_weights(tmp_path / "c")[key])
 
 
+def test_what_the_network_draws_in_a_step_is_drawn_again_after_a_resume(tiny_run, tmp_path):
+    def run(name, *, resume=False, **limits):
+        engine = Engine(tiny_run(name, run=limits, evaluation={"sets": []}), resume=resume)
+        engine.learner.network.encoder.head.register_forward_hook(
+            lambda module, _, output: torch.nn.functional.dropout(output, 0.5, module.training)
+        )
+        engine.run()
+
+    run("whole")
+    run("cut", max_steps=2)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(99)  # as another process would have it
+        run("cut", resume=True)
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
+
+
+def test_a_folder_is_held_by_one_run(tiny_run, tmp_path):
+    first = Engine(tiny_run(run={"max_steps": 2}, evaluation={"sets": []}))
+    second = Engine(tiny_run(run={"max_steps": 2}, evaluation={"sets": []}))
+    take = first.learner.step
+
+    def step(*args, **options):
+        with pytest.raises(TrainingError, match=rf"run is being written by process {os.getpid()}"):
+            second.run()
+        return take(*args, **options)
+
+    first.learner.step = step
+    first.run()
+    rows = read_journal(tmp_path / "run" / "log.jsonl")
+    assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2]
+    second.run()  # it was released
+
+
+def test_a_folder_is_released_on_an_error(tiny_run):
+    broken = Engine(tiny_run())
+    with torch.no_grad():
+        broken.learner.network.classifier.weight[0, 0] = float("nan")
+    with pytest.raises(TrainingError, match="NaN"):
+        broken.run()
+    Engine(tiny_run(run={"max_steps": 1}, evaluation={"sets": []})).run()
+
+
 def test_frozen_parts_keep_weights_and_statistics(tiny_run, tmp_path):
     engine = Engine(tiny_run(init={"freeze": ["stem", "layer1"]}, run={"epochs": 1}))
     before = {k: x.clone() for k, x in engine.learner.network.state_dict().items()}
