@@ -21,13 +21,18 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def run_training(arguments: Sequence[str]) -> int:
-    """Run ``python -m sanreid.train`` with these arguments and return its exit status."""
-    before = sys.argv
+    """Run ``python -m sanreid.train`` with these arguments and return its exit status.
+
+    As there, modules of the working folder can be imported meanwhile (``run.imports``).
+    """
+    before = sys.argv, sys.path
     sys.argv = ["sanreid train", *arguments]
+    if not sys.flags.safe_path:
+        sys.path = ["", *sys.path]
     try:
         runpy.run_module("sanreid.train", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     finally:
-        sys.argv = before
+        sys.argv, sys.path = before
     return 0

@@ -55,3 +55,15 @@ def test_train_is_the_program_of_training(capsys, own_logging, monkeypatch):
     assert "none.toml" in capsys.readouterr().err
     assert cli.main(["train", "evaluate"]) == 2
     assert "the following arguments are required" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_train_finds_modules_in_the_working_folder(capsys, monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "sanreid.train.__main__", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "module_of_the_working_folder.py").write_text("raise ImportError('it was read')")
+    (tmp_path / "own.toml").write_text("run.imports = ['module_of_the_working_folder']")
+    before = list(sys.path)
+    assert cli.main(["train", "own.toml", "--quiet"]) == 1
+    assert "it was read" in capsys.readouterr().err
+    assert sys.path == before
