@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sanreid.errors import TrainingError
 from sanreid.train.config import TrainConfig
@@ -19,6 +19,7 @@ __all__ = [
     "FORMAT_VERSION",
     "encoder_state",
     "load_checkpoint",
+    "load_into_network",
     "load_run",
     "network_state",
     "save_checkpoint",
@@ -94,6 +95,27 @@ def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[st
         )
     state = load_checkpoint(path)
     return config_from_dict(state["config"]), state
+
+
+def load_into_network(network: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:
+    """Load the tensors of a run's checkpoint into a network built anew.
+
+    Args:
+        network: Built from the run's settings, perhaps with changes.
+        tensors: What :func:`network_state` or :func:`encoder_state` returns.
+        folder: The folder of the run, for the message.
+
+    Raises:
+        TrainingError: They do not fit, because a changed setting makes another network.
+    """
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        _, *reasons = (line.strip() for line in str(error).splitlines())
+        raise TrainingError(
+            f"The weights in {folder} do not fit the network of these settings: {reasons[0]} "
+            "Leave out what --set changes of the network."
+        ) from error
 
 
 def network_state(state: Mapping[str, Any]) -> Mapping[str, Tensor]:

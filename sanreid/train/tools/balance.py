@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sanreid.errors import ConfigError, InputError
-from sanreid.train.checkpoint import load_run, network_state
+from sanreid.errors import ConfigError, InputError, TrainingError
+from sanreid.train.checkpoint import load_into_network, load_run, network_state
 from sanreid.train.config.loader import override
 from sanreid.train.data.crop_batches import CropBatches
 from sanreid.train.loop.learner import Learner
@@ -51,7 +51,8 @@ def gradient_balance(
     Raises:
         InputError: ``batches`` is below 1.
         ConfigError: The run has no identity or triplet loss to compare with.
-        TrainingError: The folder holds no run, or no checkpoint.
+        TrainingError: The folder holds no run, or no checkpoint; its crops have changed; an
+            override makes another network.
     """
     if batches < 1:
         raise InputError(f"batches must be at least 1; got {batches}.")
@@ -65,6 +66,11 @@ def gradient_balance(
         raise ConfigError(f"{folder} learns from clusters, which its batches cannot do without.")
     device = resolve_device(config.run.device)
     source = CropBatches(config, device)
+    if source.digest.split()[0] != state["data_digest"].split()[0]:  # textures may be others
+        raise TrainingError(
+            f"The crops are not those that the run in {folder} trained on, whose people its "
+            "classifier knows: check data.sources."
+        )
     learner = Learner(
         config,
         num_classes=source.num_classes,
@@ -73,7 +79,7 @@ def gradient_balance(
         teacher_dim=source.teacher_dim,
         load_start=False,
     )
-    learner.network.load_state_dict(network_state(state))
+    load_into_network(learner.network, network_state(state), folder)
     learner.load_losses(state)
     learner.begin_epoch(config.run.epochs)
     trunk = learner.network.encoder.trunk

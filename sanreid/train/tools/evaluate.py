@@ -12,7 +12,7 @@ import torch
 from sanreid.errors import ConfigError
 from sanreid.metrics import EvaluationReport
 from sanreid.models import SAEnc, build_sa_enc
-from sanreid.train.checkpoint import encoder_state, load_run
+from sanreid.train.checkpoint import encoder_state, load_into_network, load_run
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import load_config, override
 from sanreid.train.evaluation.measuring import measure_all
@@ -44,7 +44,8 @@ def evaluate_run(
     Raises:
         ConfigError: There is no evaluation set.
         DatasetError: Crops are missing, or no query of a set has a match.
-        TrainingError: The folder holds no run, or no such checkpoint yet.
+        TrainingError: The folder holds no run, or no such checkpoint yet; an override makes
+            another network.
     """
     config, state = load_run(folder, which=which)
     if config.clusters.learn == "map":
@@ -55,7 +56,7 @@ def evaluate_run(
         raise ConfigError(f"{folder} has learned a map on embeddings, not a network: {measure}")
     config = override(_with_sets(config, sets, which), overrides)
     encoder = build_sa_enc(config.encoder)
-    encoder.load_state_dict(encoder_state(state))
+    load_into_network(encoder, encoder_state(state), folder)
     return _measured(encoder, config, sets or folder)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from sanreid.errors import ConfigError, InputError, TrainingError
 from sanreid.train.__main__ import main
 from sanreid.train.loop.engine import Engine
 from sanreid.train.tools.balance import gradient_balance
+from sanreid.train.tools.evaluate import evaluate_run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -72,3 +75,16 @@ def test_wrong_input_is_refused(trained, tmp_path):
     folder = trained(loss={"tr": 0.01, "margin": 10.0}, decoder={"width": 32})
     with pytest.raises(ConfigError, match="to compare with"):
         gradient_balance(folder, overrides=["loss.identity=0.0", "loss.triplet=0.0"])
+
+
+def test_what_does_not_fit_any_more_is_told(tiny_run, tmp_path, others):
+    copy = shutil.copytree(others, tmp_path / "people")
+    data = {"sources": [{"folder": str(copy), "names": "folders"}], "p": 4, "k": 2}
+    Engine(tiny_run(data=data, run={"max_steps": 2})).run()
+    with pytest.raises(TrainingError, match=r"run do not fit .*size mismatch for .*head"):
+        gradient_balance(tmp_path / "run", overrides=["encoder.embedding_dim=32"])
+    with pytest.raises(TrainingError, match=r"run do not fit .*size mismatch for head"):
+        evaluate_run(tmp_path / "run", which="last", overrides=["encoder.embedding_dim=32"])
+    shutil.rmtree(copy / "person00")
+    with pytest.raises(TrainingError, match=r"not those that the run in .*run trained on"):
+        gradient_balance(tmp_path / "run")
