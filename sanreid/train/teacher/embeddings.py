@@ -81,6 +81,9 @@ def teacher_embeddings(
             known = known.with_more(names, rows)
             fresh.clear()
             if path is not None:
+                if path.is_file():  # another run may have added rows meanwhile
+                    kept = _Known.read(path)
+                    known = known.with_more(kept.crops, kept.rows)
                 known.write(path)
 
     try:

@@ -88,6 +88,22 @@ def test_what_was_done_before_an_interrupt_is_kept(teacher, crops, tmp_path, mon
     assert sorted(teacher.asked) == sorted(crops.paths)
 
 
+def test_rows_that_another_run_added_meanwhile_stay(teacher, crops, tmp_path, monkeypatch):
+    embed = teacher.embed
+    first, second = crops.select(np.arange(20)), crops.select(np.arange(10, 48))
+
+    def beside_another(paths):
+        monkeypatch.setattr(teacher, "embed", embed)
+        teacher_embeddings(CONFIG, second, tmp_path)
+        return embed(paths)
+
+    monkeypatch.setattr(teacher, "embed", beside_another)
+    teacher_embeddings(CONFIG, first, tmp_path)
+    teacher.asked.clear()
+    teacher_embeddings(CONFIG, crops, tmp_path)
+    assert not teacher.asked
+
+
 def test_a_changed_crop_is_embedded_anew(teacher, tmp_path, people):
     copy = tmp_path / "people" / "person00"
     copy.mkdir(parents=True)
