@@ -114,8 +114,6 @@ def _claim(out: Path, settings: PairSettings) -> None:
     if wanted["backgrounds"] is not None:
         wanted["backgrounds"] = Path(str(wanted["backgrounds"])).name
     (out / "shards").mkdir(parents=True, exist_ok=True)
-    for left in (out / "shards").glob("*.part"):  # of a run that was killed
-        left.unlink(missing_ok=True)
     if not path.exists():
         atomic_write_text(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
         return

@@ -11,6 +11,7 @@ from PIL import Image
 from sanreid.errors import InputError
 from sanreid.train.pit.generate.pairs import PairSettings, make_identity, make_pair
 from sanreid.train.pit.generate.studio import Studio
+from sanreid.utils.files import atomic_write
 
 __all__ = ["write_crops"]
 
@@ -58,6 +59,7 @@ def write_crops(
                     (height // 2, height), Image.Resampling.LANCZOS
                 )
             path = out / f"{person:04d}_c{image + 1}_rendered_0.jpg"
-            crop.save(path, "JPEG", quality=90)
+            with atomic_write(path) as file:
+                crop.save(file, "JPEG", quality=90)
             paths.append(path)
     return paths

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import os
 import re
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
@@ -90,11 +91,12 @@ def test_a_run_that_failed_goes_on_where_it_stopped(quick, tmp_path):
         PITDataset(out)
     quick.fail.clear()
     quick.made.clear()
-    (out / "shards" / ".00001.tar.x.part").write_bytes(b"of a run that was killed")
+    theirs = out / "shards" / f".00000.tar.elsewhere-{os.getpid()}-y.part"
+    theirs.write_bytes(b"not yet whole: another process writes it")
     render_dataset(out, SETTINGS)
     assert quick.made == [IDENTITIES_PER_SHARD]
     assert contents(out) == contents(whole)
-    assert not list((out / "shards").glob("*.part"))
+    assert list((out / "shards").glob("*.part")) == [theirs]
     quick.made.clear()
     render_dataset(out, SETTINGS)
     assert quick.made == []

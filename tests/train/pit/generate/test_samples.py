@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from sanreid.datasets import read_crops
 from sanreid.errors import InputError
+from sanreid.train.pit.generate import samples
 from sanreid.train.pit.generate.pairs import PairSettings
 from sanreid.train.pit.generate.samples import write_crops
 from tests.people import SAMPLES
@@ -26,6 +30,23 @@ def test_sample_crops_have_reid_names(studio, tmp_path):
     assert [path.name for path in chosen] == ["0001_c1_rendered_0.jpg", "0002_c1_rendered_0.jpg"]
     assert chosen[0].read_bytes() == all_of_them[2].read_bytes()
     assert chosen[1].read_bytes() == all_of_them[0].read_bytes()
+
+
+def test_a_sample_that_was_cut_short_has_no_name(tmp_path, monkeypatch):
+    jpeg = io.BytesIO()
+    Image.new("RGB", (8, 16)).save(jpeg, "JPEG")
+    pair = SimpleNamespace(jpeg=jpeg.getvalue())
+    monkeypatch.setattr(samples, "make_identity", lambda *_: None)
+    monkeypatch.setattr(samples, "make_pair", lambda *_: pair)
+
+    def full(_image, file, *_, **__):
+        file.write(b"cut")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="No space"):
+        write_crops(None, PairSettings(1, 1), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("number", [0, 4])

@@ -74,7 +74,7 @@ def render_people(
     try:
         _claim(out, settings)
         count = -(-settings.identities // IDENTITIES_PER_PART)
-        missing = [n for n in range(count) if not _part(out, n).exists()]
+        missing = [n for n in range(count) if not _is_complete(out, n)]
         if missing:
             load_body()  # build it once, before the workers ask for it
             started, done = time.monotonic(), count - len(missing)
@@ -100,6 +100,17 @@ def _numbers(settings: PeopleSettings) -> range:
 
 def _part(out: Path, number: int) -> Path:
     return out / "parts" / f"{number:05d}.json"
+
+
+def _is_complete(out: Path, number: int) -> bool:
+    """Return whether a part is done, and its crops and textures are still there."""
+    try:
+        names = [row["name"] for row in json.loads(_part(out, number).read_text())]
+        textures = {out / "parts" / f"{name.partition('_')[0]}.png" for name in names}
+        files = [*textures, *(out / "crops" / name for name in names)]
+        return all(file.stat().st_size for file in files)
+    except FileNotFoundError:
+        return False
 
 
 def _render_part(out: Path, settings: PeopleSettings, number: int) -> None:
@@ -134,8 +145,6 @@ def _claim(out: Path, settings: PeopleSettings) -> None:
     wanted = {"format": FORMAT, "kind": "people under cameras", **asdict(settings)}
     for name in ("crops", "parts"):
         (out / name).mkdir(parents=True, exist_ok=True)
-        for left in (out / name).glob("*.part"):  # of a run that was killed
-            left.unlink(missing_ok=True)
     if not path.exists():
         atomic_write_text(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
         return

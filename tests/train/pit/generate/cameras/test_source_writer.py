@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from concurrent.futures import Executor, Future
 from types import SimpleNamespace
 
@@ -97,10 +98,32 @@ def test_a_run_that_failed_resumes(quick, tmp_path):
     assert not (tmp_path / "out" / "textures.tex").exists()
     quick.fail = None
     quick.made.clear()
-    (tmp_path / "out" / "crops" / ".x.jpg.y.part").write_bytes(b"of a run that was killed")
     render_people(tmp_path / "out", SETTINGS)
     assert quick.made == [10]
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_crops_that_were_lost_are_rendered_again(quick, tmp_path):
+    folder = render_people(tmp_path, SETTINGS)
+    whole = contents(tmp_path)
+    first, *_, last = sorted(folder.iterdir())
+    texture = tmp_path / "parts" / "000011.png"
+    for spoilt, made in ((first, list(range(10))), (last, [10]), (texture, [10])):
+        spoilt.unlink()
+        if spoilt is last:
+            spoilt.touch()
+        quick.made.clear()
+        render_people(tmp_path, SETTINGS)
+        assert quick.made == made
+        assert contents(tmp_path) == whole
+
+
+def test_files_that_another_process_writes_are_left_alone(quick, tmp_path):
+    render_people(tmp_path, SETTINGS)
+    theirs = tmp_path / "crops" / f".x.jpg.elsewhere-{os.getpid()}-y.part"
+    theirs.write_bytes(b"not yet whole")
+    render_people(tmp_path, SETTINGS)
+    assert theirs.exists()
 
 
 def test_other_settings_are_refused_and_change_nothing(quick, tmp_path):
