@@ -33,8 +33,9 @@ def atomic_write(path: Path, *, keep: bool = True, durable: bool = False) -> Ite
     """Open a file for writing that takes its name only when it is complete.
 
     The bytes go to a temporary file in the same folder. An error or an interrupt removes it, and
-    an earlier file at ``path`` stays as it was. What killed processes of this machine left behind
-    while they wrote the same file is removed first.
+    an earlier file at ``path`` stays as it was. Where ``path`` is a link, the file it leads to is
+    written and the link stays. What killed processes of this machine left behind while they wrote
+    the same file is removed first.
 
     Args:
         path: Where the file goes; the folder must exist.
@@ -47,6 +48,8 @@ def atomic_write(path: Path, *, keep: bool = True, durable: bool = False) -> Ite
     """
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise OSError(errno.EINVAL, "Not a regular file", str(path))  # renaming would end a device
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))  # renaming would end the link
     _sweep(path)
     # delete=False: on success the file is renamed, and Windows cannot rename an open one.
     file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed and renamed below

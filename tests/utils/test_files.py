@@ -126,3 +126,33 @@ def test_a_file_in_the_way_of_a_folder(tmp_path):
         make_folder(tmp_path / "a" / "b")
     with pytest.raises(FileExistsError):
         make_folder(tmp_path / "a")
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_a_link_stays_and_its_file_is_written(tmp_path, durable):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "there.txt").write_text("old")
+    link = tmp_path / "link.txt"
+    for target in ("far/there.txt", "far/new.txt"):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+        with atomic_write(link, keep=False):
+            assert sorted(names(tmp_path)) == ["far", "link.txt"]
+        with atomic_write(link, durable=durable) as file:
+            file.write(b"new")
+        assert link.is_symlink()
+        assert (tmp_path / target).read_bytes() == b"new"
+    assert sorted(names(tmp_path / "far")) == ["new.txt", "there.txt"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes of POSIX")
+def test_a_link_to_what_is_no_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with (
+        pytest.raises(OSError, match="Not a regular file"),
+        atomic_write(tmp_path / "link") as file,
+    ):
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "pipe").is_fifo()
