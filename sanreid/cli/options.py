@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -160,9 +159,15 @@ def encode_files(
 
 def file_path(text: str) -> Path:
     """Read a path; an empty one (of an unset shell variable, say) is not the current folder."""
+    from sanreid.errors import InputError
+    from sanreid.utils.paths import as_path
+
     if not text:
         raise argparse.ArgumentTypeError("a path is wanted, not an empty text")
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - pathlib's raises for unknown users
+    try:
+        return as_path(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def gallery_path(text: str) -> str | Path:

@@ -37,3 +37,23 @@ def test_the_home_folder_is_expanded(run, tiny, tmp_path, monkeypatch, command, 
 
 def test_a_user_that_there_is_not_is_a_name():
     assert str(file_path("~nobody-has-this-name/x")) == "~nobody-has-this-name/x"
+
+
+def test_a_folder_may_be_called_as_the_home_folder_is(run_json, tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_people(tmp_path / "~" / "crops", identities=2, cameras=1, size=(64, 32))
+    answer = run_json("embed", "./~/crops", "-o", "./~/out.npz", "--weights", tiny)
+    assert answer["embeddings"] == 2
+    assert (tmp_path / "~" / "out.npz").exists()
+
+
+def test_what_is_no_path_is_wrong_usage(run, capsys):
+    for wrong, words in (
+        ("a\0b", "null character"),
+        ("a\ud800", "half a character"),
+        ("", "empty"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            run("gallery", "info", wrong)
+        assert (end.value.code, words in capsys.readouterr().err) == (2, True)
