@@ -98,6 +98,7 @@ def test_an_empty_table_is_called_empty(run, table, tiny, tmp_path):
         (["crops/0.png;1;nan;;"], "Line 2 of .*'nan' is no camera, which is a whole number"),
         (["crops/0.png;1;1.5;;"], "Line 2 of .*'1.5' is no camera"),
         (["crops/none.png;1;1;;"], "none.png"),
+        (["crops/0.png;1;1;;", "crops;2;1;;"], "Line 3 of .* names a folder, .*crops; wanted a f"),
     ],
 )
 def test_a_wrong_table_is_refused_and_nothing_is_built(run, table, tiny, tmp_path, lines, message):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sanreid.cli.gallery.gating import QUALITY
 from sanreid.cli.gallery.shared import CONTENT
 from sanreid.errors import DatasetError, InputError
-from sanreid.utils.paths import as_path
+from sanreid.utils.paths import as_path, is_folder
 
 if TYPE_CHECKING:
     from sanreid.gallery import Gallery
@@ -85,8 +85,8 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
     """Read a table: its rows by the files they name.
 
     Raises:
-        DatasetError: It cannot be read, lacks a column, names a file twice, or a value is wrong;
-            the message says which line.
+        DatasetError: It cannot be read, lacks a column, names a folder or a file twice, or a value
+            is wrong; the message says which line.
         InputError: What names a file is no path; the message says which line.
     """
     from sanreid.datasets.csv import columns_of, read_lines
@@ -107,6 +107,8 @@ def read_table(path: Path, columns: Mapping[str, str] | None) -> dict[Path, Tabl
         if not known["path"]:
             raise DatasetError(f"Line {line} of {path} names no file.")
         file = path.parent / as_path(known["path"], f"a file in line {line} of {path}")
+        if is_folder(file):
+            raise DatasetError(f"Line {line} of {path} names a folder, {file}; wanted a file.")
         if file in rows:
             raise DatasetError(f"Line {line} of {path} names {file} once more.")
         try:
