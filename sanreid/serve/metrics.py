@@ -44,7 +44,7 @@ class Metrics:
         with self._lock:
             self._counts[name] += number
 
-    def text(self, gauges: Mapping[str, float]) -> str:
+    def text(self, gauges: Mapping[str, int]) -> str:
         """Return everything as text; ``gauges`` are values of this moment."""
         with self._lock:
             requests = sorted(self._requests.items())
@@ -70,5 +70,5 @@ class Metrics:
         for name, number in counts:
             lines += [f"# TYPE sanreid_{name}_total counter", f"sanreid_{name}_total {number}"]
         for name, value in gauges.items():
-            lines += [f"# TYPE sanreid_{name} gauge", f"sanreid_{name} {value:g}"]
+            lines += [f"# TYPE sanreid_{name} gauge", f"sanreid_{name} {value}"]
         return "\n".join(lines) + "\n"

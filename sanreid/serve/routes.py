@@ -124,7 +124,7 @@ def build_app(
     async def metrics() -> Response:
         """Counters and times, in the text format of Prometheus."""
         entries = await asyncio.to_thread(service.num_entries)  # which may ask a server
-        gauges = {"entries": entries, "writable": not service.read_only}
+        gauges = {"entries": entries, "writable": int(not service.read_only)}
         return Response(service.metrics.text(gauges), media_type=CONTENT_TYPE)
 
     add_error_answers(app)

@@ -203,6 +203,12 @@ def test_metrics_count_requests_by_route(client, enrol):
         assert wanted in lines
 
 
+def test_metrics_count_every_entry(client, monkeypatch):
+    monkeypatch.setattr(client.app.state.service, "num_entries", lambda: 1_234_567)
+    lines = client.get("/metrics").text.splitlines()
+    assert {"sanreid_entries 1234567", "sanreid_writable 1"} <= set(lines)
+
+
 def test_the_description_names_every_route_and_field(client):
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
