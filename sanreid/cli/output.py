@@ -52,6 +52,8 @@ def print_rows(
     if args.csv:
         import csv
 
+        if sys.stdout is None:  # the caller closed it; print() writes nothing then, too
+            return
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_csv_value(row[column]) for column in columns] for row in rows)

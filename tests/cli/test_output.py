@@ -127,3 +127,9 @@ def test_csv_runs_no_formula_and_moves_no_cursor(capsys, value, written):
     print_rows([{"a": value}], ["a"], argparse.Namespace(csv=True))
     (_, (cell,)) = csv.reader(io.StringIO(capsys.readouterr().out))
     assert cell == written
+
+
+@pytest.mark.parametrize("is_csv", [True, False])
+def test_a_closed_standard_output_takes_no_rows(monkeypatch, is_csv):
+    monkeypatch.setattr("sys.stdout", None)
+    print_rows(ROWS, COLUMNS, argparse.Namespace(csv=is_csv))
