@@ -3,13 +3,14 @@
 Each command is a file of this folder with a function ``add_to``. Exit status: 0 done, 1 an error
 of sanreid or the system (one line on stderr), 2 wrong usage; a run that a signal stopped exits,
 after its checkpoint is written, with 128 plus the signal's number: 130 for Ctrl-C, 143 for
-SIGTERM.
+SIGTERM; 141 if the reader of the output went away.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -85,6 +86,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.getLogger("faiss").setLevel(logging.WARNING)  # it tells how it was loaded
     try:
         status: int = args.run(args)
+        if sys.stdout is not None:  # None where the caller closed it
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes standard output once more on its way out; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except (SanreidError, OSError) as error:  # OSError: a full disk, a folder without permission
         sys.stderr.write(f"sanreid: {' '.join(str(error).split())}\n")
         return 1

@@ -76,3 +76,20 @@ def test_a_prepared_process_has_its_threads_and_keeps_memory_on_a_cpu(device, ke
     assert runtime.prepare_process(RunConfig(device=device)).type == device
     assert threads == [3]  # 0 leaves them as they are
     assert bool(kept) == keeps
+
+
+def test_a_reader_that_goes_away_is_status_141():
+    code = (
+        "import sys; sys.stdin.read(); from sanreid.train.commands import main; "
+        "sys.exit(main(['list']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.close()  # before the command begins to write
+        process.stdin.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
