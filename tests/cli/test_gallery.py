@@ -292,6 +292,15 @@ def test_distractors_and_junk_are_nobody(run_json, tiny, tmp_path):
     assert sorted(pids(tmp_path / "g"), key=str) == [1, None, None]
 
 
+def test_what_is_no_gallery_is_not_advised_to_be_extended(run, people, tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    status, _, err = run("gallery", "build", people, tmp_path / "notes")
+    assert status == 1
+    assert "exists already and is neither a gallery nor an empty folder" in err
+    assert "--overwrite" not in err
+
+
 def test_a_build_that_cannot_be_saved_says_nothing_else(run, people, tiny, tmp_path):
     (tmp_path / "file").write_text("mine")
     for path, message in (

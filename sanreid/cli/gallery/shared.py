@@ -118,10 +118,12 @@ def check_may_go(path: Path, *, overwrite: bool) -> None:
                 "take the place of these. Name a folder in it."
             )
         return
+    if not is_gallery(path):
+        raise GalleryError(
+            f"{path} exists already and is neither a gallery nor an empty folder; left as it is."
+        )
     if not overwrite:
         raise GalleryError(
             f"{path} exists already. Extend it with 'sanreid gallery add', or replace it "
             "with --overwrite."
         )
-    if not is_gallery(path):
-        raise GalleryError(f"{path} is neither a gallery nor an empty folder; left as it is.")
