@@ -15,7 +15,6 @@ from sanreid.cli.options import (
     load_encoder,
 )
 from sanreid.cli.output import check_writable, print_json, printable, say
-from sanreid.errors import InputError
 from sanreid.utils.files import atomic_write
 from sanreid.utils.words import counted
 
@@ -63,7 +62,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     add_on_error_option(parser)
     add_format_options(parser, csv=False)
     add_encoder_options(parser)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -73,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
         return _run_shards(args)
     for option, given in (("--resume", args.resume), ("--ray", args.ray is not None)):
         if given:
-            raise InputError(f"{option} needs --shards: a .npz file is written in one step.")
+            args.usage_error(f"{option} needs --shards: a .npz file is written in one step")
     check_writable(args.output)
     encoder = load_encoder(args)
     encoded = encode_files(encoder, args.source, args)

@@ -39,10 +39,12 @@ def test_a_second_run_needs_resume(run, people, tiny, tmp_path):
     assert "0 files embedded, 16 were there" in out
 
 
-def test_resume_is_for_shards(run, people, tiny, tmp_path):
-    status, _, err = run("embed", people, "-o", tmp_path / "o.npz", "--resume", "--weights", tiny)
-    assert status == 1
-    assert "--resume needs --shards" in err
+def test_options_of_shards_need_shards(run, people, tiny, tmp_path, capsys):
+    for option in ("--resume", "--ray"):
+        with pytest.raises(SystemExit) as end:
+            run("embed", people, "-o", tmp_path / "o.npz", option, "--weights", tiny)
+        assert end.value.code == 2
+        assert f"{option} needs --shards" in capsys.readouterr().err
 
 
 def test_a_link_that_leads_nowhere_is_a_row(run_json, people, tiny, tmp_path):
