@@ -80,7 +80,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         type=_split,
         metavar="SPLIT",
         help="queries and gallery of --folder: cross-camera, market1501, first-per-camera or "
-        "both (default: both)",
+        "both (default: both; with --without-cameras market1501)",
     )
     parser.add_argument(
         "--without-cameras",
@@ -290,9 +290,24 @@ def _within(crops: _Embedded, args: argparse.Namespace) -> list[dict[str, Any]]:
                         protocol=args.protocol,
                     )
                 )
+        if not plain:
+            raise DatasetError(_no_answers(args))
         for is_reranked, reports in ((False, plain), (True, reranked))[: 1 + args.rerank]:
             results.append({"split": name, "reranked": is_reranked, **combine(reports)})
     return results
+
+
+def _no_answers(args: argparse.Namespace) -> str:
+    """Return why no query of a folder has an answer."""
+    lacking = (
+        "has two crops that are not nearly the same picture"
+        if args.without_cameras
+        else "was seen by two cameras"
+    )
+    return (
+        f"No person {lacking}, so no query has an answer. Are the file names read by the right "
+        "scheme (--names)?"
+    )
 
 
 def _reranked(

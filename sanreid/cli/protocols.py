@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sanreid.errors import DatasetError
 from sanreid.metrics import joined_report
 
 if TYPE_CHECKING:
@@ -24,14 +23,9 @@ def combine(reports: Sequence[EvaluationReport]) -> dict[str, Any]:
 
     ``mAP_interval`` is the 95 % bootstrap interval over identities.
 
-    Raises:
-        DatasetError: There is no report, because no query has a match.
+    Args:
+        reports: At least one.
     """
-    if not reports:
-        raise DatasetError(
-            "No person was seen by two cameras, so no query has an answer. Are the file names "
-            "read by the right scheme (--names)?"
-        )
     report = joined_report(reports)
     low, high = report.mAP_interval()
     return {**report.as_dict(), "mAP_interval": [low, high]}
