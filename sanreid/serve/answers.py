@@ -37,6 +37,7 @@ _NAMES = {
     408: "Timeout",
     413: "TooLarge",
     415: "UnsupportedMediaType",
+    499: "ClientClosedRequest",  # nginx's number, seen in the metrics only
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from sanreid.errors import InputError
 from sanreid.serve.pictures import from_base64
@@ -67,6 +67,8 @@ async def _read(request: Request, limits: Limits) -> bytes:
         raise HTTPException(
             408, f"The body did not arrive within {limits.body_timeout_s:g} s."
         ) from None
+    except ClientDisconnect:  # no failure of ours, and nobody reads the answer
+        raise HTTPException(499, "The client hung up before its body had arrived.") from None
     return b"".join(parts)
 
 
