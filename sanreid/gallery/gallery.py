@@ -1187,7 +1187,13 @@ class Gallery:
         )
 
     def refresh(self) -> None:
-        """Let a reader see what the writer has committed since."""
+        """Let a reader see what the writer has committed since.
+
+        A writer sees its own changes, and finds out whether the gallery is still there.
+
+        Raises:
+            GalleryError: The gallery was deleted, is damaged, or its server does not answer.
+        """
         self._store.refresh()
 
     def close(self) -> None:

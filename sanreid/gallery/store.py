@@ -221,7 +221,7 @@ class Store(Protocol):
         ...
 
     def refresh(self) -> None:
-        """Let a reader see what the writer has committed since."""
+        """Let a reader see what the writer has committed since; a writer whether it is there."""
         ...
 
     def close(self) -> None:

@@ -114,7 +114,8 @@ def build_app(
     async def health() -> bodies.Health:
         """Answer 200 if the gallery can be read, else 503."""
         try:
-            await asyncio.to_thread(service.refresh)  # not behind the requests that wait for work
+            # not behind the requests that wait for work
+            await asyncio.to_thread(service.check_readable)
         except SanreidError as error:
             logger.error("The gallery cannot be read: %s", error)  # noqa: TRY400 - it says why
             raise HTTPException(503, "The gallery cannot be read; see the log.") from None

@@ -115,6 +115,14 @@ class Service:
         if self.read_only:
             gallery.refresh()
 
+    def check_readable(self) -> None:
+        """Find out whether the gallery can be read; a reader sees what was committed, too.
+
+        Raises:
+            GalleryError: It was deleted or is damaged, or its server does not answer.
+        """
+        self._running()[1].refresh()
+
     def num_entries(self) -> int:
         """Return the number of entries."""
         return len(self._running()[1])

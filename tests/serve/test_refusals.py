@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import shutil
 import struct
 import subprocess
 import sys
@@ -140,6 +142,27 @@ def test_bodies_larger_than_the_limit(client_of):
     assert refusal(client.post("/embed", content=parts(), headers=JPEG_HEADERS))[0] == 413
     lying = JPEG_HEADERS | {"Content-Length": "9" * 30}
     assert refusal(client.post("/embed", content=b"x", headers=lying))[0] == 413
+
+
+def test_a_client_that_hangs_up_is_no_failure(client, caplog):
+    scope = {
+        "type": "http", "method": "POST", "path": "/embed", "raw_path": b"/embed",
+        "query_string": b"", "headers": [(b"content-type", b"image/jpeg")],
+    }  # fmt: skip
+    coming = iter([{"type": "http.request", "body": b"half", "more_body": True},
+                   {"type": "http.disconnect"}])  # fmt: skip
+
+    async def receive():
+        return next(coming)
+
+    async def send(message):
+        pass
+
+    asyncio.run(client.app(scope, receive, send))
+    assert caplog.text == ""
+    counted = client.get("/metrics").text
+    assert 'sanreid_requests_total{route="/embed",status="499"} 1' in counted
+    assert 'status="500"' not in counted
 
 
 def test_images_that_are_none_or_too_many_or_too_large(client_of):
@@ -290,6 +313,16 @@ def test_a_damaged_gallery_is_no_crash(client_of, enrol, caplog, tmp_path):
     assert str(tmp_path) not in answer.text
     assert refusal(reader.get("/health"))[0] == 503
     assert "A request failed" in caplog.text
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_the_health_of_a_gallery_that_is_gone(client_of, enrol, caplog, tmp_path, read_only):
+    writer = client_of()
+    client = client_of(read_only=True) if read_only else writer
+    assert client.get("/health").json() == {"status": "ok", "writable": not read_only}
+    shutil.rmtree(tmp_path / "people.gallery")
+    assert refusal(client.get("/health"))[0] == 503
+    assert "The gallery cannot be read" in caplog.text
 
 
 @pytest.mark.parametrize(

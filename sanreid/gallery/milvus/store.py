@@ -344,12 +344,18 @@ class MilvusStore:
         )
 
     def refresh(self) -> None:
-        """See, from now on, at least what is committed by now."""
+        """See, from now on, at least what is committed by now; a writer asks for an answer only.
+
+        Raises:
+            GalleryError: The server does not answer, or the gallery is gone.
+        """
+        if self._write:  # which waits for no change that is under way
+            self._texts.head()
+            return
         with self._mutex:
-            if not self._write:
-                self._head, self._settings = self._texts.read()
-                self._index_type = index_in_use(self._connection, self._name)
-                self._catch_up()
+            self._head, self._settings = self._texts.read()
+            self._index_type = index_in_use(self._connection, self._name)
+            self._catch_up()
 
     def close(self) -> None:
         """Close the connection."""

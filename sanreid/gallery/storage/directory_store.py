@@ -13,7 +13,7 @@ from sanreid.gallery.index.faiss_index import FaissIndex
 from sanreid.gallery.index.rows import Rows
 from sanreid.gallery.storage.files.commit_log import CommitLog
 from sanreid.gallery.storage.files.disk import Disk
-from sanreid.gallery.storage.files.filenames import index_name
+from sanreid.gallery.storage.files.filenames import index_name, read_description
 from sanreid.gallery.storage.files.folder import Folder
 from sanreid.gallery.storage.files.locks import WriterLock
 from sanreid.gallery.storage.files.rewriting import write_snapshot
@@ -122,15 +122,17 @@ class DirectoryStore(MemoryStore):
             raise GalleryError(f"The gallery {self.location} is damaged:\n  {listed}{tail}")
 
     def refresh(self) -> None:
-        """Let a reader see what the writer has committed since.
+        """Let a reader see what the writer has committed since; a writer finds its files there.
 
         Raises:
             GalleryError: The gallery was deleted, damaged, or replaced by one of another dim.
         """
+        if self._write:  # which waits for no change or compaction that is under way
+            self._check_open()
+            read_description(self._folder, self._disk)
+            return
         with self._mutex:
             self._check_open()
-            if self._write:
-                return
             if self._log.refresh():
                 self._publish()
                 return

@@ -141,6 +141,17 @@ def test_large_camera_means_are_kept_in_parts(gallery, fake_server):
     assert again.camera_normalizer is None
 
 
+@pytest.mark.parametrize("mode", ["r", "rw"])
+def test_refreshing_finds_out_whether_the_server_answers(gallery, fake_server, mode):
+    with Gallery.open(ADDRESS, mode=mode) as other:
+        other.refresh()
+        fake_server.fails["query"] = 0
+        with pytest.raises(GalleryError, match="out of order"):
+            other.refresh()
+        fake_server.fails.clear()
+        other.refresh()
+
+
 def test_the_last_writer_is_the_only_one(gallery):
     gallery.add(rows(1))
     with Gallery.open(ADDRESS) as other:

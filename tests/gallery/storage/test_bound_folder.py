@@ -107,6 +107,17 @@ def test_a_reader_whose_directory_is_gone_says_so(tmp_path):
             reader.refresh()
 
 
+def test_a_writer_whose_directory_is_gone_finds_out(tmp_path):
+    made(tmp_path / "g", "mine")
+    with Gallery.open(tmp_path / "g") as writer:
+        (tmp_path / "g").rename(tmp_path / "moved")
+        made(tmp_path / "g", "other")
+        writer.refresh()
+        shutil.rmtree(tmp_path / "moved")
+        with pytest.raises(GalleryError, match="cannot be read"):
+            writer.refresh()
+
+
 def test_a_reader_does_not_become_a_gallery_of_another_dim(tmp_path):
     made(tmp_path / "g", "mine")
     with Gallery.open(tmp_path / "g", mode="r") as reader:
