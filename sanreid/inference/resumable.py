@@ -35,12 +35,14 @@ class EncodedShards:
         embedded: Files embedded by this call.
         resumed: Files that the directory held before, with or without an embedding.
         failures: (path, reason) of the files that this call could not read.
+        earlier_failures: The same of earlier calls; these files are not tried again.
     """
 
     directory: Path
     embedded: int
     resumed: int
     failures: list[tuple[Path, str]]
+    earlier_failures: list[tuple[Path, str]]
 
 
 def embed_into_shards(
@@ -96,11 +98,12 @@ def embed_into_shards(
         rows_per_shard=rows_per_shard,
     )
     held = len(writer.done)
+    earlier = [(Path(path), reason) for path, reason in writer.failed.items()]
     with progress_bar(progress, total=len(files)) as bar:
         embedded, failed = _write_embeddings(
             writer, files, failures, embed=embed, labels=known, report=bar.update
         )
-    return EncodedShards(target, embedded, held, failed)
+    return EncodedShards(target, embedded, held, failed, earlier)
 
 
 def _checked_labels(labels: object) -> dict[Path, Label]:

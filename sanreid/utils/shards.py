@@ -64,6 +64,7 @@ class ShardWriter:
 
     Attributes:
         done: The paths that the directory holds already.
+        failed: Which of them have no embedding, with the reason.
 
     Raises:
         InputError: The directory is not empty and ``resume`` is False, holds something else,
@@ -100,14 +101,18 @@ class ShardWriter:
         with errors_of_writing(directory):
             self._lock = DirectoryLock(directory / _LOCK)
         self.done: set[str] = set()
+        self.failed: dict[str, str] = {}
         try:
             if _is_new(directory, resume=resume):  # now that nobody else can begin it
                 self._write_manifest(self._shards)
             else:
                 self._shards = self._resumed()
             for shard in self._shards:
-                columns = _read(directory / shard["file"], columns=["path"])
-                self.done.update(columns.column("path").to_pylist())
+                columns = _read(directory / shard["file"], columns=["path", "error"])
+                paths, errors = (columns.column(name).to_pylist() for name in ("path", "error"))
+                self.done.update(paths)
+                pairs = zip(paths, errors, strict=True)
+                self.failed |= {path: reason for path, reason in pairs if reason is not None}
         except BaseException:
             self._lock.release()
             raise

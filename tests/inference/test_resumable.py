@@ -301,3 +301,15 @@ def test_a_wrong_progress_begins_no_directory(tiny_encoder, crops, tmp_path):
 def test_rows_per_shard_is_checked(tiny_encoder, crops, tmp_path, kept):
     with pytest.raises(InputError, match="rows_per_shard must be at least 1"):
         tiny_encoder.encode_to(tmp_path / "out", crops, rows_per_shard=kept)
+
+
+def test_what_earlier_calls_could_not_read_is_named_and_not_tried_again(
+    tiny_encoder, crops, tmp_path
+):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    first = tiny_encoder.encode_to(tmp_path / "out", [crops[0], bad])
+    assert first.earlier_failures == []
+    done = tiny_encoder.encode_to(tmp_path / "out", [*crops[:2], bad], resume=True)
+    assert (done.embedded, done.resumed, done.failures) == (1, 2, [])
+    assert done.earlier_failures == first.failures
