@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
 
 from sanreid.cli.on_ray import add_ray_options, embed_with_ray
 from sanreid.cli.options import (
@@ -15,7 +17,9 @@ from sanreid.cli.options import (
     load_encoder,
 )
 from sanreid.cli.output import check_writable, print_json, printable, say
+from sanreid.errors import ImageError, InputError
 from sanreid.utils.files import atomic_write
+from sanreid.utils.paths import exists
 from sanreid.utils.words import counted
 
 __all__ = ["add_to"]
@@ -29,7 +33,8 @@ Read it with numpy.load(FILE)["embeddings"].
 
 With --shards, embed into Parquet files in the directory DIR, one row per file: path, embedding,
 error, pid, pid_is_text, camid, timestamp, fingerprint. A file that cannot be read is a row with
-its error. If the command is interrupted, run it again with --resume; each path is embedded once.
+its error, is named, and is not tried again. If the command is interrupted, run it again with
+--resume; each path is embedded once.
 
 With --ray as well, the actors of a Ray cluster embed (extra "ray"): ADDRESS is host:port, "auto"
 for the cluster of this machine, "local" for one of its own. Every machine must see the files.
@@ -57,9 +62,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     add_ray_options(parser)
     add_names_option(
-        parser, more=("none",), default_means="as in Market-1501 where all names fit, else none"
+        parser,
+        more=("none",),
+        default=None,
+        default_means="with --shards: as in Market-1501 where all names fit, else none",
     )
-    add_on_error_option(parser)
+    add_on_error_option(parser, more="; --shards always collects")
     add_format_options(parser, csv=False)
     add_encoder_options(parser)
     parser.set_defaults(run=_run, usage_error=parser.error)
@@ -68,11 +76,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _run(args: argparse.Namespace) -> int:
     import numpy as np
 
+    _check_effects(args)
     if args.shards:
         return _run_shards(args)
-    for option, given in (("--resume", args.resume), ("--ray", args.ray is not None)):
-        if given:
-            args.usage_error(f"{option} needs --shards: a .npz file is written in one step")
     check_writable(args.output)
     encoder = load_encoder(args)
     encoded = encode_files(encoder, args.source, args)
@@ -85,14 +91,13 @@ def _run(args: argparse.Namespace) -> int:
         )
     count, dim = encoded.embeddings.shape
     if args.json:
-        failures = [{"path": str(path), "reason": reason} for path, reason in encoded.failures]
         print_json(
             {
                 "file": str(args.output),
                 "embeddings": count,
                 "dim": dim,
                 "fingerprint": encoder.fingerprint,
-                "failures": failures,
+                "failures": _listed(encoded.failures),
             }
         )
         return 0
@@ -101,11 +106,32 @@ def _run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _check_effects(args: argparse.Namespace) -> None:
+    """Refuse options that would have no effect."""
+    for name in ("actors", "actor_cpus", "actor_gpus"):
+        if args.ray is None and getattr(args, name) is not None:
+            args.usage_error(f"--{name.replace('_', '-')} needs --ray")
+    if not args.shards:
+        if args.resume or args.ray is not None:
+            option = "--resume" if args.resume else "--ray"
+            args.usage_error(f"{option} needs --shards: a .npz file is written in one step")
+        if args.names is not None:
+            args.usage_error("--names needs --shards: a .npz file holds no people and cameras")
+    elif args.on_error == "raise":
+        args.usage_error(
+            "--on-error raise does not go with --shards: a file that cannot be read is a row"
+        )
+
+
 def _run_shards(args: argparse.Namespace) -> int:
     from sanreid.cli.labels import read_labels
 
+    for source in args.source:
+        if not exists(source):  # it would be a row for ever
+            raise InputError(f"There is no file or folder {source}.")
     encoder = load_encoder(args)
-    labels = read_labels(args.source, args.names, failures=[])  # encode_to() reports them
+    names = args.names or "auto"
+    labels = read_labels(args.source, names, failures=[])  # encode_to() reports them
     if args.ray is not None:
         done = embed_with_ray(encoder, labels, args)
     else:
@@ -117,6 +143,12 @@ def _run_shards(args: argparse.Namespace) -> int:
             batch_size=args.batch_size,
             flip=args.flip,
         )
+    failed = [*done.earlier_failures, *done.failures]
+    if failed and done.embedded + done.resumed == len(done.earlier_failures):
+        path, reason = failed[0]
+        raise ImageError(f"None of the {len(failed)} files could be read; first {path}: {reason}")
+    for path, reason in done.earlier_failures:
+        say(f"skipped before and not tried again {path}: {reason}")
     for path, reason in done.failures:
         say(f"skipped {path}: {reason}")
     if args.json:
@@ -126,12 +158,17 @@ def _run_shards(args: argparse.Namespace) -> int:
                 "embedded": done.embedded,
                 "resumed": done.resumed,
                 "fingerprint": encoder.fingerprint,
-                "failures": [{"path": str(p), "reason": reason} for p, reason in done.failures],
+                "failures": _listed(done.failures),
+                "earlier_failures": _listed(done.earlier_failures),
             }
         )
         return 0
-    before = f", {done.resumed} were there" if done.resumed else ""
-    failed = f", {len(done.failures)} could not be read" if done.failures else ""
+    before = f", {counted(done.resumed, 'was', 'were')} there" if done.resumed else ""
+    unread = f", {len(failed)} could not be read" if failed else ""
     files = counted(done.embedded, "file", "files")
-    print(f"{printable(args.output)}: {files} embedded{before}{failed}")
+    print(f"{printable(args.output)}: {files} embedded{before}{unread}")
     return 0
+
+
+def _listed(failures: Sequence[tuple[Path, str]]) -> list[dict[str, str]]:
+    return [{"path": str(path), "reason": reason} for path, reason in failures]

@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from sanreid.errors import InputError
-from sanreid.utils.paths import is_text
+from sanreid.cli.output import say
 
-__all__ = ["UNKNOWN", "AnyLabel", "Label", "read_labels"]
+__all__ = ["UNKNOWN", "AnyLabel", "Label", "label_files_of", "read_labels"]
 
 Label = tuple[int | str | None, int | None]  # pid and camid
 AnyLabel = tuple[int | str | None, int | str | None]  # of cameras that may have names
 UNKNOWN: Label = (None, None)
+
+
+def label_files_of(
+    sources: Sequence[Path], args: argparse.Namespace
+) -> tuple[dict[Path, Label], list[tuple[Path, str]]]:
+    """Return the files of the sources with their labels, and the folders that cannot be read.
+
+    The latter are named, under ``--on-error collect``.
+
+    Raises:
+        InputError: A folder has no images, or one cannot be read and is not to be skipped.
+        DatasetError: The names are not of the scheme that was asked for.
+    """
+    failures: list[tuple[Path, str]] = []
+    collect = args.on_error == "collect"
+    labels = read_labels(sources, args.names or "auto", failures=failures if collect else None)
+    for path, reason in failures:
+        say(f"skipped {path}: {reason}")
+    return labels, failures
 
 
 def read_labels(
@@ -23,12 +42,10 @@ def read_labels(
     Args:
         sources: Files and folders.
         names: The naming scheme; ``"none"`` reads none.
-        failures: A list that takes each folder that cannot be read and each file whose name is
-            not UTF-8, with the reason.
+        failures: A list that takes each folder that cannot be read, with the reason.
 
     Raises:
-        InputError: A folder or a name cannot be read and there is no ``failures``, or a folder
-            has no images.
+        InputError: A folder cannot be read and there is no ``failures``, or has no images.
         DatasetError: The names are not of the scheme that was asked for.
     """
     from sanreid.images import IMAGE_SUFFIXES, find_images
@@ -46,15 +63,7 @@ def read_labels(
                 single.setdefault(source.parent, []).append(source.name)
     for folder, files in single.items():
         known |= _named(folder, names, files)
-    found |= {path: label for path, label in known.items() if path in found}
-    for path in [path for path in found if not is_text(str(path))]:
-        if failures is None:
-            raise InputError(
-                f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
-            )
-        failures.append((path, "its name is not UTF-8, so a gallery cannot keep it."))
-        del found[path]
-    return found
+    return found | {path: label for path, label in known.items() if path in found}
 
 
 def _named(folder: Path, names: str, files: Sequence[str] | None = None) -> dict[Path, Label]:

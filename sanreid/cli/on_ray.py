@@ -45,7 +45,6 @@ def add_ray_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--actor-gpus",
         type=_amount,
-        default=0.0,
         metavar="X",
         help="GPUs of an actor; 0.25 lets four share one (default: 0)",
     )
@@ -83,7 +82,7 @@ def embed_with_ray(
             flip=args.flip,
             actors=args.actors,
             num_cpus=args.actor_cpus,
-            num_gpus=args.actor_gpus,
+            num_gpus=args.actor_gpus or 0.0,
         )
     finally:
         if not was_connected:

@@ -57,13 +57,18 @@ def add_encoder_options(parser: argparse.ArgumentParser, *, batches: bool = True
     group.add_argument("--offline", action="store_true", help="never reach the network")
 
 
-def add_on_error_option(parser: argparse.ArgumentParser) -> None:
-    """Add what becomes of files that cannot be read."""
+def add_on_error_option(parser: argparse.ArgumentParser, *, more: str = "") -> None:
+    """Add what becomes of files that cannot be read; None where it is not given.
+
+    Args:
+        parser: What to add it to.
+        more: What else the help says.
+    """
     parser.add_argument(
         "--on-error",
         choices=("raise", "collect"),
-        default="raise",
-        help="an unreadable file ends the command, or is named and skipped (default: raise)",
+        help="an unreadable file ends the command, or is named and skipped (default: raise)"
+        + more,
     )
 
 
@@ -71,7 +76,7 @@ def add_names_option(
     group: argparse._ActionsContainer,
     *,
     more: Sequence[str] = (),
-    default: str | None = None,
+    default: str | None = "auto",
     default_means: str = "the scheme that all names fit",
 ) -> None:
     """Add ``--names``, the scheme of the crops' file names.
@@ -79,7 +84,7 @@ def add_names_option(
     Args:
         group: What to add it to.
         more: Other values that the command takes.
-        default: The default; ``auto`` when None.
+        default: The default; None is ``auto`` to a command that asks whether it was given.
         default_means: What the default does.
     """
     from sanreid.datasets.schemes import AUTO, NameScheme
@@ -88,7 +93,7 @@ def add_names_option(
     group.add_argument(
         "--names",
         type=lambda text: text if text in more else naming(text),
-        default=default or AUTO,
+        default=default,
         metavar="SCHEME",
         help=f"how file names tell person and camera: {known}, or a pattern of your own, "
         r"'regex:(?P<pid>\d+)_cam(?P<camid>\d+)' "
@@ -143,7 +148,7 @@ def encode_files(
     """
     from sanreid.errors import ImageError
 
-    on_error: Literal["raise", "collect"] = getattr(args, "on_error", "raise")
+    on_error: Literal["raise", "collect"] = args.on_error or "raise"
     encoded = encoder.encode_files(
         paths, on_error=on_error, batch_size=args.batch_size, flip=args.flip
     )

@@ -39,12 +39,48 @@ def test_a_second_run_needs_resume(run, people, tiny, tmp_path):
     assert "0 files embedded, 16 were there" in out
 
 
-def test_options_of_shards_need_shards(run, people, tiny, tmp_path, capsys):
-    for option in ("--resume", "--ray"):
-        with pytest.raises(SystemExit) as end:
-            run("embed", people, "-o", tmp_path / "o.npz", option, "--weights", tiny)
-        assert end.value.code == 2
-        assert f"{option} needs --shards" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--resume"], "--resume needs --shards"),
+        (["--ray"], "--ray needs --shards"),
+        (["--names", "cuhk03"], "--names needs --shards"),
+        (["--actors", "3"], "--actors needs --ray"),
+        (["--shards", "--actor-gpus", "0"], "--actor-gpus needs --ray"),
+        (["--shards", "--on-error", "raise"], "--on-error raise does not go with --shards"),
+    ],
+)
+def test_options_without_effect_are_wrong_usage(run, people, tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as end:
+        run("embed", people, "-o", tmp_path / "out", *options)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_source_that_is_not_there_is_no_row(run, people, tmp_path):
+    sources = (people, tmp_path / "croops")
+    status, _, err = run("embed", *sources, "-o", tmp_path / "out", "--shards")
+    assert (status, err) == (1, f"sanreid: There is no file or folder {sources[1]}.\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_readable_is_an_error_also_when_resumed(run, run_json, people, tiny, tmp_path):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    options = ("-o", tmp_path / "out", "--shards", "--resume", "--weights", tiny)
+    for _ in range(2):
+        status, text, err = run("embed", bad, *options)
+        assert (status, text, err.count("\n")) == (1, "", 1)
+        assert f"None of the 1 files could be read; first {bad}: " in err
+    status, text, err = run("embed", people, bad, *options)
+    assert (status, err.count("\n")) == (0, 1)
+    assert text.endswith("16 files embedded, 1 was there, 1 could not be read\n")
+    assert f"skipped before and not tried again {bad}: " in err
+    told = run_json("embed", people, bad, *options)
+    assert (told["failures"], [one["path"] for one in told["earlier_failures"]]) == (
+        [],
+        [str(bad)],
+    )
 
 
 def test_a_link_that_leads_nowhere_is_a_row(run_json, people, tiny, tmp_path):

@@ -158,7 +158,7 @@ class Build:
                 part = files[start : start + size]
                 encoded = self._encoder.encode_files(
                     part,
-                    on_error=args.on_error,
+                    on_error=args.on_error or "raise",
                     batch_size=args.batch_size,
                     flip=args.flip,
                     progress=False,

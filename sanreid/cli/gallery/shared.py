@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from sanreid.cli.gallery.gating import add_min_quality
-from sanreid.cli.labels import Label, read_labels
+from sanreid.cli.labels import Label, label_files_of
 from sanreid.cli.options import (
     add_encoder_options,
     add_format_options,
@@ -17,7 +17,8 @@ from sanreid.cli.options import (
     gallery_path,
 )
 from sanreid.cli.output import say
-from sanreid.errors import GalleryError, NoGalleryError
+from sanreid.errors import GalleryError, InputError, NoGalleryError
+from sanreid.utils.paths import is_text
 
 __all__ = [
     "CONTENT",
@@ -66,6 +67,7 @@ def add_sources(parser: argparse.ArgumentParser, *, path_first: bool = False) ->
     add_names_option(
         parser,
         more=("none",),
+        default=None,
         default_means="as in Market-1501 where all names of a folder fit, else nobody is named; "
         "a person named by a number is that number, 0007 is 7",
     )
@@ -78,12 +80,22 @@ def add_sources(parser: argparse.ArgumentParser, *, path_first: bool = False) ->
 def label_sources(
     args: argparse.Namespace,
 ) -> tuple[dict[Path, Label], list[tuple[Path, str]]]:
-    """Return every file of the sources with its label, and the folders that cannot be read."""
-    failures: list[tuple[Path, str]] = []
-    collect = args.on_error == "collect"
-    labels = read_labels(args.source, args.names, failures=failures if collect else None)
-    for path, reason in failures:
-        say(f"skipped {path}: {reason}")
+    """Return every file of the sources with its label, and what a gallery cannot take.
+
+    Raises:
+        InputError: A folder has no images; or, without ``--on-error collect``, one cannot be
+            read or the name of a file is not UTF-8.
+        DatasetError: The names are not of the scheme that was asked for.
+    """
+    labels, failures = label_files_of(args.source, args)
+    for path in [path for path in labels if not is_text(str(path))]:
+        if args.on_error != "collect":
+            raise InputError(
+                f"The name {path} is not UTF-8, so a gallery cannot keep it. Rename the file."
+            )
+        failures.append((path, "its name is not UTF-8, so a gallery cannot keep it."))
+        say(f"skipped {path}: {failures[-1][1]}")
+        del labels[path]
     return labels, failures
 
 
