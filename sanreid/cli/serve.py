@@ -89,7 +89,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="threads that embed and search (default: %(default)s)",
     )  # fmt: skip
     add_encoder_options(parser, batches=False)
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, usage_error=parser.error)
 
 
 def _port(text: str) -> int:
@@ -104,6 +104,8 @@ def _run(args: argparse.Namespace) -> int:
     from sanreid.serve import Limits, create_app, read_token, run
     from sanreid.serve.running import LOOPBACK_HOSTS, check_exposure
 
+    if args.create and args.read_only:
+        args.usage_error("--create makes a gallery, which --read-only does not write")
     token = read_token(args.token_file)
     check_exposure(args.host, token)
     limits = Limits(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -136,3 +137,26 @@ def test_names_of_another_scheme_are_told_before_the_work(run, normalised, tmp_p
     assert "odd.jpg" in err
     status, _, err = run("gallery", "search", normalised, queries[0], "--camid", 2**70)
     assert (status, err.count("\n")) == (1, 1)
+
+
+def test_a_folder_of_queries_that_cannot_be_read_is_named(run, normalised, people, tiny, tmp_path):
+    folder = Path(shutil.copytree(people, tmp_path / "queries"))
+    (folder / "away").symlink_to("nowhere")
+    command = ("gallery", "search", normalised, folder, "--names", "auto", "--weights", tiny)
+    assert run(*command)[0] == 1
+    status, _, err = run(*command, "--on-error", "collect")
+    assert status == 0
+    assert f"sanreid: skipped {folder / 'away'}: " in err
+
+
+@pytest.mark.parametrize("on_error", ["raise", "collect"])
+def test_a_query_needs_no_name_in_utf8(run_json, normalised, queries, tiny, tmp_path, on_error):
+    name = tmp_path / os.fsdecode(b"0001_c1s1_\xff.jpg")
+    try:
+        shutil.copy(queries[0], name)
+    except (OSError, UnicodeError):
+        pytest.skip("the file system allows UTF-8 names alone")
+    (row,) = run_json("gallery", "search", normalised, name, "--names", "auto", "-k", 1,
+                      "--weights", tiny, "--on-error", on_error)  # fmt: skip
+    assert os.fsencode(row["query"]) == os.fsencode(name)
+    assert len(row["hits"]) == 1

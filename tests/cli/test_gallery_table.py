@@ -136,3 +136,14 @@ def test_a_table_without_files_or_with_another_column_is_refused(run, table, tin
     status, _, err = run(*build, "--columns", "path=FILE,camid=CAM")
     assert status == 1
     assert "lacks the column CAM" in err
+
+
+@pytest.mark.parametrize("action", ["build", "search"])
+def test_a_table_is_not_read_by_a_scheme_of_names(run, table, tmp_path, action, capsys):
+    path = table(["crops/0.png,1"], header="path,pid\n")
+    Gallery(2).save(tmp_path / "g")
+    arguments = (path, tmp_path / "new") if action == "build" else (tmp_path / "g", path)
+    with pytest.raises(SystemExit) as end:
+        run("gallery", action, *arguments, "--names", "cuhk03")
+    assert end.value.code == 2
+    assert "--names is about the names of files" in capsys.readouterr().err

@@ -90,6 +90,42 @@ def test_calibrate_without_people(run, tmp_path):
     assert (status, "No entry of this gallery has a person" in err) == (1, True)
 
 
+@pytest.mark.parametrize(
+    "option", [("--names", "cuhk03"), ("--on-error", "collect"), ("--weights", "w")]
+)
+def test_calibrate_reads_no_files_without_a_source(run, built, capsys, option):
+    with pytest.raises(SystemExit) as caught:
+        run("gallery", "calibrate", built, *option)
+    assert caught.value.code == 2
+    assert f"{option[0]} needs SOURCE" in capsys.readouterr().err
+
+
+def test_calibrate_passes_over_what_cannot_be_read(run, once, built, tiny, tmp_path):
+    crops = Path(shutil.copytree(once / "crops", tmp_path / "crops"))
+    (crops / "away").symlink_to("nowhere")
+    command = ("gallery", "calibrate", built, crops, "--false-match-rate", 0.2, "--weights", tiny)
+    status, _, err = run(*command)
+    assert (status, "away" in err) == (1, True)
+    status, text, err = run(*command, "--on-error", "collect")
+    assert status == 0, err
+    assert "; 8 people, " in text
+    assert err.startswith(f"sanreid: skipped {crops / 'away'}: ")
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "away").symlink_to("nowhere")
+    status, _, err = run(
+        "gallery",
+        "calibrate",
+        built,
+        tmp_path / "none",
+        "--on-error",
+        "collect",
+        "--weights",
+        tiny,
+    )
+    assert status == 1
+    assert "None of the 1 files could be read" in err
+
+
 @pytest.mark.parametrize("action", ["search", "identify"])
 @pytest.mark.parametrize(
     "bad",

@@ -120,3 +120,10 @@ def test_a_wrong_port_is_wrong_usage(run, tmp_path, port):
     with pytest.raises(SystemExit) as stop:
         run("serve", tmp_path, f"--port={port}")
     assert stop.value.code == 2
+
+
+def test_a_reader_creates_nothing(run, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("serve", tmp_path / "g", "--create", "--read-only")
+    assert stop.value.code == 2
+    assert "--read-only does not write" in capsys.readouterr().err

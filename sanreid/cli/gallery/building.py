@@ -60,7 +60,7 @@ def add_to(actions: Actions) -> None:
         action="store_true",
         help="take each camera's mean embedding out of all similarities",
     )
-    build.set_defaults(run=_build)
+    build.set_defaults(run=_build, usage_error=build.error)
     add = actions.add_parser("add", help="embed files and folders into an existing gallery")
     add.add_argument(
         "--new-only",
@@ -78,6 +78,8 @@ def _build(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
     from sanreid.gallery.milvus.address import is_address
 
+    if args.names is not None and is_table(args.source, args):
+        args.usage_error("--names is about the names of files: a table has people and cameras")
     if is_address(args.path):
         check_overwrites_nothing(args)
     elif args.path.exists():

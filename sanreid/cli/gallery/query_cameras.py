@@ -19,7 +19,7 @@ from sanreid.cli.gallery.tables import (
     read_table,
 )
 from sanreid.cli.gallery.travelling import Gaps, read_travel_times
-from sanreid.cli.labels import AnyLabel, read_labels
+from sanreid.cli.labels import AnyLabel, label_files_of
 from sanreid.cli.options import add_names_option, file_path
 from sanreid.cli.output import say
 from sanreid.errors import DatasetError
@@ -126,6 +126,8 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
         args.usage_error("--timestamp needs --travel-times")
     tabled = is_table(args.query, args)
     no_cameras = args.camid is None and args.names == "none" and not tabled
+    if tabled and args.names != "none":
+        args.usage_error("--names is about the names of files: a table of queries has its cameras")
     if args.same_camera == "exclude" and no_cameras:
         args.usage_error("--same-camera exclude needs --camid or --names, or a table of queries")
     if args.travel_times is not None:
@@ -144,8 +146,7 @@ def query_files(args: argparse.Namespace) -> QueryFiles:
         times = {path: row.timestamp for path, row in table.items()}
         _check_known(args, table.values())
     elif args.names != "none":
-        collect = args.on_error == "collect"
-        labels = read_labels(args.query, args.names, failures=[] if collect else None)
+        labels, _ = label_files_of(args.query, args)
         files = list(labels) or files  # where nothing was found, embedding says why
         _check_named(args, labels)
     return QueryFiles(

@@ -71,7 +71,7 @@ def add_to(actions: Actions) -> None:
         "one camera and one time are two people",
     )
     calibrate.set_defaults(usage_error=calibrate.error)
-    add_names_option(calibrate)
+    add_names_option(calibrate, default=None)
     add_on_error_option(calibrate)
     add_encoder_options(calibrate)
 
@@ -135,6 +135,11 @@ def _calibrate(args: argparse.Namespace) -> int:
 
     if args.source and args.tracklets is not None:
         args.usage_error("--tracklets is about the gallery's own entries: leave SOURCE out")
+    for option in ("names", "on_error", "weights"):
+        if not args.source and getattr(args, option) is not None:
+            args.usage_error(
+                f"--{option.replace('_', '-')} needs SOURCE: entries are not embedded"
+            )
     check_is_there(args.path)
     encoder = load_encoder(args) if args.source else None
     fingerprint = None if encoder is None else encoder.fingerprint
@@ -192,10 +197,10 @@ def _tracklets_of(gallery: Any, key: str) -> dict[str, Any]:  # noqa: ANN401 - s
 
 
 def _crops_of(encoder: Any, args: argparse.Namespace) -> tuple[Any, list[Any], list[Any]]:  # noqa: ANN401 - SANEncoder
-    from sanreid.cli.labels import read_labels
+    from sanreid.cli.labels import label_files_of
 
-    labels = read_labels(args.source, args.names)
-    encoded = encode_files(encoder, list(labels), args)
+    labels, _ = label_files_of(args.source, args)
+    encoded = encode_files(encoder, list(labels) or args.source, args)
     people = [labels[path] for path in encoded.paths]
     return encoded.embeddings, [pid for pid, _ in people], [camid for _, camid in people]
 
