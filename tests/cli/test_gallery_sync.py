@@ -193,3 +193,81 @@ def test_relative_and_absolute_paths_are_one(run, run_json, tiny, tmp_path, monk
     assert run("gallery", "build", "crops", "g", "--weights", tiny)[0] == 0
     answer = run_json("gallery", "sync", tmp_path / "crops", "g", "--weights", tiny)
     assert (answer["same"], answer["added"], answer["removed"]) == (2, 0, 0)
+
+
+@pytest.fixture
+def relative(run, crops, tiny, tmp_path, monkeypatch):
+    """A gallery of relative paths beside its crops; the working directory is theirs."""
+    monkeypatch.chdir(tmp_path)
+    assert run("gallery", "build", "crops", "g", "--weights", tiny)[0] == 0
+    return tmp_path / "g"
+
+
+@pytest.mark.parametrize("command", [("sync",), ("sync", "--dry-run"), ("add", "--new-only")])
+@pytest.mark.parametrize("there", [True, False])
+def test_another_working_directory_is_refused(
+    run, relative, crops, tiny, tmp_path, monkeypatch, command, there
+):
+    elsewhere = tmp_path / "elsewhere"
+    source = crops
+    if there:  # other crops under the same path
+        source = "crops"
+        picture(elsewhere / "crops" / "0009_c1_a.png", 9)
+    elsewhere.mkdir(exist_ok=True)
+    monkeypatch.chdir(elsewhere)
+    status, text, err = run(
+        "gallery", command[0], source, relative, "--weights", tiny, *command[1:]
+    )
+    assert (status, text, err.count("\n")) == (1, "", 1)
+    assert f"such as {Path('crops') / '000'}" in err
+    assert f"the working directory, {elsewhere}" in err
+    assert entries(relative).keys() == {f"000{number}_c1_a.png" for number in (1, 2, 3)}
+
+
+def test_a_gallery_moves_with_its_crops(run_json, relative, tiny, tmp_path, monkeypatch):
+    (tmp_path / "moved").mkdir()
+    for name in ("g", "crops"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    monkeypatch.chdir(tmp_path / "moved")
+    (Path("crops") / "0001_c1_a.png").unlink()
+    answer = run_json("gallery", "sync", "g", "crops", "--weights", tiny)
+    assert (answer["same"], answer["removed"], answer["added"]) == (2, 1, 0)
+
+
+def test_all_files_of_relative_paths_may_move(run_json, relative, crops, tiny):
+    for path in list(crops.iterdir()):
+        (crops / "may").mkdir(exist_ok=True)
+        path.rename(crops / "may" / path.name)
+    (crops / "may" / "0001_c1_a.png").unlink()
+    answer = run_json("gallery", "sync", "g", "crops", "--weights", tiny)
+    assert (answer["moved"], answer["removed"], answer["entries"]) == (2, 1, 2)
+
+
+def test_relative_paths_whose_files_are_gone_do_not_stop_other_folders(
+    run_json, relative, crops, tiny, tmp_path
+):
+    shutil.rmtree(crops)  # its pictures were deleted once they were embedded
+    picture(tmp_path / "more" / "0005_c1_a.png", 5)
+    answer = run_json("gallery", "sync", "g", "more", "--weights", tiny)
+    assert (answer["added"], answer["entries"]) == (1, 4)
+
+
+def test_a_folder_behind_a_link_is_the_same_folder(run_json, built, crops, tiny, tmp_path):
+    (tmp_path / "link").symlink_to(crops)
+    picture(crops / "0001_c1_a.png", 8)
+    (crops / "0002_c1_a.png").unlink()
+    before = entries(built)
+    wanted = {"added": 0, "changed": 1, "moved": 0, "removed": 1, "same": 1, "entries": 2}
+    answer = run_json("gallery", "sync", built, tmp_path / "link", "--weights", tiny)
+    assert {key: answer[key] for key in wanted} == wanted
+    after = entries(built)
+    assert after["0001_c1_a.png"].id == before["0001_c1_a.png"].id
+    for folder in (crops, tmp_path / "link"):
+        answer = run_json("gallery", "sync", built, folder, "--weights", tiny)
+        assert (answer["same"], answer["entries"]) == (2, 2)
+
+
+def test_a_link_beside_its_file_is_a_file_of_its_own(sync, crops):
+    (crops / "0001_c1_b.png").symlink_to("0001_c1_a.png")
+    assert sync()["added"] == 1
+    assert sync() == NOTHING | {"same": 4, "entries": 4}

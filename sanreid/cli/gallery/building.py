@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sanreid.cli.gallery.following import follow, report_changes
+from sanreid.cli.gallery.following import Changes, follow
 from sanreid.cli.gallery.gating import gated
 from sanreid.cli.gallery.on_server import ServerBuild, check_overwrites_nothing
 from sanreid.cli.gallery.resuming import Build, add_rows
@@ -128,7 +128,7 @@ def _add(args: argparse.Namespace) -> int:
         labels, failures = label_sources(args)
         if args.new_only:
             changes = follow(gallery, encoder, labels, failures, args)
-            report_changes(changes)
+            _report_changes(changes)
             return _report(gallery, changes.added, labels, changes.failures, args)
         again = _held_already(gallery, labels)
         if again:
@@ -157,6 +157,47 @@ def _held_already(gallery: Gallery, paths: Iterable[Path]) -> int:
         return 0
     held = gallery.find({"path": {"$in": [str(path) for path in paths]}})
     return len({entry.metadata["path"] for entry in gallery.get(held)})
+
+
+def _report_changes(changes: Changes) -> None:
+    """Report what was done besides adding."""
+    if changes.same:
+        held = "that the gallery holds already"
+        say(counted(changes.same, f"file {held} is left out", f"files {held} are left out"))
+    if changes.changed:
+        say(
+            counted(
+                len(changes.changed),
+                "entry was embedded again, because its file changed",
+                "entries were embedded again, because their files changed",
+            )
+        )
+    if changes.moved:
+        say(
+            counted(
+                len(changes.moved),
+                "entry has a new path, because its file moved",
+                "entries have new paths, because their files moved",
+            )
+        )
+    if changes.removed:
+        say(
+            counted(
+                len(changes.removed),
+                "entry was removed, because its file is gone",
+                "entries were removed, because their files are gone",
+            )
+        )
+    if changes.unknown:
+        say(
+            counted(
+                changes.unknown,
+                "entry has no record of its content and was not checked; 'sanreid gallery sync' "
+                "embeds its file again",
+                "entries have no record of their content and were not checked; 'sanreid gallery "
+                "sync' embeds their files again",
+            )
+        )
 
 
 def _report(

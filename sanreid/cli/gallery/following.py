@@ -3,13 +3,17 @@
 An entry made from a file keeps the SHA-256 of its picture beside the path. A picture that was
 replaced is embedded again under the entry's id, one that moved keeps its entry, one that is gone
 from a folder loses it.
+
+A relative path starts from the working directory, so that a gallery can move together with its
+crops; where none of these paths leads to a file, the working directory is taken for a wrong one.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +28,8 @@ from sanreid.cli.gallery.shared import (
 )
 from sanreid.cli.labels import Label
 from sanreid.cli.options import encode_files, load_encoder
-from sanreid.cli.output import print_json, printable, say, shown
+from sanreid.cli.output import print_json, printable, shown
+from sanreid.errors import InputError
 from sanreid.utils.files import sha256_of
 from sanreid.utils.words import counted
 
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     from sanreid.encoder import SANEncoder
     from sanreid.gallery import Gallery
 
-__all__ = ["Changes", "add_to", "content_of", "follow", "report_changes"]
+__all__ = ["Changes", "add_to", "content_of", "follow"]
 
 _ENTRIES_AT_A_TIME = 10_000
 
@@ -42,6 +47,9 @@ Let a gallery follow its folders by the content of their files.
 
 Pictures that were replaced are embedded again, each under the id of its entry; those that moved
 keep their entries; those that are gone from a SOURCE folder lose them; new ones are added.
+
+Paths that were relative when they were added start from the working directory: run the command
+where they lead to the files.
 """
 
 
@@ -147,47 +155,6 @@ def follow(
     return changes
 
 
-def report_changes(changes: Changes) -> None:
-    """Report what was done besides adding."""
-    if changes.same:
-        held = "that the gallery holds already"
-        say(counted(changes.same, f"file {held} is left out", f"files {held} are left out"))
-    if changes.changed:
-        say(
-            counted(
-                len(changes.changed),
-                "entry was embedded again, because its file changed",
-                "entries were embedded again, because their files changed",
-            )
-        )
-    if changes.moved:
-        say(
-            counted(
-                len(changes.moved),
-                "entry has a new path, because its file moved",
-                "entries have new paths, because their files moved",
-            )
-        )
-    if changes.removed:
-        say(
-            counted(
-                len(changes.removed),
-                "entry was removed, because its file is gone",
-                "entries were removed, because their files are gone",
-            )
-        )
-    if changes.unknown:
-        say(
-            counted(
-                changes.unknown,
-                "entry has no record of its content and was not checked; 'sanreid gallery sync' "
-                "embeds its file again",
-                "entries have no record of their content and were not checked; 'sanreid gallery "
-                "sync' embeds their files again",
-            )
-        )
-
-
 def _plan(
     gallery: Gallery,
     labels: dict[Path, Label],
@@ -197,13 +164,14 @@ def _plan(
     embed_unknown: bool,
 ) -> Changes:
     changes = Changes(failures=list(failures))
-    folders = [_absolute(source) + os.sep for source in sources if source.is_dir()]
-    unread = tuple(_absolute(path) for path, _ in failures)
-    held, gone = _entries(gallery, {_absolute(path) for path in labels}, folders, unread)
+    folders = _spellings(source for source in sources if source.is_dir())
+    below = tuple(folder + os.sep for folder in folders)
+    unread = _spellings(path for path, _ in failures)
+    held, gone, adrift = _entries(gallery, {_absolute(path) for path in labels}, below, unread)
     new: dict[Path, str | None] = {}
     for path in labels:
         entries = held.get(_absolute(path))
-        content = content_of(path) if entries or gone else None
+        content = content_of(path) if entries or gone or adrift else None
         if not entries:
             new[path] = content
             continue
@@ -217,9 +185,37 @@ def _plan(
     moved = _moved(new, gone)
     changes.moved = {number: path for path, numbers in moved.items() for number in numbers}
     changes.added = [path for path in new if path not in moved]
-    left = (numbers for by_path in gone.values() for numbers in by_path.values())
-    changes.removed = sorted(number for numbers in left for number in numbers)
+    left = {path: numbers for by_path in gone.values() for path, numbers in by_path.items()}
+    changes.removed = sorted(number for numbers in left.values() for number in numbers)
+    if not moved:
+        _check_working_directory(adrift, left, [new[path] for path in changes.added])
     return changes
+
+
+def _check_working_directory(
+    adrift: dict[str, tuple[str, str | None]], gone: Iterable[str], added: Iterable[str | None]
+) -> None:
+    """Refuse to remove entries, or to add their files once more, because of a wrong directory.
+
+    Args:
+        adrift: Path and content of entries with relative paths, by the absolute path, where none
+            of these paths leads to a file.
+        gone: Absolute paths of entries to remove.
+        added: Contents of files to add.
+
+    Raises:
+        InputError: Entries with relative paths are among them.
+    """
+    paths = {content: path for path, content in adrift.values() if content}
+    lost = [adrift[one][0] for one in gone if one in adrift]
+    lost += [paths[content] for content in added if content in paths]
+    if lost:
+        raise InputError(
+            f"The gallery has relative paths, such as {lost[0]}, and none of them leads to a file "
+            f"from the working directory, {Path.cwd()}. Run the command in the directory that "
+            "they start from. Entries whose files are gone for good are dropped by 'sanreid "
+            "gallery remove'."
+        )
 
 
 def _moved(
@@ -240,14 +236,36 @@ def _moved(
 
 
 def _entries(
-    gallery: Gallery, files: set[str], folders: list[str], unread: tuple[str, ...]
-) -> tuple[dict[str, list[tuple[int, str | None]]], dict[str | None, dict[str, list[int]]]]:
-    """Return the entries of the files with their contents, and those of gone files.
+    gallery: Gallery, files: set[str], folders: tuple[str, ...], unread: tuple[str, ...]
+) -> tuple[
+    dict[str, list[tuple[int, str | None]]],
+    dict[str | None, dict[str, list[int]]],
+    dict[str, tuple[str, str | None]],
+]:
+    """Return what the entries stand for, by the absolute paths of their files.
 
-    The latter by content and path.
+    Args:
+        gallery: What holds them.
+        files: Those of the sources.
+        folders: Where entries are looked for whose files are gone.
+        unread: Folders below which nobody knows what is gone.
+
+    Returns:
+        The entries of ``files`` with their contents, those of gone files by content and path, and
+        path and content of those with relative paths, if none of these leads to a file.
     """
     held: dict[str, list[tuple[int, str | None]]] = {}
+    respelled: dict[str, list[tuple[int, str | None]]] = {}
     gone: dict[str | None, dict[str, list[int]]] = {}
+    adrift: dict[str, tuple[str, str | None]] = {}
+    leads = False
+    real_folder = functools.cache(os.path.realpath)
+
+    def real(path: str) -> str:
+        folder, name = os.path.split(path)
+        return os.path.join(real_folder(folder), name)  # noqa: PTH118 - a million of them
+
+    file_of = {real(path): path for path in files}
     ids = gallery.ids
     for start in range(0, len(ids), _ENTRIES_AT_A_TIME):
         for entry in gallery.get(ids[start : start + _ENTRIES_AT_A_TIME]):
@@ -255,15 +273,21 @@ def _entries(
             if not isinstance(path, str):
                 continue
             absolute, content = _absolute(path), entry.metadata.get(CONTENT)
+            both = (absolute, real(absolute))
             if absolute in files:
                 held.setdefault(absolute, []).append((int(entry.id), content))
+            elif both[1] in file_of:
+                respelled.setdefault(file_of[both[1]], []).append((int(entry.id), content))
             elif (
-                absolute.startswith(tuple(folders))
-                and not (unread and absolute.startswith(unread))
+                any(one.startswith(folders) for one in both)
+                and not any(one.startswith(unread) for one in both)
                 and not os.path.lexists(absolute)
             ):
                 gone.setdefault(content, {}).setdefault(absolute, []).append(int(entry.id))
-    return held, gone
+            if not leads and not os.path.isabs(path):  # noqa: PTH117 - as above
+                leads = os.path.lexists(absolute)
+                adrift[absolute] = (path, content)
+    return respelled | held, gone, {} if leads else adrift
 
 
 def _update(
@@ -295,6 +319,13 @@ def _update(
 
 def _absolute(path: str | Path) -> str:
     return os.path.abspath(path)  # noqa: PTH100 - links stay as they are written
+
+
+def _spellings(paths: Iterable[Path]) -> tuple[str, ...]:
+    """Return absolute paths, with links and without."""
+    return tuple(
+        {spelling for path in paths for spelling in (_absolute(path), os.path.realpath(path))}
+    )
 
 
 def _sync(args: argparse.Namespace) -> int:
