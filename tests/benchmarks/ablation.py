@@ -7,7 +7,7 @@
 ``measure NAME LABEL=RUN...`` writes ``docs/ablation/NAME.json``: each run's settings where they
 differ from its packaged configuration, its losses and its mAP by epoch, and, on all sets of
 ``evaluation-all``, its metrics, its gain over the first label and, if its label starts with ``+``,
-over the previous label, compared with the same seed if there is one, with 95 % bootstrap intervals
+over the previous row, compared with the same seed if there is one, with 95 % bootstrap intervals
 over identities. A label may be repeated for runs with several seeds.
 
 ``page`` puts the tables of each file between the page's markers ``<!-- NAME -->`` and
@@ -235,7 +235,7 @@ def _tables(report: dict[str, Any]) -> str:
     parts = [shown, table([*headings, "single-shot"], body)]
     for prefix, over in (
         ("gain", rows[0]["label"]),
-        ("step", "the previous label, same seed"),
+        ("step", "the previous row, same seed"),
     ):
         if gains := [_gains(row, prefix) for row in rows if prefix in row["figures"][SINGLE_SHOT]]:
             parts += [

@@ -21,6 +21,7 @@ from typing import Any
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import runtime
 from sanreid.train.checkpoint import save_checkpoint
+from sanreid.train.claim import claimed
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batch, Batches
@@ -28,9 +29,8 @@ from sanreid.train.data.building import build_batches
 from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.pairs import Pairs
 from sanreid.train.data.prefetch import Prefetcher
+from sanreid.train.draws import own_draws
 from sanreid.train.evaluation.sets import EvaluationSet, load_sets
-from sanreid.train.loop.claim import claimed
-from sanreid.train.loop.draws import own_draws
 from sanreid.train.loop.journal import Journal, Stopwatch
 from sanreid.train.loop.learner import Learner
 from sanreid.train.loop.optimizer import learning_rate

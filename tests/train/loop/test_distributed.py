@@ -16,7 +16,7 @@ from sanreid.errors import TrainingError
 from sanreid.train import runtime
 from sanreid.train.__main__ import main
 from sanreid.train.checkpoint import load_checkpoint
-from sanreid.train.loop.claim import claimed
+from sanreid.train.claim import claimed
 from sanreid.train.loop.journal import read_journal
 from tests.train.loop.test_engine import write_toml
 
