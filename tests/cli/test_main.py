@@ -15,6 +15,7 @@ from sanreid import cli
 from sanreid.cli import main
 from sanreid.encoder import SANEncoder
 from sanreid.errors import ChecksumError
+from tests.closed_pipe import run_without_reader
 
 
 def call(*arguments, **options):
@@ -171,21 +172,7 @@ def test_a_reader_that_goes_away_is_no_traceback():
 
 
 def test_a_closed_pipe_is_status_141():
-    # Wait until the reader is gone, so that the outcome does not depend on who is faster.
-    code = (
-        "import sys, time; sys.stdin.read(); from sanreid.cli import main; "
-        "sys.exit(main(['weights', 'list']))"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        process.stdout.close()
-        process.stdin.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == 141
+    assert run_without_reader("sanreid.cli", ["weights", "list"]) == (141, b"")
 
 
 def test_a_name_the_terminal_cannot_show_is_escaped(tmp_path):

@@ -11,6 +11,7 @@ import torch
 from sanreid.train import runtime
 from sanreid.train.commands import COMMANDS, build_parser, main
 from sanreid.train.config.run import RunConfig
+from tests.closed_pipe import run_without_reader
 
 
 def test_the_commands_are_those_of_the_design():
@@ -79,17 +80,4 @@ def test_a_prepared_process_has_its_threads_and_keeps_memory_on_a_cpu(device, ke
 
 
 def test_a_reader_that_goes_away_is_status_141():
-    code = (
-        "import sys; sys.stdin.read(); from sanreid.train.commands import main; "
-        "sys.exit(main(['list']))"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        process.stdout.close()  # before the command begins to write
-        process.stdin.close()
-        assert process.stderr.read() == b""
-        assert process.wait() == 141
+    assert run_without_reader("sanreid.train.commands", ["list"]) == (141, b"")
