@@ -147,8 +147,10 @@ def _run_shards(args: argparse.Namespace) -> int:
     if failed and done.embedded + done.resumed == len(done.earlier_failures):
         path, reason = failed[0]
         raise ImageError(f"None of the {len(failed)} files could be read; first {path}: {reason}")
-    for path, reason in done.earlier_failures:
-        say(f"skipped before and not tried again {path}: {reason}")
+    if done.earlier_failures:
+        files = counted(len(done.earlier_failures), "file", "files")
+        (path, reason), *_ = done.earlier_failures
+        say(f"{files} could not be read before, not tried again; first {path}: {reason}")
     for path, reason in done.failures:
         say(f"skipped {path}: {reason}")
     if args.json:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from sanreid.clustering.graph import NEIGHBOURS
 from sanreid.neighbourhoods import Floats, Indices, pair_similarities
 from sanreid.utils.extras import require_extra
 
@@ -58,17 +57,16 @@ def confidences(
 
 
 def _nearest_clusters(rows: Floats, sums: Floats, groups: Indices, sizes: Indices) -> Floats:
-    """(N,) mean cosine to the nearest other cluster, of crops in large ones, 0 of all others.
+    """(N,) mean cosine to the nearest other cluster, at least 0.
 
-    All neighbours of a crop may lie within its cluster where that has more of them, so that
-    no other cluster is found by its neighbourhood.
+    A neighbourhood need not reach it: all neighbours of a crop may lie within its own cluster.
     """
-    nearest = np.zeros(len(rows), dtype=np.float32)
-    asked, clusters = np.flatnonzero(sizes[groups] > NEIGHBOURS), np.flatnonzero(sizes > 1)
-    if len(asked) and len(clusters) > 1:
-        faiss = import_module("faiss")
-        means = sums[clusters] / sizes[clusters, None].astype(np.float32)
-        cosine, found = faiss.knn(rows[asked], means, 2, metric=faiss.METRIC_INNER_PRODUCT)
-        is_other = clusters[found] != groups[asked, None]
-        nearest[asked] = np.where(is_other, cosine, 0).max(axis=1).clip(min=0)
+    clusters = np.flatnonzero(sizes > 1)
+    if len(clusters) < 2:
+        return np.zeros(len(rows), dtype=np.float32)
+    faiss = import_module("faiss")
+    means = (sums[clusters] / sizes[clusters, None]).astype(np.float32)
+    cosine, found = faiss.knn(rows, means, 2, metric=faiss.METRIC_INNER_PRODUCT)
+    is_other = clusters[found] != groups[:, None]
+    nearest: Floats = np.where(is_other, cosine, np.float32(0)).max(axis=1).clip(min=0)
     return nearest

@@ -24,13 +24,11 @@ class Constraints:
     """Certain knowledge of N crops, checked for contradictions.
 
     Attributes:
-        must: (M, 2) int64, pairs of rows that are one person.
         cannot: (M, 2) int64, pairs of rows that are two people.
-        piece: (N,) int64, rows that ``must`` joins have equal numbers.
+        piece: (N,) int64, rows that are one person have equal numbers.
         frame: (N,) int64, rows seen by one camera at one time have equal numbers; -1: not known.
     """
 
-    must: Indices
     cannot: Indices
     piece: Indices
     frame: Indices
@@ -63,21 +61,9 @@ class Constraints:
         )
         links = sparse.coo_array((np.ones(len(must)), tuple(must.T)), shape=(count, count))
         _, piece = csgraph.connected_components(links, directed=False)
-        known = cls(must, cannot, piece.astype(np.int64), frame)
+        known = cls(cannot, piece.astype(np.int64), frame)
         known._refuse_contradictions()
         return known
-
-    def forbidden(self, rows: Indices) -> NDArray[np.bool_]:
-        """Return (n, n): which pairs of some rows, given in rising order, are two people."""
-        frame = self.frame[rows]
-        apart: NDArray[np.bool_] = (frame[:, None] == frame) & (frame >= 0)
-        np.fill_diagonal(apart, val=False)
-        if len(self.cannot):
-            at = np.searchsorted(rows, self.cannot)
-            at[at == len(rows)] = 0
-            one, other = at[(rows[at] == self.cannot).all(axis=1)].T
-            apart[one, other] = apart[other, one] = True
-        return apart
 
     def _refuse_contradictions(self) -> None:
         one, other = self.piece[self.cannot].T

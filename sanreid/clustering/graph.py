@@ -42,25 +42,19 @@ class Graph(NamedTuple):
 
     Attributes:
         overlap: (N, N) symmetric SciPy array of float32, the overlap of neighbourhoods, 0 to 1.
-        first: (M,) int32, one row of each edge.
-        second: (M,) int32, the other.
-        similarity: (M,) float32, their cosine plus overlap. An edge may be there twice.
+        neighbours: (M, 2) int64, rows and their near neighbours; a pair may be there twice, and
+            a row with itself.
     """
 
     overlap: Any
-    first: Rows
-    second: Rows
-    similarity: Floats
+    neighbours: Indices
 
 
-def build_graph(rows: Floats, threshold: float) -> Graph:
-    """Return overlaps of neighbourhoods, and edges of at least ``threshold``.
-
-    Edges are pairs of nearest neighbours and pairs whose neighbourhoods overlap.
+def build_graph(rows: Floats) -> Graph:
+    """Return the near neighbours of rows, and the overlaps of their neighbourhoods.
 
     Args:
         rows: (N, D) float32 of norm 1.
-        threshold: Least similarity of an edge, cosine plus overlap.
     """
     sparse = require_extra(
         "scipy.sparse", purpose="cluster_identities", install="sanreid[cluster]"
@@ -69,18 +63,9 @@ def build_graph(rows: Floats, threshold: float) -> Graph:
     ranks = near_enough(rows, nearest_rows(rows, NEIGHBOURS + 1))
     first, second, shared = overlaps(rows, ranks)
     one_way = sparse.coo_array((shared, (first, second)), shape=(count, count)).tocsr()
-    shared = shared + pair_similarities(rows, first, rows, second)
-    kept = shared >= threshold
-    owner = np.repeat(np.arange(count, dtype=np.int32), ranks.shape[1] - 1)
-    neighbour = ranks[:, 1:].ravel().astype(np.int32)
-    cosine = pair_similarities(rows, owner, rows, neighbour)
-    near = cosine >= threshold
-    return Graph(
-        overlap=one_way + one_way.T,
-        first=np.concatenate([first[kept], owner[near]]),
-        second=np.concatenate([second[kept], neighbour[near]]),
-        similarity=np.concatenate([shared[kept], cosine[near]]),
-    )
+    owner = np.repeat(np.arange(count), ranks.shape[1] - 1)
+    neighbours = np.stack([owner, ranks[:, 1:].ravel()], axis=1)
+    return Graph(overlap=one_way + one_way.T, neighbours=neighbours)
 
 
 def nearest_rows(rows: Floats, depth: int) -> Indices:

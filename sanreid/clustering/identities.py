@@ -96,7 +96,7 @@ def cluster_identities(
     if normalize_cameras and cameras is not None and _several(cameras):
         rows = CameraNormalizer.fit(rows, cameras)(rows, cameras)
 
-    graph = build_graph(rows, limit)
+    graph = build_graph(rows)
     groups = link(rows, graph, limit, known)
     confidence, typical = confidences(rows, graph.overlap, groups, limit)
     labels, medoids = _clusters(groups, typical)

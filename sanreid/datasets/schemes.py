@@ -54,8 +54,9 @@ class NameScheme(StrEnum):
 Names: TypeAlias = str | NameScheme | re.Pattern[str]
 """A scheme, ``"auto"``, ``"regex:PATTERN"`` or a compiled pattern."""
 
-CAMERA = re.compile(  # the c17c of a hash is none: after a lone c, the number or sS ends there
-    r"(?<![A-Za-z0-9])(?:cam(?:era)?[_-]?|c(?=\d+(?:s\d|[^A-Za-z0-9]|$)))(\d+)", re.IGNORECASE
+CAMERA = re.compile(  # the c17c of a hash is none: a lone c needs an end, or what no hash has, s1
+    r"(?<![A-Za-z0-9])(?:cam(?:era)?[_-]?|c(?=\d+(?:[g-z]\d|[^A-Za-z0-9]|$)))(\d+)",
+    re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
 

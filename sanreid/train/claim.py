@@ -12,11 +12,17 @@ from sanreid.errors import InputError, TrainingError
 from sanreid.train import runtime
 from sanreid.utils.locks import DirectoryLock
 
-__all__ = ["claimed"]
+__all__ = ["claimed", "last_written"]
+
+
+def last_written(folder: Path) -> int | None:
+    """Return when a run last wrote a checkpoint into its folder, None where none has."""
+    file = folder / "last.ckpt"
+    return file.stat().st_mtime_ns if file.exists() else None
 
 
 @contextmanager
-def claimed(folder: Path, device: torch.device) -> Iterator[None]:
+def claimed(folder: Path, device: torch.device, *, found: int | None) -> Iterator[None]:
     """Hold the folder of a run, so that no other run writes there meanwhile.
 
     The main process holds it; all of them must call this together.
@@ -24,16 +30,18 @@ def claimed(folder: Path, device: torch.device) -> Iterator[None]:
     Args:
         folder: It must exist.
         device: The device of this process.
+        found: What :func:`last_written` returned when this run was prepared.
 
     Raises:
-        TrainingError: Another run holds it; raised in all processes.
+        TrainingError: The folder cannot be written, another run holds it, or one wrote there
+            since; raised in all processes.
     """
     lock: DirectoryLock | None = None
-    refusal = f"{folder} is being written by another run."
+    refusal = f"The main process could not take {folder}."
     if runtime.is_main():
         try:
-            lock = DirectoryLock(folder / ".lock")
-        except InputError as error:
+            lock = _take(folder, found)
+        except TrainingError as error:
             refusal = str(error)
     is_held = torch.tensor(float(lock is not None), device=device)
     if not runtime.all_sum(is_held):
@@ -43,3 +51,19 @@ def claimed(folder: Path, device: torch.device) -> Iterator[None]:
     finally:
         if lock is not None:
             lock.release()
+
+
+def _take(folder: Path, found: int | None) -> DirectoryLock:
+    try:
+        lock = DirectoryLock(folder / ".lock")
+    except InputError as error:
+        raise TrainingError(str(error)) from error
+    except OSError as error:
+        raise TrainingError(f"{folder} cannot be written: {error}.") from error
+    if last_written(folder) != found:
+        lock.release()
+        raise TrainingError(
+            f"Another run wrote in {folder} while this one was being prepared. Resume that run, "
+            "or start this one in another folder."
+        )
+    return lock

@@ -15,7 +15,7 @@ __all__ = ["own_draws"]
 
 @contextmanager
 def own_draws(seed: int, number: int, device: torch.device) -> Iterator[None]:
-    """Let what is drawn within depend on the seed, a number and the process alone.
+    """Seed torch's generators from the run's seed, the number of the batch and the rank.
 
     So a resumed run draws what the uninterrupted one would have drawn. The generators are
     restored afterwards.

@@ -75,7 +75,7 @@ def test_nothing_readable_is_an_error_also_when_resumed(run, run_json, people, t
     status, text, err = run("embed", people, bad, *options)
     assert (status, err.count("\n")) == (0, 1)
     assert text.endswith("16 files embedded, 1 was there, 1 could not be read\n")
-    assert f"skipped before and not tried again {bad}: " in err
+    assert f"1 file could not be read before, not tried again; first {bad}: " in err
     told = run_json("embed", people, bad, *options)
     assert (told["failures"], [one["path"] for one in told["earlier_failures"]]) == (
         [],

@@ -224,6 +224,33 @@ def test_another_working_directory_is_refused(
     assert entries(relative).keys() == {f"000{number}_c1_a.png" for number in (1, 2, 3)}
 
 
+def test_all_pictures_may_be_replaced_where_the_directory_is_said_to_be_right(
+    run, run_json, relative, crops, tiny
+):
+    for path in list(crops.iterdir()):
+        path.unlink()
+    picture(crops / "0009_c1_a.png", 9)
+    command = ("gallery", "sync", relative, "crops", "--weights", tiny)
+    status, _, err = run(*command)
+    assert status == 1
+    assert "add --from-here" in err
+    answer = run_json(*command, "--from-here")
+    assert (answer["removed"], answer["added"]) == (3, 1)
+
+
+def test_one_common_picture_does_not_make_a_directory_the_right_one(
+    run, relative, crops, tiny, tmp_path, monkeypatch
+):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "crops").mkdir(parents=True)
+    (elsewhere / "crops" / "0009_c1_a.png").write_bytes((crops / "0001_c1_a.png").read_bytes())
+    monkeypatch.chdir(elsewhere)
+    status, _, err = run("gallery", "sync", relative, "crops", "--weights", tiny)
+    assert status == 1
+    assert f"the working directory, {elsewhere}" in err
+    assert len(entries(relative)) == 3
+
+
 def test_a_gallery_moves_with_its_crops(run_json, relative, tiny, tmp_path, monkeypatch):
     (tmp_path / "moved").mkdir()
     for name in ("g", "crops"):

@@ -20,7 +20,7 @@ from sanreid import (
     cluster_identities,
     evaluate_clustering,
 )
-from sanreid.clustering import graph
+from sanreid.clustering import graph, linkage
 
 
 def crowd(seed, count, *, people=6, dim=16, noise=0.5, cameras=3):
@@ -184,8 +184,7 @@ def test_confidence_and_medoids_equal_their_definition():
         others = [
             np.mean([similarity[row, i] for i in group])
             for group in groups
-            if row not in group
-            and (any(shared[row, i] for i in group) or (len(of[row]) > 10 and len(group) > 1))
+            if row not in group and (len(group) > 1 or any(shared[row, i] for i in group))
         ]
         expected = (own - max([0, *others])) / own
         assert found.confidence[row] == pytest.approx(np.clip(expected, 0, 1), abs=1e-5)
@@ -279,12 +278,46 @@ def test_bursts_of_equal_crops_join_though_all_neighbours_lie_within(cosine, clu
     assert len(cluster_identities(rows)) == clusters
 
 
-def test_a_crop_of_a_large_cluster_is_unsure_where_another_is_near():
+def test_a_crop_is_unsure_where_another_cluster_is_near():
     rows, pids = bursts(0.9)
     apart = cluster_identities(rows, cannot_link=[(0, 30)])
     np.testing.assert_array_equal(apart.labels, pids)
     assert (apart.confidence < 0.5).all()
     assert (cluster_identities(bursts(0.1)[0]).confidence > 0.9).all()
+
+
+@pytest.mark.parametrize("count", [2, 8, 30])
+def test_confidence_does_not_depend_on_the_size_of_clusters(count):
+    rows, pids = bursts(0.3, count=count)
+    found = cluster_identities(rows)
+    np.testing.assert_array_equal(found.labels, pids)
+    # 1 and an overlap of nearly 1 within, 0.3 to the other
+    np.testing.assert_allclose(found.confidence, 1 - 0.3 / 2, atol=0.1)
+
+
+@pytest.mark.parametrize("count", [64, 300])
+def test_equal_crops_are_joined_in_few_rounds(count, monkeypatch):
+    rounds = []
+    join = linkage._Groups.join_nearest
+    monkeypatch.setattr(
+        linkage._Groups, "join_nearest", lambda groups: rounds.append(1) or join(groups)
+    )
+    assert len(cluster_identities(np.ones((count, 8)))) == 1
+    assert len(rounds) < 40
+
+
+def test_people_of_one_frame_do_not_hide_those_who_may_join():
+    # Each camera sees all 15 people in each of its frames, and they look more alike under one
+    # camera than one person does under two.
+    rng = np.random.default_rng(15)
+    parts = np.linalg.qr(rng.standard_normal((64, 17)))[0].T
+    cameras, people = parts[:2], parts[2:]
+    pids, camids, frames = np.meshgrid(range(15), range(2), range(12), indexing="ij")
+    pids, camids, frames = pids.ravel(), camids.ravel(), frames.ravel()
+    rows = 0.714 * cameras[camids] + 0.7 * people[pids]
+    rows += 0.005 * rng.standard_normal(rows.shape)
+    found = cluster_identities(rows, camids=camids, timestamps=frames, normalize_cameras=False)
+    assert evaluate_clustering(found.labels, pids).pairwise_f1 == 1
 
 
 def test_a_large_tracklet_takes_in_what_is_like_it():

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sanreid.cli.gallery.following import Changes, follow
+from sanreid.cli.gallery.following import Changes, add_from_here_option, follow
 from sanreid.cli.gallery.gating import gated
 from sanreid.cli.gallery.on_server import ServerBuild, check_overwrites_nothing
 from sanreid.cli.gallery.resuming import Build, add_rows
@@ -68,6 +68,7 @@ def add_to(actions: Actions) -> None:
         help="leave out files that the gallery holds already, by path and content; pictures that "
         "changed are embedded again, and entries go whose files are gone from a SOURCE folder",
     )
+    add_from_here_option(add)
     add.set_defaults(run=_add)
     add_columns_option(build)
     add_sources(build)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sanreid.encoder import SANEncoder
     from sanreid.gallery import Gallery
 
-__all__ = ["Changes", "add_to", "content_of", "follow"]
+__all__ = ["Changes", "add_from_here_option", "add_to", "content_of", "follow"]
 
 _ENTRIES_AT_A_TIME = 10_000
 
@@ -52,6 +52,11 @@ Paths that were relative when they were added start from the working directory: 
 where they lead to the files.
 """
 
+_FROM_HERE = (
+    "relative paths of the gallery start from the working directory, even if none of them leads "
+    "to a file: entries go whose files are gone"
+)
+
 
 def add_to(actions: Actions) -> None:
     """Add the command."""
@@ -62,8 +67,14 @@ def add_to(actions: Actions) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     sync.add_argument("--dry-run", action="store_true", help="count the changes, make none")
+    add_from_here_option(sync)
     add_sources(sync, path_first=True)
     sync.set_defaults(run=_sync)
+
+
+def add_from_here_option(parser: argparse.ArgumentParser) -> None:
+    """Add whether the working directory is right although no relative path leads to a file."""
+    parser.add_argument("--from-here", action="store_true", help=_FROM_HERE)
 
 
 @dataclass(slots=True)
@@ -118,7 +129,14 @@ def follow(
         embed_unknown: Embed again the files of entries without a record of their content.
         dry_run: Find out what would change, and change nothing.
     """
-    changes = _plan(gallery, labels, failures, args.source, embed_unknown=embed_unknown)
+    changes = _plan(
+        gallery,
+        labels,
+        failures,
+        args.source,
+        embed_unknown=embed_unknown,
+        from_here=args.from_here,
+    )
     changes.added, scores = gated(changes.added, args)
     if dry_run:
         return changes
@@ -162,16 +180,17 @@ def _plan(
     sources: Sequence[Path],
     *,
     embed_unknown: bool,
+    from_here: bool,
 ) -> Changes:
     changes = Changes(failures=list(failures))
     folders = _spellings(source for source in sources if source.is_dir())
     below = tuple(folder + os.sep for folder in folders)
     unread = _spellings(path for path, _ in failures)
-    held, gone, adrift = _entries(gallery, {_absolute(path) for path in labels}, below, unread)
+    held, gone, unresolved = _entries(gallery, {_absolute(path) for path in labels}, below, unread)
     new: dict[Path, str | None] = {}
     for path in labels:
         entries = held.get(_absolute(path))
-        content = content_of(path) if entries or gone or adrift else None
+        content = content_of(path) if entries or gone or unresolved else None
         if not entries:
             new[path] = content
             continue
@@ -187,34 +206,33 @@ def _plan(
     changes.added = [path for path in new if path not in moved]
     left = {path: numbers for by_path in gone.values() for path, numbers in by_path.items()}
     changes.removed = sorted(number for numbers in left.values() for number in numbers)
-    if not moved:
-        _check_working_directory(adrift, left, [new[path] for path in changes.added])
+    if len(changes.moved) <= len(changes.removed) and not from_here:
+        _check_working_directory(unresolved, left, [new[path] for path in changes.added])
     return changes
 
 
 def _check_working_directory(
-    adrift: dict[str, tuple[str, str | None]], gone: Iterable[str], added: Iterable[str | None]
+    unresolved: dict[str, tuple[str, str | None]], gone: Iterable[str], added: Iterable[str | None]
 ) -> None:
     """Refuse to remove entries, or to add their files once more, because of a wrong directory.
 
     Args:
-        adrift: Path and content of entries with relative paths, by the absolute path, where none
-            of these paths leads to a file.
+        unresolved: Path and content of entries with relative paths, by the absolute path, where
+            none of these paths leads to a file.
         gone: Absolute paths of entries to remove.
         added: Contents of files to add.
 
     Raises:
         InputError: Entries with relative paths are among them.
     """
-    paths = {content: path for path, content in adrift.values() if content}
-    lost = [adrift[one][0] for one in gone if one in adrift]
+    paths = {content: path for path, content in unresolved.values() if content}
+    lost = [unresolved[one][0] for one in gone if one in unresolved]
     lost += [paths[content] for content in added if content in paths]
     if lost:
         raise InputError(
             f"The gallery has relative paths, such as {lost[0]}, and none of them leads to a file "
             f"from the working directory, {Path.cwd()}. Run the command in the directory that "
-            "they start from. Entries whose files are gone for good are dropped by 'sanreid "
-            "gallery remove'."
+            "they start from. If it is this one, and all these files are gone, add --from-here."
         )
 
 
@@ -257,8 +275,8 @@ def _entries(
     held: dict[str, list[tuple[int, str | None]]] = {}
     respelled: dict[str, list[tuple[int, str | None]]] = {}
     gone: dict[str | None, dict[str, list[int]]] = {}
-    adrift: dict[str, tuple[str, str | None]] = {}
-    leads = False
+    unresolved: dict[str, tuple[str, str | None]] = {}
+    any_is_there = False
     real_folder = functools.cache(os.path.realpath)
 
     def real(path: str) -> str:
@@ -284,10 +302,10 @@ def _entries(
                 and not os.path.lexists(absolute)
             ):
                 gone.setdefault(content, {}).setdefault(absolute, []).append(int(entry.id))
-            if not leads and not os.path.isabs(path):  # noqa: PTH117 - as above
-                leads = os.path.lexists(absolute)
-                adrift[absolute] = (path, content)
-    return respelled | held, gone, {} if leads else adrift
+            if not any_is_there and not os.path.isabs(path):  # noqa: PTH117 - as above
+                any_is_there = os.path.lexists(absolute)
+                unresolved[absolute] = (path, content)
+    return respelled | held, gone, {} if any_is_there else unresolved
 
 
 def _update(

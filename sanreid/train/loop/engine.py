@@ -21,7 +21,7 @@ from typing import Any
 from sanreid.errors import ConfigError, TrainingError
 from sanreid.train import runtime
 from sanreid.train.checkpoint import save_checkpoint
-from sanreid.train.claim import claimed
+from sanreid.train.claim import claimed, last_written
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.data.batches import Batch, Batches
@@ -94,6 +94,7 @@ class Engine:
                 "run.sync_bn is for CUDA devices: leave it out on the CPU, where BatchNorm "
                 "normalizes by each process's own part of the batch."
             )
+        self._found = last_written(self.folder)
         state = state_to_resume(config, resume=resume)
         recorded = state["config"]["run"] if state is not None else {}
         self.config = config = runtime.with_precision(
@@ -151,11 +152,15 @@ class Engine:
         """Train to the end, or until a signal; checkpoints are in the run's folder.
 
         Raises:
-            TrainingError: Another run writes there; the loss or gradient is not finite.
+            TrainingError: Another run writes there, or has since this one was prepared; the loss
+                or gradient is not finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with claimed(self.folder, self.device):
-            return self._run_alone()
+        with claimed(self.folder, self.device, found=self._found):
+            try:
+                return self._run_alone()
+            finally:
+                self._found = last_written(self.folder)
 
     def _run_alone(self) -> Outcome:
         if runtime.is_main():

@@ -81,7 +81,8 @@ def state_to_resume(config: TrainConfig, *, resume: bool) -> dict[str, Any] | No
 def have_one_judge(before: dict[str, Any], config: TrainConfig) -> bool:
     """Return whether the first evaluation set, which tells the best weights, is the same.
 
-    Its folders may have moved, and have the same names then.
+    Its folders may have moved, and have the same names then. What they are called besides, and
+    under which terms, does not matter.
 
     Args:
         before: The configuration in a checkpoint.
@@ -93,6 +94,7 @@ def have_one_judge(before: dict[str, Any], config: TrainConfig) -> bool:
         for judge in evaluation["sets"][:1]:
             for source in (*judge["sources"], *judge["query_sources"]):
                 source.update({key: Path(source[key]).name for key in _PATHS_IN_SOURCE})
+                source.update(dict.fromkeys(_TOLD_OF_SOURCE, ""))
             judges.append((judge, evaluation["flip"]))
     return not judges or (len(judges) == 2 and judges[0] == judges[1])
 

@@ -165,7 +165,9 @@ def test_a_folder_is_held_by_one_run(tiny_run, tmp_path):
     first.run()
     rows = read_journal(tmp_path / "run" / "log.jsonl")
     assert [row["step"] for row in rows if row["kind"] == "train"] == [1, 2]
-    second.run()  # it was released
+    with pytest.raises(TrainingError, match="wrote in .* while this one was being prepared"):
+        second.run()  # what it was to begin with is no longer there
+    Engine(tiny_run(run={"max_steps": 3}, evaluation={"sets": []}), resume=True).run()
 
 
 def test_a_folder_is_released_on_an_error(tiny_run):
