@@ -11,8 +11,6 @@ Recent Advances in Hierarchical Clustering Algorithms", The Computer Journal 26,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -106,21 +104,22 @@ class _Groups:
         """Compare all large groups with each other; return whether any may join that were not."""
         is_group = self._into == np.arange(len(self._into))
         large = np.flatnonzero(is_group & (self._sizes > NEIGHBOURS))
-        compared = self._keys(self._one, self._other)
+        one, other = self._near(large)
+        fresh = ~np.isin(self._keys(one, other), self._keys(self._one, self._other))
         before = len(self._one)
-        for one, other in self._near(large):
-            fresh = ~np.isin(self._keys(one, other), compared)
-            self._compare(one[fresh], other[fresh], np.zeros(int(fresh.sum())))
+        self._compare(one[fresh], other[fresh], np.zeros(int(fresh.sum())))
         return bool((self._mean[before:] >= self._threshold).any())
 
-    def _near(self, groups: Indices) -> Iterator[tuple[Indices, Indices]]:
-        """Yield the pairs of groups whose mean cosine reaches the threshold."""
+    def _near(self, groups: Indices) -> tuple[Indices, Indices]:
+        """Return the pairs of groups whose mean cosine reaches the threshold."""
         means = (self._sums[groups] / self._sizes[groups, None]).astype(np.float32)
         step = max(1, _PRODUCTS // max(1, len(groups)))
+        found = [np.empty((2, 0), dtype=np.int64)]
         for start in range(0, len(groups), step):
             cosine = means[start : start + step] @ means[start:].T
-            row, column = np.nonzero(np.triu(cosine >= self._threshold, 1))
-            yield groups[start + row], groups[start + column]
+            found.append(start + np.argwhere(np.triu(cosine >= self._threshold, 1)).T)
+        one, other = groups[np.concatenate(found, axis=1)]
+        return one, other
 
     def _keep(self, pairs: NDArray[np.bool_]) -> None:
         self._one, self._other = self._one[pairs], self._other[pairs]

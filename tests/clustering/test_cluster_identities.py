@@ -273,7 +273,11 @@ def bursts(cosine, *, seed=13, count=30, dim=32, noise=0.02):
 
 
 @pytest.mark.parametrize(("cosine", "clusters"), [(0.7, 1), (0.4, 2)])
-def test_bursts_of_equal_crops_join_though_all_neighbours_lie_within(cosine, clusters):
+@pytest.mark.parametrize("products", [1, 2**24])  # cosines of groups worked out together
+def test_bursts_of_equal_crops_join_though_all_neighbours_lie_within(
+    cosine, clusters, products, monkeypatch
+):
+    monkeypatch.setattr(linkage, "_PRODUCTS", products)
     rows, _ = bursts(cosine)
     assert len(cluster_identities(rows)) == clusters
 
