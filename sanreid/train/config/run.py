@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from sanreid.config import EncoderConfig
@@ -70,7 +71,8 @@ class RunConfig:
         log_every: Steps between lines in the log.
         tensorboard: Also write TensorBoard files (extra ``train``).
         pictures_every: Epochs between picture sheets; 0: none.
-        sizes: Smaller inputs for the first epochs, by increasing ``until_epoch``.
+        sizes: Smaller inputs for the first epochs, by increasing ``until_epoch``. The evaluations
+            after these epochs read crops of the same size.
         sync_bn: Compute BatchNorm statistics over the batches of all processes (CUDA only).
         compile: Compile the network with ``torch.compile``.
     """
@@ -105,6 +107,10 @@ class RunConfig:
         require(self.seed < 2**63, f"run.seed must be below 2^63; got {self.seed}.")
         ends = [step.until_epoch for step in self.sizes]
         require(ends == sorted(set(ends)), f"run.sizes: until_epoch must increase; got {ends}.")
+
+    def smaller_size(self, epoch: int) -> tuple[int, int] | None:
+        """Return the (height, width) of the crops of an epoch, from 0; None: the encoder's own."""
+        return next((step.size for step in self.sizes if epoch < step.until_epoch), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +204,21 @@ class TrainConfig:
             f"run.name is {self.run.name!r}, but names that begin with 'san-' are reserved for "
             "encoders trained with reconstruction and the TR constraint.",
         )
+
+    def size_after(self, epochs: int) -> tuple[int, int]:
+        """Return the (height, width) of the last of ``epochs``; of none: the encoder's."""
+        return (self.run.smaller_size(epochs - 1) if epochs else None) or self.encoder.input_size
+
+    def at_size(self, size: Sequence[int] | None) -> TrainConfig:
+        """Return the configuration for a network as it is now, which reads crops of ``size``.
+
+        Args:
+            size: (height, width), for example that of the last steps under ``run.sizes``; None:
+                ``encoder.input_size``.
+        """
+        height, width = size or self.encoder.input_size
+        encoder = replace(self.encoder, input_size=(height, width))
+        return replace(self, run=replace(self.run, sizes=()), encoder=encoder)
 
     def _check_map(self) -> None:
         require(self.clusters.enabled, "clusters.learn = 'map' needs clusters.enabled.")

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
 from sanreid.datasets import CropSet
 from sanreid.errors import ConfigError, InputError
@@ -29,7 +28,7 @@ from sanreid.train.data.sources import (
     share_groups,
 )
 from sanreid.train.data.store import CropStore
-from sanreid.train.data.transforms import AugmentedBatch, BatchAugmentation
+from sanreid.train.data.transforms import AugmentedBatch, BatchAugmentation, resize_crops
 from sanreid.train.losses.objective import Targets
 from sanreid.train.runtime import to_device
 from sanreid.train.teacher.embeddings import teacher_embeddings
@@ -251,6 +250,7 @@ class Augmenter:
         except InputError as error:
             raise ConfigError(f"augmentation: {error}") from None
         self._run = config.run
+        self._sizes = {n: config.run.smaller_size(n) for n in range(config.run.epochs)}
         self._device = device
 
     def __call__(
@@ -264,10 +264,7 @@ class Augmenter:
     ) -> AugmentedBatch:
         """Augment (N, 3, H, W) uint8 images."""
         images = to_device(images, self._device)
-        for step in self._run.sizes:  # before everything else, which then costs less
-            if epoch < step.until_epoch:
-                images = functional.resize(images, list(step.size), antialias=True)
-                break
+        images = resize_crops(images, self._sizes.get(epoch))  # all that follows then costs less
         augmented = self._augment(
             images,
             generator=generator,

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms.v2.functional import resize
 
 from sanreid.config import IMAGENET_MEAN, IMAGENET_STD
 from sanreid.errors import InputError
@@ -26,13 +27,21 @@ from sanreid.train.data.camera_colors import CameraColorStats
 from sanreid.train.runtime import to_device
 from sanreid.utils.arguments import check_choice
 
-__all__ = ["AugmentedBatch", "BatchAugmentation"]
+__all__ = ["AugmentedBatch", "BatchAugmentation", "resize_crops"]
 
 _ERASING_TRIES = 8
 _COLUMNS = 19 + 2 * _ERASING_TRIES  # random numbers per crop; see _augment
 _MORE_COLUMNS = 3  # drawn after those, so that their draws stay those of earlier versions
 _LUMA = (0.299, 0.587, 0.114)  # grey of RGB, ITU-R BT.601
 _CHROMA = ((0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))  # I and Q of YIQ
+
+
+def resize_crops(crops: Tensor, size: tuple[int, int] | None) -> Tensor:
+    """Resize crops (N, 3, H, W) uint8 to (height, width); None leaves them as they are."""
+    if size is None or crops.shape[-2:] == size:
+        return crops
+    resized: Tensor = resize(crops, list(size), antialias=True)
+    return resized
 
 
 class AugmentedBatch(NamedTuple):

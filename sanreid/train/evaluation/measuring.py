@@ -15,6 +15,7 @@ from sanreid.cameras import CameraNormalizer
 from sanreid.config import EncoderConfig
 from sanreid.metrics import EvaluationReport, evaluate, joined_report
 from sanreid.train.config import TrainConfig
+from sanreid.train.data.transforms import resize_crops
 from sanreid.train.evaluation.sets import EvaluationSet, splits
 from sanreid.train.networks.normalization import normalize_crops
 from sanreid.train.runtime import autocast_dtype
@@ -70,6 +71,8 @@ def embed(
 ) -> NDArray[np.float32] | None:
     """Embed uint8 crops (N, 3, H, W) with an encoder in ``eval()``; rows are not normalized.
 
+    Crops of another size than ``config.input_size`` are resized to it.
+
     Returns:
         (N, D), or None if ``stop()`` became true meanwhile.
     """
@@ -78,6 +81,7 @@ def embed(
         if stop():
             return None
         pixels = images[begin : begin + batch_size].to(device)
+        pixels = resize_crops(pixels, config.input_size)
         crops = normalize_crops(pixels, mean=config.mean, std=config.std)
         crops = crops.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
@@ -121,6 +125,13 @@ def measure_all(
     stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, EvaluationReport] | None:
     """Embed the crops of every set, each crop once, and evaluate; ``encoder`` is left in eval().
+
+    Args:
+        encoder: Maps normalized crops to embeddings.
+        sets: The sets, with their crops.
+        config: Gives the size that the encoder reads, normalization and precision.
+        device: The device of the encoder.
+        stop: Called between batches.
 
     Returns:
         The reports by the names of the sets, or None if ``stop()`` became true meanwhile.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sanreid.train.config import TrainConfig
 from sanreid.train.data.pairs import Pairs
+from sanreid.train.data.transforms import resize_crops
 from sanreid.train.networks.normalization import normalize_crops
 from sanreid.train.networks.san import SAN, SANPG
 from sanreid.train.runtime import autocast_dtype
@@ -33,7 +34,7 @@ def measure_pairs(
         network: The network that paints; it is put in ``eval()``.
         pairs: The held-out pairs.
         tables: Tables of the atlas; only texels on the body count.
-        config: Gives the normalization and the precision.
+        config: Gives the size of the crops, the normalization and the precision.
         device: The device of the network.
         stop: Called between batches.
 
@@ -54,9 +55,8 @@ def measure_pairs(
         indices = torch.arange(begin, min(begin + count, len(pairs)))
         images, textures = pairs.batch(indices)
         seen = pairs.seen(indices.tolist())
-        crops = normalize_crops(
-            images.to(device), mean=config.encoder.mean, std=config.encoder.std
-        )
+        images = resize_crops(images.to(device), config.encoder.input_size)
+        crops = normalize_crops(images, mean=config.encoder.mean, std=config.encoder.std)
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
             painted = network.paint(crops)
         target, painted = as_target(textures.cpu()), painted.float().cpu()

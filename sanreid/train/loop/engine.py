@@ -312,13 +312,16 @@ class Engine:
         )
 
     def _measure(self) -> None:
-        """Evaluate the network, or its average if there is one; keep the best."""
+        """Evaluate the network, or its average if there is one, and keep the best.
+
+        It reads crops of the size that it was trained on last.
+        """
         self.progress.measured_step = self.progress.step
         if not self.sets and self.held_out is None:
             return
-        started = time.perf_counter()
+        started, size = time.perf_counter(), self._trained_size()
         found = figures(
-            self.learner.averaged, self.config, self.sets, self.held_out,
+            self.learner.averaged, self.config.at_size(size), self.sets, self.held_out,
             device=self.device, stop=self.stop_request.is_set,
         )  # fmt: skip
         if found is None:  # a signal came; after resuming it is evaluated again
@@ -330,10 +333,10 @@ class Engine:
         if self.progress.position:  # run.max_steps ends a run within an epoch
             epoch = round(epoch + self.progress.position / len(self.batches), 4)
         for name, one in found.items():
-            row = {"set": name, "epoch": epoch, **one}
+            row = {"set": name, "epoch": epoch, "input_size": list(size), **one}
             self.journal.write("evaluation", self.progress.step, row)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
-            logger.info("epoch %g, %s: %s", epoch, name, shown)
+            logger.info("epoch %g, %s, crops of %d x %d: %s", epoch, name, *size, shown)
         logger.info("evaluated in %.1f s", time.perf_counter() - started)
 
     def _keep_if_best(self, figures: dict[str, float]) -> None:
@@ -386,7 +389,12 @@ class Engine:
             "num_classes": self.batches.num_classes,
             "metrics": self.progress.metrics if is_measured else {},  # of these very weights
             "step": self.progress.step,
+            "input_size": self._trained_size(),
         }
+
+    def _trained_size(self) -> tuple[int, int]:
+        """Return the size of the crops of the last step."""
+        return self.config.size_after(self.progress.epoch + bool(self.progress.position))
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data_digest"] != self.batches.digest:

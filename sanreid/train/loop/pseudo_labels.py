@@ -66,7 +66,7 @@ class PseudoLabels:
             TrainingError: There is too little to learn from: the clusters are fewer than a batch
                 takes, or none of them spans two cameras.
         """
-        found = self._embedded(stop)
+        found = self._embedded(epoch, stop)
         if found is None or stop():
             return False
         rows = unit_rows(found, "embeddings")
@@ -106,7 +106,7 @@ class PseudoLabels:
         zeros = torch.zeros(len(self._batches.proxy_pids), self._config.encoder.embedding_dim)
         self._learner.objective.restart(self._batches.proxy_pids, zeros)
 
-    def _embedded(self, stop: Callable[[], bool]) -> NDArray[np.float32] | None:
+    def _embedded(self, epoch: int, stop: Callable[[], bool]) -> NDArray[np.float32] | None:
         encoder = self._learner.averaged.encoder.eval()
         if isinstance(self._batches, MapBatches):
             with torch.inference_mode():
@@ -114,7 +114,7 @@ class PseudoLabels:
         return embed(
             encoder,
             self._batches.store.images,
-            self._config.encoder,
+            self._config.at_size(self._config.size_after(epoch)).encoder,
             device=self._learner.device,
             autocast=runtime.autocast_dtype(self._config, self._learner.device),
             batch_size=self._config.evaluation.batch_size,

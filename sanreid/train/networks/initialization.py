@@ -115,14 +115,12 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
 def _warn_of_size(config: TrainConfig) -> None:
     """Warn that the initial weights were trained on crops of another size."""
     size = _trained_size(config.init.weights) if config.init.weights else None
-    if size is not None and size != config.encoder.input_size:
-        theirs, ours = (
-            f"{height} x {width}" for height, width in (size, config.encoder.input_size)
-        )
+    first = config.size_after(1)
+    if size is not None and size != first:
+        theirs, ours = (f"{height} x {width}" for height, width in (size, first))
         logger.warning(
-            "The first weights, %s, were trained with crops of %s; this run has "
-            "encoder.input_size %s. It must first learn to read crops of its "
-            "own size.",
+            "The first weights, %s, were trained with crops of %s; this run begins with those of "
+            "%s, and must first learn to read them.",
             config.init.weights,
             theirs,
             ours,

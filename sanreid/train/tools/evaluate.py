@@ -32,7 +32,7 @@ def evaluate_run(
     overrides: Sequence[str] = (),
     sets: str | Path | None = None,
 ) -> dict[str, EvaluationReport]:
-    """Measure the encoder of a run on its evaluation sets.
+    """Measure the encoder of a run on its evaluation sets, at the size it was last trained at.
 
     Args:
         folder: The run's folder.
@@ -54,7 +54,7 @@ def evaluate_run(
         if not own.is_dir():
             measure = "export it, then measure the weights with sanreid evaluate --weights."
         raise ConfigError(f"{folder} has learned a map on embeddings, not a network: {measure}")
-    config = override(_with_sets(config, sets, which), overrides)
+    config = override(_with_sets(config.at_size(state.get("input_size")), sets, which), overrides)
     encoder = build_sa_enc(config.encoder)
     load_into_network(encoder, encoder_state(state), folder)
     return _measured(encoder, config, sets or folder)

@@ -46,8 +46,9 @@ def export_run(
         which: ``"best"`` by mAP, or ``"last"``.
         half: Store convolutions and matrices in float16, which halves the size; all other
             tensors stay in float32.
-        input_size: (height, width) in pixels to which the encoder resizes crops; the run's own
-            if None. At another size the figures that the run measured are left out of the row.
+        input_size: (height, width) in pixels to which the encoder resizes crops; if None, the
+            size that it was last trained at. At another size than the run's final one the figures
+            that it measured are left out of the row.
 
     Returns:
         ``out``.
@@ -72,7 +73,7 @@ def export_run(
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in learned.items()
     }
-    encoder = config.encoder
+    encoder = config.at_size(state.get("input_size")).encoder
     if input_size is not None:
         encoder = replace(encoder, input_size=input_size)
     row = manifest_row(config, state) | {"config": encoder.to_dict()}
@@ -104,7 +105,8 @@ def _export_generator(
 ) -> Path:
     network = build_san_pg(config.encoder, config.decoder)
     network.load_state_dict(network_state(state))
-    save_generator(network, config.encoder, config.decoder, out, half=half)
+    encoder = config.at_size(state.get("input_size")).encoder
+    save_generator(network, encoder, config.decoder, out, half=half)
     weights = out / "model.safetensors"
     values = config_to_dict(config)
     row = {

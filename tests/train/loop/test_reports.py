@@ -93,7 +93,7 @@ def test_first_weights_of_other_crops_are_warned_of(people, tmp_path, caplog, si
     initialization._warn_of_size(config_from_dict(values))
     assert bool(caplog.records) is warned
     if warned:
-        assert f"crops of 64 x 32; this run has encoder.input_size {size[0]} x" in caplog.text
+        assert f"crops of 64 x 32; this run begins with those of {size[0]} x" in caplog.text
 
 
 def test_released_weights_are_known_by_their_name(tmp_path, monkeypatch):
