@@ -238,6 +238,16 @@ def test_all_pictures_may_be_replaced_where_the_directory_is_said_to_be_right(
     assert (answer["removed"], answer["added"]) == (3, 1)
 
 
+def test_nothing_is_removed_without_new_only_so_there_is_no_directory_to_vouch_for(
+    run, relative, tiny, capsys
+):
+    with pytest.raises(SystemExit) as stopped:
+        run("gallery", "add", "crops", relative, "--weights", tiny, "--from-here")
+    assert stopped.value.code == 2
+    assert "--new-only" in capsys.readouterr().err
+    assert len(entries(relative)) == 3
+
+
 def test_one_common_picture_does_not_make_a_directory_the_right_one(
     run, relative, crops, tiny, tmp_path, monkeypatch
 ):

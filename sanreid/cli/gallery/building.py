@@ -69,7 +69,7 @@ def add_to(actions: Actions) -> None:
         "changed are embedded again, and entries go whose files are gone from a SOURCE folder",
     )
     add_from_here_option(add)
-    add.set_defaults(run=_add)
+    add.set_defaults(run=_add, usage_error=add.error)
     add_columns_option(build)
     add_sources(build)
     add_sources(add)
@@ -123,6 +123,8 @@ def _build(args: argparse.Namespace) -> int:
 def _add(args: argparse.Namespace) -> int:
     from sanreid.gallery import Gallery
 
+    if args.from_here and not args.new_only:
+        args.usage_error("--from-here is about the entries that --new-only removes: give both")
     check_is_there(args.path)
     encoder = load_encoder(args)
     with Gallery.open(args.path, encoder_fingerprint=encoder.fingerprint) as gallery:
