@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 
+from sanreid.clustering.graph import nearest_among
 from sanreid.neighbourhoods import Floats, Indices, pair_similarities
 from sanreid.utils.extras import require_extra
 
 __all__ = ["confidences"]
+
+_PROBED = 1 / 4  # share of the clusters searched, where they are too many for an exact search
 
 
 def confidences(
@@ -64,9 +66,8 @@ def _nearest_clusters(rows: Floats, sums: Floats, groups: Indices, sizes: Indice
     clusters = np.flatnonzero(sizes > 1)
     if len(clusters) < 2:
         return np.zeros(len(rows), dtype=np.float32)
-    faiss = import_module("faiss")
     means = (sums[clusters] / sizes[clusters, None]).astype(np.float32)
-    cosine, found = faiss.knn(rows, means, 2, metric=faiss.METRIC_INNER_PRODUCT)
-    is_other = clusters[found] != groups[:, None]
+    cosine, found = nearest_among(rows, means, 2, probed=_PROBED)
+    is_other = (found >= 0) & (clusters[found] != groups[:, None])
     nearest: Floats = np.where(is_other, cosine, np.float32(0)).max(axis=1).clip(min=0)
     return nearest

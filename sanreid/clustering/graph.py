@@ -81,21 +81,40 @@ def nearest_rows(rows: Floats, depth: int) -> Indices:
     Returns:
         (N, min(depth, N)) int64.
     """
+    _, found = nearest_among(rows, rows, min(depth, len(rows)), probed=_PROBED)
+    return _itself_first(found)
+
+
+def nearest_among(
+    rows: Floats, others: Floats, depth: int, *, probed: float
+) -> tuple[Floats, Indices]:
+    """Return the nearest of ``others`` of every row, and the inner products with them.
+
+    Args:
+        rows: (N, D) float32, contiguous.
+        others: (M, D) float32, contiguous.
+        depth: How many, at most M.
+        probed: Share of the others that an index searches, where there are too many for an
+            exact search.
+
+    Returns:
+        (N, depth) float32 and (N, depth) int64; -1 where an index found fewer.
+    """
     faiss = import_module("faiss")
-    count, dim = rows.shape
-    depth = min(depth, count)
-    if count <= _EXACT:
-        _, found = faiss.knn(rows, rows, depth, metric=faiss.METRIC_INNER_PRODUCT)
+    count, dim = others.shape
+    if len(rows) * count <= _EXACT**2:
+        products, found = faiss.knn(rows, others, depth, metric=faiss.METRIC_INNER_PRODUCT)
     else:
         num_lists = int(_LISTS_PER_ROOT * count**0.5)
         quantizer = faiss.IndexFlatIP(dim)
         index = faiss.IndexIVFFlat(quantizer, dim, num_lists, faiss.METRIC_INNER_PRODUCT)
         index.cp.max_points_per_centroid = _TRAINING
-        index.nprobe = max(1, round(num_lists * _PROBED))
-        index.train(rows)
-        index.add(rows)
-        _, found = index.search(rows, depth)
-    return _itself_first(found.astype(np.int64))
+        index.cp.min_points_per_centroid = 1  # as few as there are, without a word on stderr
+        index.nprobe = max(1, round(num_lists * probed))
+        index.train(others)
+        index.add(others)
+        products, found = index.search(rows, depth)
+    return products, found.astype(np.int64)
 
 
 def _itself_first(found: Indices) -> Indices:

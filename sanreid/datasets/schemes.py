@@ -55,7 +55,7 @@ Names: TypeAlias = str | NameScheme | re.Pattern[str]
 """A scheme, ``"auto"``, ``"regex:PATTERN"`` or a compiled pattern."""
 
 CAMERA = re.compile(  # the c17c of a hash is none: a lone c needs an end, or what no hash has, s1
-    r"(?<![A-Za-z0-9])(?:cam(?:era)?[_-]?|c(?=\d+(?:[g-z]\d|[^A-Za-z0-9]|$)))(\d+)",
+    r"(?<![A-Za-z0-9])(?:cam(?:era)?[_-]?|c(?=\d+(?:[fst]\d|[^A-Za-z0-9]|$)))(\d+)",
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)

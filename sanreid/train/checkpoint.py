@@ -17,12 +17,14 @@ from sanreid.utils.files import atomic_write
 
 __all__ = [
     "FORMAT_VERSION",
+    "as_trained",
     "encoder_state",
     "load_checkpoint",
     "load_into_network",
     "load_run",
     "network_state",
     "save_checkpoint",
+    "trained_size",
 ]
 
 FORMAT_VERSION = 1
@@ -95,6 +97,32 @@ def load_run(folder: Path, *, which: str = "best") -> tuple[TrainConfig, dict[st
         )
     state = load_checkpoint(path)
     return config_from_dict(state["config"]), state
+
+
+def as_trained(config: TrainConfig, state: Mapping[str, Any]) -> TrainConfig:
+    """Return a run's configuration for the network in one of its checkpoints.
+
+    Its ``encoder.input_size`` is the size of the crops of the last step, which is smaller where
+    ``run.sizes`` made it so.
+    """
+    size = state.get("input_size")
+    if size is None and "progress" in state:  # written by an earlier version
+        progress = state["progress"]
+        size = config.size_after(progress["epoch"] + bool(progress["position"]))
+    return config.at_size(size)
+
+
+def trained_size(path: Path) -> tuple[int, int]:
+    """Return the (height, width) of the crops that the network in a checkpoint was trained on.
+
+    Raises:
+        TrainingError: It is no checkpoint of a run.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return as_trained(config_from_dict(state["config"]), state).encoder.input_size
+    except Exception as error:
+        raise TrainingError(f"{path} cannot be read as the checkpoint of a run.") from error
 
 
 def load_into_network(network: nn.Module, tensors: Mapping[str, Tensor], folder: Path) -> None:

@@ -22,7 +22,7 @@ def last_written(folder: Path) -> int | None:
 
 
 @contextmanager
-def claimed(folder: Path, device: torch.device, *, found: int | None) -> Iterator[None]:
+def claimed(folder: Path, device: torch.device, *, written: int | None) -> Iterator[None]:
     """Hold the folder of a run, so that no other run writes there meanwhile.
 
     The main process holds it; all of them must call this together.
@@ -30,7 +30,7 @@ def claimed(folder: Path, device: torch.device, *, found: int | None) -> Iterato
     Args:
         folder: It must exist.
         device: The device of this process.
-        found: What :func:`last_written` returned when this run was prepared.
+        written: What :func:`last_written` returned when this run was prepared.
 
     Raises:
         TrainingError: The folder cannot be written, another run holds it, or one wrote there
@@ -40,7 +40,7 @@ def claimed(folder: Path, device: torch.device, *, found: int | None) -> Iterato
     refusal = f"The main process could not take {folder}."
     if runtime.is_main():
         try:
-            lock = _take(folder, found)
+            lock = _take(folder, written)
         except TrainingError as error:
             refusal = str(error)
     is_held = torch.tensor(float(lock is not None), device=device)
@@ -53,14 +53,14 @@ def claimed(folder: Path, device: torch.device, *, found: int | None) -> Iterato
             lock.release()
 
 
-def _take(folder: Path, found: int | None) -> DirectoryLock:
+def _take(folder: Path, written: int | None) -> DirectoryLock:
     try:
         lock = DirectoryLock(folder / ".lock")
     except InputError as error:
         raise TrainingError(str(error)) from error
     except OSError as error:
         raise TrainingError(f"{folder} cannot be written: {error}.") from error
-    if last_written(folder) != found:
+    if last_written(folder) != written:
         lock.release()
         raise TrainingError(
             f"Another run wrote in {folder} while this one was being prepared. Resume that run, "

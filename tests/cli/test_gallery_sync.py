@@ -238,6 +238,21 @@ def test_all_pictures_may_be_replaced_where_the_directory_is_said_to_be_right(
     assert (answer["removed"], answer["added"]) == (3, 1)
 
 
+def test_a_move_among_absolute_paths_does_not_make_a_directory_the_right_one(
+    run, run_json, relative, crops, tiny, tmp_path, monkeypatch
+):
+    far = tmp_path / "far"
+    picture(far / "0007_c1_a.png", 7)
+    run_json("gallery", "sync", relative, far, "--weights", tiny)
+    (far / "0007_c1_a.png").rename(far / "0007_c2_b.png")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    status, _, err = run("gallery", "sync", relative, crops, far, "--weights", tiny)
+    assert status == 1
+    assert "add --from-here" in err
+    assert len(entries(relative)) == 4
+
+
 def test_nothing_is_removed_without_new_only_so_there_is_no_directory_to_vouch_for(
     run, relative, tiny, capsys
 ):

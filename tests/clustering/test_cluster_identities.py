@@ -20,7 +20,7 @@ from sanreid import (
     cluster_identities,
     evaluate_clustering,
 )
-from sanreid.clustering import graph, linkage
+from sanreid.clustering import confidence, graph, linkage
 
 
 def crowd(seed, count, *, people=6, dim=16, noise=0.5, cameras=3):
@@ -261,6 +261,19 @@ def test_many_crops_by_an_index_are_nearly_the_same(monkeypatch):
     agreement = evaluate_clustering(found.labels, exact.labels.tolist())
     assert agreement.pairwise_f1 > 0.97
     assert evaluate_clustering(found.labels, pids).pairwise_f1 > 0.9
+
+
+def test_the_nearest_other_cluster_by_an_index_is_nearly_the_same(monkeypatch):
+    rows, pids, _ = crowd(9, 3000, people=600, dim=32, noise=0.4)
+    groups = np.unique(pids, return_inverse=True)[1]
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    sums = np.stack([rows[groups == one].sum(axis=0) for one in range(groups.max() + 1)])
+    asked = np.float32(rows), np.float32(sums), groups, np.bincount(groups)
+    exact = confidence._nearest_clusters(*asked)
+    monkeypatch.setattr(graph, "_EXACT", 1000)
+    found = confidence._nearest_clusters(*asked)
+    assert (found <= exact + 1e-6).all()
+    assert (found > exact - 0.02).mean() > 0.8
 
 
 def bursts(cosine, *, seed=13, count=30, dim=32, noise=0.02):

@@ -108,6 +108,9 @@ def test_folders_that_would_share_a_number_are_counted_instead(tmp_path):
         ("c17c4a0b9d3e5c8f2b7a6e1018463424.jpg", 0),
         ("cam2_c17c4a0b9d3e.jpg", 2),
         ("cam2frame7.jpg", 2),
+        ("c4x7f.jpg", 0),  # any letters and digits
+        ("c9z1_0001.jpg", 0),
+        ("c1f0023.jpg", 1),
         ("C3T0001F001.jpg", 3),
         ("0007_C12S3_1.jpg", 12),
         ("c1 - Copy.jpg", 1),

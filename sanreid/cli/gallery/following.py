@@ -5,7 +5,8 @@ replaced is embedded again under the entry's id, one that moved keeps its entry,
 from a folder loses it.
 
 A relative path starts from the working directory, so that a gallery can move together with its
-crops; where none of these paths leads to a file, the working directory is taken for a wrong one.
+crops; where none of these paths leads to a file, and no more files are found elsewhere by their
+content than are missing, the working directory is taken for a wrong one.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ where they lead to the files.
 """
 
 _FROM_HERE = (
-    "relative paths of the gallery start from the working directory, even if none of them leads "
-    "to a file: entries go whose files are gone"
+    "take the working directory as right although no relative path of the gallery leads to a "
+    "file; entries whose files are missing are removed"
 )
 
 
@@ -201,12 +202,14 @@ def _plan(
         stale += without if embed_unknown else []
         changes.changed |= dict.fromkeys(stale, path)
         changes.same += not stale
+    relative = unresolved.keys() & {path for by_path in gone.values() for path in by_path}
     moved = _moved(new, gone)
     changes.moved = {number: path for path, numbers in moved.items() for number in numbers}
     changes.added = [path for path in new if path not in moved]
     left = {path: numbers for by_path in gone.values() for path, numbers in by_path.items()}
     changes.removed = sorted(number for numbers in left.values() for number in numbers)
-    if len(changes.moved) <= len(changes.removed) and not from_here:
+    lost = relative & left.keys()
+    if len(relative) - len(lost) <= len(lost) and not from_here:
         _check_working_directory(unresolved, left, [new[path] for path in changes.added])
     return changes
 

@@ -71,8 +71,8 @@ class RunConfig:
         log_every: Steps between lines in the log.
         tensorboard: Also write TensorBoard files (extra ``train``).
         pictures_every: Epochs between picture sheets; 0: none.
-        sizes: Smaller inputs for the first epochs, by increasing ``until_epoch``. The evaluations
-            after these epochs read crops of the same size.
+        sizes: Smaller inputs for the first epochs, by increasing ``until_epoch``. An evaluation
+            reads crops of the size that the last epoch used.
         sync_bn: Compute BatchNorm statistics over the batches of all processes (CUDA only).
         compile: Compile the network with ``torch.compile``.
     """
@@ -206,7 +206,10 @@ class TrainConfig:
         )
 
     def size_after(self, epochs: int) -> tuple[int, int]:
-        """Return the (height, width) of the last of ``epochs``; of none: the encoder's."""
+        """Return the crop size (height, width) of the last epoch once ``epochs`` are done.
+
+        Before the first it is ``encoder.input_size``.
+        """
         return (self.run.smaller_size(epochs - 1) if epochs else None) or self.encoder.input_size
 
     def at_size(self, size: Sequence[int] | None) -> TrainConfig:

@@ -49,7 +49,10 @@ def write_curves(folder: Path) -> Path | None:
 
 
 def _by_set(measured: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Gather the evaluations of one set; where crops of several sizes were read, of one size."""
+    several = len({tuple(row.get("input_size", ())) for row in measured}) > 1
     found: dict[str, list[dict[str, Any]]] = {}
     for row in measured:
-        found.setdefault(row["set"], []).append(row)
+        size = " x ".join(map(str, row.get("input_size", ()))) if several else ""
+        found.setdefault(f"{row['set']}, {size}" if size else row["set"], []).append(row)
     return found

@@ -41,6 +41,7 @@ from sanreid.train.loop.pseudo_labels import PseudoLabels
 from sanreid.train.loop.reports import beginning, describe, draw, figures
 from sanreid.train.loop.step_log import StepLog, TakenStep
 from sanreid.train.loop.stopping import StopRequest
+from sanreid.train.networks.initialization import start_size
 from sanreid.train.runtime import resolve_device
 from sanreid.utils.progress import progress_bar
 
@@ -94,7 +95,7 @@ class Engine:
                 "run.sync_bn is for CUDA devices: leave it out on the CPU, where BatchNorm "
                 "normalizes by each process's own part of the batch."
             )
-        self._found = last_written(self.folder)
+        self._written = last_written(self.folder)
         state = state_to_resume(config, resume=resume)
         recorded = state["config"]["run"] if state is not None else {}
         self.config = config = runtime.with_precision(
@@ -156,11 +157,11 @@ class Engine:
                 or gradient is not finite.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with claimed(self.folder, self.device, found=self._found):
+        with claimed(self.folder, self.device, written=self._written):
             try:
                 return self._run_alone()
             finally:
-                self._found = last_written(self.folder)
+                self._written = last_written(self.folder)
 
     def _run_alone(self) -> Outcome:
         if runtime.is_main():
@@ -342,23 +343,26 @@ class Engine:
     def _keep_if_best(self, figures: dict[str, float]) -> None:
         """Keep the weights with the best figures so far.
 
-        Figures from before the first step never count; those from epochs of smaller crops count
-        only until there are some at the final size.
+        Figures from before the first step never count; those of smaller crops count only until
+        there are some of larger ones.
         """
-        progress, sizes = self.progress, self.config.run.sizes
-        smaller = sizes[-1].until_epoch if sizes else 0
-        if sizes and progress.best_epoch <= smaller < progress.epoch:
+        progress, size = self.progress, self._trained_size()
+        before = progress.best_size or self.config.size_after(max(progress.best_epoch, 1))
+        if progress.step and size != tuple(before):
             progress.best = -math.inf
         merit = figures["mAP"] if "mAP" in figures else -figures["l1_seen"]
         if progress.step and merit > progress.best:
             progress.best, progress.best_epoch = merit, progress.epoch
+            progress.best_size = size
             self._save_best()
 
     def _draw_if_due(self) -> None:
         every, epoch = self.config.run.pictures_every, self.progress.epoch
         if not every or epoch % every or not runtime.is_main():
             return
-        pixels = draw(self.learner.network, self.config, self.batches, device=self.device)
+        pixels = draw(
+            self.learner.network, self.config, self.batches, epoch - 1, device=self.device
+        )
         if pixels is not None:
             write_sheet(self.folder / "pictures" / f"epoch-{epoch:04d}.png", pixels)
             self.journal.picture("textures", self.progress.step, pixels)
@@ -393,7 +397,9 @@ class Engine:
         }
 
     def _trained_size(self) -> tuple[int, int]:
-        """Return the size of the crops of the last step."""
+        """Return the size of the crops of the last step; before it, what the network reads."""
+        if not self.progress.step:
+            return start_size(self.config)
         return self.config.size_after(self.progress.epoch + bool(self.progress.position))
 
     def _restore(self, state: dict[str, Any]) -> None:

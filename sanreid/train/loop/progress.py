@@ -38,6 +38,7 @@ class Progress:
     measured_step: int = -1  # the last step that was evaluated
     best: float = -math.inf  # mAP of the first evaluation set; for SAN-PG the negative L1
     best_epoch: int = 0  # epochs done when it was measured
+    best_size: tuple[int, int] | None = None  # (height, width) of the crops measured
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
     seconds: float = 0.0  # of training, without evaluations
 

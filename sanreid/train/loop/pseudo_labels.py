@@ -27,6 +27,7 @@ from sanreid.train.data.cluster_batches import ClusterBatches
 from sanreid.train.data.map_batches import MapBatches
 from sanreid.train.evaluation.measuring import embed
 from sanreid.train.loop.learner import Learner
+from sanreid.train.networks.initialization import start_size
 
 __all__ = ["PseudoLabels"]
 
@@ -111,10 +112,11 @@ class PseudoLabels:
         if isinstance(self._batches, MapBatches):
             with torch.inference_mode():
                 return np.asarray(encoder(self._batches.rows).embedding.cpu().numpy())
+        size = self._config.size_after(epoch) if epoch else start_size(self._config)
         return embed(
             encoder,
             self._batches.store.images,
-            self._config.at_size(self._config.size_after(epoch)).encoder,
+            self._config.at_size(size).encoder,
             device=self._learner.device,
             autocast=runtime.autocast_dtype(self._config, self._learner.device),
             batch_size=self._config.evaluation.batch_size,

@@ -100,9 +100,14 @@ def figures(
 
 
 def draw(
-    network: SAN | SANPG, config: TrainConfig, batches: Batches, *, device: torch.device
+    network: SAN | SANPG,
+    config: TrainConfig,
+    batches: Batches,
+    epoch: int,
+    *,
+    device: torch.device,
 ) -> NDArray[np.uint8] | None:
-    """Draw augmented crops beside their target and predicted textures.
+    """Draw augmented crops, of the size of an epoch, beside their target and predicted textures.
 
     Returns:
         (height, width, 3) uint8, or None without a decoder.
@@ -110,7 +115,7 @@ def draw(
     if network.decoder is None:
         return None
     raw = batches.read(batches.epoch(0)[0][:_SHEET_ROWS], number=0)
-    batch = batches.batch(raw, number=0, epoch=config.run.epochs)
+    batch = batches.batch(raw, number=0, epoch=epoch)
     crops, targets = batch.crops, batch.targets.textures
     if crops is None or (targets is None and batch.pit_crops is not None):
         crops, targets = batch.pit_crops, batch.targets.pit_textures

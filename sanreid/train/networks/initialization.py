@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sanreid.errors import ConfigError, WeightsError
-from sanreid.train.checkpoint import load_checkpoint, network_state
+from sanreid.errors import ConfigError, TrainingError, WeightsError
+from sanreid.train.checkpoint import load_checkpoint, network_state, trained_size
 from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.networks.cpu_convolution import use_matrix_products
 from sanreid.train.networks.embedding_map import EmbeddingMap
@@ -22,7 +22,14 @@ from sanreid.weights import list_weights
 from sanreid.weights.lookup import fetch
 from sanreid.weights.manifest import read_manifest
 
-__all__ = ["build_network", "freeze", "keep_frozen_in_eval", "load_first_weights", "weights_files"]
+__all__ = [
+    "build_network",
+    "freeze",
+    "keep_frozen_in_eval",
+    "load_first_weights",
+    "start_size",
+    "weights_files",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -112,9 +119,19 @@ def load_first_weights(module: SAN | SANPG, config: InitConfig) -> None:
         _load_part(module.decoder, state, config.decoder)
 
 
+def start_size(config: TrainConfig) -> tuple[int, int]:
+    """Return the crop size (height, width) that the network reads best before the first step.
+
+    It is that of the first epoch if the first weights were trained at it, else
+    ``encoder.input_size``.
+    """
+    first = config.size_after(1)
+    return first if _trained_size(config.init.weights) == first else config.encoder.input_size
+
+
 def _warn_of_size(config: TrainConfig) -> None:
     """Warn that the initial weights were trained on crops of another size."""
-    size = _trained_size(config.init.weights) if config.init.weights else None
+    size = _trained_size(config.init.weights)
     first = config.size_after(1)
     if size is not None and size != first:
         theirs, ours = (f"{height} x {width}" for height, width in (size, first))
@@ -129,15 +146,19 @@ def _warn_of_size(config: TrainConfig) -> None:
 
 def _trained_size(source: str) -> tuple[int, int] | None:
     """Return (height, width) of the crops that weights were trained with, where they say it."""
+    if not source:
+        return None
     path, released = Path(source), list_weights()
     folder = path if path.is_dir() else path.parent
     try:
         if source in released and not path.exists():
             values = released[source].config
+        elif (file := next(filter(Path.is_file, weights_files(path)), path)).suffix == ".ckpt":
+            return trained_size(file)
         else:
             values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         height, width = values.get("encoder", values)["input_size"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, TrainingError):
         return None
     return int(height), int(width)
 

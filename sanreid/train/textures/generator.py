@@ -23,7 +23,7 @@ from sanreid.backends.device import compute_dtype, resolve_dtype
 from sanreid.config import EncoderConfig
 from sanreid.errors import InputError, WeightsError
 from sanreid.inference.module_state import fingerprint
-from sanreid.train.checkpoint import load_run, network_state
+from sanreid.train.checkpoint import as_trained, load_run, network_state
 from sanreid.train.config import DecoderConfig
 from sanreid.train.networks.normalization import normalize_crops
 from sanreid.train.networks.san import SANPG, build_san_pg
@@ -132,6 +132,7 @@ def load_generator(
     elif any(folder.glob("*.ckpt")):
         which = "best" if (folder / "best.ckpt").is_file() else "last"
         config, checkpoint = load_run(folder, which=which)
+        config = as_trained(config, checkpoint)
         settings = {"encoder": config.encoder.to_dict(), "decoder": asdict(config.decoder)}
         state = dict(network_state(checkpoint))
     else:

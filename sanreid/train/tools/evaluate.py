@@ -12,7 +12,7 @@ import torch
 from sanreid.errors import ConfigError
 from sanreid.metrics import EvaluationReport
 from sanreid.models import SAEnc, build_sa_enc
-from sanreid.train.checkpoint import encoder_state, load_into_network, load_run
+from sanreid.train.checkpoint import as_trained, encoder_state, load_into_network, load_run
 from sanreid.train.config import TrainConfig
 from sanreid.train.config.loader import load_config, override
 from sanreid.train.evaluation.measuring import measure_all
@@ -54,7 +54,7 @@ def evaluate_run(
         if not own.is_dir():
             measure = "export it, then measure the weights with sanreid evaluate --weights."
         raise ConfigError(f"{folder} has learned a map on embeddings, not a network: {measure}")
-    config = override(_with_sets(config.at_size(state.get("input_size")), sets, which), overrides)
+    config = override(_with_sets(as_trained(config, state), sets, which), overrides)
     encoder = build_sa_enc(config.encoder)
     load_into_network(encoder, encoder_state(state), folder)
     return _measured(encoder, config, sets or folder)
@@ -83,7 +83,7 @@ def evaluate_weights(
         WeightsError: There are no such weights.
     """
     located = locate(name_or_path if name_or_path in list_weights() else Path(name_or_path))
-    config = _with_sets(load_run(folder, which=which)[0], sets, which)
+    config = _with_sets(as_trained(*load_run(folder, which=which)), sets, which)
     config = override(config, overrides)
     own, theirs = config.encoder.input_size, located.config.input_size
     if own != theirs:
@@ -117,6 +117,7 @@ def _measured(
             "configuration that has some with --sets CONFIG."
         )
     device = resolve_device(config.run.device)
+    logger.info("%s: crops of %d x %d", source, *config.encoder.input_size)
     encoder.to(device).to(memory_format=torch.channels_last)
     found = measure_all(encoder, load_sets(config.evaluation.sets, config.encoder.input_size),
                         config, device=device)  # fmt: skip

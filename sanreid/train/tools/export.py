@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sanreid.errors import InputError, TrainingError
-from sanreid.train.checkpoint import encoder_state, load_run, network_state
+from sanreid.train.checkpoint import as_trained, encoder_state, load_run, network_state
 from sanreid.train.config import TeacherConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
 from sanreid.train.loop.provenance import MANIFEST_ROW
@@ -73,7 +73,7 @@ def export_run(
         key: x.half() if half and x.is_floating_point() and x.ndim > 1 else x
         for key, x in learned.items()
     }
-    encoder = config.at_size(state.get("input_size")).encoder
+    encoder = as_trained(config, state).encoder
     if input_size is not None:
         encoder = replace(encoder, input_size=input_size)
     row = manifest_row(config, state) | {"config": encoder.to_dict()}
@@ -105,10 +105,10 @@ def _export_generator(
 ) -> Path:
     network = build_san_pg(config.encoder, config.decoder)
     network.load_state_dict(network_state(state))
-    encoder = config.at_size(state.get("input_size")).encoder
-    save_generator(network, encoder, config.decoder, out, half=half)
+    trained = as_trained(config, state)
+    save_generator(network, trained.encoder, config.decoder, out, half=half)
     weights = out / "model.safetensors"
-    values = config_to_dict(config)
+    values = config_to_dict(trained)
     row = {
         "name": config.run.name,
         "role": "texture-generator",
@@ -125,6 +125,7 @@ def _export_generator(
                 "command": "python -m sanreid.train pit judge PAIRS --weights RUN",
             }
             for name, figures in state["metrics"].items()
+            if trained.encoder == config.encoder
         ],
         "trained_with": trained_with(config, state),
     }

@@ -223,11 +223,11 @@ def test_a_run_that_the_main_process_cannot_claim_ends_in_all(tmp_path, monkeypa
     monkeypatch.setattr(runtime, "all_sum", lambda x: x)  # the main process added 0
     with (
         pytest.raises(TrainingError, match="main process could not take"),
-        claimed(tmp_path, CPU, found=None),
+        claimed(tmp_path, CPU, written=None),
     ):
         pass
     monkeypatch.setattr(runtime, "all_sum", lambda x: x + 1)
-    with claimed(tmp_path, CPU, found=None):
+    with claimed(tmp_path, CPU, written=None):
         pass
     assert not list(tmp_path.iterdir())
 

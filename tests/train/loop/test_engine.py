@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,13 +17,11 @@ from safetensors.torch import load_file, save_file
 
 from sanreid import SANEncoder
 from sanreid.errors import ConfigError, TrainingError
-from sanreid.models import build_sa_enc
 from sanreid.train.__main__ import main
 from sanreid.train.checkpoint import encoder_state, load_checkpoint, save_checkpoint
 from sanreid.train.config import InitConfig, TrainConfig
 from sanreid.train.config.loader import config_to_dict
-from sanreid.train.evaluation.measuring import embed, measure
-from sanreid.train.evaluation.sets import load_sets
+from sanreid.train.evaluation.measuring import embed
 from sanreid.train.loop import engine as engine_module
 from sanreid.train.loop.engine import Engine
 from sanreid.train.loop.journal import read_journal
@@ -33,6 +30,7 @@ from sanreid.train.loop.provenance import inherited_training_data
 from sanreid.train.tools.evaluate import evaluate_run
 from sanreid.train.tools.export import export_run
 from sanreid.weights import locate
+from tests.train.loop.measured import with_figures
 
 
 def final_weights(folder):
@@ -387,13 +385,6 @@ def test_bf16_and_progressive_sizes_and_accumulation_run(tiny_run):
     assert outcome.step == 2 * -(-len(Engine(tiny_run("y", run=run)).batches) // 4)
 
 
-def with_figures(monkeypatch, *values):
-    """Let the measurements give these mAP, one after the other."""
-    given = iter(values)
-    found = lambda *_, **__: {"others": {"mAP": next(given)}}  # noqa: E731
-    monkeypatch.setattr(engine_module, "figures", found)
-
-
 def test_weights_before_the_first_step_are_never_the_best(tiny_run, tmp_path, monkeypatch):
     with_figures(monkeypatch, 0.9, 0.2, 0.1)
     Engine(tiny_run(evaluation={"at_start": True, "every": 1})).run()
@@ -415,62 +406,6 @@ def test_the_best_by_another_set_are_not_compared(tiny_run, tmp_path, monkeypatc
     Engine(tiny_run(run={"max_steps": 3}, evaluation=evaluation), resume=True).run()
     best = load_checkpoint(tmp_path / "run" / "best.ckpt")
     assert best["metrics"]["others"]["mAP"] == (0.9 if now == "moved" else 0.2)
-
-
-def test_smaller_epochs_are_the_best_only_until_one_of_the_final_size(
-    tiny_run, tmp_path, monkeypatch
-):
-    run = {"epochs": 3, "sizes": [{"until_epoch": 1, "size": [32, 32]}]}
-    with_figures(monkeypatch, 0.9)
-    steps = len(Engine(tiny_run(run=run)).batches)
-    Engine(tiny_run(run={**run, "max_steps": steps}, evaluation={"every": 1})).run()
-    assert load_checkpoint(tmp_path / "run" / "best.ckpt")["metrics"]["others"]["mAP"] == 0.9
-    with_figures(monkeypatch, 0.3, 0.2)
-    Engine(tiny_run(run=run, evaluation={"every": 1}), resume=True).run()
-    assert load_checkpoint(tmp_path / "run" / "best.ckpt")["metrics"]["others"]["mAP"] == 0.3
-
-
-def test_epochs_of_smaller_crops_are_measured_and_exported_at_their_size(tiny_run, tmp_path):
-    run = {"epochs": 2, "sizes": [{"until_epoch": 1, "size": [32, 32]}]}
-    steps = len(Engine(tiny_run("counted", run=run)).batches)
-    watched, folder = {"every": 1, "at_start": True}, tmp_path / "run"
-    Engine(tiny_run(run={**run, "max_steps": steps}, evaluation=watched)).run()
-    state = load_checkpoint(folder / "last.ckpt")
-    encoder = build_sa_enc(tiny_run().encoder)
-    encoder.load_state_dict(encoder_state(state))
-    [others] = load_sets(tiny_run().evaluation.sets, (64, 32))
-    small = embed(encoder.eval(), others.images, replace(tiny_run().encoder, input_size=(32, 32)),
-                  device=torch.device("cpu"))  # fmt: skip
-    log = [row for row in read_journal(folder / "log.jsonl") if row["kind"] == "evaluation"]
-    assert [row["input_size"] for row in log] == [[64, 32], [32, 32]]
-    assert log[1]["mAP"] == pytest.approx(measure(small, others).mAP, abs=1e-6)
-    out = export_run(folder, tmp_path / "half", which="last")
-    assert SANEncoder.from_pretrained(out).input_size == (32, 32)
-    assert not json.loads((out / "manifest_row.json").read_text())["metrics"]
-    [at_its_size] = evaluate_run(folder, which="last").values()
-    told = evaluate_run(folder, which="last", overrides=["encoder.input_size=[32,32]"])
-    assert at_its_size.mAP == told["others"].mAP
-    assert evaluate_run(folder, which="last", overrides=["encoder.input_size=[64,32]"])
-
-    Engine(tiny_run(run=run, evaluation=watched), resume=True).run()
-    log = [row for row in read_journal(folder / "log.jsonl") if row["kind"] == "evaluation"]
-    assert [row["input_size"] for row in log] == [[64, 32], [32, 32], [64, 32]]
-    row = json.loads((export_run(folder, tmp_path / "whole") / "manifest_row.json").read_text())
-    assert row["config"]["input_size"] == [64, 32]
-    assert row["metrics"][0]["mAP"] == log[-1]["mAP"]
-    assert row["trained_with"]["config"]["run"]["sizes"] == [{"until_epoch": 1, "size": [32, 32]}]
-
-
-def test_the_average_forgets_the_smaller_crops(tiny_run):
-    def average_step(sizes):
-        run = {"epochs": 2, "sizes": sizes}
-        engine = Engine(tiny_run(f"run{len(sizes)}", run=run, ema={"decay": 0.99}))
-        engine.run()
-        return engine.learner.ema.step, len(engine.batches)
-
-    whole, steps = average_step([])
-    assert whole == 2 * steps
-    assert average_step([{"until_epoch": 1, "size": [32, 32]}])[0] == steps
 
 
 def test_training_data_of_the_first_weights_is_told_on(tiny_run, people, others, tmp_path):
